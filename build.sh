@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# The one entry point: build, start, test, bench, clean. Says what it does, installs what is missing, rebuilds only what changed.
+#   ./build.sh build            the WASM variants and the TypeScript declarations
+#   ./build.sh native           the native library and C tests under ASan + UBSan
+#   ./build.sh start [port]     build, then serve the demo site on localhost
+#   ./build.sh test [filter]    build everything, then all tests (or those whose file name contains the filter)
+#   ./build.sh bench [filter]   the benchmarks of tests/bench
+#   ./build.sh format           clang-format over the C sources
+#   ./build.sh clean
+#
+# The tested compiler is clang 22 + wasm-ld 22 on the headers and libraries that Debian's emscripten package ships prebuilt.
+# To use another toolchain set CLANG, WASM_LD and WASM_SYSROOT.
+set -euo pipefail
+cd "$(dirname "$0")"
+ROOT=$PWD
+CLANG=${CLANG:-clang-22}
+WASM_LD=${WASM_LD:-wasm-ld-22}
+CLANG_FORMAT=${CLANG_FORMAT:-clang-format-22}
+JOBS=${JOBS:-$(nproc)}
+
+say() { printf '\033[1m%s\033[0m\n' "$*"; }
+die() { printf '%s\n' "build.sh: $*" >&2; exit 1; }
+
+# ---- what must be there ---------------------------------------------------------------------------------------------
+
+apt_missing() { # apt_missing COMMAND-OR-FILE PACKAGE...: remembers the packages when the command or file is absent
+    local probe=$1; shift
+    case $probe in
+    /*) compgen -G "$probe" >/dev/null && return 0 ;;
+    *) command -v "$probe" >/dev/null && return 0 ;;
+    esac
+    MISSING="${MISSING:-} $*"
+}
+
+apt_install() {
+    [ -n "${MISSING:-}" ] || return 0
+    say "installing Debian packages:$MISSING"
+    command -v apt-get >/dev/null || die "please install:$MISSING"
+    local sudo=; [ "$(id -u)" = 0 ] || sudo="sudo -n"
+    export DEBIAN_FRONTEND=noninteractive
+    $sudo apt-get update -qq </dev/null
+    # shellcheck disable=SC2086
+    $sudo apt-get install -y -qq --no-install-recommends $MISSING </dev/null >/dev/null || die "could not install:$MISSING"
+    MISSING=
+}
+
+need_toolchain() {
+    MISSING=
+    apt_missing "$CLANG" clang-22
+    apt_missing "$WASM_LD" lld-22
+    [ -n "${WASM_SYSROOT:-}" ] || apt_missing '/usr/share/emscripten/cache/sysroot/include/stdio.h' emscripten
+    apt_install
+    SYSROOT=${WASM_SYSROOT:-/usr/share/emscripten/cache/sysroot}
+    SYSLIB=$SYSROOT/lib/wasm32-emscripten
+    [ -f "$SYSLIB/libc.a" ] || die "no libc.a in $SYSLIB: set WASM_SYSROOT to an Emscripten sysroot"
+}
+
+need_native() {
+    MISSING=
+    apt_missing "$CLANG" clang-22
+    apt_missing "$CLANG_FORMAT" clang-format-22
+    apt_missing '/usr/lib/llvm-22/lib/clang/22/lib/linux/libclang_rt.asan-*.a' libclang-rt-22-dev
+    apt_missing /usr/include/simde/wasm/simd128.h libsimde-dev
+    apt_install
+}
+
+need_browsers() {
+    MISSING=
+    apt_missing chromium chromium
+    apt_missing firefox-esr firefox-esr
+    apt_install
+}
+
+need_npm() {
+    [ node_modules/.package-lock.json -nt package-lock.json ] 2>/dev/null && return 0
+    say "installing npm packages"
+    npm ci --no-audit --no-fund --loglevel=error </dev/null
+    touch node_modules/.package-lock.json
+}
+
+# ---- compiling ------------------------------------------------------------------------------------------------------
+
+# compile OUTDIR FLAGS... -- FILES...: objects and .d files under OUTDIR, only for what is stale. Prints what was compiled.
+compile() {
+    local out=$1 flags=() f obj dep stale todo=()
+    shift
+    while [ "$1" != -- ]; do flags+=("$1"); shift; done
+    shift
+    mkdir -p "$out"
+    if [ "$(cat "$out/flags" 2>/dev/null)" != "$CLANG ${flags[*]}" ]; then
+        rm -rf "$out"; mkdir -p "$out"; echo "$CLANG ${flags[*]}" >"$out/flags"
+    fi
+    OBJECTS=()
+    for f in "$@"; do
+        obj=$out/${f//\//_}; obj=${obj%.c}.o
+        OBJECTS+=("$obj")
+        stale=
+        if [ ! -f "$obj" ] || [ ! -f "${obj%.o}.d" ]; then stale=1
+        else
+            for dep in $(sed -e 's/^[^:]*://' -e 's/\\$//' "${obj%.o}.d"); do
+                [ "$dep" -nt "$obj" ] || [ ! -e "$dep" ] && { stale=1; break; }
+            done
+        fi
+        [ -z "$stale" ] || todo+=("$f" "$obj")
+    done
+    [ ${#todo[@]} -gt 0 ] || return 0
+    say "compiling $((${#todo[@]} / 2)) files -> $out"
+    printf '%s\0' "${todo[@]}" | CLANG="$CLANG" FLAGS="${flags[*]}" xargs -0 -P "$JOBS" -n 2 \
+        sh -c '$CLANG $FLAGS -MMD -MF "${1%.o}.d" -c "$0" -o "$1" || { rm -f "$1"; exit 255; }'
+}
+
+C_FLAGS=(-std=c11 -Wall -Wextra -Werror)
+WASM_FLAGS=(--target=wasm32-unknown-emscripten -O3 -fno-math-errno -ffp-contract=off -mcpu=mvp -msimd128 -mbulk-memory
+    -mbulk-memory-opt -mnontrapping-fptoint -msign-ext -mmutable-globals)
+
+core_sources() { find src -name '*.c' | LC_ALL=C sort; }
+
+build_wasm() { # build_wasm NAME COMPILER-FLAGS -- LINKER-FLAGS
+    local name=$1 cflags=() ; shift
+    while [ "$1" != -- ]; do cflags+=("$1"); shift; done
+    shift
+    local out=web/wasm/$name.wasm
+    # shellcheck disable=SC2046
+    compile "build/wasm/$name" "${C_FLAGS[@]}" "${WASM_FLAGS[@]}" "--sysroot=$SYSROOT" "${cflags[@]}" -- $(core_sources) wasm/*.c
+    local o fresh=
+    [ -f "$out" ] && [ "$out" -nt build.sh ] && fresh=1
+    for o in "${OBJECTS[@]}"; do [ "$o" -nt "$out" ] && fresh=; done
+    [ -z "$fresh" ] || return 0
+    mkdir -p web/wasm
+    "$WASM_LD" --no-entry --strip-all --gc-sections -z stack-size=1048576 --import-memory --max-memory=4294967296 \
+        --export=__stack_pointer --export=__heap_base "$@" "${OBJECTS[@]}" \
+        "$SYSLIB/libdlmalloc.a" "$SYSLIB/libc.a" "$SYSLIB/libcompiler_rt.a" -o "build/wasm/$name.link.wasm"
+    node_modules/.bin/wasm-opt -O3 --enable-simd --enable-relaxed-simd --enable-threads --enable-bulk-memory \
+        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals \
+        "build/wasm/$name.link.wasm" -o "$out"
+    say "$out: $(wc -c <"$out") bytes, $(gzip -9c "$out" | wc -c) gzipped"
+}
+
+build() {
+    need_npm
+    need_toolchain
+    build_wasm simd -- 
+    build_wasm relaxed -mrelaxed-simd -- 
+    build_wasm simd-threads -matomics -- --shared-memory --no-check-features
+    build_wasm relaxed-threads -mrelaxed-simd -matomics -- --shared-memory --no-check-features
+    build_types
+}
+
+build_types() {
+    [ -f web/index.js ] || return 0
+    if [ -f types/index.d.ts ] && [ -z "$(find web tsconfig.json -newer types/index.d.ts \( -name '*.js' -o -name 'tsconfig.json' \) -print -quit)" ]; then return 0; fi
+    say "declarations -> types/"
+    rm -rf types
+    node_modules/.bin/tsc -p tsconfig.json --noEmit false --allowJs --declaration --emitDeclarationOnly --rootDir web --outDir types
+    touch types/index.d.ts
+}
+
+# The native library: the same C, SIMD kernels compiled against simde, under AddressSanitizer and UBSan, with fault injection.
+NATIVE_FLAGS=(-O1 -g -fno-omit-frame-pointer -fno-math-errno -ffp-contract=off -fsanitize=address,undefined
+    -fno-sanitize-recover=undefined -DMT_FAULTS -DMT_SIMDE -msse4.1 -mavx2 -pthread)
+build_native() {
+    need_native
+    # shellcheck disable=SC2046
+    compile build/native "${C_FLAGS[@]}" "${NATIVE_FLAGS[@]}" -- $(core_sources)
+    local lib=("${OBJECTS[@]}") t exe
+    # shellcheck disable=SC2046
+    compile build/native-tests "${C_FLAGS[@]}" "${NATIVE_FLAGS[@]}" -Itests/native -Isrc -- $(find tests/native -name '*.c' | LC_ALL=C sort)
+    for t in "${OBJECTS[@]}"; do
+        exe=${t%.o}; exe=build/native-tests/${exe##*tests_native_}
+        local stale=; for o in "$t" "${lib[@]}"; do [ "$o" -nt "$exe" ] && { stale=1; break; }; done
+        [ -n "$stale" ] || continue
+        "$CLANG" "${NATIVE_FLAGS[@]}" "$t" "${lib[@]}" -lm -o "$exe"
+    done
+}
+
+# ---- commands -------------------------------------------------------------------------------------------------------
+
+command=${1:-build}
+shift || true
+mkdir -p build
+exec 9>build/.lock
+flock 9 # one build at a time in this tree
+case $command in
+build) build ;;
+native) build_native ;;
+start)
+    build
+    flock -u 9
+    exec node web/node/cli.js serve --root . --open-path demos/ ${1:+--port "$1"}
+    ;;
+test)
+    build
+    build_native
+    need_browsers
+    say "tests"
+    filter=${1:-}
+    mapfile -t files < <(find tests/unit tests/conformance tests/browser -name "*${filter}*.test.mjs" | LC_ALL=C sort)
+    [ ${#files[@]} -gt 0 ] || die "no test file matches '$filter'"
+    node --test --test-concurrency="$JOBS" --test-reporter=spec "${files[@]}"
+    ;;
+bench)
+    build
+    filter=${1:-}
+    mapfile -t files < <(find tests/bench -name "*${filter}*.bench.mjs" | LC_ALL=C sort)
+    [ ${#files[@]} -gt 0 ] || die "no benchmark matches '$filter'"
+    for f in "${files[@]}"; do say "$f"; node "$f"; done
+    ;;
+format)
+    need_native
+    find src wasm tests -name '*.[ch]' -exec "$CLANG_FORMAT" -i {} +
+    ;;
+clean) rm -rf build/* web/wasm types ;;
+*) die "unknown command '$command': build, native, start, test, bench, format, clean" ;;
+esac

@@ -1,0 +1,96 @@
+/* model: files -> weights -> named graphs -> logits.
+ *
+ *   load.c       push loader: feed the file's bytes in order, weights are repacked as they arrive
+ *   arch/NAME.c  one architecture = hyper-parameters + tensor names + a graph builder
+ *   kv.c         the cache: slots with key, value, position and parent
+ *   session.c    evaluation of a batch = tokens + positions + visibility
+ */
+#ifndef MT_MODEL_H
+#define MT_MODEL_H
+
+#include "../base/base.h"
+#include "../base/gguf.h"
+#include "../tensor/kernels.h"
+
+/* ---- loading: mt_loader_new, mt_loader_push..., mt_loader_finish ---- */
+typedef struct mt_model mt_model;
+typedef struct mt_loader mt_loader;
+mt_status mt_loader_new(uint64_t file_size /* UINT64_MAX: unknown */, mt_loader **out, mt_error *err);
+/* The next bytes of the file. Bytes are used and forgotten: peak memory is the model plus one row group plus the
+ * header. */
+mt_status mt_loader_push(mt_loader *l, const uint8_t *p, size_t n, mt_error *err);
+/* All bytes were pushed: the model, which now owns everything. The loader is freed in every case. */
+mt_status mt_loader_finish(mt_loader *l, mt_model **out, mt_error *err);
+void mt_loader_free(mt_loader *l); /* abort */
+void mt_model_free(mt_model *m);
+
+typedef struct mt_model_info {
+    const char *architecture;                                                      /* "llama", "gpt2" */
+    const char *name;                                                              /* general.name or "" */
+    int32_t layers, width, heads, kv_heads, head_width, ffn_width, vocab, context; /* context: trained length */
+    uint64_t parameters, weight_bytes;
+    const char *weight_type; /* of most weights: "Q8_0" */
+} mt_model_info;
+void mt_model_info_get(const mt_model *m, mt_model_info *out);
+const mt_gguf *mt_model_gguf(const mt_model *m); /* metadata, e.g. for mt_tok_load_gguf; NULL for other containers */
+/* Everything `inspect` prints, as JSON: metadata, tensors (name, dims, type, bytes), hyper-parameters. */
+mt_status mt_model_describe(const mt_model *m, mt_buf *json, mt_error *err);
+
+/* ---- sessions ---- */
+typedef struct mt_session mt_session;
+typedef struct mt_session_options {
+    int32_t slots;     /* capacity of the cache; 0: the trained context length */
+    int32_t max_batch; /* rows evaluated at once; longer batches are cut; 0: 256 */
+} mt_session_options;
+mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o, mt_session **out, mt_error *err);
+void mt_session_free(mt_session *s);
+
+/* parent[i]: the slot that token i follows, MT_ROOT (it is the first of its sequence), or MT_IN_BATCH(j): token j < i
+ * of this batch. Token i sees its ancestors and itself. position NULL: parent's position + 1. */
+#define MT_ROOT        (-1)
+#define MT_IN_BATCH(j) (-2 - (j))
+typedef struct mt_batch {
+    int32_t count;
+    const int32_t *token;
+    const int32_t *parent;
+    const int32_t *position; /* or NULL */
+    const uint8_t *want;     /* want[i]: keep logits of row i; NULL: only the last */
+    int32_t *slot;           /* out: the slot of each token */
+} mt_batch;
+/* Evaluates all rows in one pass (cut at max_batch). On failure nothing stays allocated and earlier slots are intact.
+ */
+mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err);
+/* Logits [V] of batch row i of the last eval; NULL when not kept. Valid until the next call. */
+const float *mt_session_logits(const mt_session *s, int32_t i);
+
+int32_t mt_session_free_slots(const mt_session *s);
+int32_t mt_session_slots(const mt_session *s);
+void mt_session_drop(mt_session *s,
+                     int32_t slot); /* frees one slot; its children become unreachable: drop leaves first */
+void mt_session_keep_chain(mt_session *s, int32_t slot); /* frees every slot that is not `slot` or an ancestor of it */
+void mt_session_reset(mt_session *s);
+int32_t mt_session_parent(const mt_session *s, int32_t slot);
+
+/* ---- tracing and patching ---- */
+/* Ask before eval: names or globs ("blocks.*.attn.hook_pattern"). Traced values are kept until the next eval or
+ * mt_trace_clear. */
+mt_status mt_trace_want(mt_session *s, const char *glob, mt_error *err);
+void mt_trace_clear(mt_session *s);
+typedef struct mt_traced {
+    const char *name;
+    int32_t n_dims;
+    int32_t dims[4]; /* row-major, first is slowest */
+    const float *data;
+} mt_traced;
+int32_t mt_trace_count(const mt_session *s);
+bool mt_trace_get(const mt_session *s, int32_t i, mt_traced *out);
+/* Names that this model can trace, one per line. */
+mt_status mt_trace_names(const mt_model *m, mt_buf *out, mt_error *err);
+typedef enum mt_patch_kind { MT_PATCH_REPLACE, MT_PATCH_ADD, MT_PATCH_SCALE, MT_PATCH_ZERO } mt_patch_kind;
+/* While set, node `name` gets `kind` applied with `value` (count floats, row-major; SCALE: 1 float; ZERO: none) on the
+ * flat range [offset, offset + count) of its value, right after it is computed. Values are copied. */
+mt_status mt_patch_add(mt_session *s, const char *name, mt_patch_kind kind, size_t offset, const float *value,
+                       size_t count, mt_error *err);
+void mt_patch_clear(mt_session *s);
+
+#endif

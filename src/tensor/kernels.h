@@ -1,0 +1,122 @@
+/* Kernels: pure functions on raw memory, each with a scalar reference and SIMD versions of the same signature.
+ * T rows (tokens), N outputs, K inputs, H query heads, G key/value heads, E head width.
+ *
+ *   kernel/ref_*.c      scalar, short, obviously right, in every build
+ *   kernel/simd_*.c     WASM SIMD128 (native sanitizer builds compile them against simde)
+ *   kernel/relaxed_*.c  + relaxed SIMD, only where the result is the same or the bound is proven
+ *   table.c             {name, ref, simd, relaxed}: the test, the benchmark and the run-time choice walk the same table
+ */
+#ifndef MT_KERNELS_H
+#define MT_KERNELS_H
+
+#include "../base/base.h"
+
+/* Numbers are ggml's, so that GGUF files can be read without a table. */
+typedef enum mt_dtype {
+    MT_F32 = 0,
+    MT_F16 = 1,
+    MT_Q4_0 = 2,
+    MT_Q4_1 = 3,
+    MT_Q5_0 = 6,
+    MT_Q5_1 = 7,
+    MT_Q8_0 = 8,
+    MT_Q2_K = 10,
+    MT_Q3_K = 11,
+    MT_Q4_K = 12,
+    MT_Q5_K = 13,
+    MT_Q6_K = 14,
+    MT_IQ4_NL = 20,
+    MT_BF16 = 30
+} mt_dtype;
+typedef struct mt_dtype_info {
+    const char *name;
+    uint32_t type, block, bytes;                                     /* elements and bytes of a block */
+    void (*to_float)(const void *blocks, float *out, size_t count);  /* count: multiple of block */
+    void (*from_float)(const float *in, void *blocks, size_t count); /* NULL: cannot be written */
+} mt_dtype_info;
+const mt_dtype_info *mt_dtype_find(uint32_t type); /* NULL: unknown */
+const char *mt_dtype_names(void);                  /* "F32 F16 Q8_0 ...", for messages */
+
+/* ---- thread pool: T workers including the caller. Results never depend on T: work is split over outputs only. ---- */
+typedef struct mt_pool mt_pool;
+typedef void (*mt_task)(void *arg, int part, int parts);
+mt_status mt_pool_new(int threads, mt_pool **out,
+                      mt_error *err); /* wasm: the host starts workers that call mt_pool_worker */
+void mt_pool_free(mt_pool *p);
+int mt_pool_threads(const mt_pool *p);
+void mt_pool_run(mt_pool *p, mt_task task, void *arg); /* p == NULL: runs part 0 of 1 here */
+void mt_pool_worker(mt_pool *p, int index);            /* wasm: never returns until mt_pool_free */
+
+/* ---- weights: matrices [N rows][K] repacked once for the kernels ---- */
+/* A matrix maps x[K] -> y[N]. Layouts keep several rows interleaved so that all reductions over K run in the same order
+ * for one row of x as for many: incremental and batched evaluation agree to the last bit. */
+typedef struct mt_weight {
+    uint32_t type; /* dtype of the values kept */
+    int32_t rows, cols;
+    uint8_t *data; /* repacked quants or floats, 64-byte aligned */
+    float *scales; /* quantised types: block scales, stored apart */
+    size_t bytes;  /* of both */
+} mt_weight;
+/* Allocates for `rows` x `cols` of `type` (cols must be a multiple of the block). Unwritten rows are zero. */
+mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols, mt_error *err);
+void mt_weight_free(mt_weight *w);
+/* Repacks rows [row, row+count) given as the file holds them (contiguous blocks of w->type). */
+void mt_weight_put_rows(mt_weight *w, int32_t row, int32_t count, const void *source);
+void mt_weight_row(const mt_weight *w, int32_t row, float *out); /* dequantised row, e.g. an embedding look-up */
+/* y[t][n] = sum_k x[t][k] W[n][k] (+ bias[n]); x, y row-major with strides in floats. scratch: mt_matmul_scratch bytes.
+ */
+size_t mt_matmul_scratch(const mt_weight *w, int32_t T);
+void mt_matmul(mt_pool *pool, const mt_weight *w, const float *x, size_t x_stride, int32_t T, const float *bias,
+               float *y, size_t y_stride, void *scratch);
+
+/* ---- rows ---- */
+void mt_rms_norm(const float *x, const float *gain, float eps, float *y, float *scale, int32_t T,
+                 int32_t D); /* gain, scale may be NULL; scale[t] = sqrt(mean x^2 + eps) */
+void mt_layer_norm(const float *x, const float *gain, const float *bias, float eps, float *y, float *scale, int32_t T,
+                   int32_t D);
+void mt_softmax(float *x, int32_t T, int32_t N, size_t stride);
+void mt_silu(const float *x, float *y, size_t n);
+void mt_gelu_tanh(const float *x, float *y, size_t n);
+void mt_gelu_erf(const float *x, float *y, size_t n);
+void mt_add(const float *a, const float *b, float *y, size_t n);
+void mt_mul(const float *a, const float *b, float *y, size_t n);
+/* log-softmax of one row of logits into doubles: out[i] = x[i] - ln sum exp x, accumulated in double. */
+void mt_log_softmax_f64(const float *x, double *out, size_t n);
+
+/* Rotary embedding (Su et al. 2021) on the first `dims` of each head of x[T][heads][E]; angle = pos * inv_freq[m], m <
+ * dims/2. interleaved: pairs (2m, 2m+1); otherwise pairs (m, m + dims/2). mscale multiplies cos and sin. */
+void mt_rope(const float *x, float *y, const int32_t *position, const float *inv_freq, bool interleaved, float mscale,
+             int32_t T, int32_t heads, int32_t E, int32_t dims);
+
+/* ---- attention over cache slots ---- */
+/* What one query sees: runs of consecutive slots, in order. A chain is one run; a token tree has one run per branch. */
+typedef struct mt_run {
+    int32_t start, count;
+} mt_run;
+typedef struct mt_attend_args {
+    int32_t T, H, G, E, EV;       /* EV: width of a value head (usually E) */
+    const float *q;               /* [T][H][E] */
+    const float *k, *v;           /* [G][slots][E], [G][slots][EV] */
+    size_t k_stride, v_stride;    /* floats between the planes of two heads */
+    const mt_run *runs;           /* query t sees runs[run_start[t] .. run_start[t+1]) */
+    const int32_t *run_start;     /* T + 1 entries */
+    const int32_t *position;      /* of each query */
+    const int32_t *slot_position; /* of each slot */
+    float scale, softcap;         /* softcap 0: none */
+    const float *alibi;           /* [H] slopes, score += slope * (slot position - query position); NULL: none */
+    const float *sink;            /* [H] learnt logits that take part in the softmax only; NULL: none */
+    float *out;                   /* [T][H][EV] */
+} mt_attend_args;
+void mt_attend(mt_pool *pool, const mt_attend_args *a); /* fused: online softmax, nothing of size T x slots is stored */
+/* The same through stored scores and probabilities, for tracing: either pointer may be NULL. Rows have `width` columns:
+ * column j is the j-th visible slot's index in the caller's `column` map (slot -> column, -1: not shown); invisible
+ * pairs are -inf / 0. */
+
+/* ---- choice of implementation ---- */
+typedef enum mt_isa { MT_ISA_REF, MT_ISA_SIMD, MT_ISA_RELAXED } mt_isa;
+mt_status mt_kernels_use(mt_isa isa,
+                         mt_error *err); /* the best one of the build is the default; tests go through all */
+mt_isa mt_kernels_isa(void);
+const char *mt_isa_name(mt_isa isa);
+
+#endif

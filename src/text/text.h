@@ -1,0 +1,106 @@
+/* text: Unicode properties, normalization, and the pre-tokenizer's regular expressions.
+ *
+ *   unicode_table.h / unicode_gen.mjs   generated two-stage tables (category, case folding, decomposition, scripts)
+ *   regex_parse.c  pattern -> syntax tree       regex_dfa.c  tree -> byte automaton (leftmost-first semantics)
+ *   regex_back.c   bounded backtracking for what is no automaton    normalize.c  NFC NFD NFKC NFKD with alignment
+ */
+#ifndef MT_TEXT_H
+#define MT_TEXT_H
+
+#include "../base/base.h"
+
+/* ---- Unicode ------------------------------------------------------------------------------------------------- */
+
+typedef enum mt_category { /* general categories, Unicode's own order of letters */
+                           MT_CN,
+                           MT_LU,
+                           MT_LL,
+                           MT_LT,
+                           MT_LM,
+                           MT_LO,
+                           MT_MN,
+                           MT_MC,
+                           MT_ME,
+                           MT_ND,
+                           MT_NL,
+                           MT_NO,
+                           MT_PC,
+                           MT_PD,
+                           MT_PS,
+                           MT_PE,
+                           MT_PI,
+                           MT_PF,
+                           MT_PO,
+                           MT_SM,
+                           MT_SC,
+                           MT_SK,
+                           MT_SO,
+                           MT_ZS,
+                           MT_ZL,
+                           MT_ZP,
+                           MT_CC,
+                           MT_CF,
+                           MT_CS,
+                           MT_CO
+} mt_category;
+mt_category mt_unicode_category(uint32_t cp);
+bool mt_unicode_is_space(uint32_t cp); /* White_Space, what \s means */
+/* Simple lower case / simple case folding of one code point; full lower case may give up to 3. */
+uint32_t mt_unicode_fold(uint32_t cp);
+int mt_unicode_lower(uint32_t cp, uint32_t out[3]);
+
+/* ---- regular expressions --------------------------------------------------------------------------------------- */
+
+/* The syntax that tokenizer definitions use (Oniguruma / Rust regex / PCRE dialects agree on it): alternation, groups
+ * (capturing or not), (?i:...), classes with \p{..} \P{..} \s \S \d \w \r \n \t \x{..} ranges, negation and && ,
+ * greedy, lazy and possessive ? * + {m,n}, look-ahead (?=..) (?!..), anchors ^ $ \A \z \b where they can be compiled.
+ * Matching is leftmost-first (Perl), over code points; a byte that is not part of valid UTF-8 counts as one character
+ * that belongs to no class but negated ones. */
+typedef struct mt_regex mt_regex;
+/* Error messages show the pattern and the place. Patterns are limited in length, depth and states. */
+mt_status mt_regex_compile(mt_str pattern, mt_regex **out, mt_error *err);
+void mt_regex_free(mt_regex *re);
+/* The match that starts exactly at text[at]: *end, or false. `text` is the whole text: look-ahead sees what follows.
+ * MT_ENOMEM and MT_ELIMIT (backtracking bound) are possible through err->code; on MT_OK *found says whether it matched.
+ */
+mt_status mt_regex_match_at(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *end,
+                            mt_error *err);
+/* First match at or after `at` (leftmost). */
+mt_status mt_regex_find(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *begin, size_t *end,
+                        mt_error *err);
+
+/* The automaton itself, for one-pass splitting and for the byte model, which must follow all possible futures.
+ * NULL when the pattern needs the backtracking engine. States are built on demand and cached in `re` (bounded).
+ * Feed bytes, then MT_END. A state knows the best match confirmed so far on the way: */
+typedef struct mt_dfa mt_dfa;
+enum { MT_END = 256, MT_DFA_DEAD = 0 };
+mt_dfa *mt_regex_dfa(mt_regex *re);
+int32_t mt_dfa_start(mt_dfa *d);
+/* Next state, or MT_DFA_DEAD: no thread is alive, the last confirmed match is the answer; < 0: -mt_status. */
+int32_t mt_dfa_step(mt_dfa *d, int32_t state, int symbol);
+/* In this state, having consumed k bytes, a match ending at k - *back is confirmed and replaces earlier ones
+ * (`back` > 0 when look-ahead was needed; MT_END counts 0 bytes). False: nothing new is confirmed by entering this
+ * state. */
+bool mt_dfa_confirms(const mt_dfa *d, int32_t state, int *back);
+/* Can some continuation from here still confirm a match ending at or after this point (bytes ahead >= 0)? */
+bool mt_dfa_alive(const mt_dfa *d, int32_t state);
+
+/* ---- splitting ------------------------------------------------------------------------------------------------- */
+
+typedef enum mt_split_behavior {
+    MT_SPLIT_ISOLATED,
+    MT_SPLIT_REMOVED,
+    MT_SPLIT_MERGED_PREVIOUS,
+    MT_SPLIT_MERGED_NEXT,
+    MT_SPLIT_CONTIGUOUS
+} mt_split_behavior;
+
+/* ---- normalization ------------------------------------------------------------------------------------------------
+ */
+
+typedef enum mt_nf { MT_NFC, MT_NFD, MT_NFKC, MT_NFKD } mt_nf;
+/* Normalized copy of a UTF-8 text (invalid bytes pass through), and for each output byte the input byte range's start
+ * in `origin` (out->len + 1 entries, the last = n), when origin is not NULL. */
+mt_status mt_normalize(mt_nf form, const uint8_t *p, size_t n, mt_buf *out, mt_ids *origin, mt_error *err);
+
+#endif

@@ -1,0 +1,97 @@
+/* token: vocabularies, segmenters and the pipeline around them (normalizer -> splitter -> segmenter -> post-processor,
+ * and the decoder back). Text is bytes; offsets are byte offsets into the caller's text.
+ *
+ *   vocab.c trie.c     tokens as byte strings, sorted vocabulary, prefix intervals
+ *   bpe.c              byte-level (pair-ranked), tiktoken (string-ranked) and SentencePiece (score-ranked) BPE
+ *   load_*.c           tokenizer.json, GGUF metadata, ... -> mt_tok
+ *   encode.c decode.c  the pipeline
+ */
+#ifndef MT_TOKEN_H
+#define MT_TOKEN_H
+
+#include "../base/base.h"
+#include "../base/gguf.h"
+#include "../text/text.h"
+
+typedef struct mt_tok mt_tok;
+
+typedef enum mt_token_kind {
+    MT_TOKEN_NORMAL,
+    MT_TOKEN_UNKNOWN,
+    MT_TOKEN_SPECIAL, /* control: never produced from ordinary text unless allowed; skipped by decode when asked */
+    MT_TOKEN_USER,    /* added, non-special: cut out of the text before segmentation */
+    MT_TOKEN_UNUSED,
+    MT_TOKEN_BYTE, /* byte fallback piece <0xNN>: its bytes are the one byte */
+    MT_TOKEN_HOLE  /* no such token (ids need not be dense) */
+} mt_token_kind;
+
+/* ---- loading ---- */
+mt_status mt_tok_load_json(const uint8_t *p, size_t n, mt_tok **out, mt_error *err); /* Hugging Face tokenizer.json */
+mt_status mt_tok_load_gguf(const mt_gguf *g, mt_tok **out, mt_error *err);           /* tokenizer.ggml.* */
+void mt_tok_free(mt_tok *t);
+/* Things in the definition that we read and deliberately do not apply (truncation, padding...), one line each. */
+const char *mt_tok_warnings(const mt_tok *t);
+
+/* ---- vocabulary ---- */
+int32_t mt_tok_size(const mt_tok *t); /* ids are 0..size-1, with holes possible */
+mt_str mt_tok_bytes(const mt_tok *t,
+                    int32_t id); /* what the token decodes to, raw bytes (SentencePiece's U+2581 as a space) */
+mt_str mt_tok_piece(const mt_tok *t, int32_t id); /* as the definition writes it */
+mt_token_kind mt_tok_kind(const mt_tok *t, int32_t id);
+int32_t mt_tok_find(const mt_tok *t, mt_str piece); /* id of a piece as the definition writes it, or -1 */
+int32_t mt_tok_bos(const mt_tok *t);                /* -1: none */
+int32_t mt_tok_eos(const mt_tok *t);
+const char *mt_tok_model_name(const mt_tok *t); /* "BPE", "Unigram", ... */
+
+/* ---- encoding ---- */
+typedef enum mt_special_mode { MT_SPECIAL_TEXT, MT_SPECIAL_PARSE } mt_special_mode;
+typedef struct mt_encode_options {
+    bool add_special_tokens; /* run the post-processor's template / add_bos, add_eos */
+    bool special_as_text;    /* special tokens' text in the input is ordinary text (user-defined ones still match) */
+} mt_encode_options;
+typedef struct mt_span {
+    uint32_t begin, end; /* byte offsets in the input; special tokens that were added: begin == end */
+} mt_span;
+typedef struct mt_encoding {
+    mt_ids ids;
+    mt_span *spans; /* ids.len entries when asked for */
+    size_t span_cap;
+} mt_encoding;
+/* Appends to out (zero-initialise or reuse it). Texts are limited to 2^31-2 bytes. */
+mt_status mt_tok_encode(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, bool want_spans,
+                        mt_encoding *out, mt_error *err);
+mt_status mt_tok_count(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, size_t *count,
+                       mt_error *err);
+void mt_encoding_free(mt_encoding *e);
+
+/* ---- decoding ---- */
+typedef struct mt_decode_options {
+    bool skip_special_tokens;
+    bool raw; /* plain concatenation of mt_tok_bytes: no clean-up, no stripping of a leading space */
+} mt_decode_options;
+mt_status mt_tok_decode(mt_tok *t, const int32_t *ids, size_t n, const mt_decode_options *options, mt_buf *out,
+                        mt_error *err);
+
+/* ---- for byte models (methods: canonical sequences; see bpe.c) ---- */
+
+/* How the text is prepared before the segmenter sees it, as far as the byte model must know. */
+typedef struct mt_tok_traits {
+    bool byte_complete; /* every byte string can be encoded and decodes to itself */
+    bool spm_space;     /* spaces are U+2581 inside pieces; the mt_tok_bytes view already has spaces */
+    bool prefix_space;  /* a space is put before the text */
+    bool ignore_merges; /* a whole pre-token that is a token is emitted directly */
+    bool byte_fallback;
+    const char *unsupported; /* NULL, or why the exact byte model does not exist for this tokenizer */
+    mt_regex *splitter;      /* the single splitting expression; NULL: the text is one pre-token */
+} mt_tok_traits;
+void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out);
+/* Is encode(bytes(id)) == [id] inside one pre-token? */
+bool mt_tok_reachable(mt_tok *t, int32_t id);
+/* May `right` follow `left` inside one pre-token of a canonical encoding? Both reachable. */
+bool mt_tok_pair_ok(mt_tok *t, int32_t left, int32_t right);
+/* Ids of the non-special tokens sorted by their bytes (unsigned lexicographic), and the interval of those that start
+ * with a prefix. */
+const int32_t *mt_tok_sorted(const mt_tok *t, size_t *count);
+void mt_tok_interval(const mt_tok *t, const uint8_t *prefix, size_t n, size_t *lo, size_t *hi);
+
+#endif
