@@ -1,0 +1,151 @@
+// Tokens per second of prefill and decode beside wllama (llama.cpp in WebAssembly) on the same files, in headless Chromium, in one run;
+// load time and module sizes; and what the exact next-byte stream costs beside plain decoding.
+//   node tests/bench/engine.bench.mjs [--models a,b] [--threads 1,2] [--json]
+import { createServer } from 'node:http';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cpus } from 'node:os';
+import { chromium } from 'playwright-core';
+import { GGML } from '../support/gguf_write.mjs';
+import { SHAPES, randomLlama } from '../support/random_gguf.mjs';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const option = (name, fallback) => { const i = process.argv.indexOf(name); return i < 0 ? fallback : process.argv[i + 1]; };
+const threads = option('--threads', '1,2').split(',').map(Number);
+const names = option('--models', 'stories15M:Q8_0,SmolLM2-135M:Q8_0').split(',');
+const bundled = 'models/microtome-tiny.gguf';
+
+const files = new Map();
+for (const name of names) {
+  const [shape, type] = name.split(':');
+  if (SHAPES[shape]) files.set(name, randomLlama(SHAPES[shape], GGML[type]));
+  else files.set(name, readFileSync(name));
+}
+
+const types = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json' };
+const server = createServer((request, response) => {
+  const path = decodeURIComponent(new URL(request.url, 'http://x').pathname);
+  const headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin' };
+  if (path === '/') return response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>bench</title>');
+  if (path.startsWith('/model/')) {
+    const file = files.get(path.slice(7));
+    return response.writeHead(200, { ...headers, 'Content-Type': 'application/octet-stream', 'Content-Length': file.length }).end(file);
+  }
+  const local = join(root, normalize(path));
+  if (!existsSync(local) || !statSync(local).isFile()) return response.writeHead(404, headers).end();
+  response.writeHead(200, { ...headers, 'Content-Type': types[extname(local)] ?? 'application/octet-stream' }).end(readFileSync(local));
+});
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+const origin = `http://127.0.0.1:${server.address().port}`;
+
+const PREFILL = 128, DECODE = 48;
+
+/** Runs in the page. */
+async function wllama({ url, threads, prefill, decode }) {
+  const { Wllama, LoggerWithoutDebug } = await import('/node_modules/@wllama/wllama/esm/index.js');
+  const base = '/node_modules/@wllama/wllama/esm/';
+  const engine = new Wllama({ 'single-thread/wllama.wasm': `${base}single-thread/wllama.wasm`, 'multi-thread/wllama.wasm': `${base}multi-thread/wllama.wasm` },
+    { logger: { ...LoggerWithoutDebug, warn() {}, log() {}, error() {} } });
+  const blob = await (await fetch(url)).blob();
+  const t0 = performance.now();
+  await engine.loadModel([blob], { n_ctx: 512, n_threads: threads, n_batch: 512 });
+  const load = performance.now() - t0;
+  const ids = Array.from({ length: prefill }, (_, i) => 3 + ((i * 7919) % 400));
+  await engine.decode(ids.slice(0, 16), {});
+  let best = { prefill: 0, decode: 0 };
+  for (let round = 0; round < 3; round++) {
+    await engine.kvClear();
+    const t1 = performance.now();
+    await engine.decode(ids, {});
+    const t2 = performance.now();
+    for (let i = 0; i < decode; i++) await engine.decode([3 + (i % 400)], {});
+    const t3 = performance.now();
+    best = { prefill: Math.max(best.prefill, prefill / ((t2 - t1) / 1000)), decode: Math.max(best.decode, decode / ((t3 - t2) / 1000)) };
+  }
+  await engine.exit();
+  return { load, ...best };
+}
+
+/** Runs in the page. */
+async function microtome({ url, threads, prefill, decode }) {
+  const { Model } = await import('/web/index.js');
+  const blob = await (await fetch(url)).blob();
+  const t0 = performance.now();
+  const model = await Model.load(blob, { threads });
+  const load = performance.now() - t0;
+  const ids = Array.from({ length: prefill }, (_, i) => 3 + ((i * 7919) % 400));
+  await model.run(ids.slice(0, 16));
+  let best = { prefill: 0, decode: 0 };
+  for (let round = 0; round < 3; round++) {
+    const t1 = performance.now();
+    await model.run(ids);
+    const t2 = performance.now();
+    let first = 0, last = 0, count = 0;
+    for await (const _ of model.generate(ids, { maxTokens: decode + 1, temperature: 0, stop: [] })) { last = performance.now(); if (!count++) first = last; }
+    best = { prefill: Math.max(best.prefill, prefill / ((t2 - t1) / 1000)), decode: Math.max(best.decode, (count - 1) / ((last - first) / 1000)) };
+  }
+  const engine = model.engine ?? '';
+  await model.dispose();
+  return { load, ...best, engine };
+}
+
+/** Runs in the page: the exact byte stream of the bundled model beside plain decoding of the same text. */
+async function bytes({ url, threads }) {
+  const { Model, ByteModel } = await import('/web/index.js');
+  const model = await Model.load(url, { threads });
+  const text = 'It was the best of times, it was the worst of times, and the little girl who lived by the sea walked home in the rain.';
+  const ids = [...model.tokenizer.encode(text).ids];
+  const view = new ByteModel(model);
+  await view.next('It');
+  const t0 = performance.now();
+  for (let i = 1; i <= text.length; i++) await view.next(text.slice(0, i));
+  const t1 = performance.now();
+  let count = 0, first = 0, last = 0;
+  for await (const _ of model.generate(ids.slice(0, 4), { maxTokens: ids.length, temperature: 0, stop: [] })) { last = performance.now(); if (!count++) first = last; }
+  const tokensPerSecond = (count - 1) / ((last - first) / 1000);
+  await model.dispose();
+  return { bytesPerSecond: text.length / ((t1 - t0) / 1000), tokensPerSecond, bytesPerToken: text.length / ids.length };
+}
+
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+const inPage = async (f, args) => {
+  const page = await browser.newPage();
+  try {
+    await page.goto(origin);
+    return await page.evaluate(f, args);
+  } finally { await page.close(); }
+};
+
+const rows = [];
+console.log(`${cpus()[0].model}, ${cpus().length} cores; Chromium ${browser.version()}; prefill ${PREFILL} tokens, decode ${DECODE} after it, best of 3`);
+for (const name of names)
+  for (const n of threads) {
+    const args = { url: `/model/${name}`, threads: n, prefill: PREFILL, decode: DECODE };
+    const peer = await inPage(wllama, args).catch((error) => ({ error: String(error).split('\n')[0] }));
+    const ours = await inPage(microtome, args).catch((error) => ({ error: String(error).split('\n')[0] }));
+    rows.push({ model: name, megabytes: files.get(name).length / 1e6, threads: n, ours, wllama: peer });
+  }
+const f = (x, digits = 1) => (x === undefined ? '-' : x.toFixed(digits));
+console.log('\n| model | MB | threads | prefill tok/s | wllama | ratio | decode tok/s | wllama | ratio | load ms | wllama |');
+console.log('|---|---|---|---|---|---|---|---|---|---|---|');
+for (const { model, megabytes, threads, ours, wllama } of rows) {
+  if (ours.error || wllama.error) console.log(`| ${model} | ${threads} | ${ours.error ?? ''} | ${wllama.error ?? ''} |`);
+  console.log(`| ${model} | ${f(megabytes)} | ${threads} | ${f(ours.prefill)} | ${f(wllama.prefill)} | ${f(ours.prefill / wllama.prefill)} | ${f(ours.decode)} | ${f(wllama.decode)} | ${f(ours.decode / wllama.decode)} | ${f(ours.load, 0)} | ${f(wllama.load, 0)} |`);
+}
+
+let stream;
+if (existsSync(join(root, bundled))) {
+  files.set('bundled', readFileSync(join(root, bundled)));
+  stream = await inPage(bytes, { url: '/model/bundled', threads: 1 });
+  const plain = stream.tokensPerSecond * stream.bytesPerToken;
+  console.log(`\nexact next-byte stream on the bundled model: ${f(stream.bytesPerSecond, 0)} bytes/s; plain decoding ${f(stream.tokensPerSecond, 0)} tokens/s = ${f(plain, 0)} bytes/s; ratio ${f(stream.bytesPerSecond / plain, 2)}`);
+}
+await browser.close();
+server.close();
+
+const size = (path) => { const data = readFileSync(join(root, path)); return `${(data.length / 1024).toFixed(0)} kB, ${(gzipSync(data, { level: 9 }).length / 1024).toFixed(0)} kB gzip`; };
+for (const file of readdirSync(join(root, 'web/wasm'))) console.log(`web/wasm/${file}: ${size(`web/wasm/${file}`)}`);
+console.log(`wllama single-thread: ${size('node_modules/@wllama/wllama/esm/single-thread/wllama.wasm')}`);
+if (process.argv.includes('--json')) console.log(JSON.stringify({ rows, stream }));
