@@ -58,4 +58,27 @@ typedef struct mt_bpe_options {
 } mt_bpe_options;
 mt_status mt_train_bpe(const mt_words *words, const mt_bpe_options *o, mt_vocabulary *out, mt_error *err);
 
+/* ---- Unigram language model (Kudo 2018) ---- */
+/* The two references differ in three places of pruning: pieces that the model itself would cut otherwise are dropped
+ * (SentencePiece) or kept while used (tokenizers); the loss counts the parts that replace a piece (SentencePiece) or
+ * all pieces (tokenizers); the last places are filled by score (SentencePiece) or in pruning order (tokenizers). */
+typedef enum mt_unigram_style { MT_UNIGRAM_TOKENIZERS, MT_UNIGRAM_SENTENCEPIECE } mt_unigram_style;
+typedef struct mt_unigram_options {
+    int32_t vocab_size;
+    const mt_str *special; /* get the first ids, score 0 */
+    size_t special_len;
+    const mt_str *alphabet; /* characters that must be pieces */
+    size_t alphabet_len;
+    int32_t max_piece_length; /* characters; <= 0: 16 */
+    int32_t seed_size;        /* <= 0: 1,000,000 */
+    double shrinking_factor;  /* share of pieces kept by a pruning; <= 0: 0.75 */
+    int32_t sub_iterations;   /* EM steps between prunings; <= 0: 2 */
+    mt_unigram_style style;
+    /* May this substring become a piece? NULL: any. Characters always may. */
+    bool (*valid)(void *user, const uint8_t *p, size_t n);
+    mt_train_progress progress;
+    void *user;
+} mt_unigram_options;
+mt_status mt_train_unigram(const mt_words *words, const mt_unigram_options *o, mt_vocabulary *out, mt_error *err);
+
 #endif
