@@ -1,0 +1,230 @@
+"""Trains one model of the family from a JSON configuration.
+
+    python models/train.py models/configs/microtome-tiny.json --data ../shared/corpora --out build/microtome-tiny
+
+Stages, each skipped when its result is already in --out: learn the tokenizer (tokenizer.json), train
+(checkpoint.pt every few hundred steps; a new call resumes there), write weights.pt and log.json. `export.py` turns the
+result into a GGUF file and its card. Any entry of the configuration can be overridden: --set train.steps=100.
+
+The same configuration, seed and hardware give the same windows in the same order; sums on a GPU are only reproducible
+up to its kernels' summation order.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+
+import numpy as np
+import torch
+
+from data import END, Batches, Stream, documents_of, encode_documents, load_tokenizer, train_tokenizer
+from llama import ARCHITECTURES
+from measure import bits_per_byte, heldout_sets
+from optim import Optimizer, schedule
+
+
+def merged(base, changes):
+    return {**base, **{k: merged(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in changes.items()}}
+
+
+def load_config(path, overrides):
+    """A configuration may name a "base" beside it and give only what differs."""
+    with open(path, encoding="utf-8") as f:
+        config = json.load(f)
+    if "base" in config:
+        config = merged(load_config(os.path.join(os.path.dirname(path), config.pop("base")), []), config)
+    for item in overrides:
+        key, _, value = item.partition("=")
+        node, *_ = [config]
+        *path_parts, last = key.split(".")
+        for part in path_parts:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        if isinstance(node, list):
+            last = int(last)
+        elif last not in node:
+            raise SystemExit(f"--set {item}: the configuration has no entry {key}")
+        try:
+            node[last] = json.loads(value)
+        except json.JSONDecodeError:
+            node[last] = value
+    return config
+
+
+def get_tokenizer(config, folder, out, given):
+    path = os.path.join(out, "tokenizer.json")
+    if given:
+        shutil.copyfile(given, path)
+    elif not os.path.exists(path):
+        began = time.time()
+
+        def texts():
+            for source in config["data"]["sources"]:
+                for document in documents_of(folder, source) * source.get("tokenizer_repeat", 1):
+                    yield document.text
+
+        tokenizer = train_tokenizer(config["tokenizer"], texts())
+        tokenizer.save(path, pretty=False)
+        print(f"tokenizer: {tokenizer.get_vocab_size()} tokens in {time.time() - began:.0f} s", flush=True)
+    return load_tokenizer(path)
+
+
+def get_streams(config, folder, tokenizer, cache):
+    """Token streams of the training sources. Encoding takes longer than reading: the result is kept in `cache`, under a
+    digest of the tokenizer and of the source's entry (its weight aside)."""
+    end = tokenizer.token_to_id(END)
+    vocabulary = tokenizer.to_str().encode()
+    newline_ids = [i for t, i in tokenizer.get_vocab().items() if t and set(t) <= {"\u010a"}]  # Ċ is byte 0x0A
+    streams = []
+    for source in config["data"]["sources"]:
+        began = time.time()
+        entry = json.dumps({k: v for k, v in source.items() if k not in ("weight", "tokenizer_repeat")}, sort_keys=True)
+        path = os.path.join(cache, f"tokens-{hashlib.sha256(vocabulary + entry.encode()).hexdigest()[:16]}.npz")
+        if os.path.exists(path):
+            with np.load(path) as saved:
+                arrays, n_bytes = np.split(saved["tokens"], saved["cuts"]), int(saved["bytes"])
+        else:
+            documents = documents_of(folder, source)
+            arrays, n_bytes = encode_documents(tokenizer, documents), sum(len(d.text.encode()) for d in documents)
+            np.savez(path, tokens=np.concatenate(arrays), cuts=np.cumsum([len(a) for a in arrays])[:-1], bytes=n_bytes)
+        stream = Stream(source, arrays, end, newline_ids)
+        stream.bytes = n_bytes
+        streams.append(stream)
+        print(
+            f"source {stream.name}: {len(arrays)} documents, {stream.bytes} bytes, {len(stream.tokens)} tokens, "
+            f"{stream.bytes / len(stream.tokens):.3f} bytes/token, {len(stream.starts)} paragraphs, {time.time() - began:.0f} s",
+            flush=True,
+        )
+    return streams
+
+
+def save_atomically(value, path):
+    torch.save(value, path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config")
+    parser.add_argument("--data", default="../shared/corpora", help="folder of the corpora")
+    parser.add_argument("--out", required=True, help="folder for the results")
+    parser.add_argument("--checkpoints", help="folder for checkpoint.pt and encoded text (default: --out)")
+    parser.add_argument("--tokenizer", help="a tokenizer.json to use instead of learning one")
+    parser.add_argument("--start-from", help="weights.pt to start from instead of random weights (fresh optimizer state)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--max-seconds", type=float, default=1e9, help="stop cleanly (checkpoint, weights) after this long")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override an entry of the configuration")
+    parser.add_argument("--tokenizer-only", action="store_true")
+    args = parser.parse_args()
+    config = load_config(args.config, args.set)
+    os.makedirs(args.out, exist_ok=True)
+    checkpoints = args.checkpoints or args.out
+    os.makedirs(checkpoints, exist_ok=True)
+
+    tokenizer = get_tokenizer(config, args.data, args.out, args.tokenizer)
+    if args.tokenizer_only:
+        return
+    t, device = config["train"], args.device
+    cuda = device.startswith("cuda")
+    torch.manual_seed(t["seed"])
+    torch.set_float32_matmul_precision("high")
+    end = tokenizer.token_to_id(END)
+    model = ARCHITECTURES[config["model"]["architecture"]](config["model"], tokenizer.get_vocab_size()).to(device)
+    if args.start_from:
+        model.load_state_dict(torch.load(args.start_from, map_location=device, weights_only=True))
+    n_parameters = sum(p.numel() for p in model.parameters())
+    print(f"{config['name']}: {n_parameters} parameters on {torch.cuda.get_device_name() if cuda else device}, torch {torch.__version__}", flush=True)
+    streams = get_streams(config, args.data, tokenizer, checkpoints)
+    context = config["model"]["context"]
+    late_step = round(t["steps"] * (1 - t["late_part"]))
+    batches = Batches(streams, context, t["batch"], t["at_start"], late_step, end, t["seed"], device)
+    held = heldout_sets(config, args.data, tokenizer, t["eval_bytes"])
+    optimizer = Optimizer(model, t)
+
+    def loss_of(ids, targets):
+        logits = model(ids).float()
+        log_z = logits.logsumexp(-1)
+        nll = (log_z - logits.gather(-1, targets[..., None])[..., 0]).mean()
+        return nll, nll + t["z_loss"] * log_z.pow(2).mean()
+
+    step_loss = torch.compile(loss_of, dynamic=False) if t["compile"] else loss_of
+
+    log = {"curve": [], "heldout": [], "seconds": 0.0, "parameters": n_parameters}
+    first = 0
+    checkpoint = os.path.join(checkpoints, "checkpoint.pt")
+    if os.path.exists(checkpoint):
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        first, log = saved["step"], saved["log"]
+        print(f"resumed at step {first}", flush=True)
+
+    def checkpoint_at(step):
+        save_atomically({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "log": log}, checkpoint)
+
+    def evaluate(step):
+        row = {"step": step}
+        for name, (arrays, n_bytes) in held.items():
+            row[name] = bits_per_byte(model, arrays, n_bytes, end, context, context, device, autocast=True)
+        log["heldout"].append(row)
+        return " ".join(f"{k} {v:.4f}" for k, v in row.items() if k != "step")
+
+    # Tokens of different sources stand for different byte counts: training bits per byte use the mix's own ratio.
+    weight, late_weight = sum(s.weight for s in streams), sum(s.late_weight for s in streams)
+    bytes_per_token = sum(s.weight / weight * s.bytes / len(s.tokens) for s in streams)
+    began, base, running, seen = time.time(), log["seconds"], torch.zeros((), device=device), 0
+    step, last = first, min(t["steps"], t["stop_step"])  # stop_step ends a run before its schedule ends
+    while step < last:
+        ids, targets = batches(step)
+        with torch.autocast(device.split(":")[0], torch.bfloat16):
+            nll, loss = step_loss(ids, targets)
+        loss.backward()
+        if t["clip"]:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), t["clip"])
+        optimizer.step(schedule(step, t))
+        optimizer.zero_grad()
+        running += nll.detach()
+        seen += 1
+        step += 1
+        if step % t["log_every"] == 0 or step == last:
+            value = running.item() / seen
+            if not math.isfinite(value):
+                raise SystemExit(f"step {step}: the loss is {value}")
+            log["seconds"] = base + time.time() - began
+            log["curve"].append({"step": step, "nll": value, "bits_per_byte": value / math.log(2) / bytes_per_token})
+            speed = (step - first) * t["batch"] * context / (time.time() - began)
+            print(f"step {step} loss {value:.4f} lr x{schedule(step - 1, t):.3f} {speed / 1e6:.2f} Mtok/s {log['seconds']:.0f} s", flush=True)
+            running.zero_()
+            seen = 0
+            if log["seconds"] - base > args.max_seconds:
+                print(f"stopping at step {step}: {args.max_seconds:.0f} s are over", flush=True)
+                break
+        if step % t["eval_every"] == 0 and step < last:
+            print(f"step {step} held out: {evaluate(step)}", flush=True)
+        if step % t["checkpoint_every"] == 0 and step < last:
+            checkpoint_at(step)
+
+    checkpoint_at(step)
+    print(f"step {step} held out (first {t['eval_bytes']} bytes): {evaluate(step)}", flush=True)
+    log["steps_done"] = step
+    log["tokens"] = step * t["batch"] * context
+    log["torch"], log["device"] = torch.__version__, torch.cuda.get_device_name() if cuda else "CPU"
+    log["bytes_per_token"] = bytes_per_token
+    early, late = min(step, late_step), max(0, step - late_step)
+    log["sources"] = [
+        {"name": s.name, "bytes": s.bytes, "tokens": len(s.tokens),
+         "epochs": t["batch"] * context * (early * s.weight / weight + late * s.late_weight / late_weight) / len(s.tokens)}
+        for s in streams
+    ]
+    for s in log["sources"]:
+        print(f"source {s['name']}: {s['epochs']:.1f} epochs", flush=True)
+    save_atomically({k: v.float().cpu() for k, v in model.state_dict().items()}, os.path.join(args.out, "weights.pt"))
+    with open(os.path.join(args.out, "log.json"), "w", encoding="utf-8") as f:
+        json.dump({"config": config, **log}, f, indent=1)
+
+
+if __name__ == "__main__":
+    main()
