@@ -1,10 +1,12 @@
 /* Kernels: pure functions on raw memory, each with a scalar reference and SIMD versions of the same signature.
  * T rows (tokens), N outputs, K inputs, H query heads, G key/value heads, E head width.
  *
+ *   kernel/kernel.h     the list of kernels and how ref, simd and relaxed may differ
  *   kernel/ref_*.c      scalar, short, obviously right, in every build
  *   kernel/simd_*.c     WASM SIMD128 (native sanitizer builds compile them against simde)
- *   kernel/relaxed_*.c  + relaxed SIMD, only where the result is the same or the bound is proven
+ *   kernel/relaxed.c    + relaxed SIMD, only where the result is the same or the bound is proven
  *   table.c             {name, ref, simd, relaxed}: the test, the benchmark and the run-time choice walk the same table
+ *   dtype.c weight.c rows.c attend.c pool.c   storage types, repacked matrices, and the functions below over rows
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
@@ -40,12 +42,18 @@ const char *mt_dtype_names(void);                  /* "F32 F16 Q8_0 ...", for me
 /* ---- thread pool: T workers including the caller. Results never depend on T: work is split over outputs only. ---- */
 typedef struct mt_pool mt_pool;
 typedef void (*mt_task)(void *arg, int part, int parts);
-mt_status mt_pool_new(int threads, mt_pool **out,
-                      mt_error *err); /* wasm: the host starts workers that call mt_pool_worker */
+/* Builds without threads give a pool of one. wasm: the host starts threads - 1 workers that call mt_pool_worker on
+ * stacks of their own, at any time; one that never starts costs nothing, the others do its work. */
+mt_status mt_pool_new(int threads, mt_pool **out, mt_error *err);
 void mt_pool_free(mt_pool *p);
 int mt_pool_threads(const mt_pool *p);
-void mt_pool_run(mt_pool *p, mt_task task, void *arg); /* p == NULL: runs part 0 of 1 here */
-void mt_pool_worker(mt_pool *p, int index);            /* wasm: never returns until mt_pool_free */
+/* Whether the calling thread may sleep while the last parts finish; otherwise it spins (needed on a page's main
+ * thread). Native: true from the start; wasm: false. */
+void mt_pool_may_block(mt_pool *p, bool yes);
+/* Runs all parts and returns. One caller at a time, tasks must not run the pool themselves. p == NULL: all here. */
+void mt_pool_run(mt_pool *p, mt_task task, void *arg); /* as many parts as threads */
+void mt_pool_run_parts(mt_pool *p, mt_task task, void *arg, int parts);
+void mt_pool_worker(mt_pool *p, int index); /* wasm: returns after mt_pool_free */
 
 /* ---- weights: matrices [N rows][K] repacked once for the kernels ---- */
 /* A matrix maps x[K] -> y[N]. Layouts keep several rows interleaved so that all reductions over K run in the same order
@@ -54,8 +62,11 @@ typedef struct mt_weight {
     uint32_t type; /* dtype of the values kept */
     int32_t rows, cols;
     uint8_t *data; /* repacked quants or floats, 64-byte aligned */
-    float *scales; /* quantised types: block scales, stored apart */
-    size_t bytes;  /* of both */
+    float *scales; /* quantised types: scales of groups, stored apart; after them the minima of types that have them */
+    float *minima; /* inside scales, or NULL */
+    int32_t group; /* inputs that share a scale: 16 or 32; 0 for floats */
+    bool infinite; /* F16 with infinities or NaN: takes the slow exact path */
+    size_t bytes;  /* of data and scales */
 } mt_weight;
 /* Allocates for `rows` x `cols` of `type` (cols must be a multiple of the block). Unwritten rows are zero. */
 mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols, mt_error *err);
@@ -63,8 +74,8 @@ void mt_weight_free(mt_weight *w);
 /* Repacks rows [row, row+count) given as the file holds them (contiguous blocks of w->type). */
 void mt_weight_put_rows(mt_weight *w, int32_t row, int32_t count, const void *source);
 void mt_weight_row(const mt_weight *w, int32_t row, float *out); /* dequantised row, e.g. an embedding look-up */
-/* y[t][n] = sum_k x[t][k] W[n][k] (+ bias[n]); x, y row-major with strides in floats. scratch: mt_matmul_scratch bytes.
- */
+/* y[t][n] = sum_k x[t][k] W[n][k] (+ bias[n]); x, y row-major with strides in floats. scratch: mt_matmul_scratch bytes,
+ * 16-byte aligned (0 bytes: NULL will do). Quantised weights: x is first rounded to 8 bits per block of 32. */
 size_t mt_matmul_scratch(const mt_weight *w, int32_t T);
 void mt_matmul(mt_pool *pool, const mt_weight *w, const float *x, size_t x_stride, int32_t T, const float *bias,
                float *y, size_t y_stride, void *scratch);
@@ -74,7 +85,9 @@ void mt_rms_norm(const float *x, const float *gain, float eps, float *y, float *
                  int32_t D); /* gain, scale may be NULL; scale[t] = sqrt(mean x^2 + eps) */
 void mt_layer_norm(const float *x, const float *gain, const float *bias, float eps, float *y, float *scale, int32_t T,
                    int32_t D);
-void mt_softmax(float *x, int32_t T, int32_t N, size_t stride);
+void mt_softmax(float *x, int32_t T, int32_t N, size_t stride); /* in place; a row of nothing but -inf becomes 0 */
+void mt_exp(const float *x, float *y, size_t n);                /* here and below y may be x */
+void mt_tanh(const float *x, float *y, size_t n); /* exp <= 1.1 ulp, tanh <= 2 ulp, silu and gelu ~1e-6 relative */
 void mt_silu(const float *x, float *y, size_t n);
 void mt_gelu_tanh(const float *x, float *y, size_t n);
 void mt_gelu_erf(const float *x, float *y, size_t n);
@@ -108,9 +121,15 @@ typedef struct mt_attend_args {
     float *out;                   /* [T][H][EV] */
 } mt_attend_args;
 void mt_attend(mt_pool *pool, const mt_attend_args *a); /* fused: online softmax, nothing of size T x slots is stored */
-/* The same through stored scores and probabilities, for tracing: either pointer may be NULL. Rows have `width` columns:
- * column j is the j-th visible slot's index in the caller's `column` map (slot -> column, -1: not shown); invisible
- * pairs are -inf / 0. */
+/* The same in three steps through stored scores and probabilities, for tracing and patching; a differs from mt_attend
+ * in rounding only. Rows have `width` columns; visible slot s is shown in column[s], slot[j] is the slot of column j
+ * (-1: none). Every slot in a->runs needs a column of its own. scores   [H][T][width]: scale q.k, soft-capped, with
+ * alibi; pairs that are not visible are -inf softmax  scores -> probabilities of the same shape (may be the same
+ * memory); the sinks take their share values   a->out from probabilities: every column counts, visible or not, so a
+ * patched pattern does what it says */
+void mt_attend_scores(mt_pool *pool, const mt_attend_args *a, const int32_t *column, int32_t width, float *scores);
+void mt_attend_softmax(mt_pool *pool, const mt_attend_args *a, int32_t width, const float *scores, float *p);
+void mt_attend_values(mt_pool *pool, const mt_attend_args *a, const int32_t *slot, int32_t width, const float *p);
 
 /* ---- choice of implementation ---- */
 typedef enum mt_isa { MT_ISA_REF, MT_ISA_SIMD, MT_ISA_RELAXED } mt_isa;

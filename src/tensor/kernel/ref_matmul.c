@@ -1,0 +1,101 @@
+/* Scalar matrix products on the panel layouts of weight.c, one output at a time. The SIMD kernels add in this order. */
+#include "kernel.h"
+
+#include <math.h>
+
+#include "ref_math.h"
+
+/* ---- activations to int8 ---- */
+
+static float half_away(float v) { /* nearest integer, ties away from zero */
+    float t = truncf(v), rest = fabsf(v - t);
+    return rest >= 0.5f ? t + copysignf(1.0f, v) : t;
+}
+
+/* Blocks of 32: d = max|x| / 127, q = x * (1 / d) rounded half away. A block with NaN or infinity gets d = NaN, which
+ * carries through to every output; one so small that 1 / d overflows counts as zero. */
+void mt_ref_quantize(const float *x, int32_t K, int16_t *q, float *d, int32_t *s) {
+    for (int32_t b = 0; b < K / MT_Q_BLOCK; b++) {
+        const float *in = x + MT_Q_BLOCK * b;
+        uint32_t top = 0; /* magnitudes compare as integers, with infinity and NaN on top */
+        for (int i = 0; i < MT_Q_BLOCK; i++) {
+            uint32_t bits = mt_bits_float(in[i]) & 0x7FFFFFFF;
+            if (bits > top) top = bits;
+        }
+        float scale = mt_float_bits(top) / 127.0f, inverse = 1.0f / scale;
+        if (top >= 0x7F800000) scale = NAN, inverse = 0;
+        if (!(inverse <= 3.4028234664e38f)) scale = 0, inverse = 0;
+        d[b] = scale;
+        for (int g = 0; g < 2; g++) {
+            int32_t sum = 0;
+            for (int i = 16 * g; i < 16 * g + 16; i++) {
+                float v = half_away(in[i] * inverse);
+                int16_t n = scale == scale ? (int16_t)v : 0;
+                q[MT_Q_BLOCK * b + i] = n;
+                sum += n;
+            }
+            s[2 * b + g] = sum;
+        }
+    }
+}
+
+/* ---- floats ---- */
+
+static float weight_at(const uint8_t *w, uint32_t type, size_t i) {
+    float f;
+    if (type == MT_F16) return mt_half_to_float(mt_le16(w + 2 * i));
+    if (type == MT_BF16) return mt_bf16_to_float(mt_le16(w + 2 * i));
+    memcpy(&f, w + 4 * i, 4);
+    return f;
+}
+
+static void mm_float(const mt_mm *m, uint32_t type, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
+    size_t K = (size_t)m->K;
+    for (int32_t n = p0 * MT_PANEL_F; n < p1 * MT_PANEL_F && n < m->N; n++) {
+        size_t at = (size_t)(n / MT_PANEL_F) * K * MT_PANEL_F + (size_t)(n % MT_PANEL_F);
+        for (int32_t t = t0; t < t1; t++) {
+            const float *x = m->x + (size_t)t * m->x_stride;
+            float total = 0;
+            for (size_t k0 = 0; k0 < K; k0 += MT_K_BLOCK) {
+                size_t end = K - k0 < MT_K_BLOCK ? K : k0 + MT_K_BLOCK;
+                float sum = 0;
+                for (size_t k = k0; k < end; k++) sum = x[k] * weight_at(m->w, type, at + k * MT_PANEL_F) + sum;
+                total += sum;
+            }
+            m->y[(size_t)t * m->y_stride + (size_t)n] = m->bias ? total + m->bias[n] : total;
+        }
+    }
+}
+void mt_ref_mm_f32(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
+    mm_float(m, MT_F32, p0, p1, t0, t1);
+}
+void mt_ref_mm_f16(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
+    mm_float(m, MT_F16, p0, p1, t0, t1);
+}
+void mt_ref_mm_bf16(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
+    mm_float(m, MT_BF16, p0, p1, t0, t1);
+}
+
+/* ---- int8 ---- */
+
+void mt_ref_mm_i8(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
+    size_t K = (size_t)m->K, G = (size_t)m->group, groups = K / G;
+    for (int32_t n = p0 * MT_PANEL_Q; n < p1 * MT_PANEL_Q && n < m->N; n++) {
+        size_t panel = (size_t)n / MT_PANEL_Q, lane = (size_t)n % MT_PANEL_Q;
+        const int8_t *w = (const int8_t *)m->w + panel * K * MT_PANEL_Q + 2 * lane;
+        for (int32_t t = t0; t < t1; t++) {
+            const int16_t *q = m->q + (size_t)t * K;
+            float total = 0;
+            for (size_t g = 0; g < groups; g++) {
+                int32_t dot = 0, sum = 0;
+                for (size_t k = g * G; k < g * G + G; k++) dot += w[(k / 2) * 2 * MT_PANEL_Q + (k & 1)] * q[k];
+                for (size_t i = g * G / 16; i < (g + 1) * G / 16; i++) sum += m->s[(size_t)t * (K / 16) + i];
+                float d = m->d[(size_t)t * (K / MT_Q_BLOCK) + g * G / MT_Q_BLOCK];
+                size_t at = (panel * groups + g) * MT_PANEL_Q + lane;
+                total = total + (float)dot * m->scale[at] * d;
+                if (m->min) total = total - m->min[at] * ((float)sum * d);
+            }
+            m->y[(size_t)t * m->y_stride + (size_t)n] = m->bias ? total + m->bias[n] : total;
+        }
+    }
+}

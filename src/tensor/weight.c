@@ -1,0 +1,242 @@
+/* Matrices repacked for the kernels, and the matrix product.
+ *
+ * Rows are cut into panels and interleaved inside them, so that one vector holds the same input of several rows. A sum
+ * over inputs then runs down the panel, one lane per row, in one order that does not depend on how many tokens are
+ * multiplied at once or how many threads share the work.
+ *
+ *   F32 F16 BF16   panels of 8 rows r, inputs k one by one:      r0k0 r1k0 .. r7k0 | r0k1 .. r7k1 | ...
+ *   quantised      panels of 4 rows, inputs in pairs, int8:      r0k0 r0k1 r1k0 r1k1 r2k0 r2k1 r3k0 r3k1 | r0k2 r0k3
+ * ... beside them the scales (and minima) as floats, [panel][group of inputs][4 rows]
+ *
+ * Sums: floats in blocks of 256 inputs, whose sums are then added in order. Quantised: the activations are rounded once
+ * per row to int8 with one scale d per 32 (the rule of Q8_0, d kept as a float), then for each group
+ *     y += (float)(sum of q_w q_x) * scale * d  -  min * ((float)(sum of q_x) * d)
+ * where the integer sums are exact; the float operations are unfused in this order in every implementation. */
+#include "kernel/kernel.h"
+
+static bool is_float(uint32_t type) {
+    return type == MT_F32 || type == MT_F16 || type == MT_BF16;
+}
+static int panel_rows(uint32_t type) {
+    return is_float(type) ? MT_PANEL_F : MT_PANEL_Q;
+}
+static size_t float_bytes(uint32_t type) {
+    return type == MT_F32 ? 4 : 2;
+}
+
+mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols, mt_error *err) {
+    memset(w, 0, sizeof *w);
+    const mt_dtype_info *info = mt_dtype_find(type);
+    if (!info) return mt_fail(err, MT_EUNKNOWN, "weight type %u is not one of %s", type, mt_dtype_names());
+    if (rows < 1 || rows > INT32_MAX - 8 || cols < 1 || cols > INT32_MAX - 256)
+        return mt_fail(err, MT_ERANGE, "a matrix of %lld rows and %lld columns", (long long)rows, (long long)cols);
+    if (cols % info->block)
+        return mt_fail(err, MT_EFORMAT, "%s rows need a multiple of %u columns, found %lld", info->name, info->block,
+                       (long long)cols);
+    const mt_block_codec *codec = mt_block_codec_find(type);
+    int lanes = panel_rows(type);
+    size_t padded = (size_t)((rows + lanes - 1) / lanes) * (size_t)lanes, values, data, scales = 0, all;
+    bool fits = mt_mul_size(padded, (size_t)cols, &values);
+    if (codec) {
+        data = values;
+        fits = fits && mt_mul_size(values / (size_t)codec->group, codec->min ? 8 : 4, &scales);
+    } else {
+        fits = fits && mt_mul_size(values, float_bytes(type), &data);
+    }
+    if (!fits || !mt_add_size(data, scales, &all)) return mt_nomem(err, SIZE_MAX, "a weight matrix");
+    /* A little slack after the data: kernels may read one vector ahead. */
+    w->data = mt_alloc_aligned(data + 64, 64);
+    w->scales = codec ? mt_alloc_aligned(scales, 64) : NULL;
+    if (!w->data || (codec && !w->scales)) {
+        mt_weight_free(w);
+        return mt_nomem(err, all, "a weight matrix");
+    }
+    memset(w->data, 0, data + 64);
+    if (codec) memset(w->scales, 0, scales);
+    w->type = type;
+    w->rows = (int32_t)rows;
+    w->cols = (int32_t)cols;
+    w->group = codec ? codec->group : 0;
+    w->minima = codec && codec->min ? w->scales + values / (size_t)codec->group : NULL;
+    w->bytes = all;
+    return MT_OK;
+}
+
+void mt_weight_free(mt_weight *w) {
+    mt_free_aligned(w->data);
+    mt_free_aligned(w->scales);
+    memset(w, 0, sizeof *w);
+}
+
+/* ---- packing ---- */
+
+static void put_float_row(mt_weight *w, int32_t row, const uint8_t *source) {
+    size_t K = (size_t)w->cols, lane = (size_t)row % MT_PANEL_F;
+    uint8_t *panel = w->data + (size_t)(row / MT_PANEL_F) * MT_PANEL_F * K * float_bytes(w->type);
+    if (w->type == MT_F32) {
+        for (size_t k = 0; k < K; k++) memcpy(panel + (k * MT_PANEL_F + lane) * 4, source + 4 * k, 4);
+        return;
+    }
+    for (size_t k = 0; k < K; k++) {
+        memcpy(panel + (k * MT_PANEL_F + lane) * 2, source + 2 * k, 2);
+        if (w->type == MT_F16 && (source[2 * k + 1] & 0x7C) == 0x7C) w->infinite = true;
+    }
+}
+
+/* Where value k of a row lies in its panel of quants, and back. */
+static size_t quant_at(size_t k, size_t lane) {
+    return (k / 2) * 2 * MT_PANEL_Q + 2 * lane + (k & 1);
+}
+
+static void put_quant_row(mt_weight *w, int32_t row, const uint8_t *source) {
+    const mt_dtype_info *info = mt_dtype_find(w->type);
+    const mt_block_codec *codec = mt_block_codec_find(w->type);
+    size_t K = (size_t)w->cols, lane = (size_t)row % MT_PANEL_Q, panel = (size_t)row / MT_PANEL_Q;
+    size_t groups = K / (size_t)codec->group;
+    int8_t *quants = (int8_t *)w->data + panel * MT_PANEL_Q * K;
+    float *scales = w->scales + panel * groups * MT_PANEL_Q,
+          *minima = w->minima ? w->minima + panel * groups * MT_PANEL_Q : NULL;
+    int8_t q[MT_BLOCK_MAX];
+    float scale[MT_GROUPS_MAX], min[MT_GROUPS_MAX];
+    for (size_t k = 0; k < K; k += info->block, source += info->bytes) {
+        codec->unpack(source, q, scale, min);
+        int8_t *to = quants + quant_at(k, lane);
+        for (size_t i = 0; i < info->block; i += 2, to += 2 * MT_PANEL_Q) {
+            to[0] = q[i];
+            to[1] = q[i + 1];
+        }
+        for (size_t g = 0; g < info->block / (size_t)codec->group; g++) {
+            size_t at = (k / (size_t)codec->group + g) * MT_PANEL_Q + lane;
+            scales[at] = scale[g];
+            if (minima) minima[at] = min[g];
+        }
+    }
+}
+
+void mt_weight_put_rows(mt_weight *w, int32_t row, int32_t count, const void *source) {
+    const mt_dtype_info *info = mt_dtype_find(w->type);
+    size_t bytes = (size_t)w->cols / info->block * info->bytes;
+    const uint8_t *p = source;
+    for (int32_t i = 0; i < count; i++, p += bytes) {
+        if (is_float(w->type))
+            put_float_row(w, row + i, p);
+        else
+            put_quant_row(w, row + i, p);
+    }
+}
+
+void mt_weight_row(const mt_weight *w, int32_t row, float *out) {
+    size_t K = (size_t)w->cols;
+    if (is_float(w->type)) {
+        size_t lane = (size_t)row % MT_PANEL_F, size = float_bytes(w->type);
+        const uint8_t *p = w->data + ((size_t)(row / MT_PANEL_F) * K * MT_PANEL_F + lane) * size;
+        for (size_t k = 0; k < K; k++, p += MT_PANEL_F * size) {
+            if (w->type == MT_F32)
+                memcpy(out + k, p, 4);
+            else
+                out[k] = w->type == MT_F16 ? mt_half_to_float(mt_le16(p)) : mt_bf16_to_float(mt_le16(p));
+        }
+        return;
+    }
+    size_t lane = (size_t)row % MT_PANEL_Q, panel = (size_t)row / MT_PANEL_Q, group = (size_t)w->group;
+    const int8_t *q = (const int8_t *)w->data + panel * MT_PANEL_Q * K;
+    for (size_t k = 0; k < K; k++) {
+        size_t at = (panel * (K / group) + k / group) * MT_PANEL_Q + lane;
+        float v = w->scales[at] * (float)q[quant_at(k, lane)];
+        out[k] = w->minima ? v - w->minima[at] : v;
+    }
+}
+
+/* ---- product ---- */
+
+enum {
+    SMALL_JOB = 1 << 15,     /* multiplications below which waking threads costs more than it saves */
+    CALL_WORK = 1 << 20,     /* multiplications per kernel call: engines optimise a function between calls */
+    TOKEN_BYTES = 192 * 1024 /* activations that are kept in cache while the weights stream past */
+};
+
+typedef void (*mm_kernel)(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1);
+typedef struct mm_job {
+    mt_mm m;
+    mm_kernel kernel;
+    int32_t panels, T, token_block;
+    int16_t *q;
+    float *d;
+    int32_t *s;
+} mm_job;
+
+size_t mt_matmul_scratch(const mt_weight *w, int32_t T) {
+    if (is_float(w->type)) return 0;
+    size_t K = (size_t)w->cols;
+    return (size_t)T * (2 * K + 4 * (K / MT_Q_BLOCK) + 4 * (K / 16));
+}
+
+static void quantize_part(void *arg, int part, int parts) {
+    mm_job *j = arg;
+    size_t K = (size_t)j->m.K;
+    int32_t t0 = (int32_t)((int64_t)j->T * part / parts), t1 = (int32_t)((int64_t)j->T * (part + 1) / parts);
+    for (int32_t t = t0; t < t1; t++) {
+        size_t at = (size_t)t;
+        mt_kernels->quantize(j->m.x + at * j->m.x_stride, j->m.K, j->q + at * K, j->d + at * (K / MT_Q_BLOCK),
+                             j->s + at * (K / 16));
+    }
+}
+
+static void multiply_part(void *arg, int part, int parts) {
+    const mm_job *j = arg;
+    int lanes = j->m.group ? MT_PANEL_Q : MT_PANEL_F;
+    int32_t p0 = (int32_t)((int64_t)j->panels * part / parts), p1 = (int32_t)((int64_t)j->panels * (part + 1) / parts);
+    for (int32_t t0 = 0; t0 < j->T; t0 += j->token_block) {
+        int32_t t1 = j->T - t0 < j->token_block ? j->T : t0 + j->token_block;
+        int64_t step = CALL_WORK / ((int64_t)j->m.K * lanes * (t1 - t0));
+        step = step < 1 ? 1 : step & ~(int64_t)3 ? step & ~(int64_t)3 : step; /* kernels like to take panels in fours */
+        for (int64_t p = p0; p < p1; p += step)
+            j->kernel(&j->m, (int32_t)p, (int32_t)(p1 - p < step ? p1 : p + step), t0, t1);
+    }
+}
+
+void mt_matmul(mt_pool *pool, const mt_weight *w, const float *x, size_t x_stride, int32_t T, const float *bias,
+               float *y, size_t y_stride, void *scratch) {
+    if (T <= 0) return;
+    size_t K = (size_t)w->cols;
+    mm_job j = {.T = T};
+    int lanes = panel_rows(w->type);
+    j.panels = (w->rows + lanes - 1) / lanes;
+    j.m = (mt_mm){.w = w->data,
+                  .scale = w->scales,
+                  .min = w->minima,
+                  .N = w->rows,
+                  .K = w->cols,
+                  .group = w->group,
+                  .x = x,
+                  .x_stride = x_stride,
+                  .bias = bias,
+                  .y = y,
+                  .y_stride = y_stride};
+    int64_t work = (int64_t)w->rows * w->cols * T;
+    int threads = mt_pool_threads(pool);
+    if (w->group) {
+        j.kernel = mt_kernels->mm_i8;
+        j.q = scratch;
+        j.d = (float *)(j.q + (size_t)T * K);
+        j.s = (int32_t *)(j.d + (size_t)T * (K / MT_Q_BLOCK));
+        j.m.q = j.q;
+        j.m.d = j.d;
+        j.m.s = j.s;
+        mt_pool_run_parts(T > 8 ? pool : NULL, quantize_part, &j, T > 8 ? threads : 1);
+    } else {
+        j.kernel = w->type == MT_F32    ? mt_kernels->mm_f32
+                   : w->type == MT_BF16 ? mt_kernels->mm_bf16
+                   : w->infinite        ? mt_ref_mm_f16
+                                        : mt_kernels->mm_f16;
+    }
+    int64_t block = TOKEN_BYTES / ((int64_t)K * (w->group ? 2 : 4)) & ~(int64_t)3;
+    j.token_block = block < 16 ? 16 : block > T ? T : (int32_t)block;
+    int parts = 1;
+    if (threads > 1 && work >= SMALL_JOB) {
+        parts = threads * 4;
+        if (parts > j.panels / 4) parts = j.panels / 4;
+        if (parts < 1) parts = 1;
+    }
+    mt_pool_run_parts(pool, multiply_part, &j, parts);
+}
