@@ -1,0 +1,275 @@
+/* Byte-pair encoding: ranks, how each token comes about, and which tokens may stand side by side.
+ *
+ * Pair test. Let l and r be tokens that the encoder can produce. Encoding the text l+r, the two halves develop as they
+ * do alone until some merge crosses the border; l,r is canonical when none ever does. At every moment the border is
+ * between one token u of l's right spine (l, its right part, that one's right part, ...) and one token v of r's left
+ * spine. So we replay history from single symbols upward: at each step test whether (u, v) merges before either is
+ * consumed by its own side, then let the earlier of the two be consumed (the left one on ties, because of two equal
+ * pairs the left one merges first):
+ *
+ *     l = ab (rank 0 made it), r = c:   u = b, v = c: rank(b,c) = 2, but b is consumed at 0: no
+ *                                       u = ab, v = c: rank(ab,c) = 1, nothing consumes them: merges, not canonical
+ *
+ * This holds for orderly derivations, in which every merge ranks after the merges of its parts. Where ranks go by
+ * string a token may rank before one of its parts; such tokens are tested by encoding, which is the definition.
+ *
+ * A few table look-ups decide what would otherwise need an encoding; the result is cached by pair. */
+#include "bpe.h"
+
+enum { PAIR_CACHE = 1 << 16, SPINE = 96 };
+
+static inline size_t pair_slot(const mt_bpe *b, int32_t left, int32_t right) {
+    uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
+    return (size_t)(h >> 29 ^ h >> 47) & b->pair_mask;
+}
+
+mt_status mt_bpe_reserve_pairs(mt_bpe *b, size_t count, mt_error *err) {
+    size_t cap = b->pair ? b->pair_mask + 1 : 64;
+    if (b->pair && count <= cap / 8 * 5) return MT_OK;
+    while (cap / 8 * 5 < count)
+        if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "the merge table");
+    mt_pair *old = b->pair, *grown = mt_array(cap, sizeof *grown);
+    if (!grown) return mt_nomem(err, cap * sizeof *grown, "the merge table");
+    memset(grown, 0xFF, cap * sizeof *grown);
+    size_t old_cap = old ? b->pair_mask + 1 : 0;
+    b->pair = grown;
+    b->pair_mask = cap - 1;
+    for (size_t i = 0; i < old_cap; i++) {
+        if (old[i].left < 0) continue;
+        size_t k = pair_slot(b, old[i].left, old[i].right);
+        while (grown[k].left >= 0) k = (k + 1) & b->pair_mask;
+        grown[k] = old[i];
+    }
+    mt_free(old);
+    return MT_OK;
+}
+
+mt_status mt_bpe_add_pair(mt_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t result, mt_error *err) {
+    MT_TRY(mt_bpe_reserve_pairs(b, b->pair_count + 1, err));
+    size_t k = pair_slot(b, left, right);
+    while (b->pair[k].left >= 0) {
+        if (b->pair[k].left == left && b->pair[k].right == right) {
+            b->pair[k].rank = rank; /* the tokenizers library lets the last of equal merges win */
+            b->pair[k].result = result;
+            return MT_OK;
+        }
+        k = (k + 1) & b->pair_mask;
+    }
+    b->pair[k] = (mt_pair){left, right, rank, result};
+    b->pair_count++;
+    return MT_OK;
+}
+
+mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
+    size_t n = (size_t)v->size;
+    b->vocab = v;
+    b->state = mt_calloc(n, 1);
+    b->left = mt_array(n, sizeof *b->left);
+    b->right = mt_array(n, sizeof *b->right);
+    b->rank = mt_array(n, sizeof *b->rank);
+    b->pair_cache = mt_array(PAIR_CACHE, sizeof *b->pair_cache);
+    if (!b->state || !b->left || !b->right || !b->rank || !b->pair_cache)
+        return mt_nomem(err, n * 13 + PAIR_CACHE * 8, "byte-pair encoding");
+    memset(b->pair_cache, 0xFF, PAIR_CACHE * sizeof *b->pair_cache);
+    for (int c = 0; c < 256; c++) b->base[c] = -1;
+    if (b->by_string) {
+        b->hash = mt_array(n, sizeof *b->hash);
+        b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);
+        if (!b->hash || !b->power) return mt_nomem(err, n * 8, "byte-pair encoding");
+        b->power[0] = 1;
+        for (uint32_t i = 1; i <= v->longest; i++) b->power[i] = b->power[i - 1] * MT_POLY;
+    }
+    size_t bytes = 0;
+    for (int32_t id = 0; id < v->size; id++)
+        if (v->flags[id] & MT_MATCHES) bytes += v->bytes[id].n;
+    MT_TRY(mt_trie_reserve(&b->trie, bytes / 3 + 16, err));
+    for (int32_t id = 0; id < v->size; id++) {
+        if (!(v->flags[id] & MT_MATCHES)) continue;
+        mt_str s = mt_vocab_bytes(v, id);
+        int32_t old;
+        if (s.n == 1) b->base[s.p[0]] = id;
+        if (b->by_string) b->hash[id] = mt_poly(s.p, s.n);
+        MT_TRY(mt_trie_add(&b->trie, s.p, s.n, id, &old, err));
+    }
+    return mt_trie_finish(&b->trie, err);
+}
+
+void mt_bpe_free(mt_bpe *b) {
+    mt_free(b->pair);
+    mt_free(b->hash);
+    mt_free(b->power);
+    mt_free(b->rank_of);
+    mt_free(b->state);
+    mt_free(b->left);
+    mt_free(b->right);
+    mt_free(b->rank);
+    mt_trie_free(&b->trie);
+    mt_free(b->pair_cache);
+    mt_free(b->node);
+    mt_free(b->heap);
+    mt_free(b->dead);
+    mt_ids_free(&b->stack);
+    mt_ids_free(&b->work);
+    *b = (mt_bpe){0};
+}
+
+uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *result) {
+    if (b->by_string) {
+        const mt_vocab *v = b->vocab;
+        if (!(v->flags[left] & v->flags[right] & MT_MATCHES)) return MT_NO_RANK; /* byte pieces, unknowns */
+        mt_ref l = v->bytes[left], r = v->bytes[right];
+        if (l.n + r.n > v->longest) return MT_NO_RANK;
+        int32_t id = mt_vocab_find_joined(v, l, r, b->hash[left] * b->power[r.n] + b->hash[right]);
+        if (id < 0) return MT_NO_RANK;
+        *result = id;
+        return b->rank_of ? b->rank_of[id] : (uint32_t)id;
+    }
+    if (!b->pair) return MT_NO_RANK;
+    for (size_t k = pair_slot(b, left, right); b->pair[k].left >= 0; k = (k + 1) & b->pair_mask)
+        if (b->pair[k].left == left && b->pair[k].right == right) {
+            *result = b->pair[k].result;
+            return b->pair[k].rank;
+        }
+    return MT_NO_RANK;
+}
+
+int32_t mt_bpe_symbol(const mt_bpe *b, const uint8_t *p, size_t n, size_t *length) {
+    *length = 1;
+    if (b->base_bytes || *p < 0x80) return b->base[*p];
+    uint32_t cp;
+    int k = mt_utf8_decode(p, n, &cp);
+    if (!k) return -1; /* not text: never a character of the vocabulary */
+    *length = (size_t)k;
+    return mt_vocab_find_bytes(b->vocab, p, (size_t)k);
+}
+
+/* Encodes x followed by y by merging, into `ids` (at most `cap` of them are kept); unknown symbols: *count = 0. */
+__attribute__((noinline)) static mt_status encode_joined(mt_bpe *b, mt_str x, mt_str y, int32_t *out, size_t cap,
+                                                         size_t *count, mt_error *err) {
+    int32_t small_id[64], *ids = small_id;
+    uint32_t small_width[64], *widths = small_width;
+    mt_status status = MT_OK;
+    size_t total = x.n + y.n, n = 0, k;
+    *count = 0;
+    if (total > 64) {
+        ids = mt_array(total, sizeof *ids);
+        widths = mt_array(total, sizeof *widths);
+        if (!ids || !widths) {
+            status = mt_nomem(err, total * 8, "a long token");
+            goto done;
+        }
+    }
+    for (int part = 0; part < 2; part++) {
+        mt_str s = part ? y : x;
+        for (size_t at = 0; at < s.n; at += k) {
+            ids[n] = mt_bpe_symbol(b, s.p + at, s.n - at, &k);
+            widths[n] = (uint32_t)k;
+            if (ids[n++] < 0) goto done;
+        }
+    }
+    b->last_left = b->last_right = -1;
+    b->last_rank = MT_NO_RANK;
+    b->top_rank = 0;
+    MT_TRY_GOTO(mt_bpe_merge(b, ids, widths, &n, false, false, err), done);
+    *count = n;
+    for (size_t i = 0; i < n && i < cap; i++) out[i] = ids[i];
+done:
+    if (ids != small_id) {
+        mt_free(ids);
+        mt_free(widths);
+    }
+    return status;
+}
+
+mt_status mt_bpe_reachable(mt_bpe *b, int32_t id, bool *yes, mt_error *err) {
+    if (b->state[id]) {
+        *yes = b->state[id] != 2;
+        return MT_OK;
+    }
+    *yes = false;
+    if (b->vocab->flags[id] & MT_MATCHES) {
+        int32_t made;
+        size_t n;
+        MT_TRY(encode_joined(b, mt_vocab_bytes(b->vocab, id), (mt_str){NULL, 0}, &made, 1, &n, err));
+        *yes = n == 1 && made == id;
+    }
+    if (!*yes) {
+        b->state[id] = 2;
+        return MT_OK;
+    }
+    b->left[id] = b->last_left;
+    b->right[id] = b->last_right;
+    b->rank[id] = b->last_rank;
+    b->state[id] = 1;
+    if (b->last_left >= 0) {
+        /* orderly: this merge has the highest rank, and the parts are orderly; very long tokens count as out of order,
+         * which bounds this recursion */
+        int32_t part[2] = {b->left[id], b->right[id]};
+        bool orderly = b->top_rank == b->rank[id] && b->vocab->bytes[id].n <= 256, known;
+        for (int i = 0; i < 2 && orderly; i++) {
+            MT_TRY(mt_bpe_reachable(b, part[i], &known, err));
+            orderly = b->state[part[i]] == 1;
+        }
+        if (!orderly) b->state[id] = 3;
+    }
+    return MT_OK;
+}
+
+/* The definition itself: encode the concatenation. */
+static mt_status pair_ok_by_encoding(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt_error *err) {
+    int32_t made[2];
+    size_t n;
+    MT_TRY(encode_joined(b, mt_vocab_bytes(b->vocab, left), mt_vocab_bytes(b->vocab, right), made, 2, &n, err));
+    *yes = n == 2 && made[0] == left && made[1] == right;
+    return MT_OK;
+}
+
+static mt_status pair_test(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt_error *err) {
+    int32_t u[SPINE], v[SPINE];
+    uint32_t c[SPINE], d[SPINE]; /* rank at which u[i], v[j] are consumed by their own side */
+    int i = 0, j = 0;
+    bool known;
+    MT_TRY(mt_bpe_reachable(b, left, &known, err));
+    MT_TRY(mt_bpe_reachable(b, right, &known, err));
+    if (b->state[left] != 1 || b->state[right] != 1) return pair_ok_by_encoding(b, left, right, yes, err);
+    u[0] = left;
+    v[0] = right;
+    c[0] = d[0] = MT_NO_RANK;
+    for (; b->left[u[i]] >= 0; i++) {
+        if (i + 1 == SPINE) return pair_ok_by_encoding(b, left, right, yes, err);
+        u[i + 1] = b->right[u[i]];
+        c[i + 1] = b->rank[u[i]];
+        MT_TRY(mt_bpe_reachable(b, u[i + 1], &known, err));
+    }
+    for (; b->left[v[j]] >= 0; j++) {
+        if (j + 1 == SPINE) return pair_ok_by_encoding(b, left, right, yes, err);
+        v[j + 1] = b->left[v[j]];
+        d[j + 1] = b->rank[v[j]];
+        MT_TRY(mt_bpe_reachable(b, v[j + 1], &known, err));
+    }
+    *yes = false;
+    for (;;) {
+        int32_t result;
+        uint32_t rank = mt_bpe_rank(b, u[i], v[j], &result);
+        if (rank != MT_NO_RANK && rank < c[i] && rank <= d[j]) return MT_OK;
+        if (!i && !j) break;
+        if (!j || (i && c[i] <= d[j]))
+            i--;
+        else
+            j--;
+    }
+    *yes = true;
+    return MT_OK;
+}
+
+mt_status mt_bpe_pair_ok(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt_error *err) {
+    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint64_t)(uint32_t)right << 1;
+    uint64_t *slot = &b->pair_cache[(key * UINT64_C(0x9E3779B97F4A7C15)) >> 48];
+    if ((*slot & ~UINT64_C(1)) == key) {
+        *yes = *slot & 1;
+        return MT_OK;
+    }
+    MT_TRY(pair_test(b, left, right, yes, err));
+    *slot = key | *yes;
+    return MT_OK;
+}

@@ -1,0 +1,272 @@
+/* The encoders of byte-pair encoding. All give the same tokens (methods: tokenization, 1.2):
+ *
+ *   scan        find the lowest rank, merge, repeat: quadratic, best for a handful of symbols
+ *   heap        a priority queue of candidate merges with stale entries skipped: O(n log n)
+ *   last token  for every prefix the last token of its encoding; a match t starting at i may follow last[i] or not
+ *   fast        keep a stack of tokens, try the longest match that may follow its top, go back when none may; positions
+ *               found dead are never tried again, so the work is linear. Rests on two facts: a part of a canonical
+ *               sequence is canonical, and a sequence is canonical when all its neighbours are. */
+#include "bpe.h"
+
+typedef struct mt_bpe_node {
+    int32_t id;
+    uint32_t width;
+    int32_t prev, next;
+} node;
+
+typedef struct mt_bpe_event {
+    uint32_t rank, at;
+    int32_t left, right, result;
+} event;
+
+enum { SCAN_MOST = 40 };
+
+static void merge_scan(mt_bpe *b, int32_t *id, uint32_t *width, size_t *count) {
+    uint32_t rank[SCAN_MOST];
+    int32_t made[SCAN_MOST];
+    size_t n = *count;
+    for (size_t i = 0; i + 1 < n; i++) rank[i] = mt_bpe_rank(b, id[i], id[i + 1], &made[i]);
+    while (n > 1) {
+        size_t best = 0;
+        for (size_t i = 1; i + 1 < n; i++)
+            if (rank[i] < rank[best]) best = i;
+        if (rank[best] == MT_NO_RANK) break;
+        b->last_left = id[best];
+        b->last_right = id[best + 1];
+        b->last_rank = rank[best];
+        if (rank[best] > b->top_rank) b->top_rank = rank[best];
+        id[best] = made[best];
+        width[best] += width[best + 1];
+        n--;
+        size_t tail = n - best - 1;
+        memmove(id + best + 1, id + best + 2, tail * sizeof *id);
+        memmove(width + best + 1, width + best + 2, tail * sizeof *width);
+        memmove(rank + best, rank + best + 1, tail * sizeof *rank);
+        memmove(made + best, made + best + 1, tail * sizeof *made);
+        if (best) rank[best - 1] = mt_bpe_rank(b, id[best - 1], id[best], &made[best - 1]);
+        if (best + 1 < n) rank[best] = mt_bpe_rank(b, id[best], id[best + 1], &made[best]);
+    }
+    *count = n;
+}
+
+static inline bool before(const event *x, const event *y) {
+    return x->rank != y->rank ? x->rank < y->rank : x->at < y->at;
+}
+
+static void push(event *heap, size_t *n, event e) {
+    size_t i = (*n)++;
+    while (i) {
+        size_t up = (i - 1) / 2;
+        if (!before(&e, &heap[up])) break;
+        heap[i] = heap[up];
+        i = up;
+    }
+    heap[i] = e;
+}
+
+static event pop(event *heap, size_t *n) {
+    event top = heap[0], last = heap[--*n];
+    size_t i = 0;
+    for (;;) {
+        size_t k = 2 * i + 1;
+        if (k >= *n) break;
+        if (k + 1 < *n && before(&heap[k + 1], &heap[k])) k++;
+        if (!before(&heap[k], &last)) break;
+        heap[i] = heap[k];
+        i = k;
+    }
+    heap[i] = last;
+    return top;
+}
+
+static mt_status merge_heap(mt_bpe *b, int32_t *id, uint32_t *width, size_t *count, mt_error *err) {
+    size_t n = *count, events = 0;
+    if (n > INT32_MAX / 2) return mt_fail(err, MT_ELIMIT, "a word of more than 2^30 symbols");
+    MT_TRY(mt_grow((void **)&b->node, &b->node_cap, n, sizeof(node), err));
+    MT_TRY(
+        mt_grow((void **)&b->heap, &b->heap_cap, 3 * n, sizeof(event), err)); /* each merge adds two, ends one node */
+    node *node = b->node;
+    event *heap = b->heap;
+    for (size_t i = 0; i < n; i++) {
+        node[i] = (struct mt_bpe_node){id[i], width[i], (int32_t)i - 1, i + 1 < n ? (int32_t)i + 1 : -1};
+        if (i + 1 == n) break;
+        event e = {0, (uint32_t)i, id[i], id[i + 1], 0};
+        e.rank = mt_bpe_rank(b, e.left, e.right, &e.result);
+        if (e.rank != MT_NO_RANK) push(heap, &events, e);
+    }
+    while (events) {
+        event e = pop(heap, &events);
+        int32_t right = node[e.at].next;
+        if (node[e.at].id != e.left || right < 0 || node[right].id != e.right) continue; /* stale */
+        b->last_left = e.left;
+        b->last_right = e.right;
+        b->last_rank = e.rank;
+        if (e.rank > b->top_rank) b->top_rank = e.rank;
+        node[e.at].id = e.result;
+        node[e.at].width += node[right].width;
+        node[right].id = -1;
+        int32_t next = node[e.at].next = node[right].next, prev = node[e.at].prev;
+        if (next >= 0) {
+            node[next].prev = (int32_t)e.at;
+            event f = {0, e.at, e.result, node[next].id, 0};
+            f.rank = mt_bpe_rank(b, f.left, f.right, &f.result);
+            if (f.rank != MT_NO_RANK) push(heap, &events, f);
+        }
+        if (prev >= 0) {
+            event f = {0, (uint32_t)prev, node[prev].id, e.result, 0};
+            f.rank = mt_bpe_rank(b, f.left, f.right, &f.result);
+            if (f.rank != MT_NO_RANK) push(heap, &events, f);
+        }
+    }
+    size_t m = 0;
+    for (int32_t i = n ? 0 : -1; i >= 0; i = node[i].next) {
+        id[m] = node[i].id;
+        width[m++] = node[i].width;
+    }
+    *count = m;
+    return MT_OK;
+}
+
+mt_status mt_bpe_merge(mt_bpe *b, int32_t *id, uint32_t *width, size_t *n, bool force_heap, bool force_scan,
+                       mt_error *err) {
+    if ((*n <= SCAN_MOST && !force_heap) || (force_scan && *n <= SCAN_MOST)) {
+        merge_scan(b, id, width, n);
+        return MT_OK;
+    }
+    return merge_heap(b, id, width, n, err);
+}
+
+/* ---- by merging ---- */
+
+static mt_status encode_by_merging(mt_bpe *b, const uint8_t *p, size_t n, mt_bpe_method method, mt_ids *out,
+                                   size_t *used, mt_error *err) {
+    mt_ids *ids = &b->stack, *widths = &b->work;
+    size_t at = 0, k;
+    ids->len = 0;
+    MT_TRY(mt_ids_reserve(ids, n, err));
+    widths->len = 0;
+    MT_TRY(mt_ids_reserve(widths, n, err));
+    for (; at < n; at += k) {
+        int32_t id = mt_bpe_symbol(b, p + at, n - at, &k);
+        if (id < 0) break;
+        ids->data[ids->len] = id;
+        widths->data[ids->len++] = (int32_t)k;
+    }
+    *used = at;
+    size_t count = ids->len;
+    MT_TRY(mt_bpe_merge(b, ids->data, (uint32_t *)widths->data, &count, method == MT_BPE_HEAP, method == MT_BPE_SCAN,
+                        err));
+    MT_TRY(mt_ids_reserve(out, count, err));
+    if (count) memcpy(out->data + out->len, ids->data, count * sizeof(int32_t));
+    out->len += count;
+    return MT_OK;
+}
+
+/* ---- by last tokens ---- */
+
+static mt_status encode_by_last_token(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out, size_t *used, mt_error *err) {
+    mt_ids *last = &b->stack; /* last[i]: last token of the encoding of p[0..i) */
+    last->len = 0;
+    MT_TRY(mt_ids_reserve(last, n + 1, err));
+    for (size_t i = 0; i <= n; i++) last->data[i] = -1;
+    size_t at = 0, k, end = 0;
+    for (; end < n && mt_bpe_symbol(b, p + end, n - end, &k) >= 0; end += k);
+    for (at = 0; at < end; at++) {
+        if (at && last->data[at] < 0) continue; /* inside a character */
+        uint32_t node = 0;
+        for (size_t i = at; i < end && (node = mt_trie_step(&b->trie, node, p[i])); i++) {
+            int32_t t = b->trie.token[node];
+            if (t < 0 || last->data[i + 1] >= 0) continue;
+            bool yes;
+            MT_TRY(mt_bpe_reachable(b, t, &yes, err));
+            if (yes && at) MT_TRY(mt_bpe_pair_ok(b, last->data[at], t, &yes, err));
+            if (yes) last->data[i + 1] = t;
+        }
+    }
+    *used = end;
+    size_t count = 0;
+    for (size_t i = end; i; i -= b->vocab->bytes[last->data[i]].n, count++)
+        if (last->data[i] < 0) return mt_fail(err, MT_EFORMAT, "the merges of this tokenizer contradict each other");
+    MT_TRY(mt_ids_reserve(out, count, err));
+    out->len += count;
+    int32_t *o = out->data + out->len;
+    for (size_t i = end; i; i -= b->vocab->bytes[*o].n) *--o = last->data[i];
+    return MT_OK;
+}
+
+/* ---- the fast one ---- */
+
+static inline int32_t longest(const mt_bpe *b, const uint8_t *p, size_t n) {
+    int32_t best = b->base[p[0]];
+    if (n < 2) return best;
+    uint32_t node = b->trie.two[p[0] << 8 | p[1]];
+    const int32_t *token = b->trie.token;
+    for (size_t i = 2; node; i++) {
+        if (token[node] >= 0) best = token[node];
+        if (i == n) break;
+        node = mt_trie_step(&b->trie, node, p[i]);
+    }
+    return best;
+}
+
+/* Longest token that is a proper prefix of the first n bytes at p, or -1. */
+static int32_t shorter(const mt_bpe *b, const uint8_t *p, size_t n) {
+    return n > 1 ? longest(b, p, n - 1) : -1;
+}
+
+static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out, size_t *used, bool *stuck,
+                             mt_error *err) {
+    const mt_ref *bytes = b->vocab->bytes;
+    uint64_t small[2] = {0, 0}, *dead = small; /* bit i: no canonical encoding passes through position i */
+    *stuck = false;
+    if (n >= 128) {
+        MT_TRY(mt_grow((void **)&b->dead, &b->dead_cap, n / 64 + 1, sizeof *b->dead, err));
+        dead = b->dead;
+        memset(dead, 0, (n / 64 + 1) * sizeof *dead);
+    }
+    size_t bottom = out->len, pos = 0;
+    int32_t t = n ? longest(b, p, n) : -1, last = -1;
+    while (pos < n) {
+        for (; t >= 0; t = shorter(b, p + pos, bytes[t].n)) {
+            size_t end = pos + bytes[t].n;
+            if (dead[end >> 6] >> (end & 63) & 1) continue;
+            bool yes;
+            MT_TRY(mt_bpe_reachable(b, t, &yes, err));
+            if (yes && last >= 0) MT_TRY(mt_bpe_pair_ok(b, last, t, &yes, err));
+            if (yes) break;
+        }
+        if (t >= 0) {
+            if (out->len == out->cap) MT_TRY(mt_ids_reserve(out, 1, err));
+            out->data[out->len++] = last = t;
+            pos += bytes[t].n;
+            t = pos < n ? longest(b, p + pos, n - pos) : -1;
+        } else {
+            /* no match may follow: go back, unless the symbol here is not in the vocabulary and ends the stretch */
+            size_t k;
+            if (mt_bpe_symbol(b, p + pos, n - pos, &k) < 0) break;
+            if (out->len == bottom) { /* cannot happen with consistent merges */
+                *stuck = true;
+                break;
+            }
+            dead[pos >> 6] |= UINT64_C(1) << (pos & 63);
+            pos -= bytes[last].n;
+            t = shorter(b, p + pos, bytes[last].n);
+            out->len--;
+            last = out->len > bottom ? out->data[out->len - 1] : -1;
+        }
+    }
+    *used = pos;
+    return MT_OK;
+}
+
+mt_status mt_bpe_encode_known(mt_bpe *b, const uint8_t *p, size_t n, mt_bpe_method method, mt_ids *out, size_t *used,
+                              mt_error *err) {
+    if (method == MT_BPE_LAST_TOKEN) return encode_by_last_token(b, p, n, out, used, err);
+    if (method != MT_BPE_FAST) return encode_by_merging(b, p, n, method, out, used, err);
+    size_t len = out->len;
+    bool stuck;
+    MT_TRY(encode_fast(b, p, n, out, used, &stuck, err));
+    if (!stuck) return MT_OK;
+    out->len = len;
+    return encode_by_merging(b, p, n, MT_BPE_HEAP, out, used, err);
+}

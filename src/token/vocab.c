@@ -1,0 +1,258 @@
+/* Vocabulary: an arena of bytes, references by id, two hash indexes and the sorted order.
+ *
+ * The index hash is polynomial (see vocab.h), finished by a multiplication so that the high bits, which depend on every
+ * byte, choose the slot. Its tag is compared before the bytes are. */
+#include "vocab.h"
+
+#include <stdlib.h>
+
+uint64_t mt_poly(const uint8_t *p, size_t n) {
+    const uint64_t b = MT_POLY, b2 = b * b, b3 = b2 * b, b4 = b2 * b2;
+    uint64_t h = 0;
+    for (; n >= 4; n -= 4, p += 4) h = h * b4 + ((p[0] + 1) * b3 + (p[1] + 1) * b2 + (p[2] + 1) * b + (p[3] + 1));
+    for (; n; n--, p++) h = h * b + (*p + 1u);
+    return h;
+}
+
+static inline uint64_t finish(uint64_t h) {
+    h ^= h >> 32;
+    h *= UINT64_C(0xD6E8FEB86659FD93);
+    return h ^ h >> 29;
+}
+
+static mt_status index_grow(mt_index *x, size_t count, mt_error *err, const mt_vocab *v, const mt_ref *refs) {
+    size_t cap = x->slot ? x->mask + 1 : 16;
+    if (x->slot && count <= cap / 2) return MT_OK;
+    while (cap / 2 < count)
+        if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "a vocabulary index");
+    mt_index grown = {mt_calloc(cap, sizeof *grown.slot), cap - 1, x->count};
+    if (!grown.slot) return mt_nomem(err, cap * sizeof *grown.slot, "a vocabulary index");
+    for (size_t i = 0; x->slot && i <= x->mask; i++) {
+        if (!x->slot[i].tag) continue;
+        mt_ref r = refs[x->slot[i].id];
+        size_t k = (size_t)finish(mt_poly(v->text.data + r.at, r.n)) & grown.mask;
+        while (grown.slot[k].tag) k = (k + 1) & grown.mask;
+        grown.slot[k] = x->slot[i];
+    }
+    mt_free(x->slot);
+    *x = grown;
+    return MT_OK;
+}
+
+static struct mt_index_slot *index_find(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *p,
+                                        size_t n, uint64_t hash) {
+    uint64_t h = finish(hash);
+    uint32_t tag = (uint32_t)(h >> 32) | 1u;
+    for (size_t i = (size_t)h & x->mask;; i = (i + 1) & x->mask) {
+        struct mt_index_slot *s = &x->slot[i];
+        if (!s->tag) return s;
+        if (s->tag == tag && refs[s->id].n == n && memcmp(v->text.data + refs[s->id].at, p, n) == 0) return s;
+    }
+}
+
+static mt_status index_add(mt_index *x, mt_vocab *v, const mt_ref *refs, int32_t id, bool replace, bool *added,
+                           mt_error *err) {
+    MT_TRY(index_grow(x, x->count + 1, err, v, refs));
+    const uint8_t *p = v->text.data + refs[id].at;
+    uint64_t hash = mt_poly(p, refs[id].n);
+    struct mt_index_slot *s = index_find(x, v, refs, p, refs[id].n, hash);
+    *added = !s->tag;
+    if (!s->tag) {
+        x->count++;
+        s->tag = (uint32_t)(finish(hash) >> 32) | 1u;
+        s->id = id;
+    } else if (replace) {
+        s->id = id;
+    }
+    return MT_OK;
+}
+
+mt_status mt_vocab_reserve(mt_vocab *v, size_t tokens, size_t text_bytes, mt_error *err) {
+    MT_TRY(mt_buf_reserve(&v->text, text_bytes, err));
+    if (tokens <= v->capacity) return MT_OK;
+    size_t cap = v->capacity ? v->capacity : 64;
+    while (cap < tokens) cap *= 2; /* tokens <= MT_MAX_TOKENS */
+    struct {
+        void **p;
+        size_t size;
+    } list[] = {{(void **)&v->bytes, sizeof *v->bytes},
+                {(void **)&v->piece, sizeof *v->piece},
+                {(void **)&v->kind, 1},
+                {(void **)&v->flags, 1},
+                {(void **)&v->score, v->score ? sizeof *v->score : 0}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        if (!list[i].size) continue;
+        void *q = mt_realloc(*list[i].p, cap * list[i].size);
+        if (!q) return mt_nomem(err, cap * list[i].size, "a vocabulary");
+        *list[i].p = q;
+    }
+    v->capacity = cap;
+    return MT_OK;
+}
+
+mt_status mt_vocab_extend(mt_vocab *v, int64_t id, mt_error *err) {
+    if (id < 0 || id >= MT_MAX_TOKENS)
+        return mt_fail(err, MT_ERANGE, "token id %lld is outside 0..%d", (long long)id, MT_MAX_TOKENS - 1);
+    if (id < v->size) return MT_OK;
+    MT_TRY(mt_vocab_reserve(v, (size_t)id + 1, 0, err));
+    for (int32_t i = v->size; i <= (int32_t)id; i++) {
+        v->bytes[i] = v->piece[i] = (mt_ref){0, 0};
+        v->kind[i] = MT_TOKEN_HOLE;
+        v->flags[i] = 0;
+        if (v->score) v->score[i] = 0;
+    }
+    v->size = (int32_t)id + 1;
+    return MT_OK;
+}
+
+static mt_status add_text(mt_vocab *v, const uint8_t *p, size_t n, mt_ref *out, mt_error *err) {
+    if (n > UINT32_MAX / 2 || v->text.len > UINT32_MAX / 2 - n)
+        return mt_fail(err, MT_ELIMIT, "the vocabulary's text is longer than 2 GiB");
+    *out = (mt_ref){(uint32_t)v->text.len, (uint32_t)n};
+    return mt_buf_add(&v->text, p, n, err);
+}
+
+mt_status mt_vocab_set_piece(mt_vocab *v, int64_t id, mt_str piece, mt_error *err) {
+    MT_TRY(mt_vocab_extend(v, id, err));
+    MT_TRY(add_text(v, piece.p, piece.n, &v->piece[id], err));
+    v->bytes[id] = v->piece[id];
+    if (v->kind[id] == MT_TOKEN_HOLE) v->kind[id] = MT_TOKEN_NORMAL;
+    return MT_OK;
+}
+
+mt_status mt_vocab_set_bytes(mt_vocab *v, int32_t id, const uint8_t *p, size_t n, mt_error *err) {
+    mt_ref r = v->piece[id];
+    if (r.n == n && memcmp(v->text.data + r.at, p, n) == 0) {
+        v->bytes[id] = r;
+        return MT_OK;
+    }
+    return add_text(v, p, n, &v->bytes[id], err);
+}
+
+mt_status mt_vocab_index_piece(mt_vocab *v, int32_t id, bool replace, mt_error *err) {
+    bool added;
+    return index_add(&v->by_piece, v, v->piece, id, replace, &added, err);
+}
+
+mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err) {
+    MT_TRY(index_grow(&v->by_bytes, (size_t)v->size, err, v, v->bytes));
+    v->longest = 0;
+    for (int32_t id = 0; id < v->size; id++) {
+        if (!(v->flags[id] & MT_MATCHES)) continue;
+        bool added = false;
+        if (v->bytes[id].n) MT_TRY(index_add(&v->by_bytes, v, v->bytes, id, false, &added, err));
+        if (!added)
+            v->flags[id] &= (uint8_t)~MT_MATCHES;
+        else if (v->bytes[id].n > v->longest)
+            v->longest = v->bytes[id].n;
+    }
+    return MT_OK;
+}
+
+int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece) {
+    if (!v->by_piece.slot) return -1;
+    const struct mt_index_slot *s = index_find(&v->by_piece, v, v->piece, piece.p, piece.n, mt_poly(piece.p, piece.n));
+    return s->tag ? s->id : -1;
+}
+
+int32_t mt_vocab_find_bytes_hashed(const mt_vocab *v, const uint8_t *p, size_t n, uint64_t hash) {
+    if (!v->by_bytes.slot) return -1;
+    const struct mt_index_slot *s = index_find(&v->by_bytes, v, v->bytes, p, n, hash);
+    return s->tag ? s->id : -1;
+}
+
+int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n) {
+    if (n > v->longest) return -1;
+    return mt_vocab_find_bytes_hashed(v, p, n, mt_poly(p, n));
+}
+
+static int32_t find_joined(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *left, size_t ln,
+                           const uint8_t *right, size_t rn, uint64_t hash) {
+    if (!x->slot) return -1;
+    uint64_t h = finish(hash);
+    uint32_t tag = (uint32_t)(h >> 32) | 1u;
+    for (size_t i = (size_t)h & x->mask; x->slot[i].tag; i = (i + 1) & x->mask) {
+        if (x->slot[i].tag != tag) continue;
+        mt_ref r = refs[x->slot[i].id];
+        const uint8_t *p = v->text.data + r.at;
+        if (r.n == ln + rn && memcmp(p, left, ln) == 0 && memcmp(p + ln, right, rn) == 0) return x->slot[i].id;
+    }
+    return -1;
+}
+
+int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash) {
+    return find_joined(&v->by_bytes, v, v->bytes, v->text.data + left.at, left.n, v->text.data + right.at, right.n,
+                       hash);
+}
+
+int32_t mt_vocab_find_joined_piece(const mt_vocab *v, mt_str left, mt_str right, uint64_t hash) {
+    return find_joined(&v->by_piece, v, v->piece, left.p, left.n, right.p, right.n, hash);
+}
+
+/* ---- sorted order: most significant byte first, three-way radix quicksort (Bentley & Sedgewick 1997) ---- */
+
+static inline int byte_at(const mt_vocab *v, int32_t id, uint32_t depth) {
+    return depth < v->bytes[id].n ? v->text.data[v->bytes[id].at + depth] : -1;
+}
+
+static void sort_range(const mt_vocab *v, int32_t *a, size_t n, uint32_t depth) {
+    while (n > 1) {
+        int pivot = byte_at(v, a[n / 2], depth);
+        size_t lt = 0, i = 0, gt = n;
+        while (i < gt) {
+            int c = byte_at(v, a[i], depth);
+            int32_t t = a[i];
+            if (c < pivot) {
+                a[i++] = a[lt];
+                a[lt++] = t;
+            } else if (c > pivot) {
+                a[i] = a[--gt];
+                a[gt] = t;
+            } else {
+                i++;
+            }
+        }
+        sort_range(v, a, lt, depth);
+        sort_range(v, a + gt, n - gt, depth);
+        a += lt;
+        n = gt - lt;
+        if (pivot < 0) { /* equal strings: by id */
+            for (size_t k = 1; k < n; k++)
+                for (size_t m = k; m && a[m - 1] > a[m]; m--) {
+                    int32_t t = a[m];
+                    a[m] = a[m - 1];
+                    a[m - 1] = t;
+                }
+            return;
+        }
+        depth++;
+    }
+}
+
+mt_status mt_vocab_sort(mt_vocab *v, mt_error *err) {
+    if (v->sorted) return MT_OK;
+    int32_t *list = mt_array((size_t)v->size, sizeof *list);
+    if (!list) return mt_nomem(err, (size_t)v->size * sizeof *list, "the sorted vocabulary");
+    size_t n = 0;
+    for (int32_t id = 0; id < v->size; id++)
+        if (v->bytes[id].n &&
+            (v->kind[id] == MT_TOKEN_NORMAL || v->kind[id] == MT_TOKEN_USER || v->kind[id] == MT_TOKEN_BYTE))
+            list[n++] = id;
+    sort_range(v, list, n, 0);
+    v->sorted = list;
+    v->sorted_len = n;
+    return MT_OK;
+}
+
+void mt_vocab_free(mt_vocab *v) {
+    mt_buf_free(&v->text);
+    mt_free(v->bytes);
+    mt_free(v->piece);
+    mt_free(v->kind);
+    mt_free(v->flags);
+    mt_free(v->score);
+    mt_free(v->by_piece.slot);
+    mt_free(v->by_bytes.slot);
+    mt_free(v->sorted);
+    *v = (mt_vocab){0};
+}

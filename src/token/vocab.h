@@ -1,0 +1,106 @@
+/* The vocabulary as byte strings, and the trie over it. Private to token/.
+ *
+ * A token has two spellings: its *piece*, as the definition writes it ("Ġthe", "▁the", "<0x0A>"), and its *bytes*, what
+ * it stands for in the text (" the", " the", "\n"). Segmenters work on bytes only. */
+#ifndef MT_VOCAB_H
+#define MT_VOCAB_H
+
+#include "token.h"
+
+typedef struct mt_ref {
+    uint32_t at, n;
+} mt_ref;
+
+enum {
+    MT_IN_MODEL = 1, /* the model's own vocabulary has it */
+    MT_IN_ADDED = 2, /* an added token: cut out of the text before segmentation */
+    MT_MATCHES = 4   /* can be found in text by the segmenter */
+};
+
+/* A hash index over one of the two spellings: polynomial hash -> id. */
+typedef struct mt_index {
+    struct mt_index_slot {
+        uint32_t tag; /* 0: empty */
+        int32_t id;
+    } *slot;
+    size_t mask, count;
+} mt_index;
+
+typedef struct mt_vocab {
+    int32_t size;
+    size_t capacity;
+    mt_buf text;
+    mt_ref *bytes, *piece;
+    uint8_t *kind;  /* mt_token_kind */
+    uint8_t *flags; /* MT_IN_MODEL... */
+    double *score;  /* NULL: none */
+    mt_index by_piece, by_bytes;
+    uint32_t longest; /* bytes of the longest token that matches */
+    int32_t *sorted;
+    size_t sorted_len;
+} mt_vocab;
+
+/* ids above this are refused: a definition that needs more is broken */
+enum { MT_MAX_TOKENS = 1 << 24 };
+
+static inline mt_str mt_vocab_bytes(const mt_vocab *v, int32_t id) {
+    return (mt_str){v->text.data + v->bytes[id].at, v->bytes[id].n};
+}
+static inline mt_str mt_vocab_piece(const mt_vocab *v, int32_t id) {
+    return (mt_str){v->text.data + v->piece[id].at, v->piece[id].n};
+}
+
+/* Polynomial hash modulo 2^64: hash(xy) = hash(x) * power(|y|) + hash(y), so that the hash of a concatenation costs one
+ * multiplication. Equality is always confirmed on the bytes. */
+#define MT_POLY UINT64_C(0x9E3779B97F4A7C55)
+uint64_t mt_poly(const uint8_t *p, size_t n);
+
+mt_status mt_vocab_reserve(mt_vocab *v, size_t tokens, size_t text_bytes, mt_error *err);
+/* Makes ids 0..id exist (new ones are holes). */
+mt_status mt_vocab_extend(mt_vocab *v, int64_t id, mt_error *err);
+/* Sets the piece; the bytes are the same until mt_vocab_set_bytes. */
+mt_status mt_vocab_set_piece(mt_vocab *v, int64_t id, mt_str piece, mt_error *err);
+mt_status mt_vocab_set_bytes(mt_vocab *v, int32_t id, const uint8_t *p, size_t n, mt_error *err);
+mt_status mt_vocab_index_piece(mt_vocab *v, int32_t id, bool replace, mt_error *err);
+/* Indexes the bytes of every token that has MT_MATCHES; of equal ones the first keeps the flag. */
+mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err);
+int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece);
+int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n);
+int32_t mt_vocab_find_bytes_hashed(const mt_vocab *v, const uint8_t *p, size_t n, uint64_t hash);
+/* The token whose bytes are left's followed by right's; `hash` is of the concatenation. */
+int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash);
+/* The same over pieces, skipping `skip` bytes of right (a continuation prefix). */
+int32_t mt_vocab_find_joined_piece(const mt_vocab *v, mt_str left, mt_str right, uint64_t hash);
+mt_status mt_vocab_sort(mt_vocab *v, mt_error *err);
+void mt_vocab_free(mt_vocab *v);
+
+/* ---- trie: nodes are numbers, edges live in one hash table ---- */
+typedef struct mt_trie {
+    struct mt_trie_edge {
+        uint32_t key;   /* node << 8 | byte; UINT32_MAX: empty */
+        uint32_t child; /* > 0 */
+    } *edge;
+    size_t mask, edges;
+    int32_t *token; /* by node: the token that ends here, or -1 */
+    size_t nodes, node_cap;
+    uint32_t *two; /* first two bytes -> node, 0: none; only when built with mt_trie_finish */
+} mt_trie;
+enum { MT_TRIE_LIMIT = 1 << 24 };
+
+mt_status mt_trie_reserve(mt_trie *t, size_t nodes, mt_error *err);
+/* *old receives the token that was there, or -1; it is kept. */
+mt_status mt_trie_add(mt_trie *t, const uint8_t *p, size_t n, int32_t id, int32_t *old, mt_error *err);
+mt_status mt_trie_finish(mt_trie *t, mt_error *err);
+void mt_trie_free(mt_trie *t);
+/* 0: no such edge. The root is node 0 of an initialised trie. */
+static inline uint32_t mt_trie_step(const mt_trie *t, uint32_t node, uint8_t byte) {
+    uint32_t key = node << 8 | byte;
+    for (size_t i = (key * UINT32_C(0x9E3779B1) >> 7) & t->mask;; i = (i + 1) & t->mask) {
+        if (t->edge[i].key == key) return t->edge[i].child;
+        if (t->edge[i].key == UINT32_MAX) return 0;
+    }
+}
+/* Longest token that starts at p: its id and length, or -1. */
+int32_t mt_trie_longest(const mt_trie *t, const uint8_t *p, size_t n, size_t *length);
+
+#endif
