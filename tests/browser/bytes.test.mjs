@@ -1,0 +1,620 @@
+/**
+ * The page demos/bytes in real browsers: what it shows is read back and compared with the package in Node.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { ByteModel, Model } from '../../web/index.js';
+import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, SHARED, watch } from './support.mjs';
+
+const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
+const STORIES = SHARED && path.join(SHARED, 'models/stories260K/stories260K.F32.gguf');
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+
+/** @type {Map<string, any>} */
+const opened = new Map();
+/** The package's own answer, in Node: 257 probabilities each. */
+async function expected(text, file = BUNDLED) {
+    if (!opened.has(file)) opened.set(file, await Model.load(file));
+    const r = await new ByteModel(opened.get(file)).next(text);
+    return { exact: [...r.bytes, r.end].map(Math.exp), naive: [...r.naive].map(Math.exp) };
+}
+after(() => opened.forEach((m) => m.dispose()));
+
+/** Runs in the page: every number of the table, and the text that they are about. */
+async function readPage() {
+    const chart = document.querySelector('mt-byte-distribution');
+    chart.shadowRoot.querySelector('details').open = true;
+    while (!chart.shadowRoot.querySelector('tbody tr')) await new Promise((r) => setTimeout(r, 10));
+    const exact = [], naive = [];
+    for (const row of chart.shadowRoot.querySelectorAll('tbody tr')) {
+        const cells = row.querySelectorAll('td');
+        exact[row.dataset.byte] = Number(cells[1].textContent);
+        naive[row.dataset.byte] = Number(cells[2].textContent);
+    }
+    return { exact, naive, distance: document.getElementById('distance-value').textContent, text: document.getElementById('text').value };
+}
+
+/** The page's numbers are the package's, to the digits shown. */
+function assertSame(read, want) {
+    for (const side of ['exact', 'naive']) {
+        assert.equal(read[side].length, 257);
+        for (let b = 0; b < 257; b++) {
+            const [got, p] = [read[side][b], want[side][b]];
+            assert.ok(Math.abs(got - p) <= 2e-6 + 2e-3 * Math.min(got, 1e-4), `${side}, byte ${b}: the page says ${got}, the package ${p}`);
+        }
+    }
+    const distance = want.exact.reduce((sum, p, b) => sum + Math.abs(p - want.naive[b]) / 2, 0);
+    assert.ok(Math.abs(Number(read.distance) - distance) < 0.0006, `distance ${read.distance}, expected ${distance}`);
+}
+
+/** Waits until the page has answered for what stands in its box. */
+async function settled(page, text) {
+    await page.waitForFunction(
+        (want) => {
+            const el = document.getElementById('answer');
+            return document.getElementById('text').value === want && el.dataset.for === want && !('stale' in el.dataset);
+        },
+        ...(page.keyboard && 'waitForURL' in page ? [text, { timeout: 60_000 }] : [{ timeout: 60_000 }, text]),
+    );
+}
+
+const FIRST = 'Once upon a ti';
+
+describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
+    let browser, server;
+    before(async () => {
+        browser = await chromium();
+        server = await serve({
+            routes: {
+                // A download that starts and never ends.
+                '/slow.gguf': (req, res) => {
+                    res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': 5_000_000 });
+                    if (req.method === 'HEAD') return res.end();
+                    res.write(readFileSync(BUNDLED).subarray(0, 100_000));
+                },
+            },
+            ...(STORIES ? { mount: { 'stories.gguf': STORIES } } : {}),
+        });
+    });
+    after(async () => {
+        await browser?.close();
+        await server?.close();
+    });
+
+    /** Opens a page, runs the check, and demands a silent console and no foreign request. */
+    async function onPage(check, { hash = '', context = {}, at = server, folder = 'demos/bytes/', allow = [], ready = true } = {}) {
+        const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...context });
+        const page = await ctx.newPage();
+        const { errors, foreign } = watch(page, at.origin);
+        try {
+            await page.goto(at.url(folder) + hash);
+            if (ready) await settled(page, new URLSearchParams(hash.slice(1)).get('text') ?? FIRST);
+            await check(page, ctx);
+            assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
+            assert.deepEqual(foreign, [], 'requests to other origins');
+        } finally {
+            await ctx.close();
+        }
+    }
+
+    /** @param {import('playwright-core').Page} page */
+    const modelName = (page) => page.locator('mt-model-picker .now b').textContent();
+
+    /** Drops a file made in the page. */
+    async function drop(page, name, bytes) {
+        await page.evaluate(
+            async ({ name, base64 }) => {
+                const raw = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+                const data = new DataTransfer();
+                data.items.add(new File([raw], name));
+                for (const type of ['dragenter', 'dragover', 'drop'])
+                    document.getElementById('text').dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true, composed: true }));
+            },
+            { name, base64: Buffer.from(bytes).toString('base64') },
+        );
+    }
+
+    async function axe(page, what) {
+        await page.evaluate(readFileSync(AXE, 'utf8'));
+        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+        assert.deepEqual(
+            violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`),
+            [],
+            what,
+        );
+    }
+
+    test('opens with the bundled model and shows its numbers', () =>
+        onPage(async (page) => {
+            assertSame(await page.evaluate(readPage), await expected(FIRST));
+            assert.equal(await modelName(page), 'microtome-tiny');
+            assert.equal(await page.evaluate(() => globalThis.crossOriginIsolated), true);
+            assert.match(await page.locator('#facts').textContent(), /target: \w+/);
+            const alt = await page.locator('mt-byte-distribution [role=img]').getAttribute('aria-label');
+            assert.match(alt, /^Bar chart of the next byte\. .*Total variation distance/);
+        }));
+
+    test('typing: the numbers follow, the newest text wins, the address keeps it', () =>
+        onPage(async (page) => {
+            const text = 'She went to the gar';
+            await page.locator('#text').fill('');
+            await page.locator('#text').pressSequentially(text, { delay: 5 });
+            await settled(page, text);
+            await page.waitForTimeout(300);
+            assertSame(await page.evaluate(readPage), await expected(text));
+            const state = new URLSearchParams(new URL(page.url()).hash.slice(1));
+            assert.equal(state.get('text'), text);
+            // The strip spells the text.
+            const bytes = await page.evaluate(() => document.querySelector('mt-token-strip').tokens.flatMap((t) => [...t.bytes]));
+            assert.equal(Buffer.from(bytes).toString().trimStart(), text);
+        }));
+
+    test('texts of every kind: empty, spaces, line breaks, split characters, markup', () =>
+        onPage(async (page) => {
+            for (const text of ['', ' ', 'a\n', 'The naïve λ 語 😀', '<b>&amp;</b>', 'http:', '\t12']) {
+                await page.locator('#text').fill(text);
+                await settled(page, text);
+                assertSame(await page.evaluate(readPage), await expected(text));
+            }
+        }));
+
+    test('every example answers, and is the text that its button names', () =>
+        onPage(async (page) => {
+            const buttons = page.locator('#presets button');
+            assert.ok((await buttons.count()) >= 5);
+            let largest = 0;
+            for (const button of await buttons.all()) {
+                await button.click();
+                const text = await button.getAttribute('data-text');
+                await settled(page, text);
+                assert.equal(await button.getAttribute('aria-pressed'), 'true');
+                const read = await page.evaluate(readPage);
+                assertSame(read, await expected(text));
+                largest = Math.max(largest, Number(read.distance));
+                assert.ok((await page.locator('#verdict').textContent()).length > 20);
+            }
+            assert.ok(largest > 0.3, 'some example shows the bias');
+        }));
+
+    test('the sentence quotes the numbers of the chart', () =>
+        onPage(async (page) => {
+            const { verdict, plain } = await import('../../demos/bytes/verdict.js');
+            const want = await expected(FIRST);
+            const last = await page.evaluate(() => [...document.querySelector('mt-token-strip').tokens.at(-1).bytes]);
+            const said = verdict({ text: FIRST, last: Uint8Array.from(last), ...want });
+            assert.equal(await page.locator('#verdict').textContent(), plain(said.headline).replace(/[‘’]/g, ''));
+            await page.waitForFunction(() => document.getElementById('announce').textContent !== '');
+            assert.match(await page.locator('#announce').textContent(), /Total variation distance \d/);
+        }));
+
+    test('a link restores text and scale; going back does too', () =>
+        onPage(
+            async (page) => {
+                assert.equal(await page.locator('#text').inputValue(), 'a=b & c#d +');
+                assert.equal(await page.locator('mt-byte-distribution').getAttribute('scale'), 'log');
+                assert.equal(await page.locator('mt-byte-distribution input[value=log]').isChecked(), true);
+                await page.evaluate(() => (location.hash = '#text=Onc'));
+                await settled(page, 'Onc');
+            },
+            { hash: `#${new URLSearchParams({ text: 'a=b & c#d +', scale: 'log' })}` },
+        ));
+
+    test('the bars are as long as the numbers say, on both scales', () =>
+        onPage(async (page) => {
+            const { exact } = await expected(FIRST);
+            const bars = () =>
+                page.evaluate(() => {
+                    const root = document.querySelector('mt-byte-distribution').shadowRoot;
+                    const grid = [...root.querySelectorAll('.grid')].map((l) => Number(l.getAttribute('x1')));
+                    const span = grid.at(-1) - grid[0];
+                    return [...root.querySelectorAll('.row')].map((g) => ({ glyph: g.querySelector('.label').textContent, share: Number(g.querySelector('rect.exact').getAttribute('width')) / span }));
+                });
+            const top = exact.indexOf(Math.max(...exact.slice(0, 256)));
+            const find = async () => (await bars()).find((r) => r.glyph === String.fromCharCode(top)).share;
+            assert.ok(Math.abs((await find()) - exact[top]) < 1e-3);
+            await page.locator('mt-byte-distribution label', { hasText: 'log' }).click();
+            assert.ok(Math.abs((await find()) - (1 + Math.log10(exact[top]) / 7)) < 1e-3);
+            const shares = (await bars()).slice(0, -2).map((r) => r.share);
+            assert.deepEqual(shares, [...shares].sort((a, b) => b - a), 'sorted by the exact probability');
+            await page.waitForFunction(() => location.hash.includes('scale=log'));
+        }));
+
+    test('a dropped GGUF file replaces the model, and the bundled one comes back', () =>
+        onPage(async (page) => {
+            await drop(page, 'mine.gguf', readFileSync(BUNDLED));
+            await page.waitForFunction(() => document.querySelector('mt-model-picker').shadowRoot.querySelector('.now b').textContent === 'mine.gguf');
+            await page.locator('#text').fill('Once mo');
+            await settled(page, 'Once mo');
+            assertSame(await page.evaluate(readPage), await expected('Once mo'));
+            await page.getByRole('button', { name: 'Back to the bundled model' }).click();
+            await page.waitForFunction(() => document.querySelector('mt-model-picker').shadowRoot.querySelector('.now b').textContent === 'microtome-tiny');
+        }));
+
+    test('another model by file: Stories260K', { skip: STORIES ? false : '../shared is not here' }, () =>
+        onPage(async (page) => {
+            await page.locator('mt-model-picker input[type=file]').setInputFiles(STORIES);
+            await page.waitForFunction(() => document.querySelector('mt-model-picker').shadowRoot.querySelector('.now b').textContent === 'stories260K.F32.gguf');
+            await page.locator('#text').fill('Lily was very hap');
+            await settled(page, 'Lily was very hap');
+            assertSame(await page.evaluate(readPage), await expected('Lily was very hap', STORIES));
+        }));
+
+    test('broken files: the error stands in place, the page goes on with the model it has', () =>
+        onPage(async (page) => {
+            const good = readFileSync(BUNDLED);
+            const broken = {
+                'page.gguf': Buffer.from('<!doctype html><title>Not found</title>'),
+                'empty.gguf': Buffer.alloc(0),
+                'half.gguf': good.subarray(0, good.length >> 1),
+                'header.gguf': good.subarray(0, 20),
+            };
+            for (const [name, bytes] of Object.entries(broken)) {
+                await drop(page, name, bytes);
+                const alert = page.locator('mt-model-picker [role=alert]');
+                await alert.filter({ hasText: name }).waitFor();
+                assert.match(await alert.textContent(), /could not be opened\. .{8,}/);
+                assert.equal(await modelName(page), 'microtome-tiny');
+                const text = `After ${name} th`;
+                await page.locator('#text').fill(text);
+                await settled(page, text);
+                assertSame(await page.evaluate(readPage), await expected(text));
+            }
+            await axe(page, 'with an error on show');
+            await page.getByRole('button', { name: 'Dismiss the message' }).click();
+            assert.equal(await page.locator('mt-model-picker [role=alert]').textContent(), '');
+        }));
+
+    test('two files at once are refused', () =>
+        onPage(async (page) => {
+            await page.evaluate(() => {
+                const data = new DataTransfer();
+                data.items.add(new File(['a'], 'a.gguf'));
+                data.items.add(new File(['b'], 'b.gguf'));
+                window.dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
+            });
+            assert.match(await page.locator('mt-model-picker [role=alert]').textContent(), /2 files/);
+        }));
+
+    test('a download shows its bytes, can be cancelled, and leaves the old model', () =>
+        onPage(async (page) => {
+            await page.getByRole('button', { name: 'From a URL' }).click();
+            await page.getByLabel('URL').fill(`${server.origin}/slow.gguf`);
+            await page.getByLabel('URL').press('Enter');
+            await page.locator('mt-model-picker .amount', { hasText: 'of 5.0 MB' }).waitFor();
+            await page.getByRole('button', { name: 'Cancel' }).click();
+            assert.equal(await page.locator('mt-model-picker progress').isVisible(), false);
+            await page.locator('#text').fill('still he');
+            await settled(page, 'still he');
+            assertSame(await page.evaluate(readPage), await expected('still he'));
+            assert.equal(await page.locator('mt-model-picker [role=alert]').textContent(), '');
+            assert.equal(await modelName(page), 'microtome-tiny');
+        }));
+
+    test('a URL that is not there', () =>
+        onPage(
+            async (page) => {
+                await page.getByRole('button', { name: 'From a URL' }).click();
+                await page.getByLabel('URL').fill(`${server.origin}/nothing.gguf`);
+                await page.getByLabel('URL').press('Enter');
+                await page.locator('mt-model-picker [role=alert]', { hasText: '404' }).waitFor();
+                await page.locator('#text').fill('on and o');
+                await settled(page, 'on and o');
+            },
+            { allow: [/404/] },
+        ));
+
+    test('the bundled model cannot be had: the page says so, and a file helps', async () => {
+        const bare = await serve({ mount: { 'models/microtome-tiny.gguf': path.join(ROOT, 'absent.gguf') } });
+        try {
+            await onPage(
+                async (page) => {
+                    await page.locator('mt-model-picker [role=alert]', { hasText: 'could not be opened' }).waitFor();
+                    await page.locator('mt-model-picker input[type=file]').setInputFiles(BUNDLED);
+                    await settled(page, FIRST);
+                    assertSame(await page.evaluate(readPage), await expected(FIRST));
+                },
+                { at: bare, ready: false, allow: [/404/] },
+            );
+        } finally {
+            await bare.close();
+        }
+    });
+
+    test('a text longer than the model can read gives a message, a shorter one answers again', () =>
+        onPage(async (page) => {
+            await page.locator('#text').fill('the cat sat on the mat and '.repeat(2000));
+            await page.locator('#problem').waitFor();
+            assert.ok((await page.locator('#problem').textContent()).length > 20);
+            await page.locator('#text').fill('the c');
+            await settled(page, 'the c');
+            assert.equal(await page.locator('#problem').isVisible(), false);
+        }));
+
+    test('works with the network off once it is open', () =>
+        onPage(async (page, ctx) => {
+            await ctx.setOffline(true);
+            await page.locator('#text').fill('Without a ne');
+            await settled(page, 'Without a ne');
+            assertSame(await page.evaluate(readPage), await expected('Without a ne'));
+        }));
+
+    test('works without cross-origin isolation and from a subfolder', async () => {
+        const plainServer = await serve({ isolated: false, base: '/a/sub%20folder/'.replace('%20', '-') });
+        try {
+            await onPage(
+                async (page) => {
+                    assert.equal(await page.evaluate(() => globalThis.crossOriginIsolated), false);
+                    assertSame(await page.evaluate(readPage), await expected(FIRST));
+                },
+                { at: plainServer },
+            );
+            assert.deepEqual(plainServer.requests.filter((r) => !r.startsWith('/a/sub-folder/') && r !== '/favicon.ico'), []);
+        } finally {
+            await plainServer.close();
+        }
+    });
+
+    test('keyboard: every control is reached in order, the strip is one stop with arrows', () =>
+        onPage(async (page) => {
+            const where = () =>
+                page.evaluate(() => {
+                    let el = document.activeElement;
+                    while (el?.shadowRoot?.activeElement) el = el.shadowRoot.activeElement;
+                    return el?.id || el?.getAttribute('aria-label') || el?.getAttribute('value') || el?.textContent?.trim() || el?.tagName;
+                });
+            await page.locator('#text').focus();
+            const presets = await page.locator('#presets button').count();
+            for (let i = 0; i < presets; i++) await page.keyboard.press('Tab');
+            assert.equal(await where(), await page.locator('#presets button').last().textContent());
+            await page.keyboard.press('Enter');
+            await settled(page, await page.locator('#presets button').last().getAttribute('data-text'));
+
+            await page.keyboard.press('Tab');
+            const labels = await page.evaluate(() => [...document.querySelector('mt-token-strip').shadowRoot.querySelectorAll('[role=listitem]')].map((e) => e.getAttribute('aria-label')));
+            assert.equal(await where(), labels[0]);
+            await page.keyboard.press('ArrowRight');
+            assert.equal(await where(), labels[1]);
+            await page.keyboard.press('End');
+            assert.equal(await where(), labels.at(-1));
+            const id = /id (\d+)$/.exec(labels.at(-1))[1];
+            assert.match(await page.locator('mt-token-strip .detail').textContent(), new RegExp(`id ${id}, bytes ([0-9A-F]{2} ?)+`));
+            await page.keyboard.press('ArrowRight');
+            assert.equal(await where(), labels.at(-1));
+            await page.keyboard.press('Home');
+            assert.equal(await where(), labels[0]);
+            await page.keyboard.press('End');
+            await page.keyboard.press('Tab');
+            assert.equal(await where(), 'linear', 'one Tab leaves the strip');
+            await page.keyboard.press('ArrowRight');
+            assert.equal(await page.locator('mt-byte-distribution').getAttribute('scale'), 'log');
+            await page.keyboard.press('Tab');
+            await page.keyboard.press('Enter');
+            assert.equal(await page.evaluate(() => document.querySelector('mt-byte-distribution').shadowRoot.querySelector('details').open), true);
+            await page.keyboard.press('Tab');
+            assert.equal(await where(), 'All numbers as a table');
+            await page.keyboard.press('Tab');
+            assert.equal(await where(), 'View the code');
+        }));
+
+    test('a token under the pointer shows its id and bytes', () =>
+        onPage(async (page) => {
+            const item = page.locator('mt-token-strip [role=listitem]').last();
+            await item.hover();
+            const token = await page.evaluate(() => {
+                const { id, bytes } = document.querySelector('mt-token-strip').tokens.at(-1);
+                return { id, hex: [...bytes].map((b) => b.toString(16).toUpperCase().padStart(2, '0')).join(' ') };
+            });
+            const detail = page.locator('mt-token-strip .detail');
+            assert.match(await detail.textContent(), new RegExp(`id ${token.id}, bytes ${token.hex}`));
+            await page.mouse.move(5, 5);
+            assert.match(await detail.textContent(), /^\d+ tokens? for \d+ bytes?$/);
+        }));
+
+    for (const width of [390, 320]) {
+        test(`fits ${width} pixels`, () =>
+            onPage(
+                async (page) => {
+                    await page.locator('#text').fill('A_very_long_word_without_any_break_'.repeat(6));
+                    await page.waitForTimeout(200);
+                    await page.locator('mt-byte-distribution summary').click();
+                    await page.getByRole('button', { name: 'From a URL' }).click();
+                    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+                    assert.ok(wide <= width, `the page is ${wide} pixels wide`);
+                    const small = await page.evaluate(() => {
+                        const out = [];
+                        const walk = (root) => {
+                            for (const el of root.querySelectorAll('*')) {
+                                if (el.matches('button, label.button, summary, fieldset label, [role=listitem]')) {
+                                    const r = el.getBoundingClientRect();
+                                    if (r.width && (r.width < 24 || r.height < 24)) out.push(`${el.tagName} ${el.textContent} ${r.width}x${r.height}`);
+                                }
+                                if (el.shadowRoot) walk(el.shadowRoot);
+                            }
+                        };
+                        walk(document);
+                        return out;
+                    });
+                    assert.deepEqual(small, [], 'targets of at least 24 pixels');
+                },
+                { context: { viewport: { width, height: 800 } } },
+            ));
+    }
+
+    const looks = {
+        light: { colorScheme: 'light' },
+        dark: { colorScheme: 'dark' },
+        'dark phone': { colorScheme: 'dark', viewport: { width: 390, height: 800 } },
+        'forced colours': { forcedColors: 'active' },
+    };
+    for (const [look, context] of Object.entries(looks)) {
+        test(`accessibility rules: ${look}`, () =>
+            onPage(
+                async (page) => {
+                    await page.locator('mt-byte-distribution summary').click();
+                    await page.locator('#code summary').click();
+                    await axe(page, look);
+                    await page.locator('#text').fill('Plain λόγος and a tab\t\n');
+                    await settled(page, 'Plain λόγος and a tab\t\n');
+                    await axe(page, `${look}, split characters`);
+                },
+                { context },
+            ));
+    }
+
+    test('dark is dark, light is light', async () => {
+        for (const [colorScheme, dark] of [['dark', true], ['light', false]])
+            await onPage(
+                async (page) => {
+                    const [r, g, b] = (await page.evaluate(() => getComputedStyle(document.body).backgroundColor)).match(/\d+/g).map(Number);
+                    assert.equal(r + g + b < 200, dark);
+                },
+                { context: { colorScheme } },
+            );
+    });
+
+    test('first paint does not wait for the model', async () => {
+        const stuck = await serve({ routes: { '/models/microtome-tiny.gguf': () => {} } });
+        try {
+            await onPage(
+                async (page) => {
+                    await page.locator('mt-model-picker progress').waitFor();
+                    assert.equal(await page.locator('#text').inputValue(), FIRST);
+                    assert.match(await page.locator('#verdict').textContent(), /Opening/);
+                    await axe(page, 'while loading');
+                },
+                { at: stuck, ready: false },
+            );
+        } finally {
+            await stuck.close();
+        }
+    });
+
+    test('elements work alone, without the page', () =>
+        onPage(
+            async (page) => {
+                const out = await page.evaluate(async (base) => {
+                    const { layoutTokens } = await import(`${base}token-strip.js`);
+                    const { chooseRows } = await import(`${base}byte-distribution.js`);
+                    const utf8 = (s) => [...new TextEncoder().encode(s)];
+                    const tok = (...bytes) => ({ id: 0, bytes: Uint8Array.from(bytes) });
+                    const exact = new Array(257).fill(0), naive = new Array(257).fill(0);
+                    exact[65] = 0.7;
+                    exact[66] = 0.3;
+                    naive[67] = 1;
+                    const chart = document.createElement('mt-byte-distribution');
+                    document.body.append(chart);
+                    chart.result = { bytes: exact.map(Math.log).slice(0, 256), end: -Infinity };
+                    const single = [chart.shadowRoot.querySelectorAll('.key').length, chart.totalVariation];
+                    chart.result = { bytes: exact.map(Math.log).slice(0, 256), end: -Infinity, naive: naive.map(Math.log) };
+                    return {
+                        single,
+                        tv: chart.totalVariation,
+                        rows: chooseRows(exact, naive, 3),
+                        split: layoutTokens([tok(0x61, 0xe8), tok(0xaa), tok(0x9e, 0x62)]),
+                        invalid: layoutTokens([tok(0xff, 0x61), tok(0xe0, 0x80, 0x80), tok(0xed, 0xa0, 0x80), tok(0xc3)]),
+                        shared: layoutTokens([tok(...utf8('é').slice(0, 1)), tok(0xa9, 0xc3), tok(0xa8)]).joint,
+                        empty: layoutTokens([]),
+                    };
+                }, server.url('web/elements/'));
+                assert.deepEqual(out.single, [1, NaN]);
+                assert.equal(out.tv, 1);
+                assert.deepEqual(out.rows, [65, 66, 67]);
+                assert.deepEqual(out.split, {
+                    parts: [[{ text: 'a' }, { bytes: [0xe8], of: '語' }], [{ bytes: [0xaa], of: '語' }], [{ bytes: [0x9e], of: '語' }, { text: 'b' }]],
+                    joint: ['語', '語', null],
+                });
+                assert.deepEqual(out.invalid.parts, [[{ bytes: [0xff], of: null }, { text: 'a' }], [{ bytes: [0xe0, 0x80, 0x80], of: null }], [{ bytes: [0xed, 0xa0, 0x80], of: null }], [{ bytes: [0xc3], of: null }]]);
+                assert.deepEqual(out.shared, ['é', 'è', null]);
+                assert.deepEqual(out.empty, { parts: [], joint: [] });
+            },
+            { folder: 'demos/', ready: false },
+        ));
+
+    test('logits of Stories260K in the page equal the reference', { skip: STORIES ? false : '../shared is not here' }, () =>
+        onPage(
+            async (page) => {
+                const reference = JSON.parse(readFileSync(path.join(path.dirname(STORIES), 'reference.json'), 'utf8'));
+                const got = await page.evaluate(
+                    async ({ lib, url, prompts }) => {
+                        const { Model } = await import(lib);
+                        const model = await Model.load(url);
+                        const out = [];
+                        for (const ids of prompts) {
+                            const { logits } = await model.run(ids);
+                            out.push([...logits]);
+                        }
+                        model.dispose();
+                        return out;
+                    },
+                    { lib: server.url('web/index.js'), url: server.url('stories.gguf'), prompts: reference.map((r) => r.ids) },
+                );
+                reference.forEach((r, i) => {
+                    const logits = got[i].slice(-r.last_logits.length);
+                    const worst = Math.max(...r.last_logits.map((x, j) => Math.abs(x - logits[j])));
+                    assert.ok(worst < 2e-4, `“${r.prompt}”: off by ${worst}`);
+                });
+            },
+            { folder: 'demos/', ready: false },
+        ));
+
+    describe('the front page', () => {
+        test('lists every demo, links work, accessible', () =>
+            onPage(
+                async (page) => {
+                    await page.locator('.demo').first().waitFor();
+                    await axe(page, 'front page');
+                    const listed = JSON.parse(readFileSync(path.join(ROOT, 'demos/demos.json'), 'utf8')).map((d) => d.path);
+                    const folders = readdirSync(path.join(ROOT, 'demos'), { withFileTypes: true }).filter((e) => e.isDirectory() && existsSync(path.join(ROOT, 'demos', e.name, 'index.html'))).map((e) => `${e.name}/`);
+                    assert.deepEqual([...listed].sort(), folders.sort(), 'demos.json lists each folder once');
+                    assert.equal(await page.locator('.demo').count(), listed.length);
+                    for (const p of listed) assert.ok(existsSync(path.join(ROOT, 'demos', p, 'card.svg')), `${p}card.svg`);
+                    await page.locator('.demo a[href="bytes/"]').click();
+                    await settled(page, FIRST);
+                    await page.getByRole('link', { name: 'Microtome' }).click();
+                    await page.locator('.demo').first().waitFor();
+                },
+                { folder: 'demos/', ready: false },
+            ));
+    });
+});
+
+test('the code on the page runs and prints what the page says', async () => {
+    const { spawnSync } = await import('node:child_process');
+    const html = readFileSync(path.join(ROOT, 'demos/bytes/index.html'), 'utf8');
+    const code = /<code id="snippet">([^]*?)<\/code>/.exec(html)[1].replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
+    const run = spawnSync(process.execPath, ['--input-type=module', '-e', code.replace("'microtome-tiny.gguf'", JSON.stringify(BUNDLED))], { cwd: ROOT, encoding: 'utf8', timeout: 60_000 });
+    assert.equal(run.status, 0, run.stderr);
+    const want = await expected(FIRST);
+    const best = want.exact.indexOf(Math.max(...want.exact));
+    assert.match(run.stdout.split('\n')[0], new RegExp(`"${String.fromCharCode(best)}" exact ${want.exact[best].toFixed(4)}`));
+});
+
+describe('demos/bytes in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
+    test('opens, types, shows the package’s numbers', async () => {
+        const server = await serve();
+        const { browser, close } = await firefox();
+        try {
+            const page = await browser.newPage();
+            const errors = [];
+            page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
+            page.on('pageerror', (e) => errors.push(String(e)));
+            await page.goto(server.url('demos/bytes/'));
+            await settled(page, FIRST);
+            assertSame(await page.evaluate(readPage), await expected(FIRST));
+            await page.evaluate(() => {
+                document.getElementById('text').value = '';
+                document.getElementById('text').focus();
+            });
+            await page.keyboard.type('The litt');
+            await settled(page, 'The litt');
+            assertSame(await page.evaluate(readPage), await expected('The litt'));
+            assert.deepEqual(errors, []);
+        } finally {
+            await close();
+            await server.close();
+        }
+    });
+});

@@ -1,0 +1,138 @@
+/**
+ * What browser tests share: a small static server (with or without cross-origin isolation, at the root or in a
+ * subfolder), Chromium through playwright-core and Firefox through puppeteer-core, and a page that remembers what went
+ * wrong in it.
+ */
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { createReadStream, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** ../shared or $MICROTOME_SHARED; null when absent. */
+export const SHARED = [process.env.MICROTOME_SHARED, path.join(ROOT, '../shared')].find((p) => p && existsSync(p)) ?? null;
+
+const TYPES = {
+    '.html': 'text/html; charset=utf-8',
+    '.js': 'text/javascript; charset=utf-8',
+    '.mjs': 'text/javascript; charset=utf-8',
+    '.css': 'text/css; charset=utf-8',
+    '.json': 'application/json',
+    '.svg': 'image/svg+xml',
+    '.wasm': 'application/wasm',
+};
+
+/** The policy under which every page must work, as a header (the pages carry it as a <meta> too). */
+export const STRICT_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'";
+
+/**
+ * Serves the repository.
+ * @param {object} [options]
+ * @param {boolean} [options.isolated] send COOP and COEP, which give the page shared memory
+ * @param {string} [options.base] the folder that the repository appears in, e.g. '/some/folder/'
+ * @param {Record<string, string>} [options.mount] URL prefix (below base) -> folder or file on disk, before the repository
+ * @param {Record<string, (req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse) => void>} [options.routes]
+ * @param {string} [options.policy] a Content-Security-Policy header
+ * @returns {Promise<{ origin: string, url: (p: string) => string, requests: string[], close: () => Promise<void> }>}
+ */
+export async function serve({ isolated = true, base = '/', mount = {}, routes = {}, policy = STRICT_POLICY } = {}) {
+    /** @type {string[]} */
+    const requests = [];
+    const server = createServer(async (req, res) => {
+        const { pathname } = new URL(req.url ?? '/', 'http://x');
+        requests.push(pathname);
+        if (isolated) {
+            res.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
+            res.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+        }
+        if (policy) res.setHeader('Content-Security-Policy', policy);
+        res.setHeader('Cache-Control', 'no-store');
+        if (routes[pathname]) return routes[pathname](req, res);
+        const missing = () => res.writeHead(404, { 'Content-Type': 'text/plain' }).end('not found');
+        if (!pathname.startsWith(base)) return missing();
+        const relative = decodeURIComponent(pathname.slice(base.length));
+        const prefix = Object.keys(mount).find((p) => relative.startsWith(p));
+        const root = prefix === undefined ? ROOT : mount[prefix];
+        let file = path.join(root, prefix === undefined ? relative : relative.slice(prefix.length));
+        if (relative.split('/').includes('..')) return missing();
+        try {
+            if ((await stat(file)).isDirectory()) file = path.join(file, 'index.html');
+            const { size } = await stat(file);
+            const range = /^bytes=(\d+)-(\d*)$/.exec(req.headers.range ?? '');
+            const start = range ? Number(range[1]) : 0;
+            const end = range?.[2] ? Math.min(Number(range[2]), size - 1) : size - 1;
+            if (range && start >= size) return res.writeHead(416, { 'Content-Range': `bytes */${size}` }).end();
+            res.writeHead(range ? 206 : 200, {
+                'Content-Type': TYPES[/** @type {keyof TYPES} */ (path.extname(file))] ?? 'application/octet-stream',
+                'Content-Length': Math.max(0, end - start + 1),
+                'Accept-Ranges': 'bytes',
+                ...(range ? { 'Content-Range': `bytes ${start}-${end}/${size}` } : {}),
+            });
+            if (req.method === 'HEAD' || size === 0) return res.end();
+            createReadStream(file, { start, end }).pipe(res);
+        } catch {
+            missing();
+        }
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    const origin = `http://127.0.0.1:${port}`;
+    return {
+        origin,
+        url: (p) => origin + base + p,
+        requests,
+        close: async () => {
+            server.closeAllConnections();
+            server.close();
+            await once(server, 'close');
+        },
+    };
+}
+
+/** @param {string[]} names */
+const onDisk = (...names) => names.find((p) => existsSync(p)) ?? null;
+export const CHROMIUM = process.env.CHROMIUM ?? onDisk('/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome');
+export const FIREFOX = process.env.FIREFOX ?? onDisk('/usr/bin/firefox-esr', '/usr/bin/firefox');
+
+/** @returns {Promise<import('playwright-core').Browser>} */
+export async function chromium() {
+    const { chromium: driver } = await import('playwright-core');
+    return driver.launch({
+        executablePath: CHROMIUM ?? undefined,
+        args: ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    });
+}
+
+/** @returns {Promise<{ browser: import('puppeteer-core').Browser, close: () => Promise<void> }>} */
+export async function firefox() {
+    const { launch } = await import('puppeteer-core');
+    const profile = mkdtempSync(path.join(tmpdir(), 'microtome-firefox-'));
+    const browser = await launch({ browser: 'firefox', executablePath: FIREFOX ?? undefined, headless: true, userDataDir: profile });
+    return {
+        browser,
+        close: async () => {
+            await browser.close();
+            rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+        },
+    };
+}
+
+/**
+ * Watches a Playwright page: what must stay empty.
+ * @param {import('playwright-core').Page} page
+ * @param {string} origin
+ * @returns {{ errors: string[], foreign: string[] }} console errors and uncaught exceptions; requests to other origins
+ */
+export function watch(page, origin) {
+    /** @type {string[]} */ const errors = [];
+    /** @type {string[]} */ const foreign = [];
+    page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
+    page.on('pageerror', (e) => errors.push(String(e)));
+    page.on('request', (r) => !/^(data|blob):/.test(r.url()) && new URL(r.url()).origin !== origin && foreign.push(r.url()));
+    return { errors, foreign };
+}
