@@ -1,0 +1,6 @@
+// The public names.
+export { Tokenizer } from './tokenizer.js';
+export { Model } from './model.js';
+export { ByteModel } from './bytes.js';
+export { MicrotomeError } from './runtime/errors.js';
+export { detectFeatures } from './runtime/load.js';

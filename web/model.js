@@ -1,0 +1,287 @@
+// Models, each in a worker of its own with its own memory: the caller's thread never waits.
+import { MicrotomeError, inNode, nodeModule } from './runtime/worker.js';
+import { WorkerClient } from './runtime/client.js';
+import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
+import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
+import { toSource } from './runtime/source.js';
+import { Tokenizer } from './tokenizer.js';
+
+/** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
+/** @typedef {import('./runtime/source.js').AnySource} AnySource */
+/** @typedef {{phase: 'download' | 'prepare' | 'ready', loaded: number, total: number | null, file: string}} Progress loaded, total: bytes; total null: not known */
+/**
+ * @typedef {object} ModelOptions
+ * @property {(progress: Progress) => void} [onProgress]
+ * @property {AbortSignal} [signal] stops the loading
+ * @property {number} [threads] how many at most; 1 where shared memory is not allowed. Default: the machine's cores, 4 at most. Results do not depend on it
+ * @property {'ref' | 'simd' | 'relaxed'} [isa] which kernels. Default: the best that the platform has
+ * @property {string | URL} [workerUrl] where worker.js is, when it is not beside the other files
+ */
+/**
+ * @typedef {object} ModelInfo
+ * @property {string} architecture "llama", "gpt2"...
+ * @property {string} name as the file says, or ''
+ * @property {number} layers
+ * @property {number} width
+ * @property {number} heads
+ * @property {number} kvHeads
+ * @property {number} headWidth
+ * @property {number} ffnWidth
+ * @property {number} vocab
+ * @property {number} context trained length, tokens
+ * @property {number} parameters
+ * @property {number} weightBytes
+ * @property {string} weightType of most weights: "Q8_0"...
+ */
+/** @typedef {{shape: number[], data: Float32Array}} Traced row-major, the first dimension is the slowest */
+/** @typedef {{name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}} Patch
+ *   changes `count` (default: as many as `value` has) numbers from `offset` of the named value, right after it is computed */
+/** @typedef {{logits: Float32Array, vocab: number, traces: Record<string, Traced>}} RunResult logits: [vocab] of the last token, with `all` [tokens][vocab] */
+/**
+ * @typedef {object} GenerateOptions
+ * @property {number} [maxTokens] default 128
+ * @property {number} [temperature] default 1; 0: always the likeliest token
+ * @property {number} [topK] keep the k likeliest tokens; 0 (default): all
+ * @property {number} [topP] keep the likeliest tokens that together reach this probability; 1 (default): all
+ * @property {number} [minP] keep tokens at least this many times as likely as the likeliest; 0 (default): all
+ * @property {number} [seed] a whole number 0..2^53-1; the same seed gives the same tokens. Default: random
+ * @property {AbortSignal} [signal]
+ * @property {(number | string)[]} [stop] ids or texts that end the generation. Default: the model's end tokens. An id is given out
+ *   before the end, a text is not. []: nothing stops it
+ * @property {boolean} [logProbs] give each token's log-probability (natural, under the model, before temperature)
+ */
+/** @typedef {{id: number, text: string, logProb?: number, last: boolean}} Piece text: what is now certain; '' while a character is unfinished, or without a tokenizer */
+
+/** Workers of models that were forgotten without dispose(). */
+const FORGOTTEN = new FinalizationRegistry((/** @type {WorkerClient} */ client) => void client.terminate());
+
+/**
+ * A language model from a GGUF file.
+ *
+ *   const model = await Model.load('model.gguf', { onProgress, signal });
+ *   for await (const { text } of model.generate('Once upon a time', { temperature: 0.8 })) ...
+ */
+export class Model {
+  /** @type {WorkerClient | null} */ #client;
+  #loaded;
+  /** @type {Tokenizer | null} */ #tokenizer = null;
+
+  /**
+   * Streams a file into a model: weights are taken over as they arrive, and the file is never held as a whole.
+   * @param {AnySource} source URL, File, Blob, ArrayBuffer or typed array (copied), stream; in Node also a path
+   * @param {ModelOptions & RuntimeOptions} [options]
+   * @returns {Promise<Model>}
+   * @throws {MicrotomeError} EHTTP, EIO: it cannot be read; EFORMAT, EUNKNOWN, EMISSING, ERANGE: it is not a model that we can run (details.offset:
+   *   byte in the file); ENOMEM; EUNSUPPORTED, EWORKER: the platform. AbortError when aborted
+   */
+  static async load(source, options = {}) {
+    checkOptions('Model.load', options, ['onProgress', 'signal', 'threads', 'isa', 'workerUrl', ...RUNTIME_OPTIONS]);
+    const { onProgress, signal, isa, workerUrl } = options;
+    if (isa !== undefined && !['ref', 'simd', 'relaxed'].includes(isa)) throw new MicrotomeError(`Model.load: unknown isa ${JSON.stringify(isa)}: known are ref, simd, relaxed`, { code: 'EUNKNOWN' });
+    const cores = globalThis.navigator?.hardwareConcurrency ?? (inNode() ? (await nodeModule('node:os')).availableParallelism() : 1);
+    const threads = options.threads === undefined ? Math.min(4, cores) : checkNumber('Model.load: threads', options.threads, 1, 64, true);
+    const from = toSource(source);
+    const wanted = isa === 'relaxed' && !options.variant ? requireRelaxed(threads) : options.variant;
+    const { module, variant, shared } = await loadModule({ ...options, variant: wanted, threads: threads > 1 });
+    const client = await WorkerClient.start({ workerUrl, signal });
+    const page = loadHeap(options); // for the tokenizer, meanwhile
+    page.catch(() => {});
+    try {
+      const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
+      const engine = await start(client, { module, shared, threads, isa }, signal);
+      const loaded = await sendSource(client, from, { signal, onEvent });
+      const heap = loaded.header && (await page);
+      return new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
+    } catch (error) {
+      client.terminate();
+      throw error;
+    }
+  }
+
+  /** Use Model.load. @param {WorkerClient} client @param {{info: ModelInfo, eos: number[], header: Uint8Array | null, heap: any, name: string, engine: {variant: string, threads: number, isa: string}}} loaded @internal */
+  constructor(client, loaded) {
+    if (!(client instanceof WorkerClient)) throw new MicrotomeError('use Model.load()', { code: 'ESTATE' });
+    this.#client = client;
+    this.#loaded = loaded;
+    FORGOTTEN.register(this, client, this);
+  }
+
+  #live() {
+    if (!this.#client) throw disposed('this model');
+    return this.#client;
+  }
+
+  /** @returns {ModelInfo} */
+  get info() { return { ...this.#loaded.info }; }
+  /** Name of the file. */
+  get file() { return this.#loaded.name; }
+  /** What runs it: build, kernels, threads; for people. */
+  get engine() { const { variant, threads, isa } = this.#loaded.engine; return `${variant}, ${isa} kernels, ${threads} thread${threads === 1 ? '' : 's'}`; }
+  get threads() { return this.#loaded.engine.threads; }
+  /** Ids that end a text (end of text, end of turn), as the file says. @returns {number[]} */
+  get endTokens() { return [...this.#loaded.eos]; }
+
+  /**
+   * The file's tokenizer, in this thread; made when first asked for, and disposed of with the model.
+   * @returns {Tokenizer} @throws {MicrotomeError} EMISSING: the file has none; EUNKNOWN: one that we do not know
+   */
+  get tokenizer() {
+    this.#live();
+    if (!this.#tokenizer) {
+      const { header, heap, name } = this.#loaded;
+      if (!header) throw new MicrotomeError(`${name}: the file carries no tokenizer`, { code: 'EMISSING', details: { file: name } });
+      this.#tokenizer = Tokenizer.fromGgufHeader(heap, header);
+    }
+    return this.#tokenizer;
+  }
+
+  /** Metadata, tensors (name, dims, type, bytes) and hyper-parameters. @returns {Promise<any>} */
+  describe() { return this.#live().call('describe'); }
+  /** Names that `trace` and `patch` take for this model. @returns {Promise<string[]>} */
+  traceNames() { return this.#live().call('traceNames'); }
+
+  /**
+   * Logits, and any intermediate value by its name.
+   * @param {Iterable<number> | string} ids tokens; a string is encoded with the model's tokenizer and its special tokens
+   * @param {{all?: boolean, trace?: string | string[], patch?: Patch[], signal?: AbortSignal}} [options]
+   *   all: logits of every position; trace: names or globs ("blocks.*.attn.hook_pattern"); patch: values to change on the way
+   * @returns {Promise<RunResult>}
+   * @throws {MicrotomeError} ERANGE: an id outside the vocabulary, no ids; ELIMIT: more than the context; EUNKNOWN: no such name. AbortError when aborted
+   */
+  async run(ids, options = {}) {
+    checkOptions('run', options, ['all', 'trace', 'patch', 'signal']);
+    const { all = false, trace = [], patch = [], signal } = options;
+    return this.#live().call('run', { ids: this.#ids(ids), all, trace: typeof trace === 'string' ? [trace] : trace, patch }, { signal });
+  }
+
+  /** @param {Iterable<number> | string} prompt */
+  #ids(prompt) {
+    if (typeof prompt !== 'string') return Array.from(prompt);
+    const ids = Array.from(this.tokenizer.encode(prompt, { addSpecialTokens: true, offsets: false }).ids);
+    const { bos, eos } = this.tokenizer;
+    // Nothing to go on from: what a text starts with stands in.
+    return ids.length ? ids : [bos ?? eos ?? 0];
+  }
+
+  /**
+   * Continues a prompt, token by token. Leaving the loop, or aborting, stops the work; the model stays usable.
+   * @param {Iterable<number> | string} prompt tokens; a string is encoded with the model's tokenizer and its special tokens
+   * @param {GenerateOptions} [options]
+   * @returns {AsyncGenerator<Piece, {reason: 'length' | 'stop' | 'context'}, void>}
+   * @throws {MicrotomeError} as run; AbortError when aborted
+   */
+  async *generate(prompt, options = {}) {
+    checkOptions('generate', options, ['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'seed', 'signal', 'stop', 'logProbs']);
+    const { maxTokens = 128, temperature = 1, topK = 0, topP = 1, minP = 0, seed = Math.floor(Math.random() * 2 ** 53), signal, stop = this.#loaded.eos, logProbs = false } = options;
+    const client = this.#live();
+    checkNumber('generate: maxTokens', maxTokens, 0, 2 ** 31 - 1, true);
+    checkNumber('generate: temperature', temperature, 0, 1e6);
+    checkNumber('generate: topK', topK, 0, 2 ** 31 - 1, true);
+    checkNumber('generate: topP', topP, 0, 1);
+    checkNumber('generate: minP', minP, 0, 1);
+    checkNumber('generate: seed', seed, 0, Number.MAX_SAFE_INTEGER, true);
+    const texts = stop.filter((s) => typeof s === 'string');
+    if (texts.includes('')) throw new MicrotomeError('generate: stop: an empty text would stop at once', { code: 'ERANGE' });
+    const args = { ids: this.#ids(prompt), maxTokens, temperature, topK, topP, minP, seed, stop: stop.filter((s) => typeof s === 'number'), logProbs };
+    const decoder = this.#loaded.header ? this.#decoderOrNull() : null;
+    if (texts.length && !decoder) void this.tokenizer; // says why there is none
+    let held = '';
+    const stream = client.stream('generate', args, { signal });
+    try {
+      for (;;) {
+        const next = await stream.next();
+        if (next.done) return next.value;
+        const { id, last, logProb } = next.value;
+        let text = decoder ? decoder.push(id) + (last ? decoder.end() : '') : '';
+        let found = -1;
+        if (texts.length) {
+          held += text;
+          for (const s of texts) {
+            const at = held.indexOf(s);
+            if (at >= 0 && (found < 0 || at < found)) found = at;
+          }
+          const cut = found >= 0 ? found : last ? held.length : held.length - partialStop(held, texts);
+          text = held.slice(0, cut);
+          held = held.slice(cut);
+        }
+        yield { id, text, last: last || found >= 0, ...(logProb !== undefined && { logProb }) };
+        if (found >= 0) return { reason: 'stop' };
+      }
+    } finally {
+      await stream.return(undefined); // the reader left, or a text stopped it
+    }
+  }
+
+  #decoderOrNull() {
+    try {
+      return this.tokenizer.streamDecoder({ skipSpecialTokens: true });
+    } catch (error) {
+      if (error instanceof MicrotomeError) return null; // ids alone
+      throw error;
+    }
+  }
+
+  /**
+   * The likeliest continuation, as a whole.
+   * @param {Iterable<number> | string} prompt @param {Omit<GenerateOptions, 'temperature' | 'topK' | 'topP' | 'minP' | 'seed'>} [options]
+   * @returns {Promise<{ids: Int32Array, text: string}>} the new tokens
+   */
+  async greedy(prompt, options = {}) {
+    const ids = [];
+    let text = '';
+    for await (const piece of this.generate(prompt, { ...options, temperature: 0 })) {
+      ids.push(piece.id);
+      text += piece.text;
+    }
+    return { ids: Int32Array.from(ids), text };
+  }
+
+  /** The worker's end, for the package's other classes. @internal @returns {WorkerClient} */
+  get client() { return this.#live(); }
+
+  /** Ends the worker and frees everything; calls under way are rejected. Can be called again. @returns {Promise<void>} */
+  async dispose() {
+    const client = this.#client;
+    if (!client) return;
+    this.#client = null;
+    FORGOTTEN.unregister(this);
+    this.#tokenizer?.dispose();
+    this.#tokenizer = null;
+    await client.terminate();
+  }
+}
+if (Symbol.asyncDispose) Object.defineProperty(Model.prototype, Symbol.asyncDispose, { value: Model.prototype.dispose, configurable: true, writable: true });
+if (Symbol.dispose) Object.defineProperty(Model.prototype, Symbol.dispose, { value() { void this.dispose(); }, configurable: true, writable: true });
+
+/** @param {number} threads @returns {import('./runtime/load.js').Variant} */
+function requireRelaxed(threads) {
+  const can = detectFeatures();
+  if (!can.relaxed) throw new MicrotomeError(`this platform has no ${inNode() ? 'trustworthy ' : ''}relaxed SIMD${inNode() ? ' (Node 22 or newer has)' : ''}`, { code: 'EUNSUPPORTED' });
+  return threads > 1 && can.threads ? 'relaxed-threads' : 'relaxed';
+}
+
+/** @param {WorkerClient} client @param {{module: WebAssembly.Module, shared: boolean, threads: number, isa?: string}} args @param {AbortSignal} [signal] */
+function start(client, args, signal) {
+  return client.call('init', args, { signal });
+}
+
+/** Sends a source over; streams are moved where the platform can, else read into a Blob first.
+ * @param {WorkerClient} client @param {import('./runtime/worker.js').Source} source @param {{signal?: AbortSignal, onEvent: (name: string, value: any) => void}} options */
+async function sendSource(client, source, options) {
+  if (source.kind !== 'stream') return client.call('load', { source }, options);
+  try {
+    return await client.call('load', { source }, { ...options, transfer: [source.stream] });
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === 'DataCloneError')) throw error;
+    return client.call('load', { source: { kind: 'blob', blob: await new Response(source.stream).blob(), name: source.name } }, options);
+  }
+}
+
+/** Length of the longest end of text that begins a stop text. @param {string} text @param {string[]} stops */
+function partialStop(text, stops) {
+  let longest = 0;
+  for (const stop of stops)
+    for (let n = Math.min(stop.length - 1, text.length); n > longest; n--)
+      if (text.endsWith(stop.slice(0, n))) longest = n;
+  return longest;
+}

@@ -1,0 +1,157 @@
+// The page's end of a worker: calls with replies, aborts, progress and streams (the protocol is described in worker.js).
+import { PROTOCOL, inNode, listen, nodeModule } from './worker.js';
+import { MicrotomeError, revive, throwIfAborted } from './errors.js';
+
+const START_MS = 30_000;
+const WINDOW = 32; // streamed parts that may be under way before the reader has taken them
+
+/** @param {string | URL} [workerUrl] @returns {Promise<any>} */
+async function spawn(workerUrl) {
+  if (inNode()) {
+    const { Worker: NodeWorker } = await nodeModule('node:worker_threads');
+    return new NodeWorker(workerUrl ? new URL(workerUrl, import.meta.url) : new URL('./worker.js', import.meta.url), { workerData: { microtome: PROTOCOL } });
+  }
+  if (workerUrl) return new Worker(workerUrl, { type: 'module', name: 'microtome-worker-1' });
+  return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'microtome-worker-1' });
+}
+
+/**
+ * @typedef {{resolve: (value: any) => void, reject: (error: Error) => void, onEvent: (name: string, value: any) => void, signal: AbortSignal | null}} Pending
+ */
+
+export class WorkerClient {
+  /** @type {Map<number, Pending>} */ #pending = new Map();
+  #nextId = 1;
+  /** @type {any} */ #worker;
+  /** @type {Error | null} */ #dead = null;
+
+  /** Starts a worker and waits for its greeting; rejects when it cannot start. @param {{workerUrl?: string | URL, signal?: AbortSignal}} [options] */
+  static async start({ workerUrl, signal } = {}) {
+    throwIfAborted(signal);
+    const failed = (/** @type {Error} */ error) => new MicrotomeError(`the worker could not start: ${error.message} (see the option workerUrl)`, { code: 'EWORKER', cause: error });
+    const worker = await spawn(workerUrl).catch((error) => { throw failed(error); });
+    const client = new WorkerClient(worker);
+    try {
+      await new Promise((resolve, reject) => {
+        const timer = setTimeout(() => reject(failed(new Error(`no answer in ${START_MS / 1000} s`))), START_MS);
+        const done = (/** @type {() => void} */ then) => { clearTimeout(timer); signal?.removeEventListener('abort', abort); then(); };
+        const abort = () => done(() => reject(signal?.reason));
+        signal?.addEventListener('abort', abort);
+        client.#hello = (version) => done(() => version === PROTOCOL ? resolve(undefined)
+          : reject(failed(new Error(`it speaks protocol ${version}, this page ${PROTOCOL}: files of two versions of the package are mixed`))));
+        client.#lost = (error) => done(() => reject(failed(error)));
+      });
+    } catch (error) {
+      client.terminate();
+      throw error;
+    }
+    return client;
+  }
+
+  #hello = (/** @type {number} */ _version) => {};
+  #lost = (/** @type {Error} */ _error) => {};
+
+  /** @param {any} worker */
+  constructor(worker) {
+    this.#worker = worker;
+    listen(worker, (message) => this.#receive(message), (error) => {
+      this.#lost(error);
+      this.#fail(new MicrotomeError(`the worker died: ${error.message}`, { code: 'EWORKER', cause: error }));
+    });
+  }
+
+  #receive(/** @type {any} */ message) {
+    if (message.hello !== undefined) return this.#hello(message.hello);
+    const call = this.#pending.get(message.id);
+    if (!call) return;
+    if (message.event) return call.onEvent(message.event, message.value);
+    this.#forget(message.id);
+    if (message.error) call.reject(revive(message.error, call.signal));
+    else call.resolve(message.value);
+  }
+
+  #fail(/** @type {Error} */ error) {
+    this.#dead ??= error;
+    for (const [id, call] of [...this.#pending]) {
+      this.#forget(id);
+      call.reject(error);
+    }
+  }
+
+  #forget(/** @type {number} */ id) {
+    this.#pending.delete(id);
+    if (!this.#pending.size) this.#worker.unref?.(); // Node: an idle worker does not keep the process alive
+  }
+
+  /**
+   * @param {string} method @param {any} args
+   * @param {{signal?: AbortSignal | null, onEvent?: (name: string, value: any) => void, transfer?: any[], credit?: number}} [options]
+   * @returns {{id: number, reply: Promise<any>}}
+   */
+  #start(method, args, { signal = null, onEvent = () => {}, transfer = [], credit } = {}) {
+    const id = this.#nextId++;
+    const reply = new Promise((resolve, reject) => {
+      if (this.#dead) return reject(this.#dead);
+      if (signal?.aborted) return reject(signal.reason);
+      const abort = () => this.#worker.postMessage({ id, abort: true });
+      const end = (/** @type {(x: any) => void} */ f) => (/** @type {any} */ x) => { signal?.removeEventListener('abort', abort); f(x); };
+      signal?.addEventListener('abort', abort);
+      this.#pending.set(id, { resolve: end(resolve), reject: end(reject), onEvent, signal });
+      this.#worker.ref?.();
+      try {
+        this.#worker.postMessage({ id, method, args, credit }, transfer);
+      } catch (error) {
+        this.#forget(id);
+        end(reject)(error);
+      }
+    });
+    return { id, reply };
+  }
+
+  /**
+   * @param {string} method @param {any} [args]
+   * @param {{signal?: AbortSignal | null, onEvent?: (name: string, value: any) => void, transfer?: any[]}} [options] @returns {Promise<any>}
+   */
+  call(method, args = {}, options) {
+    return this.#start(method, args, options).reply;
+  }
+
+  /**
+   * Parts of a streaming method. Leaving the loop early aborts the work.
+   * @param {string} method @param {any} args @param {{signal?: AbortSignal | null}} [options] @returns {AsyncGenerator<any, any, void>}
+   */
+  async *stream(method, args, { signal = null } = {}) {
+    throwIfAborted(signal);
+    /** @type {any[]} */
+    const parts = [];
+    let wake = () => {};
+    /** @type {{done: boolean, value?: any, error?: Error}} */
+    const end = { done: false };
+    const { id, reply } = this.#start(method, args, { signal, credit: WINDOW, onEvent: (name, value) => { if (name === 'part') { parts.push(value); wake(); } } });
+    reply.then((value) => { end.value = value; }, (error) => { end.error = error; }).finally(() => { end.done = true; wake(); });
+    let taken = 0;
+    try {
+      for (;;) {
+        while (parts.length) {
+          throwIfAborted(signal);
+          if (++taken % (WINDOW / 2) === 0 && !end.done) this.#worker.postMessage({ id, credit: WINDOW / 2 });
+          yield parts.shift();
+        }
+        if (end.error) throw end.error;
+        if (end.done) return end.value;
+        await new Promise((resolve) => { wake = () => resolve(undefined); });
+      }
+    } finally {
+      if (!end.done) {
+        this.#worker.postMessage({ id, abort: true });
+        await reply.catch(() => {});
+      }
+    }
+  }
+
+  /** Ends the worker and its helper threads; calls under way are rejected. Can be called again. */
+  terminate() {
+    this.#fail(new MicrotomeError('the worker was ended', { code: 'ESTATE' }));
+    return this.#worker.terminate();
+  }
+}

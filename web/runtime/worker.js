@@ -1,0 +1,1065 @@
+// Everything that touches a module's memory, in one file without imports, because bundlers and people copy a worker's file and
+// not what it imports. It runs in two places:
+//   imported by the page     Heap (views, strings, structs, errors) and openSource serve tokenizers in the caller's thread;
+//   started as a worker      the methods of `Engine` load and run models; helper threads run `pool_worker` on the shared memory.
+//
+// Page and worker speak plain messages, version PROTOCOL:
+//   page -> worker   {id, method, args}    {id, abort: reason}    {id, credit: n}
+//   worker -> page   {hello: PROTOCOL}    {id, event, value}    {id, value}    {id, error: {name, message, code, details}}
+// The reply with `value` or `error` ends a call; events before it carry progress or streamed parts.
+
+export const PROTOCOL = 1;
+const WORKER_NAME = 'microtome-worker-1';
+
+/**
+ * The one error class. Aborted calls throw the platform's AbortError instead.
+ * `code`: what the core reports (EFORMAT, EUNKNOWN, ERANGE, ELIMIT, ESTATE, EMISSING, ENOMEM) or what the host does
+ * (EHTTP: a download failed; EIO: a file could not be read; EUNSUPPORTED: the platform lacks something; EWORKER: the worker
+ * could not start or died). `details`: what is known, such as `file`, `offset` (bytes), `status` (HTTP).
+ */
+export class MicrotomeError extends Error {
+  /** @param {string} message @param {{code: string, details?: Record<string, any>, cause?: unknown}} options */
+  constructor(message, { code, details = {}, cause }) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'MicrotomeError';
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** Throws what the signal says when it is aborted. @param {AbortSignal | undefined | null} signal */
+export function throwIfAborted(signal) {
+  if (signal?.aborted) throw signal.reason ?? new DOMException('The operation was aborted.', 'AbortError');
+}
+
+/** @returns {boolean} */
+export const inNode = () => typeof process === 'object' && !!process.versions?.node;
+
+/** A module of Node's, without an import that bundlers for the page would follow. @param {string} name @returns {Promise<any>} */
+export async function nodeModule(name) {
+  return process.getBuiltinModule?.(name) ?? (await import(/* webpackIgnore: true */ /* @vite-ignore */ name));
+}
+
+// ---- memory ---------------------------------------------------------------------------------------------------------------
+
+const PAGE_BYTES = 65536;
+const INITIAL_PAGES = 64; // what a module asks for at the start fits well in; it grows
+
+/**
+ * Memory for a module. Shared memory reserves its maximum as address space: smaller reservations are tried when it is refused.
+ * @param {boolean} shared
+ */
+export function makeMemory(shared) {
+  for (let maximum = 65536; ; maximum /= 2) {
+    try {
+      return new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum, shared });
+    } catch (error) {
+      if (maximum <= 4096) throw new MicrotomeError(`no memory for the module: ${/** @type {Error} */ (error).message}`, { code: 'ENOMEM', cause: error });
+    }
+  }
+}
+
+/** @typedef {{type: string, offset: number, count: number}} Field */
+
+/**
+ * A module instance: its functions, and views of its memory that are made again after it has grown. Struct offsets and enum
+ * values come from the tables that the module prints (exports `layout_*`).
+ */
+export class Heap {
+  /** @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory */
+  static async create(module, memory) {
+    const instance = await WebAssembly.instantiate(module, { env: { memory } });
+    return new Heap(instance, memory);
+  }
+
+  /** @param {WebAssembly.Instance} instance @param {WebAssembly.Memory} memory */
+  constructor(instance, memory) {
+    this.memory = memory;
+    this.exports = /** @type {Record<string, any>} */ (instance.exports);
+    /** @type {Map<string, {size: number, fields: Map<string, Field>}>} */
+    this.structs = new Map();
+    /** @type {Record<string, number>} */
+    this.enums = {};
+    this.buffer = memory.buffer;
+    this.u8 = new Uint8Array(this.buffer);
+    this.view = new DataView(this.buffer);
+    this.shared = typeof SharedArrayBuffer === 'function' && this.buffer instanceof SharedArrayBuffer;
+    this.encoder = new TextEncoder();
+    this.decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    for (const name in this.exports) if (name.startsWith('layout_')) this.#readLayout(this.exports[name]() >>> 0);
+    this.errorAt = this.exports.error() >>> 0;
+  }
+
+  #readLayout(/** @type {number} */ at) {
+    if (!at) throw this.outOfMemory(0);
+    let current = /** @type {Map<string, Field>} */ (new Map());
+    for (const line of this.cstring(at).split('\n')) {
+      const [kind, name, type, offset, count] = line.split('\t');
+      if (kind === 'struct') this.structs.set(name, { size: Number(offset), fields: (current = new Map()) });
+      else if (kind === 'field') current.set(name, { type, offset: Number(offset), count: Number(count) });
+      else if (kind === 'enum') this.enums[name] = Number(offset) | 0;
+    }
+    this.exports.release(at);
+  }
+
+  /** Views of the memory as it is now. Call after anything that may have grown it. */
+  refresh() {
+    if (this.buffer === this.memory.buffer) return;
+    this.buffer = this.memory.buffer;
+    this.u8 = new Uint8Array(this.buffer);
+    this.view = new DataView(this.buffer);
+  }
+
+  /** @param {number} bytes */
+  outOfMemory(bytes) {
+    return new MicrotomeError(`out of memory: ${bytes} bytes`, { code: 'ENOMEM' });
+  }
+
+  /** @param {number} bytes @returns {number} */
+  alloc(bytes) {
+    const at = this.exports.alloc(bytes) >>> 0;
+    if (!at) throw this.outOfMemory(bytes);
+    this.refresh();
+    return at;
+  }
+
+  /** Zeroed memory for a struct that C described. @param {string} struct @returns {number} */
+  make(struct) {
+    const at = this.exports.calloc(this.sizeOf(struct)) >>> 0;
+    if (!at) throw this.outOfMemory(this.sizeOf(struct));
+    this.refresh();
+    return at;
+  }
+
+  /** @param {number} at */
+  release(at) {
+    this.exports.release(at);
+  }
+
+  /** Runs body with an allocator whose blocks are released at the end. @template T @param {(alloc: (bytes: number) => number) => T} body @returns {T} */
+  scope(body) {
+    /** @type {number[]} */
+    const owned = [];
+    try {
+      return body((bytes) => {
+        const at = this.alloc(bytes);
+        owned.push(at);
+        return at;
+      });
+    } finally {
+      for (const at of owned) this.exports.release(at);
+    }
+  }
+
+  /** Calls a fallible export; throws what the core reports. @param {string} name @param {...number} args */
+  call(name, ...args) {
+    const f = this.exports[name];
+    if (!f) throw new MicrotomeError(`this build of the module has no function ${name}`, { code: 'EUNSUPPORTED' });
+    const status = f(...args);
+    this.refresh();
+    if (status) throw this.error();
+  }
+
+  /** What the last failed call left behind. */
+  error() {
+    const { code, where } = this.read('mt_error', this.errorAt);
+    const text = this.cstring(this.errorAt + this.field('mt_error', 'text').offset);
+    const name = this.cstring(this.exports.status_name(code) >>> 0);
+    return new MicrotomeError(text, { code: name, details: where === undefined ? {} : { offset: where } });
+  }
+
+  /** @param {string} struct */
+  sizeOf(struct) {
+    return this.#struct(struct).size;
+  }
+
+  /** @param {string} name */
+  #struct(name) {
+    const found = this.structs.get(name);
+    if (!found) throw new MicrotomeError(`this build of the module does not describe ${name}`, { code: 'EUNSUPPORTED' });
+    return found;
+  }
+
+  /** @param {string} struct @param {string} name @returns {Field} */
+  field(struct, name) {
+    const found = this.#struct(struct).fields.get(name);
+    if (!found) throw new MicrotomeError(`${struct} has no field ${name}`, { code: 'EUNSUPPORTED' });
+    return found;
+  }
+
+  /** @param {string} type @param {number} at @returns {any} 64-bit numbers: undefined for all ones ("none") */
+  #number(type, at) {
+    switch (type) {
+      case 'u8': return this.view.getUint8(at);
+      case 'i8': return this.view.getInt8(at);
+      case 'u16': return this.view.getUint16(at, true);
+      case 'i16': return this.view.getInt16(at, true);
+      case 'i32': return this.view.getInt32(at, true);
+      case 'u64': { const x = this.view.getBigUint64(at, true); return x === 0xffffffffffffffffn ? undefined : Number(x); }
+      case 'i64': return Number(this.view.getBigInt64(at, true));
+      case 'f32': return this.view.getFloat32(at, true);
+      case 'f64': return this.view.getFloat64(at, true);
+      default: return this.view.getUint32(at, true); // u32, ptr
+    }
+  }
+
+  /** Reads the plain fields of a struct (arrays are left out: see `array`). @param {string} struct @param {number} at @returns {Record<string, any>} */
+  read(struct, at) {
+    this.refresh();
+    /** @type {Record<string, any>} */
+    const out = {};
+    for (const [name, { type, offset, count }] of this.#struct(struct).fields) if (count === 1) out[name] = this.#number(type, at + offset);
+    return out;
+  }
+
+  /** Array field of a struct, copied. @param {string} struct @param {number} at @param {string} name @returns {any[]} */
+  array(struct, at, name) {
+    const { type, offset, count } = this.field(struct, name);
+    const size = { u8: 1, i8: 1, u16: 2, i16: 2, u64: 8, i64: 8, f64: 8 }[type] ?? 4;
+    return Array.from({ length: count }, (_, i) => this.#number(type, at + offset + i * size));
+  }
+
+  /** @param {number} at */
+  u32(at) {
+    this.refresh();
+    return this.view.getUint32(at, true);
+  }
+
+  /** NUL-terminated UTF-8. @param {number} at @returns {string} '' for a null pointer */
+  cstring(at) {
+    this.refresh();
+    if (!at) return '';
+    return this.text(at, this.u8.indexOf(0, at) - at);
+  }
+
+  /** UTF-8 text of n bytes; what is not UTF-8 becomes U+FFFD. @param {number} at @param {number} n */
+  text(at, n) {
+    this.refresh();
+    const bytes = this.u8.subarray(at, at + n);
+    return this.decoder.decode(this.shared ? bytes.slice() : bytes); // TextDecoder refuses shared memory
+  }
+
+  /** @param {number} at @param {number} n @returns {Uint8Array<ArrayBuffer>} a copy */
+  bytes(at, n) {
+    this.refresh();
+    return new Uint8Array(this.u8.subarray(at, at + n));
+  }
+
+  /** @param {number} at @param {number} n @returns {Float32Array<ArrayBuffer>} a copy */
+  floats(at, n) {
+    this.refresh();
+    return new Float32Array(new Float32Array(this.buffer, at, n));
+  }
+
+  /** @param {number} at @param {number} n @returns {Float64Array<ArrayBuffer>} a copy */
+  doubles(at, n) {
+    this.refresh();
+    return new Float64Array(new Float64Array(this.buffer, at, n));
+  }
+
+  /** @param {number} at @param {number} n @returns {Int32Array<ArrayBuffer>} a copy */
+  ints(at, n) {
+    this.refresh();
+    return new Int32Array(new Int32Array(this.buffer, at, n));
+  }
+
+  /** Puts bytes at an address. @param {number} at @param {ArrayLike<number>} bytes */
+  putBytes(at, bytes) {
+    this.refresh();
+    this.u8.set(bytes, at);
+  }
+
+  /** @param {number} at @param {ArrayLike<number>} ints */
+  putInts(at, ints) {
+    this.refresh();
+    new Int32Array(this.buffer, at, ints.length).set(ints);
+  }
+
+  /** A NUL-terminated copy of a string. @param {(bytes: number) => number} alloc @param {string} text */
+  putCString(alloc, text) {
+    const bytes = this.encoder.encode(text);
+    const at = alloc(bytes.length + 1);
+    this.putBytes(at, bytes);
+    this.u8[at + bytes.length] = 0;
+    return at;
+  }
+
+  /** Calls a function that fills an mt_buf and returns the text. @param {string} name @param {...number} args the buffer comes last */
+  printed(name, ...args) {
+    const buf = this.make('mt_buf');
+    try {
+      this.call(name, ...args, buf);
+      const { data, len } = this.read('mt_buf', buf);
+      return this.text(data, len);
+    } finally {
+      this.exports.buf_free(buf);
+      this.release(buf);
+    }
+  }
+}
+
+// ---- sources --------------------------------------------------------------------------------------------------------------
+
+/**
+ * Where bytes come from, in a form that can be sent to a worker (source.js makes it from what users give).
+ * @typedef {{kind: 'url', url: string, name: string} | {kind: 'blob', blob: Blob, name: string} | {kind: 'bytes', bytes: Uint8Array, name: string}
+ *   | {kind: 'path', path: string, name: string} | {kind: 'stream', stream: ReadableStream<Uint8Array>, name: string}} Source
+ */
+
+/**
+ * Opens a source for reading in order. A chunk is valid until the next one is asked for.
+ * @param {Source} source @param {AbortSignal} [signal]
+ * @returns {Promise<{name: string, size: number, chunks: AsyncIterable<Uint8Array>}>} size -1: not known
+ */
+export async function openSource(source, signal) {
+  throwIfAborted(signal);
+  const { name } = source;
+  switch (source.kind) {
+    case 'bytes':
+      return { name, size: source.bytes.length, chunks: (async function* () { yield source.bytes; })() };
+    case 'blob':
+      return { name, size: source.blob.size, chunks: streamChunks(source.blob.stream(), name, signal) };
+    case 'stream':
+      return { name, size: -1, chunks: streamChunks(source.stream, name, signal) };
+    case 'path':
+      return openPath(source.path, name, signal);
+    case 'url': {
+      let response;
+      try {
+        response = await fetch(source.url, { signal });
+      } catch (error) {
+        throwIfAborted(signal);
+        throw new MicrotomeError(`${name}: the download failed: ${/** @type {Error} */ (error).message}`, { code: 'EHTTP', details: { file: name, url: source.url }, cause: error });
+      }
+      if (!response.ok || !response.body)
+        throw new MicrotomeError(`${name}: the server answered ${response.status} ${response.statusText}`, { code: 'EHTTP', details: { file: name, url: source.url, status: response.status } });
+      const length = response.headers.get('content-encoding') ? null : response.headers.get('content-length');
+      return { name, size: length ? Number(length) : -1, chunks: streamChunks(response.body, name, signal) };
+    }
+  }
+}
+
+/** @param {ReadableStream<Uint8Array>} stream @param {string} name @param {AbortSignal} [signal] @returns {AsyncGenerator<Uint8Array>} */
+async function* streamChunks(stream, name, signal) {
+  const reader = stream.getReader();
+  const stop = () => void reader.cancel(signal?.reason).catch(() => {});
+  signal?.addEventListener('abort', stop);
+  try {
+    for (;;) {
+      let part;
+      try {
+        part = await reader.read();
+      } catch (error) {
+        throwIfAborted(signal);
+        throw new MicrotomeError(`${name}: reading failed: ${/** @type {Error} */ (error).message}`, { code: 'EIO', details: { file: name }, cause: error });
+      }
+      throwIfAborted(signal);
+      if (part.done) return;
+      yield part.value;
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    reader.cancel().catch(() => {});
+  }
+}
+
+/** @param {string} path @param {string} name @param {AbortSignal} [signal] */
+async function openPath(path, name, signal) {
+  const fs = await nodeModule('node:fs/promises');
+  const failed = (/** @type {any} */ error) => new MicrotomeError(`${name}: ${error.code === 'ENOENT' ? 'no such file' : error.message}`, { code: 'EIO', details: { file: name, path }, cause: error });
+  /** @type {any} */ let file, stat;
+  try {
+    file = await fs.open(path);
+    stat = await file.stat();
+  } catch (error) {
+    await file?.close();
+    throw failed(error);
+  }
+  return { name, size: stat.isFile() ? stat.size : -1, chunks: pathChunks() };
+
+  /** @returns {AsyncGenerator<Uint8Array>} */
+  async function* pathChunks() {
+    try {
+      const buffer = new Uint8Array(1 << 20);
+      for (;;) {
+        throwIfAborted(signal);
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, null).catch((/** @type {any} */ error) => Promise.reject(failed(error)));
+        if (!bytesRead) return;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+// ---- the engine: a model in its worker --------------------------------------------------------------------------------------
+
+const CHUNK_TOKENS = 128; // rows of one evaluation: small enough to notice an abort, large enough to be fast
+const PUSH_BYTES = 1 << 20;
+const BUSY_MS = 12; // a worker that has computed this long looks at its messages
+
+/** Lets messages in. @returns {Promise<void>} */
+const tick = typeof setImmediate === 'function'
+  ? () => new Promise((resolve) => setImmediate(resolve))
+  : () => new Promise((/** @type {(value: void) => void} */ resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => { port1.close(); resolve(); };
+    port2.postMessage(0);
+  });
+
+/**
+ * What a method may do besides computing: see aborts, tell about progress, stream parts under flow control.
+ * @typedef {{signal: AbortSignal, event: (name: string, value: any, transfer?: Transferable[]) => void, breathe: () => Promise<void>,
+ *   part: (value: any, transfer?: Transferable[]) => Promise<void>}} Task
+ */
+
+/**
+ * @typedef {{at: number, capacity: number}} Session
+ * @typedef {{at: number, session: number, pushed: Uint8Array, valid: boolean}} Bytes
+ */
+
+class Engine {
+  /** @type {Heap} */ heap = /** @type {any} */ (null);
+  pool = 0;
+  model = 0;
+  name = '';
+  context = 0;
+  vocab = 0;
+  tokenizer = 0;
+  threads = 1;
+  /** @type {Session[]} */ idle = [];
+  /** @type {Map<number, Bytes>} */ bytes = new Map();
+  nextHandle = 1;
+
+  /** @param {{module: WebAssembly.Module, shared: boolean, threads: number, isa?: string}} args */
+  async init({ module, shared, threads, isa }) {
+    const memory = makeMemory(shared);
+    const heap = (this.heap = await Heap.create(module, memory));
+    if (isa) heap.call('kernels_use', { ref: heap.enums.MT_ISA_REF, simd: heap.enums.MT_ISA_SIMD, relaxed: heap.enums.MT_ISA_RELAXED }[isa] ?? -1);
+    if (shared && threads > 1) await this.#startPool(module, memory, threads);
+    const used = heap.exports.kernels_isa();
+    return { threads: this.threads, isa: used === heap.enums.MT_ISA_RELAXED ? 'relaxed' : used === heap.enums.MT_ISA_SIMD ? 'simd' : 'ref' };
+  }
+
+  /**
+   * Starts helper threads. The pool is made only after they have all answered, and for as many as did: one that cannot start
+   * (a policy, a limit) costs its share of the speed and nothing else.
+   * @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @param {number} threads
+   */
+  async #startPool(module, memory, threads) {
+    const heap = this.heap;
+    const workers = (await Promise.all(Array.from({ length: threads - 1 }, () => startHelper(module, memory, heap)))).filter((w) => w !== null);
+    if (!workers.length) return;
+    this.threads = workers.length + 1;
+    this.pool = heap.scope((alloc) => {
+      const out = alloc(4);
+      heap.call('pool_new', this.threads, out);
+      return heap.u32(out);
+    });
+    workers.forEach((worker, i) => worker.postMessage({ pool: this.pool, index: i + 1 }));
+  }
+
+  /** @param {{source: Source}} args @param {Task} task */
+  async load({ source }, task) {
+    const heap = this.heap;
+    const opened = await openSource(source, task.signal);
+    const progress = (/** @type {string} */ phase) => task.event('progress', { phase, loaded, total: opened.size < 0 ? null : opened.size, file: opened.name });
+    let loaded = 0, told = 0;
+    let loader = heap.scope((alloc) => {
+      const out = alloc(4);
+      heap.call('loader_new', opened.size, out);
+      return heap.u32(out);
+    });
+    const scratch = heap.alloc(PUSH_BYTES);
+    try {
+      progress('download');
+      for await (const chunk of opened.chunks) {
+        for (let at = 0; at < chunk.length; at += PUSH_BYTES) {
+          const part = chunk.subarray(at, at + PUSH_BYTES);
+          heap.putBytes(scratch, part);
+          heap.call('loader_push', loader, scratch, part.length);
+          loaded += part.length;
+          await task.breathe();
+        }
+        throwIfAborted(task.signal);
+        const now = performance.now();
+        if (now - told > 50) {
+          told = now;
+          progress('download');
+        }
+      }
+      progress('prepare');
+      this.model = heap.scope((alloc) => {
+        const out = alloc(4), finished = loader;
+        loader = 0; // freed by finish in every case
+        heap.call('loader_finish', finished, out);
+        return heap.u32(out);
+      });
+    } catch (error) {
+      if (error instanceof MicrotomeError && !error.details.file) {
+        error.message = `${opened.name}: ${error.message}`;
+        error.details = { file: opened.name, ...error.details };
+      }
+      throw error;
+    } finally {
+      if (loader) heap.exports.loader_free(loader);
+      heap.release(scratch);
+    }
+    this.name = opened.name;
+    const info = this.#info();
+    const eos = ['eos', 'eot', 'eom'].map((name) => heap.scope((alloc) => heap.exports.model_key(this.model, heap.putCString(alloc, `tokenizer.ggml.${name}_token_id`)))).filter((id) => id >= 0);
+    progress('ready');
+    return { info, eos: [...new Set(eos)], header: this.#header(), name: opened.name };
+  }
+
+  #info() {
+    const heap = this.heap;
+    return heap.scope((alloc) => {
+      const at = alloc(heap.sizeOf('mt_model_info'));
+      heap.call('model_info', this.model, at);
+      const i = heap.read('mt_model_info', at);
+      this.context = i.context;
+      this.vocab = i.vocab;
+      return {
+        architecture: heap.cstring(i.architecture), name: heap.cstring(i.name), layers: i.layers, width: i.width, heads: i.heads, kvHeads: i.kv_heads,
+        headWidth: i.head_width, ffnWidth: i.ffn_width, vocab: i.vocab, context: i.context, parameters: i.parameters, weightBytes: i.weight_bytes,
+        weightType: heap.cstring(i.weight_type),
+      };
+    });
+  }
+
+  /** The file's header as it came, for a tokenizer in the page; null for containers that have none. */
+  #header() {
+    const heap = this.heap;
+    const gguf = heap.exports.model_gguf(this.model) >>> 0;
+    if (!gguf) return null;
+    return heap.scope((alloc) => {
+      const out = alloc(8);
+      heap.call('gguf_header', gguf, out, out + 4);
+      return heap.bytes(heap.u32(out), heap.u32(out + 4));
+    });
+  }
+
+  describe() {
+    return JSON.parse(this.heap.printed('model_describe', this.model));
+  }
+
+  traceNames() {
+    return this.heap.printed('trace_names', this.model).split('\n').filter(Boolean);
+  }
+
+  // ---- sessions: used ones are kept, since their caches cost time to allocate ----
+
+  /** @param {number} tokens @param {number} [batch] @returns {Session} */
+  #open(tokens, batch = 0) {
+    const heap = this.heap;
+    const limit = this.context || tokens;
+    const capacity = Math.max(tokens, Math.min(limit, Math.max(64, 2 ** Math.ceil(Math.log2(tokens)))));
+    if (!batch) {
+      const found = this.idle.findIndex((s) => s.capacity >= tokens && s.capacity <= 4 * capacity);
+      if (found >= 0) return this.idle.splice(found, 1)[0];
+    }
+    const make = () => heap.scope((alloc) => {
+      const out = alloc(4);
+      heap.call('session_new', this.model, this.pool, capacity, batch || Math.min(CHUNK_TOKENS, capacity), out);
+      return heap.u32(out);
+    });
+    try {
+      return { at: make(), capacity };
+    } catch (error) {
+      if (!this.idle.length) throw error;
+      for (const s of this.idle.splice(0)) heap.exports.session_free(s.at); // make room
+      return { at: make(), capacity };
+    }
+  }
+
+  /** @param {Session} session @param {boolean} [keep] */
+  #close(session, keep = true) {
+    if (keep && this.idle.length < 2) {
+      this.heap.call('session_reset', session.at);
+      this.idle.push(session);
+    } else this.heap.exports.session_free(session.at);
+  }
+
+  /** @param {ArrayLike<number>} ids */
+  #checkIds(ids) {
+    if (!ids.length) throw new MicrotomeError('no tokens: at least one is needed', { code: 'ERANGE' });
+    for (let i = 0; i < ids.length; i++)
+      if (!(ids[i] >= 0 && ids[i] < this.vocab && Number.isInteger(ids[i])))
+        throw new MicrotomeError(`token ${i}: id ${ids[i]} is outside 0..${this.vocab - 1}`, { code: 'ERANGE', details: { index: i } });
+    if (this.context && ids.length > this.context)
+      throw new MicrotomeError(`${ids.length} tokens are more than the model's context of ${this.context}`, { code: 'ELIMIT', details: { context: this.context } });
+  }
+
+  /**
+   * Appends ids to a session's chain, cut so that aborts are seen. Calls `rows` after each cut with the logits of its wanted rows.
+   * @param {Session} session @param {ArrayLike<number>} ids @param {number} parent slot that the first follows
+   * @param {'last' | 'all'} want @param {Task} task @param {number} cut @param {(row: number, at: number) => void} row called with logits of a wanted row
+   * @returns {Promise<number>} slot of the last token
+   */
+  async #feed(session, ids, parent, want, task, cut, row) {
+    const heap = this.heap;
+    for (let start = 0; start < ids.length; start += cut) {
+      const part = Array.prototype.slice.call(ids, start, start + cut);
+      const n = part.length;
+      parent = heap.scope((alloc) => {
+        const tokens = alloc(4 * n), slots = alloc(4 * n), wants = alloc(n);
+        heap.putInts(tokens, part);
+        heap.u8.fill(want === 'all' ? 1 : 0, wants, wants + n);
+        if (start + n === ids.length) heap.u8[wants + n - 1] = 1;
+        heap.call('session_chain', session.at, n, tokens, parent, wants, slots);
+        for (let i = 0; i < n; i++) {
+          const at = want === 'all' || start + i === ids.length - 1 ? heap.exports.session_logits(session.at, i) >>> 0 : 0;
+          if (at) row(start + i, at);
+        }
+        heap.refresh();
+        return heap.view.getInt32(slots + 4 * (n - 1), true);
+      });
+      await task.breathe();
+    }
+    return parent;
+  }
+
+  /**
+   * @param {{ids: ArrayLike<number>, all?: boolean, trace?: string[],
+   *   patch?: {name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}[]}} args
+   * @param {Task} task
+   */
+  async run({ ids, all = false, trace = [], patch = [] }, task) {
+    const heap = this.heap;
+    this.#checkIds(ids);
+    const special = trace.length > 0 || patch.length > 0; // whole sequence in one evaluation, in a session of its own
+    const session = this.#open(ids.length, special ? ids.length : 0);
+    try {
+      for (const glob of trace) heap.scope((alloc) => heap.call('trace_want', session.at, heap.putCString(alloc, glob)));
+      for (const p of patch) this.#patch(session, p);
+      const vocab = this.vocab;
+      const logits = new Float32Array(vocab * (all ? ids.length : 1));
+      await this.#feed(session, ids, heap.enums.MT_ROOT, all ? 'all' : 'last', task, special ? ids.length : CHUNK_TOKENS, (row, at) => logits.set(heap.floats(at, vocab), all ? row * vocab : 0));
+      /** @type {Record<string, {shape: number[], data: Float32Array}>} */
+      const traces = {};
+      const count = trace.length ? heap.exports.trace_count(session.at) : 0;
+      heap.scope((alloc) => {
+        const at = alloc(heap.sizeOf('mt_traced'));
+        for (let i = 0; i < count; i++) {
+          heap.call('trace_get', session.at, i, at);
+          const { name, n_dims, data } = heap.read('mt_traced', at);
+          const shape = heap.array('mt_traced', at, 'dims').slice(0, n_dims);
+          traces[heap.cstring(name)] = { shape, data: heap.floats(data, shape.reduce((a, b) => a * b, 1)) };
+        }
+      });
+      return { logits, vocab, traces };
+    } finally {
+      this.#close(session, !special);
+    }
+  }
+
+  /** @param {Session} session @param {{name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}} patch */
+  #patch(session, { name, kind, offset = 0, count, value }) {
+    const heap = this.heap;
+    const kinds = { replace: heap.enums.MT_PATCH_REPLACE, add: heap.enums.MT_PATCH_ADD, scale: heap.enums.MT_PATCH_SCALE, zero: heap.enums.MT_PATCH_ZERO };
+    if (!(kind in kinds)) throw new MicrotomeError(`patch ${name}: unknown kind ${JSON.stringify(kind)}: known are ${Object.keys(kinds).join(', ')}`, { code: 'EUNKNOWN' });
+    const values = value === undefined ? new Float32Array(0) : typeof value === 'number' ? Float32Array.of(value) : Float32Array.from(value);
+    heap.scope((alloc) => {
+      const at = alloc(Math.max(4, values.byteLength));
+      new Float32Array(heap.buffer, at, values.length).set(values);
+      heap.call('patch_add', session.at, heap.putCString(alloc, name), kinds[kind], offset, at, count ?? values.length);
+    });
+  }
+
+  /**
+   * Streams {id, last, logProb} of sampled tokens.
+   * @param {{ids: ArrayLike<number>, maxTokens: number, temperature: number, topK: number, topP: number, minP: number, seed: number, stop: number[], logProbs: boolean}} args
+   * @param {Task} task
+   */
+  async generate(args, task) {
+    const heap = this.heap;
+    const { ids, maxTokens, stop } = args;
+    this.#checkIds(ids);
+    const room = this.context ? this.context - ids.length : Infinity;
+    const total = Math.min(maxTokens, room + 1); // the last token drawn needs no slot
+    if (total <= 0) return { reason: 'length' };
+    const session = this.#open(ids.length + Math.max(0, total - 1));
+    const sampler = new Sampler(heap, this.vocab, args);
+    try {
+      let id = -1, logProb = 0, reason = 'length';
+      const pick = (/** @type {number} */ _, /** @type {number} */ at) => { ({ id, logProb } = sampler.draw(at)); };
+      let slot = await this.#feed(session, ids, heap.enums.MT_ROOT, 'last', task, CHUNK_TOKENS, pick);
+      for (let i = 0; ; i++) {
+        const stopped = stop.includes(id), last = stopped || i === total - 1;
+        if (stopped) reason = 'stop';
+        else if (last && total < maxTokens) reason = 'context';
+        await task.part({ id, last, ...(args.logProbs && { logProb }) });
+        if (last) return { reason };
+        slot = await this.#feed(session, [id], slot, 'last', task, 1, pick);
+      }
+    } finally {
+      sampler.free();
+      this.#close(session);
+    }
+  }
+
+  // ---- bytes ----
+
+  #tokenizer() {
+    const heap = this.heap;
+    if (!this.tokenizer) {
+      const gguf = heap.exports.model_gguf(this.model) >>> 0;
+      if (!gguf) throw new MicrotomeError(`${this.name}: the file carries no tokenizer`, { code: 'EMISSING', details: { file: this.name } });
+      this.tokenizer = heap.scope((alloc) => {
+        const out = alloc(4);
+        heap.call('tok_load_gguf', gguf, out);
+        return heap.u32(out);
+      });
+    }
+    return this.tokenizer;
+  }
+
+  /** @param {{target: string, slots?: number}} args */
+  bytesOpen({ target, slots }) {
+    const heap = this.heap;
+    const targets = { valid: heap.enums.MT_TARGET_VALID, masked: heap.enums.MT_TARGET_MASKED, all: heap.enums.MT_TARGET_ALL };
+    if (!(target in targets)) throw new MicrotomeError(`unknown target ${JSON.stringify(target)}: known are ${Object.keys(targets).join(', ')}`, { code: 'EUNKNOWN' });
+    const tokenizer = this.#tokenizer();
+    const session = this.#open(slots ?? Math.min(this.context || 2048, 2048));
+    try {
+      const at = heap.scope((alloc) => {
+        const out = alloc(4);
+        heap.call('bytes_new', session.at, tokenizer, targets[/** @type {'valid'} */ (target)], out);
+        return heap.u32(out);
+      });
+      const handle = this.nextHandle++;
+      this.bytes.set(handle, { at, session: session.at, pushed: new Uint8Array(0), valid: true });
+      return handle;
+    } catch (error) {
+      this.#close(session, false);
+      throw error;
+    }
+  }
+
+  /** @param {{handle: number}} args */
+  bytesClose({ handle }) {
+    const found = this.bytes.get(handle);
+    if (!found) return;
+    this.bytes.delete(handle);
+    this.heap.exports.bytes_free(found.at);
+    this.heap.exports.session_free(found.session);
+  }
+
+  /**
+   * Moves to `text` (only the new bytes are computed when it extends what was there) and gives the distribution of the next byte.
+   * @param {{handle: number, text: Uint8Array, tree: boolean}} args @param {Task} task
+   */
+  async bytesNext({ handle, text, tree }, task) {
+    const heap = this.heap;
+    const state = this.bytes.get(handle);
+    if (!state) throw new MicrotomeError('this byte model has been disposed of', { code: 'ESTATE' });
+    const extends_ = state.valid && state.pushed.length <= text.length && state.pushed.every((byte, i) => byte === text[i]);
+    if (!extends_) {
+      state.valid = false;
+      heap.call('bytes_reset', state.at);
+      state.pushed = new Uint8Array(0);
+      state.valid = true;
+    }
+    const fresh = text.subarray(state.pushed.length);
+    if (fresh.length) {
+      state.valid = false; // until the core says that it has them
+      heap.scope((alloc) => {
+        const at = alloc(fresh.length);
+        heap.putBytes(at, fresh);
+        heap.call('bytes_push', state.at, at, fresh.length);
+      });
+      state.pushed = text.slice();
+      state.valid = true;
+      await task.breathe();
+    }
+    const result = heap.scope((alloc) => {
+      const at = alloc(heap.sizeOf('mt_next_bytes'));
+      heap.call('bytes_next', state.at, at);
+      const plain = heap.read('mt_next_bytes', at);
+      const exact = heap.doubles(at + heap.field('mt_next_bytes', 'exact').offset, 257);
+      const naive = heap.doubles(at + heap.field('mt_next_bytes', 'naive').offset, 257);
+      return {
+        bytes: exact.slice(0, 256), end: exact[256], naive: naive.slice(0, 256), naiveEnd: naive[256], textLogProb: plain.text_logprob,
+        missingMass: plain.missing_mass, liveContexts: plain.live_contexts,
+        target: { [heap.enums.MT_TARGET_VALID]: 'valid', [heap.enums.MT_TARGET_MASKED]: 'masked', [heap.enums.MT_TARGET_ALL]: 'all' }[plain.target],
+      };
+    });
+    return { ...result, tree: tree ? JSON.parse(heap.printed('bytes_tree', state.at)) : null };
+  }
+}
+
+/**
+ * Draws tokens from logits: temperature, then top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al. 2024), each on what the
+ * one before left, renormalised at the end. Temperature 0 takes the largest logit, the smallest id of equals.
+ */
+class Sampler {
+  /** @param {Heap} heap @param {number} vocab @param {{temperature: number, topK: number, topP: number, minP: number, seed: number, logProbs: boolean}} options */
+  constructor(heap, vocab, options) {
+    this.heap = heap;
+    this.vocab = vocab;
+    this.options = options;
+    this.rng = heap.make('mt_rng');
+    heap.exports.rng_seed(this.rng, options.seed >>> 0, Math.floor(options.seed / 2 ** 32) >>> 0);
+    this.scratch = options.logProbs ? heap.alloc(8 * vocab) : 0;
+  }
+
+  free() {
+    this.heap.release(this.rng);
+    if (this.scratch) this.heap.release(this.scratch);
+  }
+
+  /** @param {number} at address of the logits @returns {{id: number, logProb: number}} logProb: under the model itself */
+  draw(at) {
+    const heap = this.heap;
+    if (this.scratch) heap.exports.log_softmax(at, this.scratch, this.vocab);
+    heap.refresh();
+    const id = this.#draw(new Float32Array(heap.buffer, at, this.vocab));
+    return { id, logProb: this.scratch ? heap.view.getFloat64(this.scratch + 8 * id, true) : 0 };
+  }
+
+  #draw(/** @type {Float32Array} */ logits) {
+    const { temperature, topK, topP, minP } = this.options;
+    const n = logits.length;
+    let best = 0;
+    for (let i = 1; i < n; i++) if (logits[i] > logits[best]) best = i;
+    if (temperature === 0) return best;
+    const top = logits[best];
+    let p = new Float64Array(n), total = 0;
+    for (let i = 0; i < n; i++) total += p[i] = Math.exp((logits[i] - top) / temperature);
+    /** @type {number[] | Uint32Array} */
+    let ids = [];
+    if (topK > 0 && topK < n) {
+      ids = largest(p, topK);
+      total = 0;
+      for (const id of ids) total += p[id];
+    } else if (topP < 1) {
+      // A token below (1 - topP) / (n - 1) of the mass cannot be in the nucleus: what is left is small enough to sort.
+      const floor = ((1 - topP) / (n - 1)) * total;
+      for (let i = 0; i < n; i++) if (p[i] >= floor) ids.push(i);
+      ids.sort((a, b) => p[b] - p[a] || a - b);
+    } else {
+      ids = new Uint32Array(n).map((_, i) => i);
+    }
+    let kept = ids.length;
+    if (topP < 1) {
+      let mass = 0;
+      for (kept = 0; kept < ids.length && mass < topP * total; kept++) mass += p[ids[kept]];
+      kept = Math.max(1, kept);
+    }
+    const floor = minP; // times the largest probability, whose weight is 1
+    let mass = 0;
+    for (let i = 0; i < kept; i++) if (p[ids[i]] >= floor) mass += p[ids[i]];
+    let left = heap_double(this.heap, this.rng) * mass, chosen = best;
+    for (let i = 0; i < kept; i++) {
+      const id = ids[i];
+      if (p[id] < floor || p[id] === 0) continue;
+      chosen = id;
+      left -= p[id];
+      if (left < 0) break;
+    }
+    return chosen;
+  }
+}
+
+/** @param {Heap} heap @param {number} rng @returns {number} in [0, 1) */
+const heap_double = (heap, rng) => heap.exports.rng_double(rng);
+
+/** Indices of the k largest of p, largest first, the smaller index of equals. @param {Float64Array} p @param {number} k @returns {number[]} */
+function largest(p, k) {
+  // A binary heap of k whose root is the worst kept: n log k at most, n in practice.
+  const worse = (/** @type {number} */ a, /** @type {number} */ b) => p[a] < p[b] || (p[a] === p[b] && a > b);
+  /** @type {number[]} */
+  const heap = [];
+  const down = (/** @type {number} */ i) => {
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child >= heap.length) return;
+      if (child + 1 < heap.length && worse(heap[child + 1], heap[child])) child++;
+      if (!worse(heap[child], heap[i])) return;
+      [heap[i], heap[child]] = [heap[child], heap[i]];
+      i = child;
+    }
+  };
+  for (let i = 0; i < p.length; i++) {
+    if (heap.length < k) {
+      heap.push(i);
+      for (let at = heap.length - 1; at && worse(heap[at], heap[(at - 1) >> 1]); at = (at - 1) >> 1) [heap[at], heap[(at - 1) >> 1]] = [heap[(at - 1) >> 1], heap[at]];
+    } else if (worse(heap[0], i)) {
+      heap[0] = i;
+      down(0);
+    }
+  }
+  return heap.sort((a, b) => (worse(a, b) ? 1 : -1));
+}
+
+// ---- being a worker ---------------------------------------------------------------------------------------------------------
+
+/** @typedef {{postMessage: (message: any, transfer?: any[]) => void}} Port */
+
+const HELPER_START_MS = 10_000;
+const STACK_BYTES = 1 << 18;
+
+/**
+ * Starts one helper thread on a stack of its own. @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @param {Heap} heap
+ * @returns {Promise<Port | null>} null: it did not start
+ */
+async function startHelper(module, memory, heap) {
+  let worker;
+  const stack = heap.exports.alloc_aligned(STACK_BYTES, 16) >>> 0;
+  if (!stack) return null;
+  try {
+    if (inNode()) {
+      const { Worker } = await nodeModule('node:worker_threads');
+      worker = new Worker(new URL(import.meta.url), { workerData: { microtome: PROTOCOL } });
+    } else worker = new Worker(/* @vite-ignore */ self.location.href, { type: 'module', name: WORKER_NAME });
+    const started = worker;
+    await new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('no answer')), HELPER_START_MS);
+      listen(started, (message) => {
+        if (message.hello) started.postMessage({ helper: { module, memory, stackTop: stack + STACK_BYTES } });
+        else if (message.ready) {
+          clearTimeout(timer);
+          resolve(undefined);
+        } else if (message.failed) reject(new Error(message.failed));
+      }, reject);
+    });
+    return worker;
+  } catch {
+    worker?.terminate();
+    heap.exports.release_aligned(stack);
+    return null;
+  }
+}
+
+/**
+ * The two kinds of workers behind one face. @param {any} worker @param {(message: any) => void} onMessage @param {(error: Error) => void} onError
+ */
+export function listen(worker, onMessage, onError) {
+  if (worker.on) {
+    worker.on('message', onMessage);
+    worker.on('error', onError);
+    worker.on('messageerror', onError);
+    worker.on('exit', () => onError(new Error('the worker ended')));
+  } else {
+    worker.onmessage = (/** @type {MessageEvent} */ event) => onMessage(event.data);
+    worker.onmessageerror = () => onError(new Error('a message could not be read'));
+    worker.onerror = (/** @type {ErrorEvent} */ event) => {
+      event.preventDefault?.();
+      onError(new Error(event.message || 'the worker script could not be loaded (missing file, MIME type or Content-Security-Policy)'));
+    };
+  }
+}
+
+/** Errors as plain objects, so that their code and details cross. @param {unknown} error */
+function plainError(error) {
+  if (error instanceof MicrotomeError) return { name: error.name, message: error.message, code: error.code, details: error.details };
+  if (error instanceof Error && error.name === 'AbortError') return { name: error.name, message: error.message };
+  const text = error instanceof Error ? error.message : String(error);
+  // A trap is an error of ours; the stack says where.
+  return { name: 'MicrotomeError', message: `internal error: ${text}`, code: 'EWORKER', details: { stack: error instanceof Error ? error.stack : undefined } };
+}
+
+/** @param {Port} port @param {(handler: (message: any) => void) => void} onMessage */
+function serve(port, onMessage) {
+  const engine = new Engine();
+  /** @type {Map<number, {controller: AbortController, credit: number, wake: () => void}>} */
+  const calls = new Map();
+  onMessage((message) => {
+    if (message.helper) return void help(port, message.helper, onMessage);
+    const running = calls.get(message.id);
+    if ('abort' in message) return running?.controller.abort(new DOMException('The operation was aborted.', 'AbortError'));
+    if ('credit' in message) {
+      if (running) {
+        running.credit += message.credit;
+        running.wake();
+      }
+      return;
+    }
+    void answer(message);
+  });
+  port.postMessage({ hello: PROTOCOL });
+
+  /** @param {{id: number, method: string, args: any, credit?: number}} message */
+  async function answer({ id, method, args, credit = Infinity }) {
+    const controller = new AbortController();
+    const call = { controller, credit, wake: () => {} };
+    controller.signal.addEventListener('abort', () => call.wake());
+    calls.set(id, call);
+    let rested = performance.now();
+    const breathe = async () => {
+      if (performance.now() - rested > BUSY_MS) {
+        await tick();
+        rested = performance.now();
+      }
+      throwIfAborted(controller.signal);
+    };
+    /** @type {Task} */
+    const task = {
+      signal: controller.signal,
+      event: (event, value, transfer = []) => port.postMessage({ id, event, value }, transfer),
+      breathe,
+      part: async (value, transfer = []) => {
+        while (call.credit <= 0 && !controller.signal.aborted) await new Promise((resolve) => { call.wake = () => resolve(undefined); });
+        throwIfAborted(controller.signal);
+        call.credit--;
+        port.postMessage({ id, event: 'part', value }, transfer);
+      },
+    };
+    try {
+      const f = /** @type {any} */ (engine)[method];
+      if (typeof f !== 'function') throw new MicrotomeError(`the worker knows no method ${method}`, { code: 'EWORKER' });
+      const value = await f.call(engine, args, task);
+      port.postMessage({ id, value }, buffersOf(value));
+    } catch (error) {
+      port.postMessage({ id, error: plainError(error) });
+    } finally {
+      calls.delete(id);
+    }
+  }
+}
+
+/** Buffers of a result, to be moved instead of copied. @param {any} value @returns {ArrayBuffer[]} */
+function buffersOf(value) {
+  const found = new Set();
+  const visit = (/** @type {any} */ x) => {
+    if (ArrayBuffer.isView(x)) {
+      if (x.buffer instanceof ArrayBuffer) found.add(x.buffer);
+    } else if (Array.isArray(x)) {
+      if (typeof x[0] === 'object') x.forEach(visit);
+    } else if (x && typeof x === 'object') Object.values(x).forEach(visit);
+  };
+  visit(value);
+  return [...found];
+}
+
+/**
+ * A helper thread: the same module on the shared memory, its own stack. pool_worker returns only when the pool is freed.
+ * @param {Port} port @param {{module: WebAssembly.Module, memory: WebAssembly.Memory, stackTop: number}} start @param {(handler: (message: any) => void) => void} onMessage
+ */
+async function help(port, { module, memory, stackTop }, onMessage) {
+  try {
+    const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+    const e = /** @type {Record<string, any>} */ (exports);
+    e.__stack_pointer.value = stackTop;
+    onMessage(({ pool, index }) => pool && e.pool_worker(pool, index));
+    port.postMessage({ ready: true });
+  } catch (error) {
+    port.postMessage({ failed: String(error) });
+  }
+}
+
+{
+  const scope = /** @type {any} */ (globalThis);
+  if (inNode()) {
+    const start = (/** @type {any} */ { isMainThread, parentPort, workerData }) => {
+      if (!isMainThread && workerData?.microtome === PROTOCOL) serve(parentPort, (handler) => void parentPort.removeAllListeners('message').on('message', handler));
+    };
+    const threads = process.getBuiltinModule?.('node:worker_threads');
+    if (threads) start(threads);
+    else void nodeModule('node:worker_threads').then(start);
+  } else if (typeof scope.WorkerGlobalScope === 'function' && scope instanceof scope.WorkerGlobalScope && scope.name === WORKER_NAME) {
+    serve(scope, (handler) => { scope.onmessage = (/** @type {MessageEvent} */ event) => handler(event.data); });
+  }
+}

@@ -1,0 +1,515 @@
+// Tokenizers, in the caller's thread: calls return at once.
+import { Heap, MicrotomeError, openSource, throwIfAborted } from './runtime/worker.js';
+import { checkOptions, disposed } from './runtime/errors.js';
+import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
+import { toSource } from './runtime/source.js';
+
+/** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
+/** @typedef {import('./runtime/source.js').AnySource} AnySource */
+/** @typedef {'normal' | 'unknown' | 'special' | 'user' | 'unused' | 'byte' | 'hole'} TokenKind */
+/** @typedef {{id: number, bytes: Uint8Array, piece: string, kind: TokenKind}} Token bytes: what the token decodes to; piece: as the definition writes it; hole: no such token */
+/**
+ * @typedef {object} EncodeOptions
+ * @property {boolean} [addSpecialTokens] run the definition's template (beginning and end of text...). Default false: the ids of your text and nothing else
+ * @property {boolean} [specialAsText] text that spells a special token (`<|endoftext|>`) is ordinary text. Default false: it becomes that token
+ * @property {'utf16' | 'bytes' | false} [offsets] unit of the offsets. Default: 'utf16' (indices into the string) for strings, 'bytes' for bytes
+ */
+/**
+ * @typedef {object} Encoding
+ * @property {Int32Array} ids
+ * @property {Uint32Array | null} offsets begin and end of each token in the input, one pair after the other; null with `offsets: false`.
+ *   Tokens that were added have begin = end. Where a character is spread over several tokens, UTF-16 offsets cover the whole character.
+ */
+
+const FINALIZED = new FinalizationRegistry((/** @type {{heap: Heap, at: number[]}} */ { heap, at }) => freeTokenizer(heap, at));
+/** @param {Heap} heap @param {number[]} at tokenizer, encoding, buffer */
+function freeTokenizer(heap, [tok, encoding, buffer]) {
+  heap.exports.tok_free(tok);
+  heap.exports.encoding_free(encoding);
+  heap.exports.buf_free(buffer);
+  heap.release(buffer);
+}
+
+const MAX_BYTES = 2 ** 31 - 2; // of one text: the core's limit
+
+/**
+ * A tokenizer made from its definition.
+ *
+ *   const tok = await Tokenizer.load('tokenizer.json');
+ *   const { ids, offsets } = tok.encode('tokenization');
+ */
+export class Tokenizer {
+  /** @type {Heap} */ #heap;
+  #tok;
+  #encoding;
+  #buffer;
+  #text = 0; // scratch for input text
+  #textBytes = 0;
+  #info;
+
+  /**
+   * Loads a definition: a Hugging Face `tokenizer.json`, or a GGUF file (only its header is read).
+   * @param {AnySource} source URL, File, Blob, ArrayBuffer or typed array, stream; in Node also a path
+   * @param {{signal?: AbortSignal} & RuntimeOptions} [options]
+   * @returns {Promise<Tokenizer>}
+   * @throws {MicrotomeError} EHTTP, EIO: it cannot be read; EFORMAT, EUNKNOWN, EMISSING: it is not a definition that we know. AbortError when aborted
+   */
+  static async load(source, options = {}) {
+    checkOptions('Tokenizer.load', options, ['signal', ...RUNTIME_OPTIONS]);
+    const { signal } = options;
+    const from = toSource(source);
+    const [heap, opened] = await Promise.all([loadHeap(options), openSource(from, signal)]);
+    try {
+      const bytes = new Gathered(opened.size);
+      let need = 4;
+      let gguf = false;
+      for await (const chunk of opened.chunks) {
+        bytes.add(chunk);
+        if (bytes.length < need) continue;
+        gguf ||= bytes.startsWith('GGUF');
+        if (!gguf) {
+          need = Infinity; // JSON: all of it
+          continue;
+        }
+        const made = fromHeader(heap, bytes.all(), opened.size);
+        if (typeof made !== 'number') return made;
+        need = made;
+      }
+      throwIfAborted(signal);
+      if (gguf) {
+        // The file ended inside its header: let the parser say where.
+        const made = fromHeader(heap, bytes.all(), bytes.length);
+        if (typeof made !== 'number') return made;
+        throw new MicrotomeError(`GGUF: the header goes on to byte ${made}, the file ends at ${bytes.length}`, { code: 'EFORMAT', details: { offset: bytes.length } });
+      }
+      return heap.scope((alloc) => {
+        const all = bytes.all();
+        const at = alloc(all.length), out = alloc(4);
+        heap.putBytes(at, all);
+        heap.call('tok_load_json', at, all.length, out);
+        return new Tokenizer(heap, heap.u32(out));
+      });
+    } catch (error) {
+      if (error instanceof MicrotomeError && !error.details.file) {
+        error.message = `${opened.name}: ${error.message}`;
+        error.details = { file: opened.name, ...error.details };
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Use Tokenizer.load. @param {Heap} heap @param {number} at handle, owned from here on
+   * @internal
+   */
+  constructor(heap, at) {
+    if (!(heap instanceof Heap)) throw new MicrotomeError('use Tokenizer.load()', { code: 'ESTATE' });
+    this.#heap = heap;
+    this.#tok = at;
+    this.#encoding = heap.make('mt_encoding');
+    this.#buffer = heap.make('mt_buf');
+    this.#info = heap.scope((alloc) => {
+      const out = alloc(heap.sizeOf('abi_tok_info'));
+      heap.call('tok_info', at, out);
+      const { size, bos, eos, model_name, warnings } = heap.read('abi_tok_info', out);
+      return { size, bos, eos, model: heap.cstring(model_name), warnings: heap.cstring(warnings).split('\n').filter(Boolean) };
+    });
+    FINALIZED.register(this, { heap, at: [at, this.#encoding, this.#buffer] }, this);
+  }
+
+  /**
+   * From the header of a GGUF file. @param {Heap} heap @param {Uint8Array} header @returns {Tokenizer}
+   * @internal
+   */
+  static fromGgufHeader(heap, header) {
+    const made = fromHeader(heap, header, -1);
+    if (typeof made === 'number') throw new MicrotomeError('GGUF: the header is cut short', { code: 'EFORMAT' });
+    return made;
+  }
+
+  #live() {
+    if (!this.#tok) throw disposed('this tokenizer');
+    return this.#heap;
+  }
+
+  /** Number of ids: they are 0..vocabSize-1, with holes possible. */
+  get vocabSize() { return this.#info.size; }
+  /** Id of the beginning-of-text token, or null. @returns {number | null} */
+  get bos() { return this.#info.bos < 0 ? null : this.#info.bos; }
+  /** Id of the end-of-text token, or null. @returns {number | null} */
+  get eos() { return this.#info.eos < 0 ? null : this.#info.eos; }
+  /** Kind of the segmenter: "BPE", "Unigram"... */
+  get model() { return this.#info.model; }
+  /** What the definition says and encoding deliberately does not do (truncation, padding), one line each. */
+  get warnings() { return [...this.#info.warnings]; }
+
+  /** Copies the input into the module. @param {string | Uint8Array} text @returns {number} bytes at #text */
+  #put(text) {
+    const heap = this.#live();
+    if (typeof text !== 'string' && !(text instanceof Uint8Array))
+      throw new MicrotomeError(`encode: a string or a Uint8Array is needed, got ${text === null ? 'null' : typeof text}`, { code: 'ERANGE' });
+    let most = text.length * (typeof text === 'string' ? 3 : 1);
+    if (most > 1 << 24 && typeof text === 'string') most = utf8Length(text); // large texts: not three times what is needed
+    if (most > MAX_BYTES) throw new MicrotomeError(`encode: a text of ${most} bytes is longer than ${MAX_BYTES}`, { code: 'ELIMIT' });
+    if (most > this.#textBytes) {
+      if (this.#text) heap.release(this.#text);
+      this.#textBytes = this.#text = 0;
+      const size = Math.min(MAX_BYTES, Math.max(256, most + (most >> 2)));
+      this.#text = heap.alloc(size);
+      this.#textBytes = size;
+    }
+    heap.refresh();
+    if (typeof text !== 'string') {
+      heap.u8.set(text, this.#text);
+      return text.length;
+    }
+    const room = heap.u8.subarray(this.#text, this.#text + this.#textBytes);
+    if (!heap.shared) return heap.encoder.encodeInto(text, room).written;
+    const bytes = heap.encoder.encode(text);
+    room.set(bytes);
+    return bytes.length;
+  }
+
+  /** Lets go of scratch that one very long text has made. */
+  #trim() {
+    if (this.#textBytes <= 1 << 24) return;
+    this.#heap.release(this.#text);
+    this.#text = this.#textBytes = 0;
+  }
+
+  /**
+   * @param {string | Uint8Array} text lone surrogates of a string are encoded as U+FFFD; bytes need not be valid UTF-8
+   * @param {EncodeOptions} [options]
+   * @returns {Encoding}
+   * @throws {MicrotomeError} ELIMIT: longer than 2^31 - 2 bytes
+   */
+  encode(text, options = {}) {
+    checkOptions('encode', options, ['addSpecialTokens', 'specialAsText', 'offsets']);
+    const { addSpecialTokens = false, specialAsText = false, offsets = typeof text === 'string' ? 'utf16' : 'bytes' } = options;
+    if (offsets !== false && offsets !== 'utf16' && offsets !== 'bytes') throw new MicrotomeError(`encode: offsets: unknown unit ${JSON.stringify(offsets)}: known are "utf16", "bytes", false`, { code: 'EUNKNOWN' });
+    const n = this.#put(text);
+    const heap = this.#heap;
+    heap.call('tok_encode', this.#tok, this.#text, n, Number(addSpecialTokens), Number(specialAsText), offsets === false ? 0 : 1, this.#encoding);
+    const out = heap.read('mt_encoding', this.#encoding);
+    const count = out['ids.len'];
+    const ids = heap.ints(out['ids.data'], count);
+    let spans = null;
+    if (offsets !== false) {
+      spans = new Uint32Array(new Uint32Array(heap.buffer, out.spans, 2 * count));
+      // As many UTF-16 units as bytes: ASCII, where both offsets are the same.
+      if (offsets === 'utf16' && !(typeof text === 'string' && text.length === n)) toUtf16(spans, heap.u8.subarray(this.#text, this.#text + n));
+    }
+    this.#trim();
+    return { ids, offsets: spans };
+  }
+
+  /** @param {Iterable<string | Uint8Array>} texts @param {EncodeOptions} [options] @returns {Encoding[]} */
+  encodeBatch(texts, options = {}) {
+    return Array.from(texts, (text) => this.encode(text, options));
+  }
+
+  /**
+   * Number of tokens, without making them cross into JavaScript.
+   * @param {string | Uint8Array} text @param {Omit<EncodeOptions, 'offsets'>} [options] @returns {number}
+   */
+  count(text, options = {}) {
+    checkOptions('count', options, ['addSpecialTokens', 'specialAsText']);
+    const n = this.#put(text);
+    const heap = this.#heap;
+    const count = heap.scope((alloc) => {
+      const out = alloc(4);
+      heap.call('tok_count', this.#tok, this.#text, n, Number(options.addSpecialTokens ?? false), Number(options.specialAsText ?? false), out);
+      return heap.u32(out);
+    });
+    this.#trim();
+    return count;
+  }
+
+  /**
+   * Does the text have at most `limit` tokens?
+   * @param {string | Uint8Array} text @param {number} limit @param {Omit<EncodeOptions, 'offsets'>} [options]
+   * @returns {number | false} the number of tokens, or false when there are more
+   */
+  isWithinLimit(text, limit, options = {}) {
+    const count = this.count(text, options);
+    return count <= limit && count;
+  }
+
+  /** @param {Iterable<number>} ids @param {boolean} skipSpecialTokens @param {boolean} raw @returns {[number, number]} address and length, valid until the next call */
+  #decode(ids, skipSpecialTokens, raw) {
+    const heap = this.#live();
+    const list = Array.isArray(ids) || ArrayBuffer.isView(ids) ? /** @type {ArrayLike<number>} */ (/** @type {unknown} */ (ids)) : [...ids];
+    for (let i = 0; i < list.length; i++)
+      if (!(Number.isInteger(list[i]) && list[i] >= 0 && list[i] < this.#info.size)) throw new MicrotomeError(`decode: id ${list[i]} (place ${i}) is outside 0..${this.#info.size - 1}`, { code: 'ERANGE', details: { index: i } });
+    return heap.scope((alloc) => {
+      const at = alloc(4 * list.length);
+      heap.putInts(at, list);
+      heap.call('tok_decode', this.#tok, at, list.length, Number(skipSpecialTokens), Number(raw), this.#buffer);
+      const { data, len } = heap.read('mt_buf', this.#buffer);
+      return [data, len];
+    });
+  }
+
+  /**
+   * @param {Iterable<number>} ids @param {{skipSpecialTokens?: boolean}} [options] default: special tokens are written out
+   * @returns {string} bytes that are not UTF-8 (a character cut in two) show as U+FFFD: see decodeBytes
+   * @throws {MicrotomeError} ERANGE: no such id
+   */
+  decode(ids, options = {}) {
+    checkOptions('decode', options, ['skipSpecialTokens']);
+    return this.#heap.text(...this.#decode(ids, options.skipSpecialTokens ?? false, false));
+  }
+
+  /**
+   * The same as bytes. raw: tokenBytes one after the other, without the decoder's clean-up (such as stripping a leading space).
+   * @param {Iterable<number>} ids @param {{skipSpecialTokens?: boolean, raw?: boolean}} [options] @returns {Uint8Array}
+   */
+  decodeBytes(ids, options = {}) {
+    checkOptions('decodeBytes', options, ['skipSpecialTokens', 'raw']);
+    return this.#heap.bytes(...this.#decode(ids, options.skipSpecialTokens ?? false, options.raw ?? false));
+  }
+
+  /**
+   * Decodes ids as they come: push gives the text that is certain so far, and never half a character.
+   * @param {{skipSpecialTokens?: boolean}} [options] @returns {StreamDecoder}
+   */
+  streamDecoder(options = {}) {
+    checkOptions('streamDecoder', options, ['skipSpecialTokens']);
+    return new StreamDecoder(this, options.skipSpecialTokens ?? false);
+  }
+
+  /** @param {number} id @returns {Token} @throws {MicrotomeError} ERANGE: no such id */
+  token(id) {
+    const heap = this.#live();
+    return heap.scope((alloc) => {
+      const at = alloc(heap.sizeOf('abi_token'));
+      heap.call('tok_token', this.#tok, Number.isInteger(id) ? id : -1, at);
+      const t = heap.read('abi_token', at);
+      return { id, bytes: heap.bytes(t['bytes.p'], t['bytes.n']), piece: heap.text(t['piece.p'], t['piece.n']), kind: kindName(heap, t.kind) };
+    });
+  }
+
+  /** All tokens in the order of their ids, holes included. @returns {Generator<Token, void, void>} */
+  *tokens() {
+    for (let id = 0; id < this.#info.size; id++) yield this.token(id);
+  }
+
+  /** What a token decodes to, as bytes. @param {number} id @returns {Uint8Array} */
+  tokenBytes(id) {
+    return this.token(id).bytes;
+  }
+
+  /** Id of a piece as the definition writes it (`Ġthe`, `▁the`, `<0x41>`), or null. @param {string} piece @returns {number | null} */
+  findPiece(piece) {
+    const heap = this.#live();
+    const bytes = heap.encoder.encode(piece);
+    const id = heap.scope((alloc) => {
+      const at = alloc(bytes.length);
+      heap.putBytes(at, bytes);
+      return heap.exports.tok_find(this.#tok, at, bytes.length);
+    });
+    return id < 0 ? null : id;
+  }
+
+  /** What matters about the definition for a byte model. `unsupported`: why there is no exact one, or ''. */
+  get traits() {
+    const heap = this.#live();
+    return heap.scope((alloc) => {
+      const at = alloc(heap.sizeOf('abi_tok_traits'));
+      heap.call('tok_traits', this.#tok, at);
+      const t = heap.read('abi_tok_traits', at);
+      return { byteComplete: !!t.byte_complete, spmSpace: !!t.spm_space, prefixSpace: !!t.prefix_space, ignoreMerges: !!t.ignore_merges, byteFallback: !!t.byte_fallback, unsupported: heap.cstring(t.unsupported) };
+    });
+  }
+
+  /** Frees the definition. Can be called again; other calls throw ESTATE afterwards. */
+  dispose() {
+    if (!this.#tok) return;
+    FINALIZED.unregister(this);
+    freeTokenizer(this.#heap, [this.#tok, this.#encoding, this.#buffer]);
+    if (this.#text) this.#heap.release(this.#text);
+    this.#tok = this.#encoding = this.#buffer = this.#text = this.#textBytes = 0;
+  }
+}
+if (Symbol.dispose) Object.defineProperty(Tokenizer.prototype, Symbol.dispose, { value: Tokenizer.prototype.dispose, configurable: true, writable: true });
+
+/**
+ * Text from ids that arrive one by one. A window of the last ids is decoded again at each step, because a decoder may treat the
+ * start of a text differently (SentencePiece strips a space there); bytes of an unfinished character are held back, whether they are
+ * parts of tokens or byte tokens of their own.
+ */
+export class StreamDecoder {
+  #tokenizer;
+  #skip;
+  /** @type {number[]} */ #window = [];
+  #shown = 0; // bytes of the window's text that were given out
+  /** @type {number[]} */ #run = []; // byte tokens at the end of the window
+
+  /** @param {Tokenizer} tokenizer @param {boolean} skipSpecialTokens @internal */
+  constructor(tokenizer, skipSpecialTokens) {
+    this.#tokenizer = tokenizer;
+    this.#skip = skipSpecialTokens;
+  }
+
+  /** @param {number} id @returns {string} what can be added to the text */
+  push(id) {
+    this.#window.push(id);
+    const token = this.#tokenizer.token(id);
+    this.#run = token.kind === 'byte' ? [...this.#run, ...token.bytes] : [];
+    if (unfinished(this.#run)) return '';
+    const bytes = this.#bytes();
+    const whole = bytes.length - unfinished(bytes);
+    if (whole <= this.#shown) return '';
+    const text = decodeUtf8(bytes.subarray(this.#shown, whole));
+    this.#shown = whole;
+    // Shorten the window at a place where nothing is held back: what came before is settled.
+    if (whole === bytes.length && !this.#run.length && this.#window.length > 16) {
+      const keep = this.#window.slice(-4);
+      const text = this.#tokenizer.decodeBytes(this.#window.slice(-8), { skipSpecialTokens: this.#skip });
+      const again = this.#tokenizer.decodeBytes(keep, { skipSpecialTokens: this.#skip });
+      if (unfinished(again) === 0 && endsWith(text, again)) {
+        this.#window = keep;
+        this.#shown = again.length;
+      }
+    }
+    return text;
+  }
+
+  /** What is still held back; unfinished characters become U+FFFD. @returns {string} */
+  end() {
+    const text = decodeUtf8(this.#bytes().subarray(this.#shown));
+    this.#window = [];
+    this.#run = [];
+    this.#shown = 0;
+    return text;
+  }
+
+  #bytes() {
+    return this.#tokenizer.decodeBytes(this.#window, { skipSpecialTokens: this.#skip });
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+const decodeUtf8 = (/** @type {Uint8Array} */ bytes) => utf8.decode(bytes);
+const endsWith = (/** @type {Uint8Array} */ a, /** @type {Uint8Array} */ b) => b.length <= a.length && b.every((x, i) => x === a[a.length - b.length + i]);
+
+/** Bytes at the end that begin a character and lack its rest: 0..3. @param {ArrayLike<number>} bytes */
+function unfinished(bytes) {
+  for (let back = 1; back <= 3 && back <= bytes.length; back++) {
+    const byte = bytes[bytes.length - back];
+    if ((byte & 0xc0) === 0x80) continue;
+    const length = byte < 0xc2 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf5 ? 4 : 1;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
+/** UTF-8 length of a string; lone surrogates count as U+FFFD. @param {string} text */
+function utf8Length(text) {
+  let n = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x80) continue;
+    n += unit < 0x800 ? 1 : 2;
+    if (unit >= 0xd800 && unit < 0xdc00 && i + 1 < text.length && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
+      i++; // a pair: 4 bytes for 2 units
+    }
+  }
+  return n;
+}
+
+/**
+ * Byte offsets -> UTF-16 offsets, in place. A begin inside a character moves to its start, an end to its end. Offsets are
+ * nearly sorted, so one cursor that walks both ways does it in one pass.
+ * @param {Uint32Array} spans @param {Uint8Array} bytes
+ */
+function toUtf16(spans, bytes) {
+  let at = 0, units = 0; // always at the start of a character
+  const starts = (/** @type {number} */ i) => (bytes[i] & 0xc0) !== 0x80;
+  const seek = (/** @type {number} */ target) => {
+    while (at < target) {
+      let next = at + 1;
+      while (next < bytes.length && !starts(next)) next++;
+      if (next > target) break;
+      units += bytes[at] >= 0xf0 ? 2 : 1;
+      at = next;
+    }
+    while (at > target) {
+      do at--; while (at > 0 && !starts(at));
+      units -= bytes[at] >= 0xf0 ? 2 : 1;
+    }
+  };
+  for (let i = 0; i < spans.length; i += 2) {
+    const end = spans[i + 1];
+    const empty = end === spans[i];
+    seek(spans[i]);
+    const begin = units;
+    seek(end);
+    spans[i] = begin;
+    spans[i + 1] = empty ? begin : units + (at < end ? (bytes[at] >= 0xf0 ? 2 : 1) : 0);
+  }
+}
+
+/** @param {Heap} heap @param {number} kind @returns {TokenKind} */
+function kindName(heap, kind) {
+  const e = heap.enums;
+  switch (kind) {
+    case e.MT_TOKEN_UNKNOWN: return 'unknown';
+    case e.MT_TOKEN_SPECIAL: return 'special';
+    case e.MT_TOKEN_USER: return 'user';
+    case e.MT_TOKEN_UNUSED: return 'unused';
+    case e.MT_TOKEN_BYTE: return 'byte';
+    case e.MT_TOKEN_HOLE: return 'hole';
+    default: return 'normal';
+  }
+}
+
+/** @param {Heap} heap @param {Uint8Array} header @param {number} fileSize @returns {Tokenizer | number} a number: that many bytes are needed */
+function fromHeader(heap, header, fileSize) {
+  return heap.scope((alloc) => {
+    const at = alloc(header.length), need = alloc(4), out = alloc(4);
+    heap.putBytes(at, header);
+    heap.call('gguf_open', at, header.length, fileSize, need, out);
+    const more = heap.u32(need);
+    if (more) return more;
+    const gguf = heap.u32(out);
+    try {
+      heap.call('tok_load_gguf', gguf, out);
+      return new Tokenizer(heap, heap.u32(out));
+    } finally {
+      heap.exports.gguf_free(gguf);
+    }
+  });
+}
+
+/** Chunks that become one array. */
+class Gathered {
+  length = 0;
+  #data;
+
+  /** @param {number} size the expected length; negative: unknown */
+  constructor(size) {
+    this.#data = new Uint8Array(size >= 0 ? Math.min(size, 1 << 26) : 1 << 16);
+  }
+
+  /** @param {Uint8Array} chunk */
+  add(chunk) {
+    const length = this.length + chunk.length;
+    if (length > this.#data.length) {
+      const grown = new Uint8Array(Math.max(length, 2 * this.#data.length));
+      grown.set(this.#data.subarray(0, this.length));
+      this.#data = grown;
+    }
+    this.#data.set(chunk, this.length);
+    this.length = length;
+  }
+
+  /** @param {string} ascii */
+  startsWith(ascii) {
+    return this.length >= ascii.length && [...ascii].every((c, i) => this.#data[i] === c.charCodeAt(0));
+  }
+
+  all() {
+    return this.#data.subarray(0, this.length);
+  }
+}
