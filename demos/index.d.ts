@@ -1,0 +1,6 @@
+export type Demo = {
+    path: string;
+    title: string;
+    summary: string;
+    tags?: string[];
+};
