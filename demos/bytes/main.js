@@ -8,6 +8,7 @@ import '../../web/elements/model-picker.js';
 import { probabilities } from '../../web/elements/byte-distribution.js';
 import { latest } from './latest.js';
 import { plain, verdict } from './verdict.js';
+import { writeBytes, writeTokens } from './story.js';
 
 /**
  * @typedef {import('../../web/elements/token-strip.js').TokenStrip} TokenStrip
@@ -36,6 +37,7 @@ const answer = /** @type {HTMLElement} */ ($('answer'));
 
 /** @type {any} the open model */ let model = null;
 /** @type {any} */ let byteModel = null;
+/** @type {any} its own state, so that typing stays incremental */ let storyModel = null;
 
 // ---- the address keeps the text ----------------------------------------------------------------------------------
 
@@ -84,18 +86,18 @@ function problem(id, error) {
     box.textContent = error === undefined ? '' : error instanceof Error ? error.message : String(error);
 }
 
-/** @returns {Promise<Uint8Array | null>} bytes of the last token */
-async function showTokens() {
-    if (!model) return null;
-    const text = input.value;
-    const tokenizer = model.tokenizer;
-    const { ids } = await tokenizer.encode(text);
-    if (text !== input.value) return null;
-    strip.tokens = Array.from(ids, (id) => {
-        const bytes = tokenizer.tokenBytes(id);
-        return { id, bytes, special: bytes.length === 0, piece: tokenizer.tokenPiece?.(id) };
-    });
-    return strip.tokens.at(-1)?.bytes ?? null;
+/** The strip does not wait for the model: encoding is immediate. */
+function showTokens() {
+    try {
+        const { tokenizer } = model;
+        const { ids } = tokenizer.encode(input.value, { addSpecialTokens: true, offsets: false });
+        /** @type {Map<number, any>} */ const known = new Map();
+        strip.tokens = Array.from(ids, (id) => known.get(id) ?? known.set(id, tokenizer.token(id)).get(id));
+        problem('strip-problem');
+    } catch (error) {
+        strip.tokens = [];
+        problem('strip-problem', error);
+    }
 }
 
 /** @param {ByteResult & { liveContexts?: number }} result @param {string} text @param {Uint8Array | null} last */
@@ -116,9 +118,10 @@ function showAnswer(result, text, last) {
     $('facts').textContent = `Exact over ${result.target === 'valid' ? 'every valid tokenization' : `target “${result.target}”`} (target: ${result.target}); ${missing}.`;
 }
 
-/** @param {unknown} error */
-function showFailure(error) {
+/** @param {unknown} error @param {string} text */
+function showFailure(error, text) {
     answer.dataset.stale = '';
+    answer.dataset.for = text;
     write($('verdict'), ['There is no answer for this text.']);
     write($('aside'), []);
     problem('problem', error);
@@ -128,19 +131,49 @@ function showFailure(error) {
 
 const ask = latest(
     async (/** @type {string} */ text, signal) => {
-        const asked = byteModel;
         const slow = setTimeout(() => (answer.dataset.stale = ''), 200);
         try {
-            const last = await showTokens();
-            const result = await asked.next(text, { signal });
-            return { result, last };
+            return await byteModel.next(text, { signal });
         } finally {
             clearTimeout(slow);
         }
     },
-    ({ result, last }, text) => showAnswer(result, text, last),
-    (error) => showFailure(error),
+    (result, text) => {
+        showAnswer(result, text, strip.tokens.at(-1)?.bytes ?? null);
+        tell(text);
+    },
+    (error, text) => {
+        showFailure(error, text);
+        clearStory();
+    },
 );
+
+/** How each would write on, after the answer is on show: the likeliest tokens, and the likeliest bytes. */
+const tell = latest(
+    async (/** @type {string} */ text, signal) => {
+        const naive = await writeTokens(model, text, signal);
+        const exact = await writeBytes(storyModel, text, signal);
+        return { naive, exact };
+    },
+    ({ naive, exact }, text) => {
+        if (text !== input.value) return;
+        const given = [...text].slice(-24).join('');
+        for (const [id, made] of [['story-naive', naive], ['story-exact', exact]]) {
+            const before = document.createElement('span');
+            before.className = 'given';
+            before.textContent = given.length < text.length ? `…${given}` : given;
+            const after = document.createElement('span');
+            after.className = 'made';
+            after.textContent = made || '(the text ends)';
+            $(id).replaceChildren(before, after);
+        }
+    },
+    clearStory, // the answer above is what matters; its own failures are on show there
+);
+
+function clearStory() {
+    $('story-naive').textContent = $('story-exact').textContent = '';
+}
 
 let typingTimer = 0;
 /** @param {number} [delayMs] */
@@ -148,7 +181,9 @@ function update(delayMs = 0) {
     for (const button of $('presets').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.text === input.value));
     writeAddress();
     clearTimeout(typingTimer);
-    if (byteModel) typingTimer = window.setTimeout(() => ask(input.value), delayMs);
+    if (!byteModel) return;
+    showTokens();
+    typingTimer = window.setTimeout(() => ask(input.value), delayMs);
 }
 
 /** @param {any} opened */
@@ -157,8 +192,11 @@ async function useModel(opened) {
     const old = model;
     model = opened;
     byteModel = new ByteModel(opened);
-    old?.dispose?.();
+    storyModel = new ByteModel(opened);
     update();
+    ask(input.value); // before the old model goes, so that what it still owes is no longer wanted
+    tell(input.value);
+    void old?.dispose();
 }
 
 // ---- start -------------------------------------------------------------------------------------------------------

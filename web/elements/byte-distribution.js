@@ -24,7 +24,8 @@ import { byteLabel, END, formatProbability, h, hexByte, sheet, totalVariation, V
  * @typedef {object} ByteResult
  * @property {ArrayLike<number>} bytes 256 of the exact distribution
  * @property {number} end the text ends here
- * @property {ArrayLike<number> | null} [naive] the tokenized prompt's 257 (the last: the text ends here)
+ * @property {ArrayLike<number> | null} [naive] 256 of the tokenized prompt
+ * @property {number} [naiveEnd] the text ends here, for the tokenized prompt
  * @property {number} [missingMass] proven bound on the probability that was left out
  * @property {string} [target] which spellings of the text count
  */
@@ -121,9 +122,9 @@ function s(tag, attributes = {}, ...children) {
  * @returns {{ exact: Float64Array, naive: Float64Array | null }}
  */
 export function probabilities(result) {
-    const exact = Float64Array.from({ length: END + 1 }, (_, i) => Math.exp(i === END ? result.end : result.bytes[i]));
-    const naive = result.naive ? Float64Array.from({ length: END + 1 }, (_, i) => Math.exp(result.naive?.[i] ?? -Infinity)) : null;
-    return { exact, naive };
+    /** @type {(bytes: ArrayLike<number>, end: number) => Float64Array} */
+    const join = (bytes, end) => Float64Array.from({ length: END + 1 }, (_, i) => Math.exp(i === END ? end : bytes[i]));
+    return { exact: join(result.bytes, result.end), naive: result.naive ? join(result.naive, result.naiveEnd ?? -Infinity) : null };
 }
 
 /**

@@ -6,7 +6,7 @@
  *
  *   const strip = document.querySelector('mt-token-strip');
  *   const { ids } = model.tokenizer.encode('Once upon a ti');
- *   strip.tokens = ids.map((id) => ({ id, bytes: model.tokenizer.tokenBytes(id) }));
+ *   strip.tokens = Array.from(ids, (id) => model.tokenizer.token(id));
  *
  * Keyboard: one tab stop; left and right, Home and End walk over the tokens. Pointing at a token or focusing it shows
  * its id and bytes below and fires `mt-token` with `detail.index` (-1 when nothing is pointed at).
@@ -25,7 +25,7 @@ import { h, hexByte, hexBytes, sheet } from './format.js';
  * @typedef {object} StripToken
  * @property {number} id
  * @property {Uint8Array} bytes what the token stands for
- * @property {boolean} [special] a control token: has no text
+ * @property {string} [kind] "special": a control token, which is not part of the text
  * @property {string} [piece] how the tokenizer's definition writes it; shown for special tokens
  */
 
@@ -141,6 +141,7 @@ export function layoutTokens(tokens) {
     /** @type {number[]} */ const all = [];
     /** @type {number[]} */ const owner = [];
     tokens.forEach((t, i) => {
+        if (t.kind === 'special') return;
         for (const b of t.bytes) {
             all.push(b);
             owner.push(i);
@@ -196,7 +197,7 @@ function visibleText(text) {
 
 /** @param {StripToken} token @param {Part[]} parts */
 function spoken(token, parts) {
-    if (token.special) return token.piece || 'special token';
+    if (token.kind === 'special') return token.piece || 'special token';
     const text = parts
         .map((p) => ('text' in p ? p.text : `bytes ${hexBytes(p.bytes)}${p.of ? ` of ${p.of}` : ''}`))
         .join(' ');
@@ -267,12 +268,12 @@ export class TokenStrip extends HTMLElement {
             const item = h('span', {
                 role: 'listitem',
                 tabindex: '-1',
-                class: token.special ? 'special' : `c${(this.#first + i) % 4}`,
+                class: token.kind === 'special' ? 'special' : `c${(this.#first + i) % 4}`,
                 'aria-setsize': String(total),
                 'aria-posinset': String(this.#first + i + 1),
                 'aria-label': `${spoken(token, parts[i])}, id ${token.id}`,
             });
-            if (token.special || !token.bytes.length) item.append(token.piece || `#${token.id}`);
+            if (token.kind === 'special' || !token.bytes.length) item.append(token.piece || `#${token.id}`);
             for (const part of parts[i]) {
                 if ('text' in part) item.append(h('bdi', {}, ...visibleText(part.text)));
                 else for (const b of part.bytes) item.append(h('span', { class: 'hex' }, hexByte(b)));
@@ -336,8 +337,8 @@ export class TokenStrip extends HTMLElement {
         this.#shown = i;
         const token = this.#tokens[this.#first + i];
         if (i < 0 || !token) {
-            const bytes = this.#tokens.reduce((n, t) => n + t.bytes.length, 0);
-            const count = this.#tokens.filter((t) => !t.special).length;
+            const bytes = this.#tokens.reduce((n, t) => n + (t.kind === 'special' ? 0 : t.bytes.length), 0);
+            const count = this.#tokens.filter((t) => t.kind !== 'special').length;
             this.#detail.textContent = this.#tokens.length
                 ? `${count.toLocaleString('en')} ${count === 1 ? 'token' : 'tokens'} for ${bytes.toLocaleString('en')} ${bytes === 1 ? 'byte' : 'bytes'}`
                 : '';
@@ -346,7 +347,7 @@ export class TokenStrip extends HTMLElement {
             this.#detail.replaceChildren(
                 `Token ${this.#first + i + 1} of ${this.#tokens.length}, id `,
                 h('code', {}, String(token.id)),
-                ...(token.bytes.length ? [', bytes ', h('code', {}, hexBytes(token.bytes))] : token.special ? [', a control token: no text'] : []),
+                ...(token.kind === 'special' ? [', a control token: not part of the text'] : [', bytes ', h('code', {}, hexBytes(token.bytes))]),
                 ...(split && 'of' in split ? [`, part of “${split.of}”`] : []),
             );
         }
