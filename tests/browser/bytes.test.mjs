@@ -63,7 +63,9 @@ async function settled(page, text) {
 
 const FIRST = 'Once upon a ti';
 
-describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
+const ABSENT = existsSync(BUNDLED) ? false : 'models/microtome-tiny.gguf is not here';
+
+describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Chromium here') }, () => {
     let browser, server;
     before(async () => {
         browser = await chromium();
@@ -581,7 +583,7 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     });
 });
 
-test('the code on the page runs and prints what the page says', async () => {
+test('the code on the page runs and prints what the page says', { skip: ABSENT }, async () => {
     const { spawnSync } = await import('node:child_process');
     const html = readFileSync(path.join(ROOT, 'demos/bytes/index.html'), 'utf8');
     const code = /<code id="snippet">([^]*?)<\/code>/.exec(html)[1].replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
@@ -592,7 +594,7 @@ test('the code on the page runs and prints what the page says', async () => {
     assert.match(run.stdout.split('\n')[0], new RegExp(`"${String.fromCharCode(best)}" exact ${want.exact[best].toFixed(4)}`));
 });
 
-describe('demos/bytes in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
+describe('demos/bytes in Firefox', { skip: ABSENT || (FIREFOX ? false : 'no Firefox here') }, () => {
     test('opens, types, shows the package’s numbers', async () => {
         const server = await serve();
         const { browser, close } = await firefox();

@@ -261,7 +261,7 @@ export class ByteDistribution extends HTMLElement {
         const naive = this.#naive;
         const width = Math.max(240, this.#width || 480);
         const left = 48;
-        const right = 62;
+        const right = 68;
         const span = width - left - right;
         const bytes = this.#result ? chooseRows(this.#exact, naive, top) : Array.from({ length: top }, (_, i) => -1 - i);
         /** @type {{ key: string, glyph: string, kind: string, exact: number, naive: number }[]} */

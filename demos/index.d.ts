@@ -1,6 +1,0 @@
-export type Demo = {
-    path: string;
-    title: string;
-    summary: string;
-    tags?: string[];
-};
