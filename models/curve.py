@@ -12,11 +12,11 @@ text{font:12px system-ui,sans-serif;fill:#444}
 
 def draw(path, title, series, x_label):
     """series: list of (label, [(x, y)]), at most three; x in millions of tokens, y in bits per byte."""
-    width, height, left, right, top, bottom = 720, 340, 52, 132, 34, 44
+    width, height, left, right, top, bottom = 760, 340, 52, 172, 34, 44
     points = [p for _, values in series for p in values]
     x_max = max(x for x, _ in points)
     low = min(y for _, y in points)
-    high = min(max(y for _, y in points), low + 0.75)  # the first steps go far above; the interest is below
+    high = min(max(y for _, y in points), low + 0.5)  # the first steps go far above; the interest is below
     low, high = int(low * 20) / 20, int(high * 20 + 1) / 20
     sx = lambda x: left + x / x_max * (width - left - right)
     sy = lambda y: top + (high - min(y, high)) / (high - low) * (height - top - bottom)

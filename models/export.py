@@ -1,6 +1,6 @@
 """Turns a finished run into files: GGUF, tokenizer.json, reference.json, curve.svg and the model card.
 
-    python models/export.py build/microtome-tiny-finish --history build/microtome-tiny/log.json --data ../shared/corpora --to models
+    python models/export.py build/microtome-tiny --data ../shared/corpora --to models
 
 Every figure in the card comes from the GGUF file itself: it is read back, dequantised, and run in float32.
 """
@@ -169,7 +169,7 @@ def main():
 
     metrics = {
         "name": name, "license": config["license"], "sha256": digest, "file_bytes": len(data), "parameters": log["parameters"],
-        "heldout": figures, "model": config["model"],
+        "heldout": figures, "model": config["model"], "curves": {k: [[round(x, 1), round(y, 4)] for x, y in v] for k, v in curves.items()},
         "stages": [
             {"steps": one["steps_done"], "tokens": one["tokens"], "seconds": round(one["seconds"]), "device": one["device"],
              "torch": one["torch"], "sources": one["sources"], "train": one["config"]["train"]} for one in logs
@@ -177,7 +177,7 @@ def main():
         "samples": [sample(model, tokenizer, p, bos, 7 + i) for i, p in enumerate(SAMPLE_PROMPTS)],
     }
     with open(target(".metrics.json"), "w", encoding="utf-8") as f:
-        json.dump(metrics, f, indent=1, ensure_ascii=False)
+        json.dump(metrics, f, indent=None, separators=(",", ":"), ensure_ascii=False)
         f.write("\n")
     for s in metrics["samples"]:
         print("---\n" + s)
