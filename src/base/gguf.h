@@ -42,6 +42,7 @@ typedef struct mt_gguf_tensor {
     uint64_t dims[4]; /* dims[0] is contiguous; unused are 1 */
     uint32_t type;    /* ggml type number, see tensor/kernels.h mt_dtype */
     uint64_t offset;  /* from the start of the data section */
+    uint64_t bytes;   /* of the data; 0: a type whose size we do not know */
 } mt_gguf_tensor;
 
 typedef struct mt_gguf {
