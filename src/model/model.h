@@ -1,6 +1,8 @@
 /* model: files -> weights -> named graphs -> logits.
  *
  *   load.c       push loader: feed the file's bytes in order, weights are repacked as they arrive
+ *   meta.c, hyper.c, declare.c   hyper-parameters and tensors, by role, from GGUF or from a hub folder
+ *   blocks.c     what architectures share: attention, feed-forward, norms
  *   arch/NAME.c  one architecture = hyper-parameters + tensor names + a graph builder
  *   kv.c         the cache: slots with key, value, position and parent
  *   session.c    evaluation of a batch = tokens + positions + visibility
@@ -19,6 +21,10 @@ mt_status mt_loader_new(uint64_t file_size /* UINT64_MAX: unknown */, mt_loader 
 /* The next bytes of the file. Bytes are used and forgotten: peak memory is the model plus one row group plus the
  * header. */
 mt_status mt_loader_push(mt_loader *l, const uint8_t *p, size_t n, mt_error *err);
+/* For a folder as hubs keep it: the bytes of config.json, before the first push of its safetensors files. */
+mt_status mt_loader_config(mt_loader *l, const uint8_t *json, size_t n, mt_error *err);
+/* What follows is the next file of a model that is split (safetensors shards in any order, GGUF splits). */
+mt_status mt_loader_next_file(mt_loader *l, uint64_t file_size, mt_error *err);
 /* All bytes were pushed: the model, which now owns everything. The loader is freed in every case. */
 mt_status mt_loader_finish(mt_loader *l, mt_model **out, mt_error *err);
 void mt_loader_free(mt_loader *l); /* abort */
@@ -39,8 +45,8 @@ mt_status mt_model_describe(const mt_model *m, mt_buf *json, mt_error *err);
 /* ---- sessions ---- */
 typedef struct mt_session mt_session;
 typedef struct mt_session_options {
-    int32_t slots;     /* capacity of the cache; 0: the trained context length */
-    int32_t max_batch; /* rows evaluated at once; longer batches are cut; 0: 256 */
+    int32_t slots;     /* capacity of the cache; 0: the trained context length, at most 4096 */
+    int32_t max_batch; /* rows evaluated at once; longer batches are cut unless traced or patched; 0: 256 */
 } mt_session_options;
 mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o, mt_session **out, mt_error *err);
 void mt_session_free(mt_session *s);
@@ -84,6 +90,9 @@ typedef struct mt_traced {
 } mt_traced;
 int32_t mt_trace_count(const mt_session *s);
 bool mt_trace_get(const mt_session *s, int32_t i, mt_traced *out);
+/* hook_attn_scores and hook_pattern are [heads][rows of the batch][columns]: which slots the columns are, by position
+ * and then by slot (a single sequence: in its order). Returns their number. */
+int32_t mt_trace_columns(const mt_session *s, const int32_t **slots);
 /* Names that this model can trace, one per line. */
 mt_status mt_trace_names(const mt_model *m, mt_buf *out, mt_error *err);
 typedef enum mt_patch_kind { MT_PATCH_REPLACE, MT_PATCH_ADD, MT_PATCH_SCALE, MT_PATCH_ZERO } mt_patch_kind;

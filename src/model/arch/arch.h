@@ -1,0 +1,265 @@
+/* What an architecture is: hyper-parameters read from the container's metadata, tensors declared by role, and a graph.
+ *
+ *   const mt_arch mt_arch_llama = {
+ *       .name = "llama",                      GGUF general.architecture
+ *       .model_types = "llama mistral",       config.json model_type
+ *       .names = hub_names,                   role -> tensor name in hub repositories; GGUF names are common to all
+ *       .configure = configure,               mt_meta -> mt_hyper
+ *       .declare = mt_declare_decoder,        which tensors exist, their shapes, how fused ones are taken apart
+ *       .build = mt_build_decoder};           the graph
+ *
+ * Most decoders differ only in mt_hyper; blocks.c holds their common parts. */
+#ifndef MT_ARCH_H
+#define MT_ARCH_H
+
+#include "../model.h"
+#include "../../tensor/graph.h"
+
+/* ---- roles ---- */
+typedef enum mt_role {
+    MT_ROLE_TOKEN_EMBED,
+    MT_ROLE_POSITION_EMBED,
+    MT_ROLE_EMBED_NORM,
+    MT_ROLE_OUTPUT_NORM,
+    MT_ROLE_OUTPUT,
+    MT_ROLE_ROPE_FREQS,
+    MT_ROLE_EMBED_IN, /* between embeddings and a wider or narrower residual stream */
+    MT_ROLE_EMBED_OUT,
+    /* per layer */
+    MT_ROLE_ATTN_NORM,
+    MT_ROLE_Q,
+    MT_ROLE_K,
+    MT_ROLE_V,
+    MT_ROLE_QKV, /* a file's fused tensor; the model keeps Q, K and V */
+    MT_ROLE_ATTN_OUT,
+    MT_ROLE_Q_NORM,
+    MT_ROLE_K_NORM,
+    MT_ROLE_ATTN_POST_NORM,
+    MT_ROLE_FFN_NORM,
+    MT_ROLE_GATE,
+    MT_ROLE_UP,
+    MT_ROLE_DOWN,
+    MT_ROLE_GATE_UP, /* fused in the file */
+    MT_ROLE_FFN_POST_NORM,
+    MT_ROLE_ROUTER,
+    MT_ROLE_GATE_EXPERTS,
+    MT_ROLE_UP_EXPERTS,
+    MT_ROLE_DOWN_EXPERTS,
+    MT_ROLE_COUNT
+} mt_role;
+enum { MT_FIRST_LAYER_ROLE = MT_ROLE_ATTN_NORM };
+
+typedef struct mt_name {
+    mt_role role;
+    const char *name; /* without ".weight"/".bias"; first %d: layer, second %d: expert; alternatives separated by '|' */
+} mt_name;
+extern const char *const mt_gguf_names[MT_ROLE_COUNT];
+
+/* ---- hyper-parameters ---- */
+typedef enum mt_norm_kind { MT_NORM_RMS, MT_NORM_LAYER } mt_norm_kind;
+typedef enum mt_bias { MT_BIAS_NONE, MT_BIAS_NEEDED, MT_BIAS_IF_PRESENT } mt_bias;
+typedef enum mt_qk_norm { MT_QK_NORM_NONE, MT_QK_NORM_HEAD, MT_QK_NORM_FULL } mt_qk_norm;
+typedef enum mt_flow {
+    MT_FLOW_SEQUENTIAL,      /* x += attn(norm1 x); x += mlp(norm2 x) */
+    MT_FLOW_PARALLEL,        /* x += attn(norm1 x) + mlp(norm2 x) */
+    MT_FLOW_PARALLEL_SHARED, /* x += attn(norm1 x) + mlp(norm1 x) */
+    MT_FLOW_POST_NORM        /* x = norm1(x + attn(x)); x = norm2(x + mlp(x)) */
+} mt_flow;
+/* Order of the rows in a fused query-key-value tensor. */
+typedef enum mt_qkv_layout {
+    MT_QKV_SEPARATE,
+    MT_QKV_CONCAT,   /* all q, all k, all v */
+    MT_QKV_PER_HEAD, /* per head: q k v */
+    MT_QKV_PER_GROUP /* per key/value head: its queries, k, v */
+} mt_qkv_layout;
+
+enum { MT_MAX_ROPES = 2, MT_MAX_WINDOWS = 4 };
+typedef struct mt_rope_set {
+    int32_t dims; /* rotated per head */
+    float mscale;
+    float *inv_freq; /* dims / 2 */
+} mt_rope_set;
+typedef struct mt_layer {
+    int8_t rope;    /* index of the rope set, -1: none */
+    int8_t visible; /* index into mt_hyper.windows */
+} mt_layer;
+
+typedef struct mt_hyper {
+    int32_t layers, width, embed_width, heads, kv_heads, head_width, value_width, ffn, vocab, context;
+    mt_norm_kind norm;
+    mt_bias norm_bias, qkv_bias, attn_out_bias, mlp_bias, output_bias;
+    bool norm_plus_one; /* hub files keep gain - 1 */
+    bool final_norm, pre_norm, post_norm;
+    float eps;
+    mt_flow flow;
+    mt_qkv_layout qkv;
+    bool gate_up_fused, transposed; /* transposed: hub files keep [in][out] (Conv1D) */
+    mt_qk_norm qk_norm;
+    mt_norm_kind qk_norm_kind;
+    bool embed_norm, rope_interleaved;
+    bool rope_permuted;                    /* GGUF stores q and k rows so that rotary pairs are adjacent */
+    int32_t position_rows, position_first; /* learned positions: rows of the table (0: none), index of position 0 */
+    bool alibi;
+    float alibi_max;
+    mt_act act;
+    bool gated;
+    float embed_scale, residual_scale, logit_scale, attn_scale, attn_softcap, final_softcap, clip_qkv;
+    bool residual_from_norm;
+    int32_t experts, experts_used;
+    bool experts_normalise;
+    int tied;            /* 1: output is the token embedding, 0: it has its own, -1: the file decides */
+    bool has_rope_freqs; /* the file may hold divisors of the inverse frequencies */
+    mt_rope_set ropes[MT_MAX_ROPES];
+    int32_t rope_count;
+    int32_t windows[MT_MAX_WINDOWS]; /* 0: everything */
+    int32_t window_count;
+    float *alibi_slopes; /* [heads] */
+    mt_layer *layer;     /* [layers] */
+} mt_hyper;
+
+/* ---- metadata, whichever container it came in ---- */
+typedef struct mt_config mt_config; /* a config.json, flattened to paths */
+typedef struct mt_meta {
+    const mt_gguf *gguf; /* NULL: config */
+    const mt_config *config;
+    const char *prefix; /* of GGUF keys: the architecture's name */
+} mt_meta;
+/* gguf: key without the "llama." prefix (a key that starts with '.' is taken whole, without the dot), NULL: not in
+ * GGUF. hub: paths in config.json ("rope_parameters.rope_theta|rope_theta"), first match counts, null counts as absent.
+ */
+#define MT_NEEDED INT64_MIN
+mt_status mt_meta_int(const mt_meta *m, const char *gguf, const char *hub, int64_t least, int64_t most,
+                      int64_t otherwise, int32_t *out, mt_error *err);
+mt_status mt_meta_float(const mt_meta *m, const char *gguf, const char *hub, double otherwise /* NAN: needed */,
+                        float *out, mt_error *err);
+bool mt_meta_has(const mt_meta *m, const char *gguf, const char *hub);
+bool mt_meta_bool(const mt_meta *m, const char *gguf, const char *hub, bool otherwise);
+mt_str mt_meta_string(const mt_meta *m, const char *gguf, const char *hub); /* n = 0: absent */
+int64_t mt_meta_count(const mt_meta *m, const char *gguf, const char *hub); /* elements of an array; -1: no array */
+bool mt_meta_number_at(const mt_meta *m, const char *gguf, const char *hub, int64_t i, double *out);
+mt_str mt_meta_string_at(const mt_meta *m, const char *hub, int64_t i); /* config.json only */
+mt_status mt_config_parse(const uint8_t *json, size_t n, mt_config **out, mt_error *err);
+void mt_config_free(mt_config *c);
+
+/* ---- parameters ---- */
+typedef struct mt_param {
+    const char *name; /* GGUF style: "blk.0.attn_q.weight" */
+    mt_role role;
+    int32_t layer;      /* -1: none */
+    int32_t rows, cols; /* vectors: cols 1 */
+    int32_t count;      /* matrices of this shape (experts), else 1 */
+    bool vector, needed;
+    uint64_t filled; /* rows received, of rows * count */
+    mt_weight *weight;
+    float *values;
+} mt_param;
+
+typedef struct mt_arch mt_arch;
+typedef struct mt_file_tensor { /* for describe */
+    const char *name;
+    uint32_t n_dims, type;
+    uint64_t dims[4], bytes;
+} mt_file_tensor;
+
+struct mt_model {
+    const mt_arch *arch;
+    mt_hyper h;
+    mt_param *params;
+    size_t param_count, param_capacity;
+    int32_t *weight_of, *bias_of; /* [(layers + 1) * MT_ROLE_COUNT] -> param, -1 */
+    uint8_t *header;              /* GGUF header bytes that gguf borrows */
+    mt_gguf gguf;
+    bool has_gguf;
+    mt_arena arena; /* names, hyper-parameter arrays */
+    mt_file_tensor *files;
+    size_t file_count, file_capacity;
+    const char *name;
+    uint64_t parameters, weight_bytes;
+    uint32_t main_type;
+};
+
+/* Where the rows of one file tensor go: of every `period` rows, those from `first` on go, in order, to `param`. */
+typedef struct mt_part {
+    int32_t param, period, first, count, base; /* the first of them becomes row `base` */
+} mt_part;
+enum { MT_MAX_PARTS = 3 };
+typedef struct mt_source {
+    const char *name;
+    int32_t n_dims;
+    int64_t dims[4]; /* row-major, as a hub file gives them */
+    bool transposed, plus_one;
+    int32_t parts_count;
+    mt_part parts[MT_MAX_PARTS];
+    bool seen;
+} mt_source;
+
+/* Collects what a model needs while arch->declare runs. */
+typedef struct mt_declare {
+    mt_model *m;
+    bool hub; /* names and layouts of hub repositories; else GGUF */
+    mt_source *sources;
+    size_t count, capacity;
+    mt_status status; /* sticky */
+    mt_error *err;
+} mt_declare;
+void mt_declare_linear(mt_declare *d, int32_t layer, mt_role role, int32_t rows, int32_t cols, mt_bias bias);
+void mt_declare_norm(mt_declare *d, int32_t layer, mt_role role, int32_t width, mt_bias bias);
+void mt_declare_table(mt_declare *d, mt_role role, int32_t rows, int32_t cols, bool needed); /* embeddings */
+void mt_declare_vector(mt_declare *d, int32_t layer, mt_role role, int32_t n, bool needed);
+/* `count` matrices; GGUF and new hub files stack them, older hub files number them. */
+void mt_declare_experts(mt_declare *d, int32_t layer, mt_role role, int32_t count, int32_t rows, int32_t cols);
+/* A file tensor that holds the rows of several roles: roles[i] gets parts[i]; parts[i].param is the number of periods.
+ */
+void mt_declare_fused(mt_declare *d, int32_t layer, mt_role fused, int32_t cols, const mt_role *roles,
+                      const mt_part *parts, int32_t count, mt_bias bias);
+void mt_declare_decoder(mt_declare *d);
+
+/* ---- building ---- */
+typedef struct mt_build {
+    const mt_model *m;
+    mt_graph *g;
+    int32_t T, rows; /* rows whose logits are wanted */
+    int32_t columns; /* of stored score matrices */
+    bool all_rows;   /* gather the wanted rows only after the final norm: somebody looks at it */
+} mt_build;
+int32_t mt_b_weight(mt_build *b, int32_t layer, mt_role role);
+int32_t mt_b_bias(mt_build *b, int32_t layer, mt_role role);
+int32_t mt_b_linear(mt_build *b, int32_t x, int32_t layer, mt_role role);
+int32_t mt_b_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, const char *name /* "ln1" */);
+int32_t mt_b_mlp(mt_build *b, int32_t x, int32_t layer);
+int32_t mt_b_embed(mt_build *b);
+void mt_b_head(mt_build *b, int32_t x);
+void mt_build_decoder(mt_build *b);
+
+struct mt_arch {
+    const char *name;
+    const char *gguf_names;  /* further general.architecture values, separated by spaces */
+    const char *model_types; /* of config.json */
+    const mt_name *names;    /* ends with name NULL */
+    const char *prefix;      /* base-model prefix that a hub file may lack: "transformer." */
+    const char *ignored;     /* globs of tensors that hold nothing of use, separated by spaces */
+    mt_status (*configure)(mt_model *m, const mt_meta *meta, mt_error *err);
+    void (*declare)(mt_declare *d);
+    void (*build)(mt_build *b);
+};
+const mt_arch *mt_arch_find_gguf(mt_str name);
+const mt_arch *mt_arch_find_hub(mt_str model_type);
+void mt_arch_list(bool hub, char *out, size_t cap); /* for messages */
+
+/* ---- reading hyper-parameters ---- */
+/* Sets what nearly all decoders share: sizes, eps, context; and the defaults of the rest (RMS, sequential, pre-norm).
+ */
+mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err);
+mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta,
+                        const char *path /* NULL, or "rope_parameters.full_attention" */, double default_base,
+                        mt_error *err); /* adds a rope set */
+mt_status mt_hyper_act(mt_model *m, const mt_meta *meta, const char *otherwise, mt_error *err);
+mt_status mt_hyper_alibi(mt_model *m, double max, mt_error *err);
+int8_t mt_hyper_window(mt_model *m, int32_t window); /* its index in h.windows */
+void mt_hyper_tied(mt_model *m, const mt_meta *meta, int otherwise);
+
+bool mt_glob(const char *pattern, const char *name);
+/* One of the '|'-separated alternatives, number i; false when there are fewer. */
+bool mt_alternative(const char *list, int i, char separator, char *out, size_t cap);
+
+#endif

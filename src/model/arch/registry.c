@@ -1,0 +1,38 @@
+/* The list of architectures. */
+#include "arch.h"
+
+#include <stdio.h>
+
+extern const mt_arch mt_arch_llama, mt_arch_gpt2;
+
+static const mt_arch *const all[] = {&mt_arch_llama, &mt_arch_gpt2};
+enum { COUNT = sizeof all / sizeof *all };
+
+static bool among(const char *list, mt_str name) {
+    char one[64];
+    for (int i = 0; mt_alternative(list, i, ' ', one, sizeof one); i++)
+        if (mt_str_is(name, one)) return true;
+    return false;
+}
+
+const mt_arch *mt_arch_find_gguf(mt_str name) {
+    for (int i = 0; i < COUNT; i++)
+        if (mt_str_is(name, all[i]->name) || among(all[i]->gguf_names, name)) return all[i];
+    return NULL;
+}
+
+const mt_arch *mt_arch_find_hub(mt_str model_type) {
+    for (int i = 0; i < COUNT; i++)
+        if (among(all[i]->model_types, model_type)) return all[i];
+    return NULL;
+}
+
+void mt_arch_list(bool hub, char *out, size_t cap) {
+    size_t o = 0;
+    if (cap) out[0] = 0;
+    for (int i = 0; i < COUNT && o + 1 < cap; i++) {
+        const char *names = hub ? all[i]->model_types : all[i]->name;
+        int n = snprintf(out + o, cap - o, "%s%s", o ? " " : "", names);
+        o += n > 0 ? (size_t)n : 0;
+    }
+}

@@ -1,0 +1,231 @@
+/* What architectures share: embeddings, norms, attention, feed-forward, the head; and the decoder made of them.
+ *
+ * Names are TransformerLens's. hook_normalized is the norm's output (after gain and bias). Where a fused operation
+ * would hide a name that somebody asked for, the same value is computed in steps:
+ *
+ *   attention   q -> scores -> softmax -> pattern -> mix    instead of one pass with an online softmax
+ *   result      one output per head, then their sum         instead of one product with W_O
+ *   norm        divisor, then division                      instead of one pass */
+#include "arch/arch.h"
+
+#include <stdio.h>
+
+static const mt_param *param(const mt_build *b, const int32_t *table, int32_t layer, mt_role role) {
+    int32_t i = table[(layer + 1) * MT_ROLE_COUNT + (int32_t)role];
+    return i < 0 || b->m->params[i].filled == 0 ? NULL : &b->m->params[i];
+}
+
+int32_t mt_b_weight(mt_build *b, int32_t layer, mt_role role) {
+    const mt_param *p = param(b, b->m->weight_of, layer, role);
+    if (!p) return -1;
+    return p->vector ? mt_g_vector(b->g, p->values, p->rows) : mt_g_weight(b->g, p->weight);
+}
+
+int32_t mt_b_bias(mt_build *b, int32_t layer, mt_role role) {
+    const mt_param *p = param(b, b->m->bias_of, layer, role);
+    return p ? mt_g_vector(b->g, p->values, p->rows) : -1;
+}
+
+int32_t mt_b_linear(mt_build *b, int32_t x, int32_t layer, mt_role role) {
+    return mt_g_matmul(b->g, x, mt_b_weight(b, layer, role), mt_b_bias(b, layer, role));
+}
+
+/* "blocks.3.ln1" or, for layer -1, "ln_final"; name NULL: not traceable. */
+static int32_t norm(mt_build *b, int32_t x, int32_t gain, int32_t bias, mt_norm_kind kind, int32_t layer,
+                    const char *name) {
+    mt_graph *g = b->g;
+    bool centre = kind == MT_NORM_LAYER;
+    float eps = b->m->h.eps;
+    char full[64] = "";
+    if (name && layer >= 0)
+        snprintf(full, sizeof full, "blocks.%d.%s", layer, name);
+    else if (name)
+        snprintf(full, sizeof full, "%s", name);
+    if (name && mt_g_wanted(g, "%s.hook_scale", full)) {
+        int32_t scale = mt_g_name(g, mt_g_norm_scale(g, x, centre, eps), "%s.hook_scale", full);
+        x = mt_g_norm_apply(g, x, scale, centre, gain, bias);
+    } else {
+        x = centre ? mt_g_layer_norm(g, x, gain, bias, eps) : mt_g_rms_norm(g, x, gain, eps);
+    }
+    return name ? mt_g_name(g, x, "%s.hook_normalized", full) : x;
+}
+
+int32_t mt_b_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, const char *name) {
+    return norm(b, x, mt_b_weight(b, layer, role), mt_b_bias(b, layer, role), b->m->h.norm, layer, name);
+}
+
+/* ---- attention ---- */
+
+/* One of q, k, v: projected, shaped [T][heads][width], named; q and k may be normalised and are rotated. */
+static int32_t project(mt_build *b, int32_t x, int32_t layer, mt_role role, mt_role norm_role, char letter) {
+    const mt_hyper *h = &b->m->h;
+    mt_graph *g = b->g;
+    int32_t heads = role == MT_ROLE_Q ? h->heads : h->kv_heads;
+    int32_t width = role == MT_ROLE_V ? h->value_width : h->head_width;
+    int32_t dims[3] = {b->T, heads, width}, flat[2] = {b->T, heads * width};
+    x = mt_b_linear(b, x, layer, role);
+    if (h->clip_qkv > 0) x = mt_g_clamp(g, x, h->clip_qkv);
+    x = mt_g_name(g, mt_g_view(g, x, 3, dims), "blocks.%d.attn.hook_%c", layer, letter);
+    if (role == MT_ROLE_V) return x;
+    if (h->qk_norm != MT_QK_NORM_NONE) {
+        if (h->qk_norm == MT_QK_NORM_FULL) x = mt_g_view(g, x, 2, flat);
+        x = norm(b, x, mt_b_weight(b, layer, norm_role), mt_b_bias(b, layer, norm_role), h->qk_norm_kind, layer, NULL);
+        x = mt_g_view(g, x, 3, dims);
+    }
+    int rope = h->layer[layer].rope;
+    if (rope >= 0) {
+        const mt_rope_set *r = &h->ropes[rope];
+        x = mt_g_rope(g, x, mt_g_vector(g, r->inv_freq, r->dims / 2), r->dims, h->rope_interleaved, r->mscale);
+        x = mt_g_name(g, x, "blocks.%d.attn.hook_rot_%c", layer, letter);
+    }
+    return x;
+}
+
+/* x is the block's input; each of q, k, v may have an input of its own (path patching). */
+static int32_t input_of(mt_build *b, int32_t x, int32_t n, int32_t layer, char letter) {
+    if (!mt_g_wanted(b->g, "blocks.%d.hook_%c_input", layer, letter)) return n;
+    x = mt_g_name(b->g, mt_g_copy(b->g, x), "blocks.%d.hook_%c_input", layer, letter);
+    return b->m->h.pre_norm ? mt_b_norm(b, x, layer, MT_ROLE_ATTN_NORM, NULL) : x;
+}
+
+static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
+    const mt_hyper *h = &b->m->h;
+    mt_graph *g = b->g;
+    int32_t q = project(b, input_of(b, x, n, layer, 'q'), layer, MT_ROLE_Q, MT_ROLE_Q_NORM, 'q');
+    int32_t k = project(b, input_of(b, x, n, layer, 'k'), layer, MT_ROLE_K, MT_ROLE_K_NORM, 'k');
+    int32_t v = project(b, input_of(b, x, n, layer, 'v'), layer, MT_ROLE_V, MT_ROLE_V, 'v');
+    mt_g_kv_store(g, k, v, layer);
+    mt_attention a = {.layer = layer,
+                      .runs = h->layer[layer].visible,
+                      .kv_heads = h->kv_heads,
+                      .key_width = h->head_width,
+                      .value_width = h->value_width,
+                      .scale = h->attn_scale,
+                      .softcap = h->attn_softcap,
+                      .alibi = h->alibi ? mt_g_vector(g, h->alibi_slopes, h->heads) : -1,
+                      .sink = -1};
+    int32_t z;
+    if (mt_g_wanted(g, "blocks.%d.attn.hook_attn_scores", layer) ||
+        mt_g_wanted(g, "blocks.%d.attn.hook_pattern", layer)) {
+        int32_t s = mt_g_name(g, mt_g_scores(g, q, &a, b->columns), "blocks.%d.attn.hook_attn_scores", layer);
+        int32_t p = mt_g_name(g, mt_g_attn_softmax(g, s, a.sink), "blocks.%d.attn.hook_pattern", layer);
+        z = mt_g_mix(g, p, &a);
+    } else {
+        z = mt_g_attend(g, q, &a);
+    }
+    z = mt_g_name(g, z, "blocks.%d.attn.hook_z", layer);
+    if (!mt_g_wanted(g, "blocks.%d.attn.hook_result", layer)) return mt_b_linear(b, z, layer, MT_ROLE_ATTN_OUT);
+    int32_t r = mt_g_head_result(g, z, mt_b_weight(b, layer, MT_ROLE_ATTN_OUT));
+    r = mt_g_name(g, r, "blocks.%d.attn.hook_result", layer);
+    return mt_g_sum_heads(g, r, mt_b_bias(b, layer, MT_ROLE_ATTN_OUT));
+}
+
+/* ---- feed-forward ---- */
+
+static int32_t experts(mt_build *b, int32_t x, int32_t layer) {
+    const mt_hyper *h = &b->m->h;
+    const mt_param *gate = param(b, b->m->weight_of, layer, MT_ROLE_GATE_EXPERTS);
+    const mt_param *up = param(b, b->m->weight_of, layer, MT_ROLE_UP_EXPERTS);
+    const mt_param *down = param(b, b->m->weight_of, layer, MT_ROLE_DOWN_EXPERTS);
+    if (!up || !down) return -1;
+    mt_experts e = {.gate = gate ? gate->weight : NULL,
+                    .up = up->weight,
+                    .down = down->weight,
+                    .count = h->experts,
+                    .used = h->experts_used,
+                    .normalise = h->experts_normalise,
+                    .act = h->act};
+    int32_t router =
+        mt_g_name(b->g, mt_b_linear(b, x, layer, MT_ROLE_ROUTER), "blocks.%d.mlp.hook_router_logits", layer);
+    return mt_g_experts(b->g, x, router, &e);
+}
+
+int32_t mt_b_mlp(mt_build *b, int32_t x, int32_t layer) {
+    const mt_hyper *h = &b->m->h;
+    mt_graph *g = b->g;
+    if (h->experts) return experts(b, x, layer);
+    int32_t post;
+    if (h->gated) {
+        int32_t gate = mt_g_name(g, mt_b_linear(b, x, layer, MT_ROLE_GATE), "blocks.%d.mlp.hook_pre", layer);
+        gate = mt_g_name(g, mt_g_act(g, gate, h->act), "blocks.%d.mlp.hook_gate", layer);
+        int32_t up = mt_g_name(g, mt_b_linear(b, x, layer, MT_ROLE_UP), "blocks.%d.mlp.hook_pre_linear", layer);
+        post = mt_g_mul(g, gate, up);
+    } else {
+        int32_t pre = mt_g_name(g, mt_b_linear(b, x, layer, MT_ROLE_UP), "blocks.%d.mlp.hook_pre", layer);
+        post = mt_g_act(g, pre, h->act);
+    }
+    post = mt_g_name(g, post, "blocks.%d.mlp.hook_post", layer);
+    return mt_b_linear(b, post, layer, MT_ROLE_DOWN);
+}
+
+/* ---- the decoder ---- */
+
+int32_t mt_b_embed(mt_build *b) {
+    const mt_hyper *h = &b->m->h;
+    mt_graph *g = b->g;
+    int32_t x = mt_g_embed(g, mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED), b->T, h->embed_scale);
+    if (h->embed_width != h->width) x = mt_b_linear(b, x, -1, MT_ROLE_EMBED_IN);
+    if (h->embed_norm) x = mt_b_norm(b, x, -1, MT_ROLE_EMBED_NORM, NULL);
+    x = mt_g_name(g, x, "hook_embed");
+    if (h->position_rows) {
+        int32_t p = mt_g_position_embed(g, mt_b_weight(b, -1, MT_ROLE_POSITION_EMBED), b->T, h->position_first);
+        x = mt_g_add(g, x, mt_g_name(g, p, "hook_pos_embed"));
+    }
+    return x;
+}
+
+void mt_b_head(mt_build *b, int32_t x) {
+    const mt_hyper *h = &b->m->h;
+    mt_graph *g = b->g;
+    bool early = b->rows < b->T && !b->all_rows;
+    if (b->rows == 0 && !b->all_rows) return;
+    if (early) x = mt_g_gather_rows(g, x, b->rows);
+    if (h->final_norm) x = mt_b_norm(b, x, -1, MT_ROLE_OUTPUT_NORM, "ln_final");
+    if (b->rows == 0) return;
+    if (!early && b->rows < b->T) x = mt_g_gather_rows(g, x, b->rows);
+    if (h->embed_width != h->width) x = mt_b_linear(b, x, -1, MT_ROLE_EMBED_OUT);
+    int32_t w = mt_b_weight(b, -1, MT_ROLE_OUTPUT);
+    if (w < 0) w = mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED);
+    x = mt_g_matmul(g, x, w, mt_b_bias(b, -1, MT_ROLE_OUTPUT));
+    x = mt_g_softcap(g, mt_g_scale(g, x, h->logit_scale), h->final_softcap);
+    mt_g_output(g, x);
+}
+
+void mt_build_decoder(mt_build *b) {
+    const mt_hyper *h = &b->m->h;
+    mt_graph *g = b->g;
+    int32_t x = mt_b_embed(b);
+    for (int32_t l = 0; l < h->layers; l++) {
+        x = mt_g_name(g, x, "blocks.%d.hook_resid_pre", l);
+        int32_t in = x, n, attn, mid, mlp;
+        if (mt_g_wanted(g, "blocks.%d.hook_attn_in", l))
+            in = mt_g_name(g, mt_g_copy(g, x), "blocks.%d.hook_attn_in", l);
+        n = h->pre_norm ? mt_b_norm(b, in, l, MT_ROLE_ATTN_NORM, "ln1") : in;
+        attn = attention(b, in, n, l);
+        if (h->post_norm && h->flow != MT_FLOW_POST_NORM) attn = mt_b_norm(b, attn, l, MT_ROLE_ATTN_POST_NORM, NULL);
+        attn = mt_g_name(g, mt_g_scale(g, attn, h->residual_scale), "blocks.%d.hook_attn_out", l);
+        if (h->flow == MT_FLOW_PARALLEL || h->flow == MT_FLOW_PARALLEL_SHARED) {
+            in = x;
+            if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l))
+                in = mt_g_name(g, mt_g_copy(g, x), "blocks.%d.hook_mlp_in", l);
+            if (h->flow == MT_FLOW_PARALLEL) n = mt_b_norm(b, in, l, MT_ROLE_FFN_NORM, "ln2");
+            mlp = mt_g_name(g, mt_g_scale(g, mt_b_mlp(b, n, l), h->residual_scale), "blocks.%d.hook_mlp_out", l);
+            x = mt_g_add(g, mt_g_add(g, attn, mlp), x);
+        } else {
+            mid = mt_g_add(g, h->residual_from_norm ? n : x, attn);
+            if (h->flow == MT_FLOW_POST_NORM) mid = mt_b_norm(b, mid, l, MT_ROLE_ATTN_NORM, "ln1");
+            mid = mt_g_name(g, mid, "blocks.%d.hook_resid_mid", l);
+            in = mid;
+            if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l))
+                in = mt_g_name(g, mt_g_copy(g, mid), "blocks.%d.hook_mlp_in", l);
+            n = h->pre_norm ? mt_b_norm(b, in, l, MT_ROLE_FFN_NORM, "ln2") : in;
+            mlp = mt_b_mlp(b, n, l);
+            if (h->post_norm && h->flow != MT_FLOW_POST_NORM) mlp = mt_b_norm(b, mlp, l, MT_ROLE_FFN_POST_NORM, NULL);
+            mlp = mt_g_name(g, mt_g_scale(g, mlp, h->residual_scale), "blocks.%d.hook_mlp_out", l);
+            x = mt_g_add(g, h->residual_from_norm ? n : mid, mlp);
+            if (h->flow == MT_FLOW_POST_NORM) x = mt_b_norm(b, x, l, MT_ROLE_FFN_NORM, "ln2");
+        }
+        x = mt_g_name(g, x, "blocks.%d.hook_resid_post", l);
+    }
+    mt_b_head(b, x);
+}

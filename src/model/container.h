@@ -1,0 +1,24 @@
+/* The directory of a model file, whatever its container: each tensor's name, shape, type and place. */
+#ifndef MT_CONTAINER_H
+#define MT_CONTAINER_H
+
+#include "arch/arch.h"
+
+typedef struct mt_entry {
+    mt_str name;
+    int32_t n_dims;
+    int64_t dims[4]; /* row-major: the last is contiguous */
+    uint32_t type;   /* ggml type number; UINT32_MAX: a type without one (see type_name) */
+    char type_name[16];
+    uint64_t begin, bytes; /* in the file */
+    int32_t source;        /* index in mt_declare.sources, -1: ignored */
+} mt_entry;
+
+/* safetensors: u64 length, that many bytes of JSON, data. The entries' names are copied into `arena`. `n` covers the
+ * header. Entries are in the order of the file, without holes or overlaps. */
+mt_status mt_safetensors_parse(const uint8_t *p, size_t n, uint64_t file_size, mt_arena *arena, mt_entry **entries,
+                               size_t *count, mt_error *err);
+/* Bytes of the header with its length field, from the first 8 bytes; 0: implausible (err is written). */
+uint64_t mt_safetensors_header(const uint8_t p[8], uint64_t file_size, mt_error *err);
+
+#endif

@@ -1,0 +1,283 @@
+/* Parameters by role, and where the rows of each file tensor go. */
+#include "arch/arch.h"
+
+#include <stdio.h>
+
+const char *const mt_gguf_names[MT_ROLE_COUNT] = {
+    [MT_ROLE_TOKEN_EMBED] = "token_embd",
+    [MT_ROLE_POSITION_EMBED] = "position_embd",
+    [MT_ROLE_EMBED_NORM] = "token_embd_norm",
+    [MT_ROLE_OUTPUT_NORM] = "output_norm",
+    [MT_ROLE_OUTPUT] = "output",
+    [MT_ROLE_ROPE_FREQS] = "rope_freqs",
+    [MT_ROLE_EMBED_IN] = "embed_in",
+    [MT_ROLE_EMBED_OUT] = "embed_out",
+    [MT_ROLE_ATTN_NORM] = "blk.%d.attn_norm",
+    [MT_ROLE_Q] = "blk.%d.attn_q",
+    [MT_ROLE_K] = "blk.%d.attn_k",
+    [MT_ROLE_V] = "blk.%d.attn_v",
+    [MT_ROLE_QKV] = "blk.%d.attn_qkv",
+    [MT_ROLE_ATTN_OUT] = "blk.%d.attn_output",
+    [MT_ROLE_Q_NORM] = "blk.%d.attn_q_norm",
+    [MT_ROLE_K_NORM] = "blk.%d.attn_k_norm",
+    [MT_ROLE_ATTN_POST_NORM] = "blk.%d.post_attention_norm",
+    [MT_ROLE_FFN_NORM] = "blk.%d.ffn_norm",
+    [MT_ROLE_GATE] = "blk.%d.ffn_gate",
+    [MT_ROLE_UP] = "blk.%d.ffn_up",
+    [MT_ROLE_DOWN] = "blk.%d.ffn_down",
+    [MT_ROLE_GATE_UP] = "blk.%d.ffn_up", /* phi3: gate and up in one */
+    [MT_ROLE_FFN_POST_NORM] = "blk.%d.post_ffw_norm",
+    [MT_ROLE_ROUTER] = "blk.%d.ffn_gate_inp",
+    [MT_ROLE_GATE_EXPERTS] = "blk.%d.ffn_gate_exps|blk.%d.ffn_gate.%d",
+    [MT_ROLE_UP_EXPERTS] = "blk.%d.ffn_up_exps|blk.%d.ffn_up.%d",
+    [MT_ROLE_DOWN_EXPERTS] = "blk.%d.ffn_down_exps|blk.%d.ffn_down.%d",
+};
+
+/* Replaces the first %d by the layer and the second by the expert; false when there is a second one and expert < 0, or
+ * none and expert >= 0. */
+static bool fill(const char *pattern, int32_t layer, int32_t expert, const char *suffix, char *out, size_t cap) {
+    size_t o = 0;
+    int seen = 0;
+    for (const char *p = pattern; *p && o + 16 < cap; p++) {
+        if (p[0] == '%' && p[1] == 'd') {
+            int32_t v = seen == 0 && layer >= 0 ? layer : expert;
+            seen++;
+            if (v < 0) return false;
+            o += (size_t)snprintf(out + o, cap - o, "%d", v);
+            p++;
+        } else {
+            out[o++] = *p;
+        }
+    }
+    snprintf(out + o, cap - o, "%s", suffix);
+    return expert < 0 || seen == (layer >= 0 ? 2 : 1);
+}
+
+static const char *names_of(const mt_declare *d, mt_role role) {
+    if (!d->hub) return mt_gguf_names[role];
+    for (const mt_name *n = d->m->arch->names; n->name; n++)
+        if (n->role == role) return n->name;
+    return NULL;
+}
+
+static bool bad(mt_declare *d, mt_status status) {
+    if (d->status == MT_OK) d->status = status;
+    return d->status != MT_OK;
+}
+
+static const char *keep(mt_declare *d, const char *text) {
+    const char *kept = mt_arena_copy(&d->m->arena, text, strlen(text) + 1);
+    if (!kept) bad(d, mt_nomem(d->err, strlen(text) + 1, "a tensor's name"));
+    return kept;
+}
+
+/* A parameter of the model, without saying where it comes from. */
+static int32_t add_param(mt_declare *d, int32_t layer, mt_role role, bool vector, int32_t rows, int32_t cols,
+                         int32_t count, bool needed, bool bias) {
+    if (d->status != MT_OK) return -1;
+    mt_model *m = d->m;
+    char first[96], name[128];
+    mt_alternative(mt_gguf_names[role], 0, '|', first, sizeof first);
+    fill(first, layer, -1, bias ? ".bias" : ".weight", name, sizeof name);
+    void *params = m->params;
+    mt_status status = mt_grow(&params, &m->param_capacity, m->param_count + 1, sizeof *m->params, d->err);
+    m->params = params;
+    if (bad(d, status)) return -1;
+    const char *kept = keep(d, name);
+    if (!kept) return -1;
+    m->params[m->param_count] = (mt_param){.name = kept,
+                                           .role = role,
+                                           .layer = layer,
+                                           .rows = rows,
+                                           .cols = cols,
+                                           .count = count,
+                                           .vector = vector,
+                                           .needed = needed};
+    (bias ? m->bias_of : m->weight_of)[(layer + 1) * MT_ROLE_COUNT + (int)role] = (int32_t)m->param_count;
+    return (int32_t)m->param_count++;
+}
+
+static void add_source(mt_declare *d, mt_source s) {
+    if (d->status != MT_OK || !(s.name = keep(d, s.name))) return;
+    void *sources = d->sources;
+    mt_status status = mt_grow(&sources, &d->capacity, d->count + 1, sizeof *d->sources, d->err);
+    d->sources = sources;
+    if (!bad(d, status)) d->sources[d->count++] = s;
+}
+
+/* One source for each of the names that the role has in this container. */
+static void add_sources(mt_declare *d, int32_t layer, mt_role role, const char *suffix, mt_source s) {
+    char pattern[128], name[160];
+    const char *names = names_of(d, role);
+    for (int i = 0; mt_alternative(names, i, '|', pattern, sizeof pattern); i++)
+        if (fill(pattern, layer, -1, suffix, name, sizeof name)) {
+            s.name = name;
+            add_source(d, s);
+        }
+}
+
+static mt_part whole(int32_t param, int32_t rows) {
+    return (mt_part){param, rows, 0, rows, 0};
+}
+
+static void add_bias(mt_declare *d, int32_t layer, mt_role role, int32_t rows, mt_bias bias, bool own_source) {
+    if (bias == MT_BIAS_NONE) return;
+    int32_t p = add_param(d, layer, role, true, rows, 1, 1, bias == MT_BIAS_NEEDED, true);
+    if (own_source)
+        add_sources(d, layer, role, ".bias",
+                    (mt_source){.n_dims = 1, .dims = {rows}, .parts_count = 1, .parts = {whole(p, rows)}});
+}
+
+void mt_declare_linear(mt_declare *d, int32_t layer, mt_role role, int32_t rows, int32_t cols, mt_bias bias) {
+    int32_t p = add_param(d, layer, role, false, rows, cols, 1, true, false);
+    mt_source s = {.n_dims = 2, .dims = {rows, cols}, .parts_count = 1, .parts = {whole(p, rows)}};
+    if (d->hub && d->m->h.transposed && layer >= 0) {
+        s.transposed = true;
+        s.dims[0] = cols, s.dims[1] = rows;
+    }
+    add_sources(d, layer, role, ".weight", s);
+    add_bias(d, layer, role, rows, bias, true);
+}
+
+void mt_declare_norm(mt_declare *d, int32_t layer, mt_role role, int32_t width, mt_bias bias) {
+    int32_t p = add_param(d, layer, role, true, width, 1, 1, true, false);
+    add_sources(d, layer, role, ".weight",
+                (mt_source){.n_dims = 1,
+                            .dims = {width},
+                            .plus_one = d->hub && d->m->h.norm_plus_one,
+                            .parts_count = 1,
+                            .parts = {whole(p, width)}});
+    add_bias(d, layer, role, width, bias, true);
+}
+
+void mt_declare_table(mt_declare *d, mt_role role, int32_t rows, int32_t cols, bool needed) {
+    int32_t p = add_param(d, -1, role, false, rows, cols, 1, needed, false);
+    add_sources(d, -1, role, ".weight",
+                (mt_source){.n_dims = 2, .dims = {rows, cols}, .parts_count = 1, .parts = {whole(p, rows)}});
+}
+
+void mt_declare_vector(mt_declare *d, int32_t layer, mt_role role, int32_t n, bool needed) {
+    int32_t p = add_param(d, layer, role, true, n, 1, 1, needed, false);
+    add_sources(d, layer, role, ".weight",
+                (mt_source){.n_dims = 1, .dims = {n}, .parts_count = 1, .parts = {whole(p, n)}});
+}
+
+void mt_declare_experts(mt_declare *d, int32_t layer, mt_role role, int32_t count, int32_t rows, int32_t cols) {
+    int64_t total = (int64_t)rows * count;
+    if (total > INT32_MAX) {
+        bad(d, mt_fail(d->err, MT_ELIMIT, "%d experts of %d rows are more than %d rows", count, rows, INT32_MAX));
+        return;
+    }
+    int32_t p = add_param(d, layer, role, false, rows, cols, count, true, false);
+    char pattern[128], name[160];
+    const char *names = names_of(d, role);
+    for (int i = 0; mt_alternative(names, i, '|', pattern, sizeof pattern); i++) {
+        mt_source s = {.parts_count = 1, .name = name};
+        if (fill(pattern, layer, -1, ".weight", name, sizeof name)) { /* stacked */
+            s.n_dims = 3, s.dims[0] = count, s.dims[1] = rows, s.dims[2] = cols;
+            s.parts[0] = whole(p, (int32_t)total);
+            add_source(d, s);
+            continue;
+        }
+        for (int32_t e = 0; e < count; e++) { /* numbered: rows go behind those of the experts before */
+            if (!fill(pattern, layer, e, ".weight", name, sizeof name)) continue;
+            s.n_dims = 2, s.dims[0] = rows, s.dims[1] = cols;
+            s.parts[0] = (mt_part){p, rows, 0, rows, e * rows};
+            add_source(d, s);
+        }
+    }
+}
+
+void mt_declare_fused(mt_declare *d, int32_t layer, mt_role fused, int32_t cols, const mt_role *roles,
+                      const mt_part *parts, int32_t count, mt_bias bias) {
+    for (int b = 0; b < 2; b++) {
+        if (b && bias == MT_BIAS_NONE) break;
+        mt_source s = {.parts_count = count};
+        int32_t rows = 0;
+        for (int32_t i = 0; i < count; i++) {
+            s.parts[i] = parts[i];
+            int32_t own = parts[i].count; /* rows of this part in the whole tensor; the caller gives it per period */
+            int32_t periods = parts[i].param;
+            s.parts[i].param = add_param(d, layer, roles[i], b != 0, own * periods, b ? 1 : cols, 1,
+                                         b == 0 || bias == MT_BIAS_NEEDED, b != 0);
+            rows += own * periods;
+        }
+        s.n_dims = b ? 1 : 2;
+        s.dims[0] = rows, s.dims[1] = b ? 0 : cols;
+        if (!b && d->hub && d->m->h.transposed) {
+            s.transposed = true;
+            s.dims[0] = cols, s.dims[1] = rows;
+        }
+        add_sources(d, layer, fused, b ? ".bias" : ".weight", s);
+    }
+}
+
+/* Query, key and value: three tensors, or one whose rows interleave them. */
+static void declare_qkv(mt_declare *d, int32_t layer) {
+    const mt_hyper *h = &d->m->h;
+    int32_t Q = h->heads * h->head_width, K = h->kv_heads * h->head_width, V = h->kv_heads * h->value_width;
+    mt_qkv_layout layout = h->qkv;
+    if (layout == MT_QKV_SEPARATE) {
+        mt_declare_linear(d, layer, MT_ROLE_Q, Q, h->width, h->qkv_bias);
+        mt_declare_linear(d, layer, MT_ROLE_K, K, h->width, h->qkv_bias);
+        mt_declare_linear(d, layer, MT_ROLE_V, V, h->width, h->qkv_bias);
+        return;
+    }
+    if (!d->hub) layout = MT_QKV_CONCAT; /* GGUF converters sort the rows */
+    static const mt_role roles[3] = {MT_ROLE_Q, MT_ROLE_K, MT_ROLE_V};
+    int32_t periods = layout == MT_QKV_CONCAT ? 1 : layout == MT_QKV_PER_HEAD ? h->heads : h->kv_heads;
+    int32_t q = Q / periods, k = K / periods, v = V / periods;
+    mt_part parts[3] = {
+        {periods, q + k + v, 0, q, 0}, {periods, q + k + v, q, k, 0}, {periods, q + k + v, q + k, v, 0}};
+    mt_declare_fused(d, layer, MT_ROLE_QKV, h->width, roles, parts, 3, h->qkv_bias);
+}
+
+void mt_declare_decoder(mt_declare *d) {
+    const mt_hyper *h = &d->m->h;
+    mt_declare_table(d, MT_ROLE_TOKEN_EMBED, h->vocab, h->embed_width, true);
+    if (h->position_rows) mt_declare_table(d, MT_ROLE_POSITION_EMBED, h->position_rows, h->width, true);
+    if (h->embed_norm) mt_declare_norm(d, -1, MT_ROLE_EMBED_NORM, h->width, h->norm_bias);
+    if (h->embed_width != h->width) {
+        mt_declare_linear(d, -1, MT_ROLE_EMBED_IN, h->width, h->embed_width, MT_BIAS_NONE);
+        mt_declare_linear(d, -1, MT_ROLE_EMBED_OUT, h->embed_width, h->width, MT_BIAS_NONE);
+    }
+    if (h->has_rope_freqs && h->rope_count) mt_declare_vector(d, -1, MT_ROLE_ROPE_FREQS, h->ropes[0].dims / 2, false);
+    for (int32_t l = 0; l < h->layers && d->status == MT_OK; l++) {
+        bool second = h->flow != MT_FLOW_PARALLEL_SHARED;
+        if (h->pre_norm) {
+            mt_declare_norm(d, l, MT_ROLE_ATTN_NORM, h->width, h->norm_bias);
+            if (second) mt_declare_norm(d, l, MT_ROLE_FFN_NORM, h->width, h->norm_bias);
+        }
+        if (h->post_norm) {
+            mt_declare_norm(d, l, MT_ROLE_ATTN_POST_NORM, h->width, h->norm_bias);
+            mt_declare_norm(d, l, MT_ROLE_FFN_POST_NORM, h->width, h->norm_bias);
+        }
+        declare_qkv(d, l);
+        mt_declare_linear(d, l, MT_ROLE_ATTN_OUT, h->width, h->heads * h->value_width, h->attn_out_bias);
+        if (h->qk_norm != MT_QK_NORM_NONE) {
+            bool full = h->qk_norm == MT_QK_NORM_FULL;
+            mt_bias bias = h->qk_norm_kind == MT_NORM_LAYER ? h->norm_bias : MT_BIAS_NONE;
+            mt_declare_norm(d, l, MT_ROLE_Q_NORM, h->head_width * (full ? h->heads : 1), bias);
+            mt_declare_norm(d, l, MT_ROLE_K_NORM, h->head_width * (full ? h->kv_heads : 1), bias);
+        }
+        if (h->experts) {
+            mt_declare_linear(d, l, MT_ROLE_ROUTER, h->experts, h->width, MT_BIAS_NONE);
+            if (h->gated) mt_declare_experts(d, l, MT_ROLE_GATE_EXPERTS, h->experts, h->ffn, h->width);
+            mt_declare_experts(d, l, MT_ROLE_UP_EXPERTS, h->experts, h->ffn, h->width);
+            mt_declare_experts(d, l, MT_ROLE_DOWN_EXPERTS, h->experts, h->width, h->ffn);
+            continue;
+        }
+        if (h->gated && h->gate_up_fused) {
+            static const mt_role roles[2] = {MT_ROLE_GATE, MT_ROLE_UP};
+            mt_part parts[2] = {{1, 2 * h->ffn, 0, h->ffn, 0}, {1, 2 * h->ffn, h->ffn, h->ffn, 0}};
+            mt_declare_fused(d, l, MT_ROLE_GATE_UP, h->width, roles, parts, 2, h->mlp_bias);
+        } else {
+            if (h->gated) mt_declare_linear(d, l, MT_ROLE_GATE, h->ffn, h->width, h->mlp_bias);
+            mt_declare_linear(d, l, MT_ROLE_UP, h->ffn, h->width, h->mlp_bias);
+        }
+        mt_declare_linear(d, l, MT_ROLE_DOWN, h->width, h->ffn, h->mlp_bias);
+    }
+    if (h->final_norm) mt_declare_norm(d, -1, MT_ROLE_OUTPUT_NORM, h->width, h->norm_bias);
+    if (h->tied <= 0) mt_declare_table(d, MT_ROLE_OUTPUT, h->vocab, h->embed_width, h->tied == 0);
+    if (h->output_bias != MT_BIAS_NONE) add_bias(d, -1, MT_ROLE_OUTPUT, h->vocab, h->output_bias, true);
+}

@@ -1,0 +1,587 @@
+/* Evaluation of a batch = tokens + positions + visibility (model.h), traces and patches.
+ *
+ * Graphs are built for concrete sizes and kept: the decode loop finds its graph again and allocates nothing. While a
+ * trace or a patch is set a batch is not cut, so that a traced value covers the whole batch. */
+#include "arch/arch.h"
+#include "kv.h"
+
+#include <stdio.h>
+
+enum { MAX_GRAPHS = 32, DEFAULT_BATCH = 256, DEFAULT_SLOTS = 4096 };
+
+typedef struct cached_graph {
+    mt_graph *graph;
+    int32_t T, rows, columns;
+    uint64_t version; /* of the wishes that it was built for; 0: none */
+    uint64_t stamp;
+} cached_graph;
+
+typedef struct patch {
+    char *name;
+    mt_patch_kind kind;
+    size_t offset, count;
+    float *value;
+} patch;
+
+struct mt_session {
+    mt_model *m;
+    mt_pool *pool;
+    int32_t max_batch;
+    mt_kv kv;
+    float **k, **v; /* per layer, [kv_heads][slots][width] */
+    cached_graph graphs[MAX_GRAPHS];
+    int32_t graph_count;
+    uint64_t clock;
+    float *scratch;
+    size_t scratch_size;
+    /* per batch row */
+    int32_t *slot, *position, *logit_of, *rows;
+    size_t slot_capacity, position_capacity, logit_capacity, rows_capacity;
+    mt_run *runs[MT_MAX_WINDOWS];
+    int32_t *run_start[MT_MAX_WINDOWS];
+    size_t runs_capacity[MT_MAX_WINDOWS], run_start_capacity[MT_MAX_WINDOWS];
+    float *logits;
+    size_t logits_capacity;
+    int32_t batch_rows; /* of the last eval */
+    /* traces and patches */
+    char **globs;
+    size_t glob_count, glob_capacity;
+    patch *patches;
+    size_t patch_count, patch_capacity;
+    uint64_t version, versions; /* of the present wishes; 0: none */
+    mt_buf names;               /* all names of the model, one per line, once asked for */
+    int32_t *column;            /* slot -> column */
+    int32_t *column_slots;
+    size_t column_capacity;
+    int32_t columns;
+    const mt_graph *traced; /* of the last eval, NULL: nothing traced */
+    int32_t traced_count;
+};
+
+/* ---- building graphs ---- */
+
+static mt_status build(const mt_model *m, mt_wanted wanted, void *arg, bool all_rows, int32_t T, int32_t rows,
+                       int32_t columns, mt_graph **out, mt_error *err) {
+    mt_graph *g;
+    MT_TRY(mt_graph_new(wanted, arg, &g, err));
+    mt_build b = {.m = m, .g = g, .T = T, .rows = rows, .columns = columns, .all_rows = all_rows};
+    m->arch->build(&b);
+    mt_status status = mt_graph_plan(g, err);
+    if (status == MT_OK && rows > 0 && g->output < 0)
+        status = mt_fail(err, MT_ESTATE, "the graph of \"%s\" has no output", m->arch->name);
+    if (status != MT_OK) {
+        mt_graph_free(g);
+        return status;
+    }
+    *out = g;
+    return MT_OK;
+}
+
+static int session_wants(void *arg, const char *name) {
+    const mt_session *s = arg;
+    int want = MT_WANT_NOT;
+    for (size_t i = 0; i < s->glob_count && !want; i++)
+        if (mt_glob(s->globs[i], name)) want = MT_WANT_TRACE;
+    for (size_t i = 0; i < s->patch_count; i++)
+        if (strcmp(s->patches[i].name, name) == 0) return want | MT_WANT_PATCH;
+    return want;
+}
+
+static int wants_all(void *arg, const char *name) {
+    (void)arg;
+    (void)name;
+    return MT_WANT_TRACE;
+}
+
+mt_status mt_trace_names(const mt_model *m, mt_buf *out, mt_error *err) {
+    mt_graph *g;
+    MT_TRY(build(m, wants_all, NULL, true, 1, 1, 1, &g, err));
+    mt_status status = MT_OK;
+    for (int32_t i = 0; i < g->count && status == MT_OK; i++)
+        if (g->nodes[i].name) status = mt_buf_printf(out, err, "%s\n", g->nodes[i].name);
+    mt_graph_free(g);
+    return status;
+}
+
+static void free_graphs(mt_session *s, bool only_wishes) {
+    int32_t kept = 0;
+    for (int32_t i = 0; i < s->graph_count; i++) {
+        if (only_wishes && s->graphs[i].version == 0)
+            s->graphs[kept++] = s->graphs[i];
+        else
+            mt_graph_free(s->graphs[i].graph);
+    }
+    s->graph_count = kept;
+    s->traced = NULL;
+    s->traced_count = 0;
+}
+
+static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, const mt_graph **out, mt_error *err) {
+    int32_t columns = s->version ? s->columns : 0, oldest = 0;
+    s->clock++;
+    for (int32_t i = 0; i < s->graph_count; i++) {
+        cached_graph *c = &s->graphs[i];
+        if (c->T == T && c->rows == rows && c->columns == columns && c->version == s->version) {
+            c->stamp = s->clock;
+            *out = c->graph;
+            return MT_OK;
+        }
+        if (c->stamp < s->graphs[oldest].stamp) oldest = i;
+    }
+    mt_graph *g;
+    MT_TRY(build(s->m, s->version ? session_wants : NULL, s, s->version != 0, T, rows, columns, &g, err));
+    int32_t at = s->graph_count < MAX_GRAPHS ? s->graph_count++ : oldest;
+    if (at == oldest && s->graphs[at].graph) mt_graph_free(s->graphs[at].graph);
+    s->graphs[at] = (cached_graph){g, T, rows, columns, s->version, s->clock};
+    *out = g;
+    return MT_OK;
+}
+
+/* ---- life ---- */
+
+mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o, mt_session **out, mt_error *err) {
+    const mt_hyper *h = &m->h;
+    int32_t slots = o && o->slots ? o->slots : h->context < DEFAULT_SLOTS ? h->context : DEFAULT_SLOTS;
+    int32_t max_batch = o && o->max_batch ? o->max_batch : DEFAULT_BATCH;
+    if (slots < 1 || slots > 1 << 24) return mt_fail(err, MT_ERANGE, "%d slots, expected 1 to %d", slots, 1 << 24);
+    if (max_batch < 1) return mt_fail(err, MT_ERANGE, "max_batch is %d, expected 1 or more", max_batch);
+    mt_session *s = mt_calloc(1, sizeof *s);
+    if (!s) return mt_nomem(err, sizeof *s, "a session");
+    s->m = m;
+    s->pool = pool;
+    s->max_batch = max_batch;
+    mt_status status = mt_kv_init(&s->kv, slots, err);
+    if (status != MT_OK) goto failed;
+    s->k = mt_calloc((size_t)h->layers, sizeof *s->k);
+    s->v = mt_calloc((size_t)h->layers, sizeof *s->v);
+    s->column = mt_array((size_t)slots, sizeof *s->column);
+    if (!s->k || !s->v || !s->column) {
+        status = mt_nomem(err, (size_t)h->layers * 2 * sizeof *s->k, "the cache");
+        goto failed;
+    }
+    for (int32_t l = 0; l < h->layers; l++)
+        for (int which = 0; which < 2; which++) {
+            size_t bytes = (size_t)h->kv_heads * (size_t)(which ? h->value_width : h->head_width) * sizeof(float);
+            float **p = which ? &s->v[l] : &s->k[l];
+            bool fits = mt_mul_size(bytes, (size_t)slots, &bytes);
+            *p = fits ? mt_alloc_aligned(bytes, 64) : NULL;
+            if (!*p) {
+                mt_nomem(err, bytes, which ? "cached values" : "cached keys");
+                status = mt_fail_in(err, "a cache of %d slots, layer %d of %d", slots, l, h->layers);
+                if (!err) status = MT_ENOMEM;
+                goto failed;
+            }
+        }
+    *out = s;
+    return MT_OK;
+failed:
+    mt_session_free(s);
+    return status;
+}
+
+static void free_patches(mt_session *s) {
+    for (size_t i = 0; i < s->patch_count; i++) {
+        mt_free(s->patches[i].name);
+        mt_free(s->patches[i].value);
+    }
+    s->patch_count = 0;
+}
+
+static void free_globs(mt_session *s) {
+    for (size_t i = 0; i < s->glob_count; i++) mt_free(s->globs[i]);
+    s->glob_count = 0;
+}
+
+void mt_session_free(mt_session *s) {
+    if (!s) return;
+    free_graphs(s, false);
+    free_globs(s);
+    free_patches(s);
+    mt_free(s->globs);
+    mt_free(s->patches);
+    for (int32_t l = 0; l < s->m->h.layers; l++) {
+        if (s->k) mt_free_aligned(s->k[l]);
+        if (s->v) mt_free_aligned(s->v[l]);
+    }
+    mt_free(s->k);
+    mt_free(s->v);
+    mt_kv_free(&s->kv);
+    mt_free_aligned(s->scratch);
+    mt_free(s->slot);
+    mt_free(s->position);
+    mt_free(s->logit_of);
+    mt_free(s->rows);
+    for (int i = 0; i < MT_MAX_WINDOWS; i++) {
+        mt_free(s->runs[i]);
+        mt_free(s->run_start[i]);
+    }
+    mt_free(s->logits);
+    mt_free(s->column);
+    mt_free(s->column_slots);
+    mt_buf_free(&s->names);
+    mt_free(s);
+}
+
+/* ---- evaluation ---- */
+
+static mt_status grow_ids(int32_t **p, size_t *capacity, size_t need, mt_error *err) {
+    void *list = *p;
+    mt_status status = mt_grow(&list, capacity, need, sizeof **p, err);
+    *p = list;
+    return status;
+}
+
+/* Tokens, parents and positions are in range; s->position is filled. */
+static mt_status check_batch(mt_session *s, const mt_batch *b, mt_error *err) {
+    const mt_hyper *h = &s->m->h;
+    for (int32_t i = 0; i < b->count; i++) {
+        int32_t parent = b->parent ? b->parent[i] : i ? MT_IN_BATCH(i - 1) : MT_ROOT, position = 0;
+        if (b->token[i] < 0 || b->token[i] >= h->vocab)
+            return mt_fail(err, MT_ERANGE, "token %d of the batch is %d, expected 0 to %d", i, b->token[i],
+                           h->vocab - 1);
+        if (parent >= s->kv.slots || (parent >= 0 && !s->kv.live[parent]))
+            return mt_fail(err, MT_ERANGE, "token %d of the batch follows slot %d, which holds nothing", i, parent);
+        if (parent >= 0 && s->kv.orphan[parent])
+            return mt_fail(err, MT_ESTATE, "token %d of the batch follows slot %d, one of whose ancestors was dropped",
+                           i, parent);
+        if (parent <= -2 && -2 - parent >= i)
+            return mt_fail(err, MT_ERANGE, "token %d of the batch follows token %d, expected an earlier one", i,
+                           -2 - parent);
+        if (parent >= 0)
+            position = s->kv.position[parent] + 1;
+        else if (parent <= -2)
+            position = s->position[-2 - parent] + 1;
+        if (b->position) position = b->position[i];
+        if (position < 0 || position == INT32_MAX)
+            return mt_fail(err, MT_ERANGE, "token %d of the batch has position %d, expected 0 or more", i, position);
+        if (h->position_rows && position + h->position_first >= h->position_rows)
+            return mt_fail(err, MT_ELIMIT,
+                           "token %d of the batch has position %d, but the model has learned only %d positions", i,
+                           position, h->position_rows - h->position_first);
+        s->position[i] = position;
+    }
+    return MT_OK;
+}
+
+static mt_status find_runs(mt_session *s, int32_t from, int32_t T, mt_error *err) {
+    for (int32_t w = 0; w < s->m->h.window_count; w++) {
+        size_t count = 0;
+        MT_TRY(grow_ids(&s->run_start[w], &s->run_start_capacity[w], (size_t)T + 1, err));
+        s->run_start[w][0] = 0;
+        for (int32_t t = 0; t < T; t++) {
+            int32_t slot = s->slot[from + t], window = s->m->h.windows[w];
+            int32_t n = mt_kv_runs(&s->kv, slot, window, NULL);
+            void *runs = s->runs[w];
+            mt_status status = mt_grow(&runs, &s->runs_capacity[w], count + (size_t)n, sizeof(mt_run), err);
+            s->runs[w] = runs;
+            if (status != MT_OK) return status;
+            mt_kv_runs(&s->kv, slot, window, s->runs[w] + count);
+            count += (size_t)n;
+            if (count > INT32_MAX)
+                return mt_fail(err, MT_ELIMIT, "the batch sees more than %d runs of slots", INT32_MAX);
+            s->run_start[w][t + 1] = (int32_t)count;
+        }
+    }
+    return MT_OK;
+}
+
+/* Columns of stored scores: every slot that some row sees, by position, then by slot. */
+static mt_status find_columns(mt_session *s, int32_t T, mt_error *err) {
+    s->columns = 0;
+    for (int32_t i = 0; i < s->kv.slots; i++) s->column[i] = -1;
+    for (int32_t r = 0; r < s->run_start[0][T]; r++)
+        for (int32_t i = s->runs[0][r].start; i < s->runs[0][r].start + s->runs[0][r].count; i++) {
+            if (s->column[i] >= 0) continue;
+            s->column[i] = 0;
+            s->columns++;
+        }
+    MT_TRY(grow_ids(&s->column_slots, &s->column_capacity, (size_t)s->columns, err));
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->kv.slots; i++)
+        if (s->column[i] >= 0) s->column_slots[n++] = i;
+    /* Insertion sort: slots of a chain are in order already. */
+    for (int32_t i = 1; i < n; i++) {
+        int32_t slot = s->column_slots[i], at = i;
+        while (at > 0 && s->kv.position[s->column_slots[at - 1]] > s->kv.position[slot]) {
+            s->column_slots[at] = s->column_slots[at - 1];
+            at--;
+        }
+        s->column_slots[at] = slot;
+    }
+    for (int32_t i = 0; i < n; i++) s->column[s->column_slots[i]] = i;
+    return MT_OK;
+}
+
+static void apply_patches(void *arg, const mt_node *n, float *value) {
+    const mt_session *s = arg;
+    for (size_t i = 0; i < s->patch_count; i++) {
+        const patch *p = &s->patches[i];
+        if (strcmp(p->name, n->name) != 0) continue;
+        float *y = value + p->offset;
+        switch (p->kind) {
+        case MT_PATCH_REPLACE:
+            memcpy(y, p->value, p->count * sizeof *y);
+            break;
+        case MT_PATCH_ADD:
+            for (size_t k = 0; k < p->count; k++) y[k] += p->value[k];
+            break;
+        case MT_PATCH_SCALE:
+            for (size_t k = 0; k < p->count; k++) y[k] *= p->value[0];
+            break;
+        case MT_PATCH_ZERO:
+            memset(y, 0, p->count * sizeof *y);
+            break;
+        }
+    }
+}
+
+static mt_status check_patches(const mt_session *s, const mt_graph *g, mt_error *err) {
+    for (size_t i = 0; i < s->patch_count; i++)
+        for (int32_t n = 0; n < g->count; n++) {
+            const mt_node *node = &g->nodes[n];
+            size_t size = mt_node_elements(node);
+            if (!node->name || strcmp(node->name, s->patches[i].name) != 0) continue;
+            if (s->patches[i].offset > size || s->patches[i].count > size - s->patches[i].offset)
+                return mt_fail(err, MT_ERANGE,
+                               "the patch of \"%s\" covers elements %zu to %zu, but with this batch it has %zu",
+                               node->name, s->patches[i].offset, s->patches[i].offset + s->patches[i].count, size);
+        }
+    return MT_OK;
+}
+
+static bool wanted(const mt_batch *b, int32_t i) {
+    return b->want ? b->want[i] != 0 : i == b->count - 1;
+}
+
+static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32_t T, int32_t logits_before,
+                           mt_error *err) {
+    int32_t rows = 0;
+    for (int32_t t = 0; t < T; t++)
+        if (wanted(b, from + t)) s->rows[rows++] = t;
+    MT_TRY(find_runs(s, from, T, err));
+    if (s->version) MT_TRY(find_columns(s, T, err));
+    const mt_graph *g;
+    MT_TRY(find_graph(s, T, rows, &g, err));
+    if (s->patch_count) MT_TRY(check_patches(s, g, err));
+    if (g->scratch > s->scratch_size) {
+        mt_free_aligned(s->scratch);
+        s->scratch_size = 0;
+        s->scratch = mt_alloc_aligned(g->scratch * sizeof(float), 64);
+        if (!s->scratch) return mt_nomem(err, g->scratch * sizeof(float), "intermediate values");
+        s->scratch_size = g->scratch;
+    }
+    mt_feed feed = {.T = T,
+                    .token = b->token + from,
+                    .position = s->position + from,
+                    .slot = s->slot + from,
+                    .rows = s->rows,
+                    .runs = (const mt_run *const *)s->runs,
+                    .run_start = (const int32_t *const *)s->run_start,
+                    .slot_position = s->kv.position,
+                    .k = s->k,
+                    .v = s->v,
+                    .slots = s->kv.slots,
+                    .column = s->column,
+                    .output = s->logits + (size_t)logits_before * (size_t)s->m->h.vocab,
+                    .patch = s->patch_count ? apply_patches : NULL,
+                    .patch_arg = s};
+    mt_graph_run(g, s->pool, s->scratch, &feed);
+    s->traced = NULL;
+    s->traced_count = 0;
+    for (int32_t n = 0; s->version && n < g->count; n++) s->traced_count += g->nodes[n].kept;
+    if (s->traced_count) s->traced = g;
+    return MT_OK;
+}
+
+static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error *err) {
+    size_t n = (size_t)b->count, logits;
+    int32_t wants = 0;
+    MT_TRY(grow_ids(&s->slot, &s->slot_capacity, n, err));
+    MT_TRY(grow_ids(&s->position, &s->position_capacity, n, err));
+    MT_TRY(grow_ids(&s->logit_of, &s->logit_capacity, n, err));
+    MT_TRY(grow_ids(&s->rows, &s->rows_capacity, n, err));
+    MT_TRY(check_batch(s, b, err));
+    if (b->count > s->kv.slots - s->kv.used)
+        return mt_fail(err, MT_ELIMIT, "the context is full: a batch of %d tokens, but %d of %d slots are free",
+                       b->count, s->kv.slots - s->kv.used, s->kv.slots);
+    for (int32_t i = 0; i < b->count; i++) s->logit_of[i] = wanted(b, i) ? wants++ : -1;
+    if (!mt_mul_size((size_t)wants, (size_t)s->m->h.vocab, &logits))
+        return mt_fail(err, MT_ELIMIT, "%d rows of logits do not fit the address space", wants);
+    void *grown = s->logits;
+    mt_status status = mt_grow(&grown, &s->logits_capacity, logits, sizeof *s->logits, err);
+    s->logits = grown;
+    if (status != MT_OK) return status;
+    for (int32_t i = 0; i < b->count; i++) {
+        int32_t parent = b->parent ? b->parent[i] : i ? MT_IN_BATCH(i - 1) : MT_ROOT;
+        if (parent <= -2) parent = s->slot[-2 - parent];
+        s->slot[i] = mt_kv_take(&s->kv, parent, s->position[i]);
+        ++*taken;
+    }
+    int32_t before = 0;
+    for (int32_t from = 0; from < b->count;) {
+        int32_t T = b->count - from;
+        if (T > s->max_batch && !s->version) T = s->max_batch;
+        MT_TRY(eval_rows(s, b, from, T, before, err));
+        for (int32_t t = 0; t < T; t++) before += s->logit_of[from + t] >= 0;
+        from += T;
+    }
+    return MT_OK;
+}
+
+mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err) {
+    s->batch_rows = 0;
+    s->traced = NULL;
+    s->traced_count = 0;
+    if (b->count < 1) return mt_fail(err, MT_ERANGE, "a batch of %d tokens, expected 1 or more", b->count);
+    int32_t taken = 0;
+    mt_status status = eval(s, b, &taken, err);
+    if (status != MT_OK) { /* children have higher batch indices than their parents */
+        while (taken > 0) mt_kv_drop(&s->kv, s->slot[--taken]);
+        return status;
+    }
+    if (b->slot) memcpy(b->slot, s->slot, (size_t)b->count * sizeof *b->slot);
+    s->batch_rows = b->count;
+    return MT_OK;
+}
+
+const float *mt_session_logits(const mt_session *s, int32_t i) {
+    if (i < 0 || i >= s->batch_rows || s->logit_of[i] < 0) return NULL;
+    return s->logits + (size_t)s->logit_of[i] * (size_t)s->m->h.vocab;
+}
+
+/* ---- slots ---- */
+
+int32_t mt_session_free_slots(const mt_session *s) {
+    return s->kv.slots - s->kv.used;
+}
+int32_t mt_session_slots(const mt_session *s) {
+    return s->kv.slots;
+}
+void mt_session_drop(mt_session *s, int32_t slot) {
+    mt_kv_drop(&s->kv, slot);
+}
+void mt_session_keep_chain(mt_session *s, int32_t slot) {
+    mt_kv_keep_chain(&s->kv, slot);
+}
+void mt_session_reset(mt_session *s) {
+    mt_kv_reset(&s->kv);
+}
+int32_t mt_session_parent(const mt_session *s, int32_t slot) {
+    return slot < 0 || slot >= s->kv.slots || !s->kv.live[slot] ? MT_ROOT : s->kv.parent[slot];
+}
+
+/* ---- traces and patches ---- */
+
+static void wishes_changed(mt_session *s) {
+    free_graphs(s, true);
+    s->version = s->glob_count || s->patch_count ? ++s->versions : 0;
+}
+
+/* Does any name of the model match? */
+static mt_status known_name(mt_session *s, const char *glob, bool *found, mt_error *err) {
+    if (!s->names.len) {
+        mt_status status = mt_trace_names(s->m, &s->names, err);
+        if (status == MT_OK) status = mt_buf_byte(&s->names, 0, err);
+        if (status != MT_OK) {
+            mt_buf_free(&s->names);
+            s->names = (mt_buf){0};
+            return status;
+        }
+    }
+    char name[128];
+    *found = false;
+    for (const char *p = (const char *)s->names.data; *p && !*found;) {
+        const char *end = strchr(p, '\n');
+        snprintf(name, sizeof name, "%.*s", (int)(end - p), p);
+        *found = mt_glob(glob, name);
+        p = end + 1;
+    }
+    return MT_OK;
+}
+
+static char *copy_text(const char *text) {
+    char *copy = mt_malloc(strlen(text) + 1);
+    if (copy) memcpy(copy, text, strlen(text) + 1);
+    return copy;
+}
+
+mt_status mt_trace_want(mt_session *s, const char *glob, mt_error *err) {
+    bool found;
+    MT_TRY(known_name(s, glob, &found, err));
+    if (!found)
+        return mt_fail(err, MT_EUNKNOWN,
+                       "no value of \"%s\" is called \"%s\" (known: see the model's trace names, such as "
+                       "blocks.0.hook_resid_pre)",
+                       s->m->arch->name, glob);
+    void *globs = s->globs;
+    mt_status status = mt_grow(&globs, &s->glob_capacity, s->glob_count + 1, sizeof *s->globs, err);
+    s->globs = globs;
+    if (status != MT_OK) return status;
+    char *copy = copy_text(glob);
+    if (!copy) return mt_nomem(err, strlen(glob), "a trace pattern");
+    s->globs[s->glob_count++] = copy;
+    wishes_changed(s);
+    return MT_OK;
+}
+
+void mt_trace_clear(mt_session *s) {
+    free_globs(s);
+    wishes_changed(s);
+}
+
+int32_t mt_trace_count(const mt_session *s) {
+    return s->traced_count;
+}
+
+bool mt_trace_get(const mt_session *s, int32_t i, mt_traced *out) {
+    if (!s->traced || i < 0) return false;
+    for (int32_t n = 0; n < s->traced->count; n++) {
+        const mt_node *node = &s->traced->nodes[n];
+        if (!node->kept || i-- > 0) continue;
+        *out = (mt_traced){.name = node->name, .n_dims = node->n_dims, .data = s->scratch + node->offset};
+        memcpy(out->dims, node->dims, sizeof out->dims);
+        return true;
+    }
+    return false;
+}
+
+int32_t mt_trace_columns(const mt_session *s, const int32_t **slots) {
+    if (!s->traced) return 0;
+    *slots = s->column_slots;
+    return s->columns;
+}
+
+mt_status mt_patch_add(mt_session *s, const char *name, mt_patch_kind kind, size_t offset, const float *value,
+                       size_t count, mt_error *err) {
+    bool found;
+    if ((unsigned)kind > MT_PATCH_ZERO)
+        return mt_fail(err, MT_EUNKNOWN, "patch kind %d (known: 0 to %d)", (int)kind, (int)MT_PATCH_ZERO);
+    if (strpbrk(name, "*?")) return mt_fail(err, MT_EUNKNOWN, "a patch needs one name, not the pattern \"%s\"", name);
+    MT_TRY(known_name(s, name, &found, err));
+    if (!found) return mt_fail(err, MT_EUNKNOWN, "no value of \"%s\" is called \"%s\"", s->m->arch->name, name);
+    void *patches = s->patches;
+    mt_status status = mt_grow(&patches, &s->patch_capacity, s->patch_count + 1, sizeof *s->patches, err);
+    s->patches = patches;
+    if (status != MT_OK) return status;
+    size_t values = kind == MT_PATCH_ZERO ? 0 : kind == MT_PATCH_SCALE ? 1 : count;
+    if (values && !value) return mt_fail(err, MT_ERANGE, "the patch of \"%s\" has no values", name);
+    patch p = {.name = copy_text(name),
+               .kind = kind,
+               .offset = offset,
+               .count = count,
+               .value = mt_array(values, sizeof(float))};
+    if (!p.name || !p.value) {
+        mt_free(p.name);
+        mt_free(p.value);
+        return mt_nomem(err, values * sizeof(float), "a patch");
+    }
+    if (values) memcpy(p.value, value, values * sizeof(float));
+    s->patches[s->patch_count++] = p;
+    wishes_changed(s);
+    return MT_OK;
+}
+
+void mt_patch_clear(mt_session *s) {
+    free_patches(s);
+    wishes_changed(s);
+}

@@ -1,0 +1,396 @@
+/* The executor: runs the nodes of a planned graph in order, through the kernels. Allocates nothing.
+ *
+ * Work is split over threads by rows or heads, never inside a sum, so the result does not depend on their number. The
+ * element-wise kernels are called row by row: an element then sits at the same place of the same call whether it is
+ * evaluated alone or in a batch, which keeps incremental and batched evaluation equal to the last bit. */
+#include "graph.h"
+
+#include <math.h>
+
+typedef struct job {
+    const mt_graph *g;
+    const mt_node *n;
+    const mt_feed *feed;
+    mt_pool *pool;
+    float *scratch, *y;
+    const float *in[MT_NODE_INPUTS];
+} job;
+
+static float *value_of(const mt_node *n, float *scratch, const mt_feed *feed) {
+    if (n->op == MT_OP_VECTOR) return (float *)n->vector;
+    if (n->output) return feed->output;
+    return scratch + n->offset;
+}
+
+static size_t last_dim(const mt_node *n) {
+    return n->n_dims ? (size_t)n->dims[n->n_dims - 1] : 1;
+}
+
+static float dot(const float *a, const float *b, int32_t n) {
+    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        s0 += a[i] * b[i], s1 += a[i + 1] * b[i + 1], s2 += a[i + 2] * b[i + 2], s3 += a[i + 3] * b[i + 3];
+    for (; i < n; i++) s0 += a[i] * b[i];
+    return (s0 + s1) + (s2 + s3);
+}
+
+static void activate(mt_act act, const float *x, float *y, size_t n) {
+    switch (act) {
+    case MT_ACT_SILU:
+        mt_silu(x, y, n);
+        break;
+    case MT_ACT_GELU_TANH:
+        mt_gelu_tanh(x, y, n);
+        break;
+    case MT_ACT_GELU_ERF:
+        mt_gelu_erf(x, y, n);
+        break;
+    case MT_ACT_RELU:
+        for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;
+        break;
+    case MT_ACT_RELU2:
+        for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] * x[i] : 0;
+        break;
+    case MT_ACT_TANH:
+        for (size_t i = 0; i < n; i++) y[i] = tanhf(x[i]);
+        break;
+    }
+}
+
+/* ---- operations that work row by row: [rows][width] ---- */
+
+/* sqrt(mean (x - mean)^2 + eps), the divisor of both norms; `mean` stays 0 for RMS norm. */
+static float norm_scale(const float *x, size_t n, bool centre, float eps, double *mean) {
+    double m = 0, s = 0;
+    if (centre) {
+        for (size_t i = 0; i < n; i++) m += x[i];
+        m /= (double)n;
+    }
+    for (size_t i = 0; i < n; i++) s += (x[i] - m) * (x[i] - m);
+    *mean = m;
+    return (float)sqrt(s / (double)n + eps);
+}
+
+static void rows_task(void *arg, int part, int parts) {
+    const job *j = arg;
+    const mt_node *n = j->n, *a = &j->g->nodes[n->in[0]];
+    size_t W = last_dim(n), count = mt_node_elements(n);
+    size_t rows = W ? count / W : 0, from = rows * (size_t)part / (size_t)parts,
+           to = rows * ((size_t)part + 1) / (size_t)parts;
+    const float *x = j->in[0] ? j->in[0] + from * last_dim(a) : NULL, *b = j->in[1];
+    float *y = j->y + from * W;
+    int32_t T = (int32_t)(to - from);
+    switch (n->op) {
+    case MT_OP_EMBED:
+        for (size_t t = from; t < to; t++, y += W) {
+            mt_weight_row(a->weight, j->feed->token[t], y);
+            if (n->f[0] != 1)
+                for (size_t i = 0; i < W; i++) y[i] *= n->f[0];
+        }
+        break;
+    case MT_OP_POSITION_EMBED:
+        for (size_t t = from; t < to; t++, y += W) mt_weight_row(a->weight, j->feed->position[t] + n->i[0], y);
+        break;
+    case MT_OP_GATHER_ROWS:
+        for (size_t t = from; t < to; t++, y += W) memcpy(y, j->in[0] + (size_t)j->feed->rows[t] * W, W * sizeof *y);
+        break;
+    case MT_OP_RMS_NORM:
+        mt_rms_norm(x, b, n->f[0], y, NULL, T, (int32_t)W);
+        break;
+    case MT_OP_LAYER_NORM:
+        mt_layer_norm(x, b, j->in[2], n->f[0], y, NULL, T, (int32_t)W);
+        break;
+    case MT_OP_NORM_SCALE: {
+        size_t K = last_dim(a);
+        double mean;
+        for (size_t t = from; t < to; t++, x += K) *y++ = norm_scale(x, K, n->i[0] != 0, n->f[0], &mean);
+        break;
+    }
+    case MT_OP_NORM_APPLY:
+        for (size_t t = from; t < to; t++, x += W, y += W) {
+            double mean = 0;
+            if (n->i[0]) norm_scale(x, W, true, 0, &mean);
+            for (size_t i = 0; i < W; i++) {
+                float v = (x[i] - (float)mean) / b[t];
+                if (j->in[2]) v *= j->in[2][i];
+                y[i] = j->in[3] ? v + j->in[3][i] : v;
+            }
+        }
+        break;
+    case MT_OP_ADD:
+        mt_add(x, b + from * W, y, (size_t)T * W);
+        break;
+    case MT_OP_MUL:
+        mt_mul(x, b + from * W, y, (size_t)T * W);
+        break;
+    case MT_OP_SCALE:
+        for (size_t i = 0; i < (size_t)T * W; i++) y[i] = x[i] * n->f[0];
+        break;
+    case MT_OP_ADD_ROW:
+        for (size_t t = from; t < to; t++, x += W, y += W) mt_add(x, b, y, W);
+        break;
+    case MT_OP_ACT:
+        for (size_t t = from; t < to; t++, x += W, y += W) activate((mt_act)n->i[0], x, y, W);
+        break;
+    case MT_OP_CLAMP:
+        for (size_t i = 0; i < (size_t)T * W; i++) y[i] = x[i] < -n->f[0] ? -n->f[0] : x[i] > n->f[0] ? n->f[0] : x[i];
+        break;
+    case MT_OP_SOFTCAP:
+        for (size_t i = 0; i < (size_t)T * W; i++) y[i] = n->f[0] * tanhf(x[i] / n->f[0]);
+        break;
+    case MT_OP_COPY:
+        if (x != y) memmove(y, x, (size_t)T * W * sizeof *y);
+        break;
+    case MT_OP_ATTN_SOFTMAX: { /* rows are (head, query); a row that sees nothing becomes zeros */
+        size_t per_head = (size_t)n->dims[1];
+        for (size_t t = from; t < to; t++, x += W, y += W) {
+            float top = -INFINITY;
+            for (size_t i = 0; i < W; i++) top = x[i] > top ? x[i] : top;
+            const float *sink = b ? &b[t / per_head] : NULL;
+            if (sink && *sink > top) top = *sink;
+            double sum = sink && top > -INFINITY ? exp((double)*sink - top) : 0;
+            for (size_t i = 0; i < W; i++) {
+                y[i] = top > -INFINITY ? expf(x[i] - top) : 0;
+                sum += y[i];
+            }
+            float inverse = sum > 0 ? (float)(1 / sum) : 0;
+            for (size_t i = 0; i < W; i++) y[i] *= inverse;
+        }
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+static void by_rows(job *j) {
+    size_t count = mt_node_elements(j->n), W = last_dim(j->n);
+    /* Waking threads costs about as much as 16k simple element operations. */
+    bool alone = !j->pool || count < 16384 || count / (W ? W : 1) < (size_t)mt_pool_threads(j->pool);
+    if (alone)
+        rows_task(j, 0, 1);
+    else
+        mt_pool_run(j->pool, rows_task, j);
+}
+
+/* ---- attention in steps ---- */
+
+static void scores_task(void *arg, int part, int parts) {
+    const job *j = arg;
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    int32_t H = n->dims[0], T = n->dims[1], C = n->dims[2], G = n->i[2], E = n->i[3];
+    const mt_run *runs = f->runs[n->i[1]];
+    const int32_t *start = f->run_start[n->i[1]];
+    const float *alibi = j->in[1];
+    for (int32_t h = H * part / parts; h < H * (part + 1) / parts; h++) {
+        const float *k = f->k[n->i[0]] + (size_t)(h / (H / G)) * (size_t)f->slots * (size_t)E;
+        for (int32_t t = 0; t < T; t++) {
+            float *y = j->y + ((size_t)h * (size_t)T + (size_t)t) * (size_t)C;
+            const float *q = j->in[0] + ((size_t)t * (size_t)H + (size_t)h) * (size_t)E;
+            for (int32_t c = 0; c < C; c++) y[c] = -INFINITY;
+            for (int32_t r = start[t]; r < start[t + 1]; r++)
+                for (int32_t s = runs[r].start; s < runs[r].start + runs[r].count; s++) {
+                    int32_t c = f->column[s];
+                    if (c < 0) continue;
+                    float v = dot(q, k + (size_t)s * (size_t)E, E) * n->f[0];
+                    if (alibi) v += alibi[h] * (float)(f->slot_position[s] - f->position[t]);
+                    if (n->f[1] != 0) v = n->f[1] * tanhf(v / n->f[1]);
+                    y[c] = v;
+                }
+        }
+    }
+}
+
+static void mix_task(void *arg, int part, int parts) {
+    const job *j = arg;
+    const mt_node *n = j->n, *a = &j->g->nodes[n->in[0]];
+    const mt_feed *f = j->feed;
+    int32_t H = a->dims[0], T = a->dims[1], C = a->dims[2], G = n->i[2], E = n->i[4];
+    const mt_run *runs = f->runs[n->i[1]];
+    const int32_t *start = f->run_start[n->i[1]];
+    for (int32_t h = H * part / parts; h < H * (part + 1) / parts; h++) {
+        const float *v = f->v[n->i[0]] + (size_t)(h / (H / G)) * (size_t)f->slots * (size_t)E;
+        for (int32_t t = 0; t < T; t++) {
+            float *y = j->y + ((size_t)t * (size_t)H + (size_t)h) * (size_t)E;
+            const float *p = j->in[0] + ((size_t)h * (size_t)T + (size_t)t) * (size_t)C;
+            memset(y, 0, (size_t)E * sizeof *y);
+            for (int32_t r = start[t]; r < start[t + 1]; r++)
+                for (int32_t s = runs[r].start; s < runs[r].start + runs[r].count; s++) {
+                    int32_t c = f->column[s];
+                    if (c < 0 || p[c] == 0) continue;
+                    const float *row = v + (size_t)s * (size_t)E;
+                    for (int32_t e = 0; e < E; e++) y[e] += p[c] * row[e];
+                }
+        }
+    }
+}
+
+static void attend(const job *j) {
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    mt_attend_args a = {.T = n->dims[0],
+                        .H = n->dims[1],
+                        .G = n->i[2],
+                        .E = n->i[3],
+                        .EV = n->i[4],
+                        .q = j->in[0],
+                        .k = f->k[n->i[0]],
+                        .v = f->v[n->i[0]],
+                        .k_stride = (size_t)f->slots * (size_t)n->i[3],
+                        .v_stride = (size_t)f->slots * (size_t)n->i[4],
+                        .runs = f->runs[n->i[1]],
+                        .run_start = f->run_start[n->i[1]],
+                        .position = f->position,
+                        .slot_position = f->slot_position,
+                        .scale = n->f[0],
+                        .softcap = n->f[1],
+                        .alibi = j->in[1],
+                        .sink = j->in[2],
+                        .out = j->y};
+    mt_attend(j->pool, &a);
+}
+
+static void kv_store(const job *j) {
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    for (int which = 0; which < 2; which++) {
+        const mt_node *x = &j->g->nodes[n->in[which]];
+        int32_t T = x->dims[0], G = x->dims[1];
+        size_t E = (size_t)x->dims[2];
+        float *planes = which ? f->v[n->i[0]] : f->k[n->i[0]];
+        for (int32_t t = 0; t < T; t++)
+            for (int32_t g = 0; g < G; g++)
+                memcpy(planes + ((size_t)g * (size_t)f->slots + (size_t)f->slot[t]) * E,
+                       j->in[which] + ((size_t)t * (size_t)G + (size_t)g) * E, E * sizeof(float));
+    }
+}
+
+/* result[t][h] = W[:, columns of head h] z[t][h] */
+static void head_result(const job *j, float *row) {
+    const mt_node *n = j->n, *z = &j->g->nodes[n->in[0]];
+    const mt_weight *w = j->g->nodes[n->in[1]].weight;
+    int32_t T = z->dims[0], H = z->dims[1], E = z->dims[2], D = n->dims[2];
+    for (int32_t d = 0; d < D; d++) {
+        mt_weight_row(w, d, row);
+        for (int32_t t = 0; t < T; t++)
+            for (int32_t h = 0; h < H; h++)
+                j->y[((size_t)t * (size_t)H + (size_t)h) * (size_t)D + (size_t)d] =
+                    dot(row + (size_t)h * (size_t)E, j->in[0] + ((size_t)t * (size_t)H + (size_t)h) * (size_t)E, E);
+    }
+}
+
+static void sum_heads(const job *j) {
+    const mt_node *n = j->n, *x = &j->g->nodes[n->in[0]];
+    int32_t T = x->dims[0], H = x->dims[1];
+    size_t D = (size_t)x->dims[2];
+    for (int32_t t = 0; t < T; t++) {
+        float *y = j->y + (size_t)t * D;
+        const float *r = j->in[0] + (size_t)t * (size_t)H * D;
+        for (size_t d = 0; d < D; d++) y[d] = j->in[1] ? j->in[1][d] : 0;
+        for (int32_t h = 0; h < H; h++, r += D)
+            for (size_t d = 0; d < D; d++) y[d] += r[d];
+    }
+}
+
+static void experts(const job *j, float *work) {
+    const mt_node *n = j->n;
+    const mt_experts *e = n->extra;
+    const mt_weight *up0 = &e->up[0], *down0 = &e->down[0];
+    size_t D = last_dim(&j->g->nodes[n->in[0]]), out = (size_t)down0->rows, F = (size_t)up0->rows;
+    size_t rows = D ? mt_node_elements(&j->g->nodes[n->in[0]]) / D : 0;
+    size_t a = mt_matmul_scratch(up0, 1), b = mt_matmul_scratch(down0, 1);
+    void *kernel = work; /* the sizes are those that mt_graph_plan reserves */
+    float *p = work + ((a > b ? a : b) + 63) / 64 * 16;
+    float *chosen = p + e->count, *gate = chosen + e->count, *up = gate + F, *part = up + F;
+    for (size_t t = 0; t < rows; t++) {
+        const float *x = j->in[0] + t * D, *logit = j->in[1] + t * (size_t)e->count;
+        float *y = j->y + t * out, top = -INFINITY;
+        double sum = 0, kept = 0;
+        for (int32_t i = 0; i < e->count; i++) top = logit[i] > top ? logit[i] : top;
+        for (int32_t i = 0; i < e->count; i++) sum += p[i] = expf(logit[i] - top);
+        for (int32_t i = 0; i < e->count; i++) p[i] = (float)(p[i] / sum), chosen[i] = 0;
+        for (int32_t k = 0; k < e->used; k++) { /* ties go to the lower index */
+            int32_t best = -1;
+            for (int32_t i = 0; i < e->count; i++)
+                if (chosen[i] == 0 && (best < 0 || p[i] > p[best])) best = i;
+            if (best < 0) break;
+            chosen[best] = 1;
+            kept += p[best];
+        }
+        memset(y, 0, out * sizeof *y);
+        for (int32_t i = 0; i < e->count; i++) {
+            if (chosen[i] == 0) continue;
+            float share = e->normalise ? (float)(p[i] / kept) : p[i];
+            mt_matmul(j->pool, &e->up[i], x, D, 1, NULL, up, F, kernel);
+            if (e->gate) {
+                mt_matmul(j->pool, &e->gate[i], x, D, 1, NULL, gate, F, kernel);
+                activate(e->act, gate, gate, F);
+                mt_mul(gate, up, up, F);
+            } else {
+                activate(e->act, up, up, F);
+            }
+            mt_matmul(j->pool, &e->down[i], up, F, 1, NULL, part, out, kernel);
+            for (size_t d = 0; d < out; d++) y[d] += share * part[d];
+        }
+    }
+}
+
+static void matmul(const job *j, void *kernel) {
+    const mt_node *n = j->n;
+    const mt_weight *w = j->g->nodes[n->in[1]].weight;
+    mt_matmul(j->pool, w, j->in[0], (size_t)w->cols, n->dims[0], j->in[2], j->y, (size_t)w->rows, kernel);
+}
+
+static void rope(const job *j) {
+    const mt_node *n = j->n;
+    mt_rope(j->in[0], j->y, j->feed->position, j->in[1], n->i[1] != 0, n->f[0], n->dims[0], n->dims[1], n->dims[2],
+            n->i[0]);
+}
+
+void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_feed *feed) {
+    float *kernel = scratch + g->kernel_at;
+    for (int32_t i = 0; i < g->count; i++) {
+        const mt_node *n = &g->nodes[i];
+        if (n->op == MT_OP_WEIGHT || n->op == MT_OP_VECTOR) continue;
+        job j = {.g = g, .n = n, .feed = feed, .pool = pool, .scratch = scratch};
+        j.y = value_of(n, scratch, feed);
+        for (int k = 0; k < MT_NODE_INPUTS; k++)
+            if (n->in[k] >= 0 && g->nodes[n->in[k]].op != MT_OP_WEIGHT)
+                j.in[k] = value_of(&g->nodes[n->in[k]], scratch, feed);
+        switch (n->op) {
+        case MT_OP_MATMUL:
+            matmul(&j, kernel);
+            break;
+        case MT_OP_ROPE:
+            rope(&j);
+            break;
+        case MT_OP_KV_STORE:
+            kv_store(&j);
+            break;
+        case MT_OP_ATTEND:
+            attend(&j);
+            break;
+        case MT_OP_SCORES:
+            mt_pool_run(pool, scores_task, &j);
+            break;
+        case MT_OP_MIX:
+            mt_pool_run(pool, mix_task, &j);
+            break;
+        case MT_OP_HEAD_RESULT:
+            head_result(&j, kernel);
+            break;
+        case MT_OP_SUM_HEADS:
+            sum_heads(&j);
+            break;
+        case MT_OP_EXPERTS:
+            experts(&j, kernel);
+            break;
+        default:
+            by_rows(&j);
+            break;
+        }
+        if (n->patched && feed->patch) feed->patch(feed->patch_arg, n, j.y);
+    }
+}

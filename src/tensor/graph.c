@@ -1,0 +1,512 @@
+/* Graph building and memory planning (graph.h). Running is in exec.c. */
+#include "graph.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const char *const op_names[MT_OP_COUNT] = {
+    "weight",    "vector",     "embed",      "position_embed", "gather_rows", "matmul",
+    "rms_norm",  "layer_norm", "norm_scale", "norm_apply",     "add",         "mul",
+    "scale",     "add_row",    "act",        "clamp",          "softcap",     "rope",
+    "kv_store",  "attend",     "scores",     "attn_softmax",   "mix",         "head_result",
+    "sum_heads", "experts",    "copy"};
+
+const char *mt_op_name(mt_op op) {
+    return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
+}
+
+size_t mt_node_elements(const mt_node *n) {
+    size_t count = 1;
+    for (int32_t d = 0; d < n->n_dims; d++) count *= (size_t)n->dims[d];
+    return count;
+}
+
+mt_status mt_graph_new(mt_wanted wanted, void *arg, mt_graph **out, mt_error *err) {
+    mt_graph *g = mt_calloc(1, sizeof *g);
+    if (!g) return mt_nomem(err, sizeof *g, "a graph");
+    g->wanted = wanted;
+    g->wanted_arg = arg;
+    g->output = -1;
+    *out = g;
+    return MT_OK;
+}
+
+void mt_graph_free(mt_graph *g) {
+    if (!g) return;
+    mt_arena_free(&g->names);
+    mt_free(g->nodes);
+    mt_free(g);
+}
+
+static int32_t append(mt_graph *g, mt_node node) {
+    if (g->status != MT_OK) return -1;
+    size_t elements = 1;
+    for (int32_t d = 0; d < node.n_dims; d++)
+        if (node.dims[d] < 0 || !mt_mul_size(elements, (size_t)node.dims[d], &elements) ||
+            elements > SIZE_MAX / sizeof(float) / 4) {
+            g->status = mt_fail(&g->error, MT_ELIMIT,
+                                "node %d (%s): dimension %d is %d, the tensor does not fit the "
+                                "address space",
+                                g->count, mt_op_name(node.op), d, node.dims[d]);
+            return -1;
+        }
+    void *nodes = g->nodes;
+    g->status = mt_grow(&nodes, &g->capacity, (size_t)g->count + 1, sizeof node, &g->error);
+    g->nodes = nodes;
+    if (g->status != MT_OK) return -1;
+    g->nodes[g->count] = node;
+    return g->count++;
+}
+
+/* A node whose shape is its first input's. */
+static mt_node like(const mt_graph *g, mt_op op, int32_t x) {
+    mt_node n = {.op = op, .in = {x, -1, -1, -1}, .n_dims = g->nodes[x].n_dims};
+    memcpy(n.dims, g->nodes[x].dims, sizeof n.dims);
+    return n;
+}
+
+static bool dead(const mt_graph *g, int32_t x) {
+    return g->status != MT_OK || x < 0;
+}
+
+/* A wrong shape is a mistake in an architecture file; it is reported, not trusted. */
+static bool expect(mt_graph *g, bool ok, mt_op op, int32_t found, int32_t expected) {
+    if (!ok && g->status == MT_OK)
+        g->status = mt_fail(&g->error, MT_ERANGE, "node %d (%s): an input has width %d, expected %d", g->count,
+                            mt_op_name(op), found, expected);
+    return ok;
+}
+
+static int32_t width(const mt_graph *g, int32_t x) {
+    const mt_node *n = &g->nodes[x];
+    return n->n_dims ? n->dims[n->n_dims - 1] : 0;
+}
+
+int32_t mt_g_weight(mt_graph *g, const mt_weight *w) {
+    if (!w) return -1;
+    return append(
+        g, (mt_node){.op = MT_OP_WEIGHT, .in = {-1, -1, -1, -1}, .n_dims = 2, .dims = {w->rows, w->cols}, .weight = w});
+}
+
+int32_t mt_g_vector(mt_graph *g, const float *v, int32_t n) {
+    if (!v) return -1;
+    return append(g, (mt_node){.op = MT_OP_VECTOR, .in = {-1, -1, -1, -1}, .n_dims = 1, .dims = {n}, .vector = v});
+}
+
+int mt_g_wanted(mt_graph *g, const char *format, ...) {
+    if (!g->wanted) return MT_WANT_NOT;
+    char name[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    return g->wanted(g->wanted_arg, name);
+}
+
+int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) {
+    if (!g->wanted || dead(g, x)) return x;
+    char name[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    int want = g->wanted(g->wanted_arg, name);
+    if (want == MT_WANT_NOT) return x;
+    if (g->nodes[x].name || g->nodes[x].op == MT_OP_WEIGHT || g->nodes[x].op == MT_OP_VECTOR) {
+        x = mt_g_copy(g, x);
+        if (x < 0) return -1;
+    }
+    const char *kept = mt_arena_copy(&g->names, name, strlen(name) + 1);
+    if (!kept) {
+        g->status = mt_nomem(&g->error, strlen(name) + 1, "a node's name");
+        return -1;
+    }
+    g->nodes[x].name = kept;
+    g->nodes[x].kept = (want & MT_WANT_TRACE) != 0;
+    g->nodes[x].patched = (want & MT_WANT_PATCH) != 0;
+    return x;
+}
+
+int32_t mt_g_embed(mt_graph *g, int32_t weight, int32_t T, float scale) {
+    if (dead(g, weight)) return -1;
+    return append(
+        g,
+        (mt_node){
+            .op = MT_OP_EMBED, .in = {weight, -1, -1, -1}, .n_dims = 2, .dims = {T, width(g, weight)}, .f = {scale}});
+}
+
+int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t first) {
+    if (dead(g, weight)) return -1;
+    return append(g, (mt_node){.op = MT_OP_POSITION_EMBED,
+                               .in = {weight, -1, -1, -1},
+                               .n_dims = 2,
+                               .dims = {T, width(g, weight)},
+                               .i = {first}});
+}
+
+int32_t mt_g_gather_rows(mt_graph *g, int32_t x, int32_t rows) {
+    if (dead(g, x)) return -1;
+    mt_node n = like(g, MT_OP_GATHER_ROWS, x);
+    n.dims[0] = rows;
+    return append(g, n);
+}
+
+int32_t mt_g_matmul(mt_graph *g, int32_t x, int32_t weight, int32_t bias) {
+    if (dead(g, x) || dead(g, weight)) return -1;
+    const mt_node *w = &g->nodes[weight];
+    /* [T][heads][E] counts as [T][heads * E]. */
+    size_t T = (size_t)g->nodes[x].dims[0], K = T ? mt_node_elements(&g->nodes[x]) / T : (size_t)w->dims[1];
+    if (!expect(g, K == (size_t)w->dims[1], MT_OP_MATMUL, (int32_t)K, w->dims[1])) return -1;
+    if (bias >= 0 && !expect(g, width(g, bias) == w->dims[0], MT_OP_MATMUL, width(g, bias), w->dims[0])) return -1;
+    return append(
+        g, (mt_node){.op = MT_OP_MATMUL, .in = {x, weight, bias, -1}, .n_dims = 2, .dims = {(int32_t)T, w->dims[0]}});
+}
+
+static int32_t norm(mt_graph *g, mt_op op, int32_t x, int32_t gain, int32_t bias, float eps) {
+    if (dead(g, x)) return -1;
+    if (gain >= 0 && !expect(g, width(g, gain) == width(g, x), op, width(g, x), width(g, gain))) return -1;
+    mt_node n = like(g, op, x);
+    n.in[1] = gain;
+    n.in[2] = bias;
+    n.f[0] = eps;
+    return append(g, n);
+}
+
+int32_t mt_g_rms_norm(mt_graph *g, int32_t x, int32_t gain, float eps) {
+    return norm(g, MT_OP_RMS_NORM, x, gain, -1, eps);
+}
+
+int32_t mt_g_layer_norm(mt_graph *g, int32_t x, int32_t gain, int32_t bias, float eps) {
+    return norm(g, MT_OP_LAYER_NORM, x, gain, bias, eps);
+}
+
+int32_t mt_g_norm_scale(mt_graph *g, int32_t x, bool centre, float eps) {
+    if (dead(g, x)) return -1;
+    mt_node n = like(g, MT_OP_NORM_SCALE, x);
+    n.dims[n.n_dims - 1] = 1;
+    n.i[0] = centre;
+    n.f[0] = eps;
+    return append(g, n);
+}
+
+int32_t mt_g_norm_apply(mt_graph *g, int32_t x, int32_t scale, bool centre, int32_t gain, int32_t bias) {
+    if (dead(g, x) || dead(g, scale)) return -1;
+    mt_node n = like(g, MT_OP_NORM_APPLY, x);
+    n.in[1] = scale;
+    n.in[2] = gain;
+    n.in[3] = bias;
+    n.i[0] = centre;
+    return append(g, n);
+}
+
+static int32_t binary(mt_graph *g, mt_op op, int32_t a, int32_t b) {
+    if (dead(g, a) || dead(g, b)) return -1;
+    size_t na = mt_node_elements(&g->nodes[a]), nb = mt_node_elements(&g->nodes[b]);
+    if (!expect(g, na == nb, op, (int32_t)nb, (int32_t)na)) return -1;
+    mt_node n = like(g, op, a);
+    n.in[1] = b;
+    return append(g, n);
+}
+
+int32_t mt_g_add(mt_graph *g, int32_t a, int32_t b) {
+    return binary(g, MT_OP_ADD, a, b);
+}
+int32_t mt_g_mul(mt_graph *g, int32_t a, int32_t b) {
+    return binary(g, MT_OP_MUL, a, b);
+}
+
+static int32_t with_float(mt_graph *g, mt_op op, int32_t x, float f) {
+    if (dead(g, x)) return -1;
+    mt_node n = like(g, op, x);
+    n.f[0] = f;
+    return append(g, n);
+}
+
+int32_t mt_g_scale(mt_graph *g, int32_t x, float factor) {
+    return factor == 1 ? x : with_float(g, MT_OP_SCALE, x, factor);
+}
+int32_t mt_g_clamp(mt_graph *g, int32_t x, float limit) {
+    return with_float(g, MT_OP_CLAMP, x, limit);
+}
+int32_t mt_g_softcap(mt_graph *g, int32_t x, float cap) {
+    return cap == 0 ? x : with_float(g, MT_OP_SOFTCAP, x, cap);
+}
+
+int32_t mt_g_act(mt_graph *g, int32_t x, mt_act act) {
+    if (dead(g, x)) return -1;
+    mt_node n = like(g, MT_OP_ACT, x);
+    n.i[0] = act;
+    return append(g, n);
+}
+
+int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims) {
+    if (dead(g, x)) return -1;
+    size_t count = 1, have = mt_node_elements(&g->nodes[x]);
+    for (int32_t d = 0; d < n_dims; d++) count *= (size_t)dims[d];
+    if (!expect(g, count == have, g->nodes[x].op, (int32_t)have, (int32_t)count)) return -1;
+    if (g->nodes[x].name) { /* the name belongs to the old shape */
+        x = mt_g_copy(g, x);
+        if (x < 0) return -1;
+    }
+    g->nodes[x].n_dims = n_dims;
+    memcpy(g->nodes[x].dims, dims, (size_t)n_dims * sizeof *dims);
+    return x;
+}
+
+int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t rotated, bool interleaved, float mscale) {
+    if (dead(g, x) || dead(g, inv_freq)) return -1;
+    if (!expect(g, width(g, inv_freq) * 2 == rotated && rotated <= width(g, x) && g->nodes[x].n_dims == 3, MT_OP_ROPE,
+                width(g, x), rotated))
+        return -1;
+    mt_node n = like(g, MT_OP_ROPE, x);
+    n.in[1] = inv_freq;
+    n.i[0] = rotated;
+    n.i[1] = interleaved;
+    n.f[0] = mscale;
+    return append(g, n);
+}
+
+void mt_g_kv_store(mt_graph *g, int32_t k, int32_t v, int32_t layer) {
+    if (dead(g, k) || dead(g, v)) return;
+    if (!expect(g, g->nodes[k].n_dims == 3 && g->nodes[v].n_dims == 3, MT_OP_KV_STORE, g->nodes[k].n_dims, 3)) return;
+    append(g, (mt_node){.op = MT_OP_KV_STORE, .in = {k, v, -1, -1}, .i = {layer}, .n_dims = 1, .dims = {0}});
+}
+
+static mt_node attention_node(mt_op op, int32_t x, const mt_attention *a) {
+    return (mt_node){.op = op,
+                     .in = {x, a->alibi, a->sink, -1},
+                     .i = {a->layer, a->runs, a->kv_heads, a->key_width, a->value_width},
+                     .f = {a->scale, a->softcap}};
+}
+
+int32_t mt_g_attend(mt_graph *g, int32_t q, const mt_attention *a) {
+    if (dead(g, q)) return -1;
+    if (!expect(g, g->nodes[q].n_dims == 3 && width(g, q) == a->key_width, MT_OP_ATTEND, width(g, q), a->key_width))
+        return -1;
+    mt_node n = attention_node(MT_OP_ATTEND, q, a);
+    n.n_dims = 3;
+    n.dims[0] = g->nodes[q].dims[0];
+    n.dims[1] = g->nodes[q].dims[1];
+    n.dims[2] = a->value_width;
+    return append(g, n);
+}
+
+int32_t mt_g_scores(mt_graph *g, int32_t q, const mt_attention *a, int32_t columns) {
+    if (dead(g, q)) return -1;
+    if (!expect(g, g->nodes[q].n_dims == 3 && width(g, q) == a->key_width, MT_OP_SCORES, width(g, q), a->key_width))
+        return -1;
+    mt_node n = attention_node(MT_OP_SCORES, q, a);
+    n.n_dims = 3;
+    n.dims[0] = g->nodes[q].dims[1];
+    n.dims[1] = g->nodes[q].dims[0];
+    n.dims[2] = columns;
+    return append(g, n);
+}
+
+int32_t mt_g_attn_softmax(mt_graph *g, int32_t scores, int32_t sink) {
+    if (dead(g, scores)) return -1;
+    mt_node n = like(g, MT_OP_ATTN_SOFTMAX, scores);
+    n.in[1] = sink;
+    return append(g, n);
+}
+
+int32_t mt_g_mix(mt_graph *g, int32_t pattern, const mt_attention *a) {
+    if (dead(g, pattern)) return -1;
+    mt_node n = attention_node(MT_OP_MIX, pattern, a);
+    n.in[1] = n.in[2] = -1;
+    n.n_dims = 3;
+    n.dims[0] = g->nodes[pattern].dims[1];
+    n.dims[1] = g->nodes[pattern].dims[0];
+    n.dims[2] = a->value_width;
+    return append(g, n);
+}
+
+int32_t mt_g_head_result(mt_graph *g, int32_t z, int32_t weight) {
+    if (dead(g, z) || dead(g, weight)) return -1;
+    const mt_node *x = &g->nodes[z], *w = &g->nodes[weight];
+    if (!expect(g, x->n_dims == 3 && x->dims[1] * x->dims[2] == w->dims[1], MT_OP_HEAD_RESULT, x->dims[1] * x->dims[2],
+                w->dims[1]))
+        return -1;
+    mt_node n = {
+        .op = MT_OP_HEAD_RESULT, .in = {z, weight, -1, -1}, .n_dims = 3, .dims = {x->dims[0], x->dims[1], w->dims[0]}};
+    return append(g, n);
+}
+
+int32_t mt_g_sum_heads(mt_graph *g, int32_t result, int32_t bias) {
+    if (dead(g, result)) return -1;
+    const mt_node *x = &g->nodes[result];
+    mt_node n = {.op = MT_OP_SUM_HEADS, .in = {result, bias, -1, -1}, .n_dims = 2, .dims = {x->dims[0], x->dims[2]}};
+    return append(g, n);
+}
+
+int32_t mt_g_experts(mt_graph *g, int32_t x, int32_t router_logits, const mt_experts *e) {
+    if (dead(g, x) || dead(g, router_logits)) return -1;
+    if (!expect(g, width(g, router_logits) == e->count, MT_OP_EXPERTS, width(g, router_logits), e->count)) return -1;
+    const mt_experts *kept = mt_arena_copy(&g->names, e, sizeof *e);
+    if (!kept) {
+        g->status = mt_nomem(&g->error, sizeof *e, "an experts node");
+        return -1;
+    }
+    mt_node n = like(g, MT_OP_EXPERTS, x);
+    n.in[1] = router_logits;
+    n.dims[n.n_dims - 1] = e->down[0].rows;
+    n.extra = kept;
+    return append(g, n);
+}
+
+int32_t mt_g_copy(mt_graph *g, int32_t x) {
+    if (dead(g, x)) return -1;
+    return append(g, like(g, MT_OP_COPY, x));
+}
+
+void mt_g_output(mt_graph *g, int32_t x) {
+    if (dead(g, x)) return;
+    if (g->nodes[x].kept || g->nodes[x].patched) x = mt_g_copy(g, x);
+    if (x < 0) return;
+    g->nodes[x].output = true;
+    g->output = x;
+}
+
+/* ---- memory plan ----------------------------------------------------------------------------------------------- */
+
+/* Operations that may write over their first input when nobody needs it any more: element i of the result depends on
+ * element i (or on row t, read as a whole before it is written) of that input only. */
+static bool may_overwrite(mt_op op) {
+    switch (op) {
+    case MT_OP_ADD:
+    case MT_OP_MUL:
+    case MT_OP_SCALE:
+    case MT_OP_ADD_ROW:
+    case MT_OP_ACT:
+    case MT_OP_CLAMP:
+    case MT_OP_SOFTCAP:
+    case MT_OP_ATTN_SOFTMAX:
+    case MT_OP_COPY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool has_storage(const mt_node *n) {
+    return n->op != MT_OP_WEIGHT && n->op != MT_OP_VECTOR && n->op != MT_OP_KV_STORE && !n->output;
+}
+
+/* Free stretches of the scratch block, sorted by offset, neighbours merged; the last one is open-ended. */
+typedef struct stretch {
+    size_t begin, end;
+} stretch;
+typedef struct pool_plan {
+    stretch *free;
+    size_t count, capacity, high;
+} pool_plan;
+
+enum { ALIGN = 16 }; /* floats: 64 bytes */
+
+/* Best fit: the smallest stretch that holds `size`. */
+static size_t take(pool_plan *p, size_t size) {
+    size_t best = p->count - 1;
+    for (size_t i = 0; i + 1 < p->count; i++)
+        if (p->free[i].end - p->free[i].begin >= size &&
+            (best == p->count - 1 || p->free[i].end - p->free[i].begin < p->free[best].end - p->free[best].begin))
+            best = i;
+    size_t at = p->free[best].begin;
+    p->free[best].begin += size;
+    if (at + size > p->high) p->high = at + size;
+    if (best + 1 < p->count && p->free[best].begin == p->free[best].end) {
+        memmove(&p->free[best], &p->free[best + 1], (p->count - best - 1) * sizeof *p->free);
+        p->count--;
+    }
+    return at;
+}
+
+static mt_status give(pool_plan *p, size_t begin, size_t size, mt_error *err) {
+    if (size == 0) return MT_OK;
+    void *list = p->free;
+    mt_status status = mt_grow(&list, &p->capacity, p->count + 1, sizeof *p->free, err);
+    p->free = list;
+    if (status != MT_OK) return status;
+    size_t i = 0;
+    while (p->free[i].begin < begin) i++;
+    memmove(&p->free[i + 1], &p->free[i], (p->count - i) * sizeof *p->free);
+    p->free[i] = (stretch){begin, begin + size};
+    p->count++;
+    if (i + 1 < p->count && p->free[i].end == p->free[i + 1].begin) {
+        p->free[i].end = p->free[i + 1].end;
+        memmove(&p->free[i + 1], &p->free[i + 2], (p->count - i - 2) * sizeof *p->free);
+        p->count--;
+    }
+    if (i > 0 && p->free[i - 1].end == p->free[i].begin) {
+        p->free[i - 1].end = p->free[i].end;
+        memmove(&p->free[i], &p->free[i + 1], (p->count - i - 1) * sizeof *p->free);
+        p->count--;
+    }
+    return MT_OK;
+}
+
+static size_t padded(const mt_node *n) {
+    return (mt_node_elements(n) + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
+    if (g->status != MT_OK) {
+        if (err) *err = g->error;
+        return g->status;
+    }
+    if (g->output < 0 && g->count == 0) return mt_fail(err, MT_ESTATE, "the graph is empty");
+    for (int32_t n = 0; n < g->count; n++) g->nodes[n].last_use = -1;
+    for (int32_t n = 0; n < g->count; n++)
+        for (int k = 0; k < MT_NODE_INPUTS; k++)
+            if (g->nodes[n].in[k] >= 0) g->nodes[g->nodes[n].in[k]].last_use = n;
+    pool_plan p = {0};
+    void *list = NULL;
+    MT_TRY(mt_grow(&list, &p.capacity, 8, sizeof *p.free, err));
+    p.free = list;
+    p.free[p.count++] = (stretch){0, SIZE_MAX};
+    size_t kernel_bytes = 0;
+    mt_status status = MT_OK;
+    for (int32_t n = 0; n < g->count && status == MT_OK; n++) {
+        mt_node *x = &g->nodes[n];
+        size_t scratch = 0;
+        if (x->op == MT_OP_MATMUL) {
+            scratch = mt_matmul_scratch(g->nodes[x->in[1]].weight, x->dims[0]);
+        } else if (x->op == MT_OP_EXPERTS) {
+            const mt_experts *e = x->extra;
+            size_t a = mt_matmul_scratch(&e->up[0], 1), b = mt_matmul_scratch(&e->down[0], 1);
+            scratch = ((a > b ? a : b) + 63) / 64 * 64 +
+                      ((size_t)e->up[0].rows * 2 + (size_t)e->down[0].rows + 3 * (size_t)e->count) * sizeof(float);
+        } else if (x->op == MT_OP_HEAD_RESULT) {
+            scratch = (size_t)g->nodes[x->in[1]].weight->cols * sizeof(float);
+        }
+        if (scratch > kernel_bytes) kernel_bytes = scratch;
+        int32_t overwritten = -1;
+        if (has_storage(x)) {
+            const mt_node *a = x->in[0] >= 0 ? &g->nodes[x->in[0]] : NULL;
+            if (may_overwrite(x->op) && a && has_storage(a) && !a->kept && a->last_use == n && x->in[1] != x->in[0] &&
+                padded(a) == padded(x)) {
+                x->offset = a->offset;
+                overwritten = x->in[0];
+            } else {
+                x->offset = take(&p, padded(x));
+            }
+        }
+        for (int k = 0; k < MT_NODE_INPUTS && status == MT_OK; k++) {
+            int32_t a = x->in[k];
+            bool again = false;
+            for (int j = 0; j < k; j++) again |= x->in[j] == a;
+            if (a < 0 || a == overwritten || again || !has_storage(&g->nodes[a]) || g->nodes[a].kept ||
+                g->nodes[a].last_use != n)
+                continue;
+            status = give(&p, g->nodes[a].offset, padded(&g->nodes[a]), err);
+        }
+        /* Nobody reads it: its place is free again at once (it was only computed for a patch or by mistake). */
+        if (status == MT_OK && has_storage(x) && x->last_use < 0 && !x->kept)
+            status = give(&p, x->offset, padded(x), err);
+    }
+    mt_free(p.free);
+    if (status != MT_OK) return status;
+    g->kernel_at = p.high;
+    if (!mt_add_size(p.high, kernel_bytes / sizeof(float) + 1, &g->scratch) || g->scratch > SIZE_MAX / sizeof(float))
+        return mt_fail(err, MT_ELIMIT, "the graph needs more scratch memory than the address space holds");
+    return MT_OK;
+}

@@ -1,0 +1,163 @@
+/* Graphs: a list of operations on float tensors of concrete shape, in the order in which they run.
+ *
+ *   g = mt_graph_new()
+ *   x = mt_g_embed(g, mt_g_weight(g, table), T)            builders append a node and return its index
+ *   x = mt_g_name(g, x, "blocks.%d.hook_resid_pre", 0)      names are kept only where somebody asked for them
+ *   y = mt_g_matmul(g, x, mt_g_weight(g, w), bias)
+ *   mt_graph_plan(g, y)                                     liveness -> offsets in one scratch block
+ *   mt_graph_run(g, pool, scratch, &feed)                   no allocation
+ *
+ * Leaves (weights, vectors) hold pointers that live elsewhere; what changes from run to run (tokens, positions, the
+ * cache, who sees whom) is in mt_feed. A builder never checks for failure: an out-of-memory or a shape error makes
+ * every later call return -1, and mt_graph_plan reports it. Nodes carry everything their gradient needs (operation,
+ * inputs, parameters), so that training can append backward nodes to the same list. */
+#ifndef MT_GRAPH_H
+#define MT_GRAPH_H
+
+#include "kernels.h"
+
+typedef enum mt_op {
+    MT_OP_WEIGHT,         /* leaf: mt_weight */
+    MT_OP_VECTOR,         /* leaf: floats */
+    MT_OP_EMBED,          /* rows of weight in[0] at feed.token * f[0] */
+    MT_OP_POSITION_EMBED, /* rows of weight in[0] at feed.position + i[0] */
+    MT_OP_GATHER_ROWS,    /* rows feed.rows of in[0] */
+    MT_OP_MATMUL,         /* in[0] [T][K] by weight in[1] (+ vector in[2]) */
+    MT_OP_RMS_NORM,       /* in[0] over its last dimension; gain in[1]; f[0] eps */
+    MT_OP_LAYER_NORM,     /* and bias in[2] */
+    MT_OP_NORM_SCALE,     /* the divisor alone, [T][1]; i[0]: 1 subtracts the mean; f[0] eps */
+    MT_OP_NORM_APPLY,     /* (in[0] - mean if i[0]) / in[1] * gain in[2] + bias in[3] */
+    MT_OP_ADD,
+    MT_OP_MUL,
+    MT_OP_SCALE,   /* f[0] * in[0] */
+    MT_OP_ADD_ROW, /* in[0] + vector in[1] on every row */
+    MT_OP_ACT,     /* i[0]: mt_act */
+    MT_OP_CLAMP,   /* to [-f[0], f[0]] */
+    MT_OP_SOFTCAP, /* f[0] * tanh(in[0] / f[0]) */
+    MT_OP_ROPE, /* in[0] [T][heads][E], vector in[1] inverse frequencies; i[0] rotated width, i[1] interleaved; f[0] */
+    MT_OP_KV_STORE, /* in[0] keys, in[1] values [T][G][E] -> cache of layer i[0]; no value of its own */
+    MT_OP_ATTEND,   /* in[0] queries [T][H][E] over the cache of layer i[0]; see mt_attention */
+    MT_OP_SCORES,   /* the same in three steps, every value visible: [H][T][columns], -inf where not seen */
+    MT_OP_ATTN_SOFTMAX,
+    MT_OP_MIX,         /* pattern in[0] by the values of layer i[0] -> [T][H][EV] */
+    MT_OP_HEAD_RESULT, /* in[0] [T][H][E] by the columns of weight in[1] that belong to each head -> [T][H][D] */
+    MT_OP_SUM_HEADS,   /* [T][H][D] -> [T][D] (+ vector in[1]) */
+    MT_OP_EXPERTS,     /* mixture of experts, see mt_experts */
+    MT_OP_COPY,
+    MT_OP_COUNT
+} mt_op;
+
+typedef enum mt_act { MT_ACT_SILU, MT_ACT_GELU_TANH, MT_ACT_GELU_ERF, MT_ACT_RELU, MT_ACT_RELU2, MT_ACT_TANH } mt_act;
+
+enum { MT_NODE_INPUTS = 4, MT_NODE_INTS = 6 };
+typedef struct mt_node {
+    mt_op op;
+    int32_t in[MT_NODE_INPUTS]; /* node indices, -1: none; inputs come before their users */
+    int32_t n_dims, dims[4];    /* row-major: the first is the slowest */
+    int32_t i[MT_NODE_INTS];
+    float f[2];
+    const void *extra; /* MT_OP_EXPERTS: mt_experts */
+    const mt_weight *weight;
+    const float *vector;
+    const char *name; /* only of nodes that somebody asked for */
+    bool kept;        /* its value survives the run (traced) */
+    bool patched;     /* mt_feed.patch is called after it */
+    bool output;      /* written to feed.output instead of the scratch block */
+    int32_t last_use; /* set by mt_graph_plan */
+    size_t offset;    /* floats into the scratch block */
+} mt_node;
+
+/* What the builder answers about a name. */
+enum { MT_WANT_NOT = 0, MT_WANT_TRACE = 1, MT_WANT_PATCH = 2 };
+typedef int (*mt_wanted)(void *arg, const char *name);
+
+typedef struct mt_graph {
+    mt_node *nodes;
+    int32_t count;
+    size_t capacity;
+    mt_arena names;
+    mt_wanted wanted;
+    void *wanted_arg;
+    int32_t output;
+    size_t scratch;   /* floats that a run needs */
+    size_t kernel_at; /* from this float on: working memory of the kernels */
+    mt_status status;
+    mt_error error;
+} mt_graph;
+
+/* Attention as nodes see it: layer of the cache, set of runs (one per kind of visibility), shapes and score rules. */
+typedef struct mt_attention {
+    int32_t layer, runs, kv_heads, key_width, value_width;
+    float scale, softcap;
+    int32_t alibi, sink; /* vector nodes [H], or -1 */
+} mt_attention;
+
+/* softmax over the router's logits, the best `used` experts, their gated networks summed by weight. */
+typedef struct mt_experts {
+    const mt_weight *gate, *up, *down; /* `count` of each; gate NULL: plain */
+    int32_t count, used;
+    bool normalise; /* weights of the chosen sum to one */
+    mt_act act;
+} mt_experts;
+
+mt_status mt_graph_new(mt_wanted wanted, void *arg, mt_graph **out, mt_error *err);
+void mt_graph_free(mt_graph *g);
+
+/* ---- builders: -1 in, -1 out ---- */
+int32_t mt_g_weight(mt_graph *g, const mt_weight *w);        /* NULL: -1 without an error */
+int32_t mt_g_vector(mt_graph *g, const float *v, int32_t n); /* NULL: -1 without an error */
+int mt_g_wanted(mt_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Names a node if the name is wanted; a node that has a name already is copied first. */
+int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int32_t mt_g_embed(mt_graph *g, int32_t weight, int32_t T, float scale);
+int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t first);
+int32_t mt_g_gather_rows(mt_graph *g, int32_t x, int32_t rows);
+int32_t mt_g_matmul(mt_graph *g, int32_t x, int32_t weight, int32_t bias);
+int32_t mt_g_rms_norm(mt_graph *g, int32_t x, int32_t gain, float eps);
+int32_t mt_g_layer_norm(mt_graph *g, int32_t x, int32_t gain, int32_t bias, float eps);
+int32_t mt_g_norm_scale(mt_graph *g, int32_t x, bool centre, float eps);
+int32_t mt_g_norm_apply(mt_graph *g, int32_t x, int32_t scale, bool centre, int32_t gain, int32_t bias);
+int32_t mt_g_add(mt_graph *g, int32_t a, int32_t b);
+int32_t mt_g_mul(mt_graph *g, int32_t a, int32_t b);
+int32_t mt_g_scale(mt_graph *g, int32_t x, float factor); /* 1: x itself */
+int32_t mt_g_act(mt_graph *g, int32_t x, mt_act act);
+int32_t mt_g_clamp(mt_graph *g, int32_t x, float limit);
+int32_t mt_g_softcap(mt_graph *g, int32_t x, float cap);                        /* 0: x itself */
+int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims); /* same values, other dims: in place */
+int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t width, bool interleaved, float mscale);
+void mt_g_kv_store(mt_graph *g, int32_t k, int32_t v, int32_t layer);
+int32_t mt_g_attend(mt_graph *g, int32_t q, const mt_attention *a);
+int32_t mt_g_scores(mt_graph *g, int32_t q, const mt_attention *a, int32_t columns);
+int32_t mt_g_attn_softmax(mt_graph *g, int32_t scores, int32_t sink);
+int32_t mt_g_mix(mt_graph *g, int32_t pattern, const mt_attention *a);
+int32_t mt_g_head_result(mt_graph *g, int32_t z, int32_t weight);
+int32_t mt_g_sum_heads(mt_graph *g, int32_t result, int32_t bias);
+int32_t mt_g_experts(mt_graph *g, int32_t x, int32_t router_logits, const mt_experts *e);
+int32_t mt_g_copy(mt_graph *g, int32_t x);
+/* Marks the node whose value goes to feed.output. */
+void mt_g_output(mt_graph *g, int32_t x);
+
+/* Reports what went wrong while building; else assigns offsets. */
+mt_status mt_graph_plan(mt_graph *g, mt_error *err);
+
+/* ---- running ---- */
+typedef struct mt_feed {
+    int32_t T;
+    const int32_t *token, *position; /* [T] */
+    const int32_t *slot;             /* [T] where each row's key and value go */
+    const int32_t *rows;             /* for MT_OP_GATHER_ROWS */
+    const mt_run *const *runs;       /* [kinds of visibility]; see mt_attend_args */
+    const int32_t *const *run_start;
+    const int32_t *slot_position;
+    float *const *k, *const *v; /* [layers] planes [G][slots][E] */
+    int32_t slots;
+    const int32_t *column; /* slot -> column of a stored score matrix, -1: not shown */
+    float *output;
+    void (*patch)(void *arg, const mt_node *node, float *value);
+    void *patch_arg;
+} mt_feed;
+void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_feed *feed);
+size_t mt_node_elements(const mt_node *n);
+const char *mt_op_name(mt_op op);
+
+#endif
