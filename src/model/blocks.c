@@ -108,7 +108,7 @@ static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
     if (mt_g_wanted(g, "blocks.%d.attn.hook_attn_scores", layer) ||
         mt_g_wanted(g, "blocks.%d.attn.hook_pattern", layer)) {
         int32_t s = mt_g_name(g, mt_g_scores(g, q, &a, b->columns), "blocks.%d.attn.hook_attn_scores", layer);
-        int32_t p = mt_g_name(g, mt_g_attn_softmax(g, s, a.sink), "blocks.%d.attn.hook_pattern", layer);
+        int32_t p = mt_g_name(g, mt_g_attn_softmax(g, s, &a), "blocks.%d.attn.hook_pattern", layer);
         z = mt_g_mix(g, p, &a);
     } else {
         z = mt_g_attend(g, q, &a);

@@ -130,8 +130,11 @@ static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, const mt_gra
     }
     mt_graph *g;
     MT_TRY(build(s->m, s->version ? session_wants : NULL, s, s->version != 0, T, rows, columns, &g, err));
-    int32_t at = s->graph_count < MAX_GRAPHS ? s->graph_count++ : oldest;
-    if (at == oldest && s->graphs[at].graph) mt_graph_free(s->graphs[at].graph);
+    int32_t at = oldest;
+    if (s->graph_count < MAX_GRAPHS)
+        at = s->graph_count++;
+    else
+        mt_graph_free(s->graphs[at].graph);
     s->graphs[at] = (cached_graph){g, T, rows, columns, s->version, s->clock};
     *out = g;
     return MT_OK;
@@ -381,7 +384,9 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
                     .k = s->k,
                     .v = s->v,
                     .slots = s->kv.slots,
+                    .columns = s->columns,
                     .column = s->column,
+                    .column_slot = s->column_slots,
                     .output = s->logits + (size_t)logits_before * (size_t)s->m->h.vocab,
                     .patch = s->patch_count ? apply_patches : NULL,
                     .patch_arg = s};

@@ -53,7 +53,7 @@ static void activate(mt_act act, const float *x, float *y, size_t n) {
         for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] * x[i] : 0;
         break;
     case MT_ACT_TANH:
-        for (size_t i = 0; i < n; i++) y[i] = tanhf(x[i]);
+        mt_tanh(x, y, n);
         break;
     }
 }
@@ -137,28 +137,15 @@ static void rows_task(void *arg, int part, int parts) {
         for (size_t i = 0; i < (size_t)T * W; i++) y[i] = x[i] < -n->f[0] ? -n->f[0] : x[i] > n->f[0] ? n->f[0] : x[i];
         break;
     case MT_OP_SOFTCAP:
-        for (size_t i = 0; i < (size_t)T * W; i++) y[i] = n->f[0] * tanhf(x[i] / n->f[0]);
+        for (size_t t = from; t < to; t++, x += W, y += W) {
+            for (size_t i = 0; i < W; i++) y[i] = x[i] / n->f[0];
+            mt_tanh(y, y, W);
+            for (size_t i = 0; i < W; i++) y[i] *= n->f[0];
+        }
         break;
     case MT_OP_COPY:
         if (x != y) memmove(y, x, (size_t)T * W * sizeof *y);
         break;
-    case MT_OP_ATTN_SOFTMAX: { /* rows are (head, query); a row that sees nothing becomes zeros */
-        size_t per_head = (size_t)n->dims[1];
-        for (size_t t = from; t < to; t++, x += W, y += W) {
-            float top = -INFINITY;
-            for (size_t i = 0; i < W; i++) top = x[i] > top ? x[i] : top;
-            const float *sink = b ? &b[t / per_head] : NULL;
-            if (sink && *sink > top) top = *sink;
-            double sum = sink && top > -INFINITY ? exp((double)*sink - top) : 0;
-            for (size_t i = 0; i < W; i++) {
-                y[i] = top > -INFINITY ? expf(x[i] - top) : 0;
-                sum += y[i];
-            }
-            float inverse = sum > 0 ? (float)(1 / sum) : 0;
-            for (size_t i = 0; i < W; i++) y[i] *= inverse;
-        }
-        break;
-    }
     default:
         break;
     }
@@ -174,64 +161,14 @@ static void by_rows(job *j) {
         mt_pool_run(j->pool, rows_task, j);
 }
 
-/* ---- attention in steps ---- */
+/* ---- attention ---- */
 
-static void scores_task(void *arg, int part, int parts) {
-    const job *j = arg;
-    const mt_node *n = j->n;
-    const mt_feed *f = j->feed;
-    int32_t H = n->dims[0], T = n->dims[1], C = n->dims[2], G = n->i[2], E = n->i[3];
-    const mt_run *runs = f->runs[n->i[1]];
-    const int32_t *start = f->run_start[n->i[1]];
-    const float *alibi = j->in[1];
-    for (int32_t h = H * part / parts; h < H * (part + 1) / parts; h++) {
-        const float *k = f->k[n->i[0]] + (size_t)(h / (H / G)) * (size_t)f->slots * (size_t)E;
-        for (int32_t t = 0; t < T; t++) {
-            float *y = j->y + ((size_t)h * (size_t)T + (size_t)t) * (size_t)C;
-            const float *q = j->in[0] + ((size_t)t * (size_t)H + (size_t)h) * (size_t)E;
-            for (int32_t c = 0; c < C; c++) y[c] = -INFINITY;
-            for (int32_t r = start[t]; r < start[t + 1]; r++)
-                for (int32_t s = runs[r].start; s < runs[r].start + runs[r].count; s++) {
-                    int32_t c = f->column[s];
-                    if (c < 0) continue;
-                    float v = dot(q, k + (size_t)s * (size_t)E, E) * n->f[0];
-                    if (alibi) v += alibi[h] * (float)(f->slot_position[s] - f->position[t]);
-                    if (n->f[1] != 0) v = n->f[1] * tanhf(v / n->f[1]);
-                    y[c] = v;
-                }
-        }
-    }
-}
-
-static void mix_task(void *arg, int part, int parts) {
-    const job *j = arg;
-    const mt_node *n = j->n, *a = &j->g->nodes[n->in[0]];
-    const mt_feed *f = j->feed;
-    int32_t H = a->dims[0], T = a->dims[1], C = a->dims[2], G = n->i[2], E = n->i[4];
-    const mt_run *runs = f->runs[n->i[1]];
-    const int32_t *start = f->run_start[n->i[1]];
-    for (int32_t h = H * part / parts; h < H * (part + 1) / parts; h++) {
-        const float *v = f->v[n->i[0]] + (size_t)(h / (H / G)) * (size_t)f->slots * (size_t)E;
-        for (int32_t t = 0; t < T; t++) {
-            float *y = j->y + ((size_t)t * (size_t)H + (size_t)h) * (size_t)E;
-            const float *p = j->in[0] + ((size_t)h * (size_t)T + (size_t)t) * (size_t)C;
-            memset(y, 0, (size_t)E * sizeof *y);
-            for (int32_t r = start[t]; r < start[t + 1]; r++)
-                for (int32_t s = runs[r].start; s < runs[r].start + runs[r].count; s++) {
-                    int32_t c = f->column[s];
-                    if (c < 0 || p[c] == 0) continue;
-                    const float *row = v + (size_t)s * (size_t)E;
-                    for (int32_t e = 0; e < E; e++) y[e] += p[c] * row[e];
-                }
-        }
-    }
-}
-
+/* One pass, or the same in three steps whose values can be seen. */
 static void attend(const job *j) {
     const mt_node *n = j->n;
     const mt_feed *f = j->feed;
-    mt_attend_args a = {.T = n->dims[0],
-                        .H = n->dims[1],
+    mt_attend_args a = {.T = f->T,
+                        .H = n->i[5],
                         .G = n->i[2],
                         .E = n->i[3],
                         .EV = n->i[4],
@@ -249,7 +186,20 @@ static void attend(const job *j) {
                         .alibi = j->in[1],
                         .sink = j->in[2],
                         .out = j->y};
-    mt_attend(j->pool, &a);
+    switch (n->op) {
+    case MT_OP_SCORES:
+        mt_attend_scores(j->pool, &a, f->column, f->columns, j->y);
+        break;
+    case MT_OP_ATTN_SOFTMAX:
+        mt_attend_softmax(j->pool, &a, f->columns, j->in[0], j->y);
+        break;
+    case MT_OP_MIX:
+        mt_attend_values(j->pool, &a, f->column_slot, f->columns, j->in[0]);
+        break;
+    default:
+        mt_attend(j->pool, &a);
+        break;
+    }
 }
 
 static void kv_store(const job *j) {
@@ -370,13 +320,10 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             kv_store(&j);
             break;
         case MT_OP_ATTEND:
-            attend(&j);
-            break;
         case MT_OP_SCORES:
-            mt_pool_run(pool, scores_task, &j);
-            break;
+        case MT_OP_ATTN_SOFTMAX:
         case MT_OP_MIX:
-            mt_pool_run(pool, mix_task, &j);
+            attend(&j);
             break;
         case MT_OP_HEAD_RESULT:
             head_result(&j, kernel);

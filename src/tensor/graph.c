@@ -272,10 +272,10 @@ void mt_g_kv_store(mt_graph *g, int32_t k, int32_t v, int32_t layer) {
     append(g, (mt_node){.op = MT_OP_KV_STORE, .in = {k, v, -1, -1}, .i = {layer}, .n_dims = 1, .dims = {0}});
 }
 
-static mt_node attention_node(mt_op op, int32_t x, const mt_attention *a) {
+static mt_node attention_node(mt_op op, int32_t x, const mt_attention *a, int32_t heads) {
     return (mt_node){.op = op,
                      .in = {x, a->alibi, a->sink, -1},
-                     .i = {a->layer, a->runs, a->kv_heads, a->key_width, a->value_width},
+                     .i = {a->layer, a->runs, a->kv_heads, a->key_width, a->value_width, heads},
                      .f = {a->scale, a->softcap}};
 }
 
@@ -283,7 +283,7 @@ int32_t mt_g_attend(mt_graph *g, int32_t q, const mt_attention *a) {
     if (dead(g, q)) return -1;
     if (!expect(g, g->nodes[q].n_dims == 3 && width(g, q) == a->key_width, MT_OP_ATTEND, width(g, q), a->key_width))
         return -1;
-    mt_node n = attention_node(MT_OP_ATTEND, q, a);
+    mt_node n = attention_node(MT_OP_ATTEND, q, a, g->nodes[q].dims[1]);
     n.n_dims = 3;
     n.dims[0] = g->nodes[q].dims[0];
     n.dims[1] = g->nodes[q].dims[1];
@@ -295,7 +295,7 @@ int32_t mt_g_scores(mt_graph *g, int32_t q, const mt_attention *a, int32_t colum
     if (dead(g, q)) return -1;
     if (!expect(g, g->nodes[q].n_dims == 3 && width(g, q) == a->key_width, MT_OP_SCORES, width(g, q), a->key_width))
         return -1;
-    mt_node n = attention_node(MT_OP_SCORES, q, a);
+    mt_node n = attention_node(MT_OP_SCORES, q, a, g->nodes[q].dims[1]);
     n.n_dims = 3;
     n.dims[0] = g->nodes[q].dims[1];
     n.dims[1] = g->nodes[q].dims[0];
@@ -303,16 +303,18 @@ int32_t mt_g_scores(mt_graph *g, int32_t q, const mt_attention *a, int32_t colum
     return append(g, n);
 }
 
-int32_t mt_g_attn_softmax(mt_graph *g, int32_t scores, int32_t sink) {
+int32_t mt_g_attn_softmax(mt_graph *g, int32_t scores, const mt_attention *a) {
     if (dead(g, scores)) return -1;
-    mt_node n = like(g, MT_OP_ATTN_SOFTMAX, scores);
-    n.in[1] = sink;
+    mt_node n = attention_node(MT_OP_ATTN_SOFTMAX, scores, a, g->nodes[scores].dims[0]);
+    n.in[1] = -1;
+    n.n_dims = 3;
+    memcpy(n.dims, g->nodes[scores].dims, sizeof n.dims);
     return append(g, n);
 }
 
 int32_t mt_g_mix(mt_graph *g, int32_t pattern, const mt_attention *a) {
     if (dead(g, pattern)) return -1;
-    mt_node n = attention_node(MT_OP_MIX, pattern, a);
+    mt_node n = attention_node(MT_OP_MIX, pattern, a, g->nodes[pattern].dims[0]);
     n.in[1] = n.in[2] = -1;
     n.n_dims = 3;
     n.dims[0] = g->nodes[pattern].dims[1];

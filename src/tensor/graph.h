@@ -128,7 +128,7 @@ int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t width, bool 
 void mt_g_kv_store(mt_graph *g, int32_t k, int32_t v, int32_t layer);
 int32_t mt_g_attend(mt_graph *g, int32_t q, const mt_attention *a);
 int32_t mt_g_scores(mt_graph *g, int32_t q, const mt_attention *a, int32_t columns);
-int32_t mt_g_attn_softmax(mt_graph *g, int32_t scores, int32_t sink);
+int32_t mt_g_attn_softmax(mt_graph *g, int32_t scores, const mt_attention *a);
 int32_t mt_g_mix(mt_graph *g, int32_t pattern, const mt_attention *a);
 int32_t mt_g_head_result(mt_graph *g, int32_t z, int32_t weight);
 int32_t mt_g_sum_heads(mt_graph *g, int32_t result, int32_t bias);
@@ -151,7 +151,9 @@ typedef struct mt_feed {
     const int32_t *slot_position;
     float *const *k, *const *v; /* [layers] planes [G][slots][E] */
     int32_t slots;
-    const int32_t *column; /* slot -> column of a stored score matrix, -1: not shown */
+    int32_t columns;            /* of stored score matrices */
+    const int32_t *column;      /* slot -> column, -1: not shown */
+    const int32_t *column_slot; /* column -> slot */
     float *output;
     void (*patch)(void *arg, const mt_node *node, float *value);
     void *patch_arg;
