@@ -87,7 +87,7 @@ def sample(model, tokenizer, prompt, bos, seed, count=120, temperature=0.7, top_
     g = torch.Generator().manual_seed(seed)
     ids = [bos] + tokenizer.encode(prompt, add_special_tokens=False).ids
     begin = len(ids)
-    while len(ids) < begin + count:
+    while len(ids) < min(begin + count, model.config["context"]):
         p, order = torch.softmax(model(torch.tensor([ids]))[0, -1] / temperature, -1).sort(descending=True)
         p[p.cumsum(0) - p > top_p] = 0
         token = order[torch.multinomial(p, 1, generator=g)].item()
