@@ -112,7 +112,7 @@ function showAnswer(result, text, last) {
     write($('verdict'), said.headline);
     write($('aside'), said.aside);
     $('distance-value').textContent = said.distance.toFixed(3);
-    /** @type {HTMLMeterElement} */ ($('distance-meter')).value = said.distance;
+    $('distance-bar').setAttribute('width', (100 * said.distance).toFixed(2));
     announce(`${plain(said.headline)} ${plain(said.aside)} Total variation distance ${said.distance.toFixed(2)}.`);
     const missing = result.missingMass ? `missing mass at most ${result.missingMass.toExponential(1)}` : 'no probability left out';
     $('facts').textContent = `Exact over ${result.target === 'valid' ? 'every valid tokenization' : `target “${result.target}”`} (target: ${result.target}); ${missing}.`;

@@ -9,6 +9,9 @@ const MAX_TOKENS = 14;
 /** A sentence's end is a good place to stop. @param {string} text */
 const ended = (text) => /[.!?]["”]?\s?$|\n/.test(text);
 
+/** What was cut off for want of room. @param {string} text */
+const unfinished = (text) => `${text.trimEnd()} …`;
+
 /**
  * @param {any} model
  * @param {string} text
@@ -19,9 +22,11 @@ export async function writeTokens(model, text, signal) {
     let made = '';
     for await (const piece of model.generate(text, { temperature: 0, maxTokens: MAX_TOKENS, signal })) {
         made += piece.text;
-        if (ended(made) || made.length >= MAX_BYTES) break;
+        if (ended(made)) return made;
+        if (made.length >= MAX_BYTES) break;
+        if (piece.last) return made;
     }
-    return made;
+    return unfinished(made);
 }
 
 /**
@@ -35,7 +40,8 @@ export async function writeBytes(byteModel, text, signal) {
     const decoder = new TextDecoder();
     /** @type {number[]} */ const made = [];
     let written = '';
-    while (made.length < MAX_BYTES && !ended(written)) {
+    while (!ended(written)) {
+        if (made.length >= MAX_BYTES) return unfinished(written);
         const { bytes, end } = await byteModel.next(Uint8Array.of(...given, ...made), { signal });
         let best = 0;
         for (let b = 1; b < 256; b++) if (bytes[b] > bytes[best]) best = b;

@@ -21,6 +21,9 @@ function name(byte) {
     return byte === END ? 'the end of the text' : /^byte/.test(spoken) ? `the ${spoken}` : `a ${spoken}`;
 }
 
+/** A probability in a sentence. @param {number} p */
+const say = (p) => formatProbability(p).replace('<', 'less than ').replace('>', 'more than ');
+
 /** @param {ArrayLike<number>} p */
 function argmax(p) {
     let best = 0;
@@ -67,21 +70,21 @@ export function verdict({ text, last, exact, naive }) {
     if (distance < SAME) {
         return {
             distance,
-            headline: ['The cut does no harm here: with or without it, the model expects ', name(likeliest), ' (', { exact: formatProbability(exact[likeliest]) }, ').'],
+            headline: ['The cut does no harm here: with or without it, the model expects ', name(likeliest), ' (', { exact: say(exact[likeliest]) }, ').'],
             aside: ['No longer token would have fitted at the end of your text, or the model did not expect one.'],
         };
     }
     if (distance < SLIGHT) {
         return {
             distance,
-            headline: ['A slight shift: ', name(lost), ' is given ', { naive: formatProbability(naive[lost]) }, ', really it is ', { exact: formatProbability(exact[lost]) }, '.'],
+            headline: ['A slight shift: ', name(lost), ' is given ', { naive: say(naive[lost]) }, ', really it is ', { exact: say(exact[lost]) }, '.'],
             aside: [`${where}, but little depended on it.`],
         };
     }
     return {
         distance,
-        headline: [`${where}: the model gives `, name(lost), ' ', { naive: formatProbability(naive[lost]) }, '. Really it is ', { exact: formatProbability(exact[lost]) }, '.'],
-        aside: ['Instead it expects ', name(gained), ' with ', { naive: formatProbability(naive[gained]) }, '; that deserves ', { exact: formatProbability(exact[gained]) }, '.'],
+        headline: [`${where}: the model gives `, name(lost), ' ', { naive: say(naive[lost]) }, '. Really it is ', { exact: say(exact[lost]) }, '.'],
+        aside: ['Instead it expects ', name(gained), ' with ', { naive: say(naive[gained]) }, '; that deserves ', { exact: say(exact[gained]) }, '.'],
     };
 }
 

@@ -98,7 +98,7 @@ tbody tr:nth-child(odd) { background: color-mix(in srgb, var(--_line) 28%, trans
     .exact { fill: CanvasText; }
     .naive, .hatch { stroke: CanvasText; }
     .hatch-ground { fill: Canvas; }
-    .label, .tick, .value.e, .value.n { fill: CanvasText; }
+    .row .label, .row.extra .label, .row.others .label, .tick, .value.e, .value.n { fill: CanvasText; }
     .grid { stroke: GrayText; }
     fieldset input:checked + span { forced-color-adjust: none; background: Highlight; color: HighlightText; }
 }
