@@ -327,7 +327,11 @@ describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Ch
 
     test('a text longer than the model can read gives a message, a shorter one answers again', () =>
         onPage(async (page) => {
-            await page.locator('#text').fill('the cat sat on the mat and '.repeat(2000));
+            await page.evaluate(() => {
+                const box = /** @type {HTMLTextAreaElement} */ (document.getElementById('text'));
+                box.value = 'the cat sat on the mat and '.repeat(2000);
+                box.dispatchEvent(new Event('input'));
+            });
             await page.locator('#problem').waitFor();
             assert.ok((await page.locator('#problem').textContent()).length > 20);
             await page.locator('#text').fill('the c');
@@ -581,6 +585,41 @@ describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Ch
                 { folder: 'demos/', ready: false },
             ));
     });
+});
+
+test('only the newest question is answered', async () => {
+    const { latest } = await import('../../demos/bytes/latest.js');
+    const log = [];
+    const open = [];
+    const ask = latest(
+        (input, signal) => new Promise((resolve, reject) => open.push({ input, resolve, reject, signal })),
+        (output) => log.push(output),
+        (error, input) => log.push(`${input}: ${error.message}`),
+    );
+    const tick = () => new Promise((r) => setImmediate(r));
+    ask('a');
+    ask('b');
+    ask('c');
+    await tick();
+    assert.deepEqual(open.map((o) => o.input), ['a'], 'one at a time');
+    assert.equal(open[0].signal.aborted, true);
+    open[0].resolve('A');
+    await tick();
+    assert.deepEqual(open.map((o) => o.input), ['a', 'c'], 'b was never asked');
+    open[1].resolve('C');
+    await tick();
+    ask('d');
+    await tick();
+    open[2].reject(new Error('no'));
+    await tick();
+    ask('e');
+    await tick();
+    ask('f');
+    open[3].reject(new Error('stale'));
+    await tick();
+    open[4].resolve('F');
+    await tick();
+    assert.deepEqual(log, ['C', 'd: no', 'F']);
 });
 
 test('the code on the page runs and prints what the page says', { skip: ABSENT }, async () => {
