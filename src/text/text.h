@@ -82,10 +82,20 @@ int32_t mt_dfa_step(mt_dfa *d, int32_t state, int symbol);
  * (`back` > 0 when look-ahead was needed; MT_END counts 0 bytes). False: nothing new is confirmed by entering this
  * state. */
 bool mt_dfa_confirms(const mt_dfa *d, int32_t state, int *back);
-/* Can some continuation from here still confirm a match ending at or after this point (bytes ahead >= 0)? */
-bool mt_dfa_alive(const mt_dfa *d, int32_t state);
+/* Can some continuation from here still confirm a match ending at or after this point (bytes ahead >= 0)? Exact, except
+ * that it answers yes when a limit of the automaton is met while looking. */
+bool mt_dfa_alive(mt_dfa *d, int32_t state);
 
 /* ---- splitting ------------------------------------------------------------------------------------------------- */
+
+/* All pieces of text[at..n) in one pass: ends[i] is where the i-th ends, the first begins at `at`, each next one where
+ * the one before ended, and together they cover the text. A piece is one match, or, marked by MT_SPLIT_GAP in its end,
+ * what lies between two matches. (An empty match makes no piece, but divides the gap around it.) At most `cap` pieces;
+ * when *count == cap, go on with at = ends[cap - 1] without the mark: a gap is never cut short, so the pieces are those
+ * of one call. Look-ahead sees the whole text. */
+#define MT_SPLIT_GAP (~(SIZE_MAX >> 1))
+mt_status mt_regex_split(mt_regex *re, const uint8_t *text, size_t n, size_t at, size_t *ends, size_t cap,
+                         size_t *count, mt_error *err);
 
 typedef enum mt_split_behavior {
     MT_SPLIT_ISOLATED,

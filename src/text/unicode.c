@@ -1,0 +1,204 @@
+/* Unicode character properties from the generated tables: look-ups by code point, and whole properties as sets. */
+#include "regex.h"
+#include "unicode_table.h"
+
+mt_category mt_unicode_category(uint32_t cp) {
+    if (cp > 0x10FFFF) return MT_CN;
+    uint32_t group = category_top[cp >> 9], block = category_group[group * 32 + (cp >> 4 & 31)];
+    return (mt_category)category_block[block * 16 + (cp & 15)];
+}
+
+bool mt_unicode_is_space(uint32_t cp) {
+    if (cp < 0x80) return cp == ' ' || (cp >= 9 && cp <= 13);
+    if (cp < 0x1680) return cp == 0x85 || cp == 0xA0;
+    if (cp < 0x2000 || cp > 0x3000) return cp == 0x1680;
+    return cp <= 0x200A || cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F || cp == 0x3000;
+}
+
+/* The runs are sorted by first code point; at most one can contain cp. */
+static uint32_t mapped(uint32_t cp, const uint32_t *start, const int32_t *delta, size_t n) {
+    size_t lo = 0, hi = n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if ((start[mid] & 0x1FFFFF) <= cp)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == 0) return cp;
+    uint32_t run = start[lo - 1], shift = run >> 21 & 1, distance = cp - (run & 0x1FFFFF);
+    if (distance >> shift >= run >> 22 || (distance & shift)) return cp;
+    return (uint32_t)((int32_t)cp + delta[lo - 1]);
+}
+
+enum { FOLD_RUNS = sizeof fold_start / sizeof *fold_start, LOWER_RUNS = sizeof lower_start / sizeof *lower_start };
+
+uint32_t mt_unicode_fold(uint32_t cp) {
+    if (cp < 0x80) return cp - 'A' < 26 ? cp + 32 : cp;
+    return mapped(cp, fold_start, fold_delta, FOLD_RUNS);
+}
+
+int mt_unicode_lower(uint32_t cp, uint32_t out[3]) {
+    if (cp == 0x130) { /* the only unconditional lower case of more than one code point */
+        out[0] = 'i';
+        out[1] = 0x307;
+        return 2;
+    }
+    out[0] = cp < 0x80 ? (cp - 'A' < 26 ? cp + 32 : cp) : mapped(cp, lower_start, lower_delta, LOWER_RUNS);
+    return 1;
+}
+
+mt_status mt_unicode_each_fold(mt_status (*visit)(void *self, uint32_t cp, uint32_t folded, mt_error *err), void *self,
+                               mt_error *err) {
+    for (size_t i = 0; i < FOLD_RUNS; i++) {
+        uint32_t first = fold_start[i] & 0x1FFFFF, step = 1 + (fold_start[i] >> 21 & 1), count = fold_start[i] >> 22;
+        for (uint32_t k = 0; k < count; k++) {
+            uint32_t cp = first + k * step;
+            MT_TRY(visit(self, cp, (uint32_t)((int32_t)cp + fold_delta[i]), err));
+        }
+    }
+    return MT_OK;
+}
+
+/* ---- properties as sets ---------------------------------------------------------------------------------------- */
+
+mt_status mt_set_categories(mt_set *s, uint32_t mask, mt_error *err) {
+    uint32_t begin = UINT32_MAX; /* of the run we are in */
+    for (uint32_t group = 0; group < sizeof category_top; group++) {
+        for (uint32_t b = 0; b < 32; b++) {
+            const uint8_t *block = category_block + category_group[category_top[group] * 32u + b] * 16u;
+            for (uint32_t i = 0; i < 16; i++) {
+                bool in = mask >> block[i] & 1;
+                if (in == (begin != UINT32_MAX)) continue;
+                uint32_t cp = group * 512 + b * 16 + i;
+                if (!in) MT_TRY(mt_set_add(s, begin, cp - 1, err));
+                begin = in ? cp : UINT32_MAX;
+            }
+        }
+    }
+    if (begin != UINT32_MAX) MT_TRY(mt_set_add(s, begin, 0x10FFFF, err));
+    mt_set_tidy(s);
+    return MT_OK;
+}
+
+static uint32_t varint(const uint8_t **p) {
+    uint32_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        uint8_t byte = *(*p)++;
+        value |= (uint32_t)(byte & 0x7F) << shift;
+        if (byte < 0x80) return value;
+    }
+}
+
+static mt_status add_script(mt_set *s, int script, bool others, mt_error *err) {
+    const uint8_t *p = script_runs;
+    uint32_t end = 0;
+    while (p < script_runs + sizeof script_runs) {
+        uint32_t begin = end + varint(&p);
+        end = begin + varint(&p) + 1;
+        if (*p++ == script || others) MT_TRY(mt_set_add(s, begin, end - 1, err));
+    }
+    mt_set_tidy(s);
+    return MT_OK;
+}
+
+static mt_status add_binary(mt_set *s, int property, mt_error *err) {
+    const uint8_t *p = property_ranges + property_offsets[property];
+    uint32_t end = 0;
+    while (p < property_ranges + property_offsets[property + 1]) {
+        uint32_t begin = end + varint(&p);
+        end = begin + varint(&p) + 1;
+        MT_TRY(mt_set_add(s, begin, end - 1, err));
+    }
+    mt_set_tidy(s);
+    return property_categories[property] ? mt_set_categories(s, property_categories[property], err) : MT_OK;
+}
+
+/* The number of the entry "name,other name;" of a list that contains the name, or -1. */
+static int entry_of(const char *list, const char *name) {
+    size_t n = strlen(name);
+    int entry = 0;
+    for (const char *p = list; *p;) {
+        size_t word = strcspn(p, ",;");
+        if (word == n && memcmp(p, name, n) == 0) return entry;
+        entry += p[word] == ';';
+        p += word + 1;
+    }
+    return -1;
+}
+
+static uint32_t category_group_mask(const char *name) {
+#define BIT(c) (1u << (c))
+    static const struct {
+        const char *names;
+        uint32_t mask;
+    } groups[] = {
+        {"l,letter;", BIT(MT_LU) | BIT(MT_LL) | BIT(MT_LT) | BIT(MT_LM) | BIT(MT_LO)},
+        {"lc,casedletter,l&;", BIT(MT_LU) | BIT(MT_LL) | BIT(MT_LT)},
+        {"m,mark,combiningmark;", BIT(MT_MN) | BIT(MT_MC) | BIT(MT_ME)},
+        {"n,number;", BIT(MT_ND) | BIT(MT_NL) | BIT(MT_NO)},
+        {"p,punctuation;", BIT(MT_PC) | BIT(MT_PD) | BIT(MT_PS) | BIT(MT_PE) | BIT(MT_PI) | BIT(MT_PF) | BIT(MT_PO)},
+        {"s,symbol;", BIT(MT_SM) | BIT(MT_SC) | BIT(MT_SK) | BIT(MT_SO)},
+        {"z,separator;", BIT(MT_ZS) | BIT(MT_ZL) | BIT(MT_ZP)},
+        {"c,other;", BIT(MT_CC) | BIT(MT_CF) | BIT(MT_CS) | BIT(MT_CO) | BIT(MT_CN)},
+        {"any;", UINT32_MAX},
+        {"assigned;", ~BIT(MT_CN)},
+        {"digit;", BIT(MT_ND)},
+        {"punct;", BIT(MT_PC) | BIT(MT_PD) | BIT(MT_PS) | BIT(MT_PE) | BIT(MT_PI) | BIT(MT_PF) | BIT(MT_PO)},
+        {"cntrl;", BIT(MT_CC)},
+    };
+#undef BIT
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (entry_of(groups[i].names, name) == 0) return groups[i].mask;
+    int category = entry_of(category_names, name);
+    return category < 0 ? 0 : 1u << category;
+}
+
+mt_status mt_set_property(mt_set *s, mt_str name, bool *known, mt_error *err) {
+    char loose[64];
+    size_t n = 0;
+    const char *value = loose;
+    bool script = true, category = true, binary = true;
+    *known = false;
+    for (size_t i = 0; i < name.n; i++) {
+        uint8_t c = name.p[i];
+        if (c == ' ' || c == '_' || c == '-') continue;
+        if (n + 1 == sizeof loose || c == 0 || c == ',' || c == ';') return MT_OK;
+        loose[n++] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    }
+    loose[n] = 0;
+    char *equals = strchr(loose, '=');
+    if (!equals) equals = strchr(loose, ':');
+    if (equals) {
+        *equals = 0;
+        value = equals + 1;
+        script = !strcmp(loose, "sc") || !strcmp(loose, "script");
+        category = !strcmp(loose, "gc") || !strcmp(loose, "generalcategory");
+        binary = false;
+    }
+    if (!*value) return MT_OK;
+    uint32_t mask = category ? category_group_mask(value) : 0;
+    int number;
+    *known = true;
+    if (mask) return mt_set_categories(s, mask, err);
+    if (binary && (number = entry_of(property_names, value)) >= 0) return add_binary(s, number, err);
+    if (binary && !strcmp(value, "ascii")) {
+        MT_TRY(mt_set_add(s, 0, 0x7F, err));
+        mt_set_tidy(s);
+        return MT_OK;
+    }
+    if (script && (number = entry_of(script_names, value)) >= 0) return add_script(s, number, false, err);
+    if (script && (!strcmp(value, "unknown") || !strcmp(value, "zzzz"))) {
+        mt_set known_scripts = {0};
+        mt_status status = add_script(&known_scripts, 0, true, err);
+        if (status == MT_OK) status = mt_set_negate(&known_scripts, err);
+        if (status == MT_OK) {
+            known_scripts.r[known_scripts.n - 1].hi = 0x10FFFF; /* all but the invalid byte */
+            status = mt_set_union(s, &known_scripts, err);
+        }
+        mt_set_free(&known_scripts);
+        return status;
+    }
+    *known = false;
+    return MT_OK;
+}
