@@ -266,8 +266,8 @@ static mt_status look_at_header(mt_loader *l, mt_error *err) {
             l->m->header = mt_malloc(data_start);
             if (!l->m->header) return mt_nomem(err, data_start, "the header");
             memcpy(l->m->header, l->head.data, data_start);
+            l->m->has_gguf = true; /* to be freed whatever happens */
             MT_TRY(mt_gguf_parse(&l->m->gguf, l->m->header, data_start, l->file_size, &l->need, err));
-            l->m->has_gguf = true;
             MT_TRY(read_gguf_entries(l, &l->m->gguf, err));
         } else {
             status = mt_gguf_parse(&g, l->head.data, data_start, l->file_size, &l->need, err);
