@@ -21,10 +21,10 @@ import { writeBytes, writeTokens } from './story.js';
 const PRESETS = [
     { label: 'a word cut short', text: 'Once upon a ti' },
     { label: 'the whole word', text: 'Once upon a time' },
-    { label: 'a trailing space', text: 'Once upon a time, there was a ' },
-    { label: 'another half word', text: 'Lily was very hap' },
-    { label: 'a number', text: 'Tim had 1' },
-    { label: 'split letters', text: 'The sign at the café said λόγος' },
+    { label: 'a trailing space', text: 'Once upon a time ' },
+    { label: 'one letter', text: 'I have seen it with my own e' },
+    { label: 'a number', text: 'In the year 1' },
+    { label: 'split letters', text: 'The café said λόγ' },
 ];
 
 /** @template {Element} T @param {string} id @returns {T} */
