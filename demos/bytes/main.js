@@ -46,11 +46,13 @@ function readAddress() {
     return { text: state.get('text'), scale: state.get('scale') };
 }
 
+const LONGEST_IN_ADDRESS = 4000; // longer links break in mails and chats
 let addressTimer = 0;
 function writeAddress() {
     clearTimeout(addressTimer);
     addressTimer = window.setTimeout(() => {
-        const state = new URLSearchParams({ text: input.value });
+        const state = new URLSearchParams();
+        if (input.value.length <= LONGEST_IN_ADDRESS) state.set('text', input.value);
         if (chart.scale !== 'linear') state.set('scale', chart.scale);
         history.replaceState(null, '', `#${state}`);
     }, 250); // browsers refuse more than a few changes a second

@@ -419,6 +419,18 @@ describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Ch
             assert.match(await detail.textContent(), /^\d+ tokens? for \d+ bytes?$/);
         }));
 
+    test('right-to-left text: the strip runs its way', () =>
+        onPage(async (page) => {
+            await page.locator('#text').fill('שלום abc');
+            await settled(page, 'שלום abc');
+            const list = page.locator('mt-token-strip [role=list]');
+            assert.equal(await list.getAttribute('dir'), 'rtl');
+            const items = page.locator('mt-token-strip [role=listitem]');
+            await items.first().focus();
+            await page.keyboard.press('ArrowLeft');
+            assert.equal(await items.nth(1).evaluate((e) => e.matches(':focus')), true);
+        }));
+
     for (const width of [390, 320]) {
         test(`fits ${width} pixels`, () =>
             onPage(

@@ -195,6 +195,16 @@ function visibleText(text) {
     return out;
 }
 
+/** The text's own direction: that of its first letter that has one. @param {Part[][]} parts */
+function direction(parts) {
+    for (const part of parts.flat()) {
+        const text = 'text' in part ? part.text : part.of ?? '';
+        const strong = /\p{L}/u.exec(text)?.[0];
+        if (strong) return /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u.test(strong) ? 'rtl' : 'ltr';
+    }
+    return 'ltr';
+}
+
 /** @param {StripToken} token @param {Part[]} parts */
 function spoken(token, parts) {
     if (token.kind === 'special') return token.piece || 'special token';
@@ -298,6 +308,7 @@ export class TokenStrip extends HTMLElement {
         }
         if (this.hasAttribute('open-end')) children.push(h('span', { class: 'next', 'aria-hidden': 'true' }, '?'));
         this.#list.setAttribute('aria-label', this.getAttribute('label') ?? 'Tokens');
+        this.#list.dir = direction(parts);
         this.#list.replaceChildren(...children);
         this.#active = Math.max(0, Math.min(this.#active, this.#items.length - 1));
         this.#items[this.#active]?.setAttribute('tabindex', '0');
@@ -319,7 +330,7 @@ export class TokenStrip extends HTMLElement {
     #key(e) {
         if (e.altKey || e.ctrlKey || e.metaKey) return;
         const last = this.#items.length - 1;
-        const rtl = getComputedStyle(this).direction === 'rtl';
+        const rtl = this.#list.dir === 'rtl';
         const to =
             e.key === 'Home' ? 0
             : e.key === 'End' ? last
