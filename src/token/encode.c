@@ -1,0 +1,309 @@
+/* Encoding: added tokens are cut out, what lies between goes through the steps, words reach the segmenter through a
+ * small memo of results, ids and spans are collected, the template is put around them. */
+#include "tok.h"
+
+/* ---- added tokens ---- */
+
+mt_status mt_added_insert(mt_added_set *s, mt_str text, int32_t index, mt_error *err) {
+    if (!text.n) return MT_OK;
+    if (!s->pairs) {
+        s->pairs = mt_calloc(65536 / 64, sizeof *s->pairs);
+        if (!s->pairs) return mt_nomem(err, 8192, "added tokens");
+    }
+    int32_t old;
+    MT_TRY(mt_trie_add(&s->trie, text.p, text.n, index, &old, err));
+    s->any = true;
+    if (text.n == 1) {
+        for (int b = 0; b < 4; b++) s->pairs[text.p[0] << 2 | b] = UINT64_MAX;
+    } else {
+        s->pairs[text.p[0] << 2 | text.p[1] >> 6] |= UINT64_C(1) << (text.p[1] & 63);
+    }
+    return MT_OK;
+}
+
+void mt_added_free(mt_added_set *s) {
+    mt_trie_free(&s->trie);
+    mt_free(s->pairs);
+    *s = (mt_added_set){0};
+}
+
+int32_t mt_added_find(const mt_added_set *s, const uint8_t *p, size_t n, size_t at, size_t *begin, size_t *end) {
+    if (!s->any) return -1;
+    for (size_t i = at; i < n; i++) {
+        if (i + 1 < n && !(s->pairs[p[i] << 2 | p[i + 1] >> 6] >> (p[i + 1] & 63) & 1)) continue;
+        size_t length;
+        int32_t found = mt_trie_longest(&s->trie, p + i, n - i, &length);
+        if (found < 0) continue;
+        *begin = i;
+        *end = i + length;
+        return found;
+    }
+    return -1;
+}
+
+static size_t char_before(const uint8_t *p, size_t at, uint32_t *cp) {
+    size_t i = at - 1;
+    while (i && at - i < 4 && (p[i] & 0xC0) == 0x80) i--;
+    if ((size_t)mt_utf8_decode(p + i, at - i, cp) == at - i) return i;
+    *cp = 0x110000;
+    return at - 1;
+}
+
+static bool is_space(uint32_t c) {
+    return c <= 0x10FFFF && mt_unicode_is_space(c);
+}
+/* \w: Alphabetic, M, Nd, Pc, Join_Control; by categories */
+static bool is_word(uint32_t c) {
+    if (c > 0x10FFFF) return false;
+    if (c == 0x200C || c == 0x200D) return true;
+    mt_category k = mt_unicode_category(c);
+    return (k >= MT_LU && k <= MT_NL) || k == MT_PC;
+}
+
+/* ---- emitting ---- */
+
+static mt_status room(mt_tok *t, size_t extra, mt_error *err) {
+    mt_encoding *e = t->out;
+    MT_TRY(mt_ids_reserve(&e->ids, extra, err));
+    if (!t->want_spans) return MT_OK;
+    return mt_grow((void **)&e->spans, &e->span_cap, e->ids.len + extra, sizeof *e->spans, err);
+}
+
+/* End of the character of the caller's text that begins at `from`. */
+static uint32_t char_end(const mt_tok *t, uint32_t from) {
+    if (from >= t->text_len) return (uint32_t)t->text_len;
+    int k = mt_utf8_length(t->text[from]);
+    return from + (uint32_t)(k > 1 && from + (size_t)k <= t->text_len ? k : 1);
+}
+
+static mt_span span_of(const mt_tok *t, const mt_view *v, size_t begin, size_t end) {
+    if (!v->origin) return (mt_span){v->base + (uint32_t)begin, v->base + (uint32_t)end};
+    if (begin >= end) {
+        uint32_t o = begin < v->n ? v->origin[begin] : 0;
+        return o == MT_NO_ORIGIN ? (mt_span){0, 0} : (mt_span){o, o};
+    }
+    uint32_t from = v->origin[begin], to = v->origin[end - 1];
+    if (from == MT_NO_ORIGIN) from = 0;
+    to = to == MT_NO_ORIGIN ? 0 : char_end(t, to);
+    return (mt_span){from, to < from ? from : to};
+}
+
+mt_status mt_emit(mt_tok *t, int32_t id, uint32_t begin, uint32_t end, mt_error *err) {
+    mt_encoding *e = t->out;
+    MT_TRY(room(t, 1, err));
+    size_t k = e->ids.len - t->word_base;
+    if (k < 4) t->ends[k] = end;
+    if (t->want_spans) e->spans[e->ids.len] = span_of(t, &t->word, begin, end);
+    e->ids.data[e->ids.len++] = id;
+    return MT_OK;
+}
+
+mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err) {
+    mt_encoding *e = t->out;
+    size_t at = begin;
+    for (size_t i = from; i < e->ids.len && i < t->word_base + 4; i++) {
+        at += t->vocab.bytes[e->ids.data[i]].n;
+        t->ends[i - t->word_base] = (uint32_t)at;
+    }
+    if (!t->want_spans) return MT_OK;
+    MT_TRY(mt_grow((void **)&e->spans, &e->span_cap, e->ids.len, sizeof *e->spans, err));
+    at = begin;
+    for (size_t i = from; i < e->ids.len; i++) {
+        size_t n = t->vocab.bytes[e->ids.data[i]].n;
+        e->spans[i] = span_of(t, &t->word, at, at + n);
+        at += n;
+    }
+    return MT_OK;
+}
+
+/* ---- words ---- */
+
+mt_status mt_segment_word(mt_tok *t, const mt_view *word, mt_error *err) {
+    size_t n = word->n;
+    const uint8_t *p = word->p;
+    mt_encoding *e = t->out;
+    mt_memo *m = NULL;
+    uint64_t k0 = 0, k1 = 0;
+    if (n <= 16 && t->memo) {
+        if (n > 8) {
+            k0 = mt_le64(p);
+            k1 = mt_le64(p + n - 8) >> (8 * (16 - n)); /* the last n - 8 bytes, in place */
+        } else if (n >= 4) {
+            k0 = (uint64_t)mt_le32(p) | (uint64_t)mt_le32(p + n - 4) << (8 * (n - 4));
+        } else {
+            k0 = (uint64_t)p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
+        }
+        uint64_t h = (k0 ^ n << 56) * UINT64_C(0x9E3779B97F4A7C15) ^ (k1 + n) * UINT64_C(0xD6E8FEB86659FD93);
+        m = &t->memo[(h ^ h >> 29) * UINT64_C(0xBF58476D1CE4E5B9) >> (64 - MT_MEMO_BITS)];
+        if (m->n == n && m->key[0] == k0 && m->key[1] == k1) {
+            if (e->ids.cap - e->ids.len < 3) MT_TRY(mt_ids_reserve(&e->ids, 3, err));
+            int32_t *o = e->ids.data + e->ids.len;
+            o[0] = m->id[0];
+            o[1] = m->id[1];
+            o[2] = m->id[2];
+            if (t->want_spans) {
+                MT_TRY(room(t, 3, err));
+                size_t begin = 0;
+                for (int i = 0; i < m->count; i++) {
+                    size_t end = i + 1 < m->count ? m->end[i] : n;
+                    e->spans[e->ids.len + (size_t)i] = span_of(t, word, begin, end);
+                    begin = end;
+                }
+            }
+            e->ids.len += m->count;
+            return MT_OK;
+        }
+    }
+    t->word = *word;
+    t->word_base = e->ids.len;
+    MT_TRY(t->segmenter->segment(t, p, n, err));
+    size_t count = e->ids.len - t->word_base;
+    if (m && count && count <= 3 && t->ends[count - 1] == n) {
+        *m = (mt_memo){{k0, k1}, {0, 0, 0}, (uint8_t)n, (uint8_t)count, {(uint8_t)t->ends[0], (uint8_t)t->ends[1]}};
+        memcpy(m->id, e->ids.data + t->word_base, count * sizeof(int32_t));
+    }
+    return MT_OK;
+}
+
+/* ---- cutting ---- */
+
+static mt_status emit_added(mt_tok *t, const mt_added *a, const mt_view *v, size_t begin, size_t end, mt_error *err) {
+    t->word = *v;
+    t->word_base = t->out->ids.len;
+    return mt_emit(t, a->id, (uint32_t)begin, (uint32_t)end, err);
+}
+
+static mt_status cut(mt_tok *t, const mt_added_set *set, const mt_view *v,
+                     mt_status (*rest)(mt_tok *, const mt_view *, mt_error *), mt_error *err) {
+    size_t done = 0, at = 0, begin, end;
+    int32_t k;
+    while ((k = mt_added_find(set, v->p, v->n, at, &begin, &end)) >= 0) {
+        const mt_added *a = &t->added[k];
+        uint32_t c;
+        at = end;
+        if (t->special_as_text && a->special) continue;
+        if (a->single_word) {
+            if (begin) {
+                char_before(v->p, begin, &c);
+                if (is_word(c)) continue;
+            }
+            if (end < v->n) {
+                if (!mt_utf8_decode(v->p + end, v->n - end, &c)) c = 0x110000;
+                if (is_word(c)) continue;
+            }
+        }
+        if (a->lstrip)
+            for (size_t q; begin > done && (q = char_before(v->p, begin, &c), is_space(c)); begin = q)
+                ;
+        if (a->rstrip)
+            for (int w; end < v->n && (w = mt_utf8_decode(v->p + end, v->n - end, &c)) && is_space(c);) end += (size_t)w;
+        if (begin < done) begin = done; /* the token before has swallowed the beginning */
+        if (done < begin) {
+            mt_view part = mt_view_part(v, done, begin);
+            MT_TRY(rest(t, &part, err));
+        }
+        MT_TRY(emit_added(t, a, v, begin, end, err));
+        done = end;
+        if (at < end) at = end;
+    }
+    if (done == v->n) return MT_OK;
+    mt_view part = mt_view_part(v, done, v->n);
+    return rest(t, &part, err);
+}
+
+static mt_status split_part(mt_tok *t, const mt_view *v, mt_error *err) {
+    return mt_split_view(t, 0, v, err);
+}
+
+static mt_status normalize_part(mt_tok *t, const mt_view *v, mt_error *err) {
+    mt_view normal = *v;
+    if (t->norm_len) MT_TRY(mt_normalize_view(t, *v, &normal, err));
+    return t->normal_set.any ? cut(t, &t->normal_set, &normal, split_part, err) : mt_split_view(t, 0, &normal, err);
+}
+
+/* Byte-level post-processors take the spaces at both ends of a token out of its span. */
+static void trim(mt_tok *t, mt_encoding *e, size_t from) {
+    for (size_t i = from; i < e->ids.len; i++) {
+        mt_str s = mt_vocab_bytes(&t->vocab, e->ids.data[i]);
+        bool added = t->vocab.flags[e->ids.data[i]] & MT_IN_ADDED;
+        size_t lead = 0, tail = 0;
+        uint32_t c;
+        for (size_t k = 0, w; k < s.n; k += w, lead++) {
+            w = 1;
+            if (s.p[k] == ' ') continue;
+            if (!added || !(w = (size_t)mt_utf8_decode(s.p + k, s.n - k, &c)) || !is_space(c)) break;
+        }
+        for (size_t k = s.n; k; tail++) {
+            if (s.p[k - 1] == ' ') {
+                k--;
+                continue;
+            }
+            if (!added) break;
+            k = char_before(s.p, k, &c);
+            if (!is_space(c)) break;
+        }
+        mt_span *x = &e->spans[i];
+        if (lead) {
+            if (t->trim_keeps_prefix && (i == from || x->begin == 0)) lead--;
+            for (; lead && x->begin < x->end; lead--) x->begin = char_end(t, x->begin);
+            if (x->begin > x->end) x->begin = x->end;
+        }
+        for (; tail && x->end > x->begin; tail--) {
+            x->end--;
+            while (x->end > x->begin && (t->text[x->end] & 0xC0) == 0x80) x->end--;
+        }
+    }
+}
+
+static mt_status add_template(mt_tok *t, const mt_ids *list, uint32_t at, mt_error *err) {
+    MT_TRY(room(t, list->len, err));
+    for (size_t i = 0; i < list->len; i++) {
+        if (t->want_spans) t->out->spans[t->out->ids.len] = (mt_span){at, at};
+        t->out->ids.data[t->out->ids.len++] = list->data[i];
+    }
+    return MT_OK;
+}
+
+mt_status mt_tok_encode(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, bool want_spans,
+                        mt_encoding *out, mt_error *err) {
+    if (n > INT32_MAX - 1) return mt_fail(err, MT_ELIMIT, "a text of %zu bytes: the limit is 2^31-2", n);
+    size_t start = out->ids.len;
+    if (!t->memo && t->segmenter->cacheable && n > 256) {
+        t->memo = mt_calloc((size_t)1 << MT_MEMO_BITS, sizeof *t->memo);
+        if (!t->memo) return mt_nomem(err, sizeof(mt_memo) << MT_MEMO_BITS, "the memo of words");
+    }
+    t->text = text;
+    t->text_len = n;
+    t->out = out;
+    t->want_spans = want_spans;
+    t->special_as_text = options && options->special_as_text;
+    t->ranges.len = 0;
+    bool frame = options && options->add_special_tokens;
+    mt_view v = {text, n, NULL, 0};
+    mt_status status = MT_OK;
+    if (frame) status = add_template(t, &t->before, 0, err);
+    size_t from = out->ids.len;
+    if (status == MT_OK && n)
+        status = t->raw_set.any ? cut(t, &t->raw_set, &v, normalize_part, err) : normalize_part(t, &v, err);
+    if (status == MT_OK && want_spans && t->trim_spans) trim(t, out, from);
+    if (status == MT_OK && frame) status = add_template(t, &t->after, (uint32_t)n, err);
+    if (status != MT_OK) out->ids.len = start;
+    t->out = NULL;
+    t->text = NULL;
+    return status;
+}
+
+mt_status mt_tok_count(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, size_t *count,
+                       mt_error *err) {
+    mt_encoding e = {0};
+    mt_status status = mt_tok_encode(t, text, n, options, false, &e, err);
+    *count = e.ids.len;
+    mt_encoding_free(&e);
+    return status;
+}
+
+void mt_encoding_free(mt_encoding *e) {
+    mt_ids_free(&e->ids);
+    mt_free(e->spans);
+    *e = (mt_encoding){0};
+}

@@ -1,0 +1,397 @@
+/* Normalizer steps. Each reads a view and, when it changes something, writes a made text with the origin of every byte.
+ *
+ * Origins follow the tokenizers library: a character that replaces another keeps that one's place, an inserted one takes
+ * the place of the character before it, what replaces a match takes the place of the match's last character. */
+#include "tok.h"
+
+/* ---- made texts ---- */
+
+mt_status mt_made_reserve(mt_made *m, size_t extra, mt_error *err) {
+    size_t need, cap = m->cap ? m->cap : 64;
+    if (!mt_add_size(m->len, extra, &need) || need > UINT32_MAX / 2)
+        return mt_fail(err, MT_ELIMIT, "a normalized text of more than 2 GiB");
+    if (need <= m->cap) return MT_OK;
+    while (cap < need) cap *= 2;
+    uint8_t *data = mt_realloc(m->data, cap);
+    if (!data) return mt_nomem(err, cap, "a normalized text");
+    m->data = data;
+    uint32_t *origin = mt_realloc(m->origin, cap * sizeof *origin);
+    if (!origin) return mt_nomem(err, cap * sizeof *origin, "a normalized text");
+    m->origin = origin;
+    m->cap = cap;
+    return MT_OK;
+}
+
+mt_status mt_made_copy(mt_made *m, const mt_view *v, size_t from, size_t to, mt_error *err) {
+    MT_TRY(mt_made_reserve(m, to - from, err));
+    if (from == to) return MT_OK;
+    memcpy(m->data + m->len, v->p + from, to - from);
+    for (size_t i = from; i < to; i++) m->origin[m->len++] = mt_view_origin(v, i);
+    return MT_OK;
+}
+
+mt_status mt_made_put(mt_made *m, const uint8_t *p, size_t n, uint32_t origin, mt_error *err) {
+    MT_TRY(mt_made_reserve(m, n, err));
+    for (size_t i = 0; i < n; i++) {
+        m->data[m->len] = p[i];
+        m->origin[m->len++] = origin;
+    }
+    return MT_OK;
+}
+
+void mt_made_free(mt_made *m) {
+    mt_free(m->data);
+    mt_free(m->origin);
+    *m = (mt_made){0};
+}
+
+/* The character at p, an invalid byte counting as one. */
+static inline int decode(const uint8_t *p, size_t n, uint32_t *cp) {
+    int k = mt_utf8_decode(p, n, cp);
+    if (k) return k;
+    *cp = 0x110000u + *p; /* no code point: belongs to no class */
+    return 1;
+}
+
+static inline mt_category category(uint32_t cp) {
+    return cp > 0x10FFFF ? MT_CN : mt_unicode_category(cp);
+}
+static inline bool is_space(uint32_t cp) {
+    return cp <= 0x10FFFF && mt_unicode_is_space(cp);
+}
+
+/* Origin of the last character of v[from, to). */
+static uint32_t last_origin(const mt_view *v, size_t to) {
+    if (!to) return MT_NO_ORIGIN;
+    if (v->origin) return v->origin[to - 1];
+    size_t i = to - 1;
+    while (i && to - i < 4 && (v->p[i] & 0xC0) == 0x80) i--;
+    return v->base + (uint32_t)i;
+}
+
+static bool all_ascii(const uint8_t *p, size_t n) {
+    uint64_t any = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) any |= mt_le64(p + i);
+    for (; i < n; i++) any |= p[i];
+    return !(any & UINT64_C(0x8080808080808080));
+}
+
+/* A quick yes for NFC and NFD-free texts: only characters below U+0300 except in NFD/NFKC/NFKD, where only ASCII. */
+static bool surely_normal(mt_nf form, const uint8_t *p, size_t n) {
+    if (form != MT_NFC) return all_ascii(p, n);
+    for (size_t i = 0; i < n; i++)
+        if (p[i] >= 0xCC) {
+            /* also: Cyrillic and Hebrew letters without marks, CJK ideographs, Hangul syllables are common and stable */
+            if (p[i] >= 0xE4 && p[i] <= 0xE9) continue; /* U+4000..U+9FFF */
+            return false;
+        }
+    return true;
+}
+
+static mt_status normal_form(const mt_norm *s, mt_tok *t, const mt_view *v, mt_made *out, bool *changed,
+                             mt_error *err) {
+    if (surely_normal(s->form, v->p, v->n)) return MT_OK;
+    mt_ids origin = {0};
+    t->scratch.len = 0;
+    mt_status status = mt_normalize(s->form, v->p, v->n, &t->scratch, &origin, err);
+    if (status == MT_OK && (t->scratch.len != v->n || memcmp(t->scratch.data, v->p, v->n) != 0)) {
+        *changed = true;
+        status = mt_made_reserve(out, t->scratch.len, err);
+        for (size_t i = 0; status == MT_OK && i < t->scratch.len; i++) {
+            out->data[i] = t->scratch.data[i];
+            out->origin[i] = mt_view_origin(v, (size_t)origin.data[i]);
+        }
+        if (status == MT_OK) out->len = t->scratch.len;
+    }
+    mt_ids_free(&origin);
+    return status;
+}
+
+static bool is_cjk(uint32_t c) {
+    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
+           (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
+           (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
+/* What a per-character step makes of one character: the number of code points written, or -1: as it is. */
+static int map_char(mt_norm_kind kind, uint32_t c, uint32_t to[3]) {
+    switch (kind) {
+    case MT_NORM_LOWER: {
+        if (c > 0x10FFFF) return -1;
+        int n = mt_unicode_lower(c, to);
+        return n == 1 && to[0] == c ? -1 : n;
+    }
+    case MT_NORM_DROP_MARKS: {
+        mt_category k = category(c);
+        return k == MT_MN || k == MT_MC || k == MT_ME ? 0 : -1;
+    }
+    case MT_NORM_DROP_NONSPACING: return category(c) == MT_MN ? 0 : -1;
+    case MT_NORM_BERT_CLEAN: {
+        if (c == '\t' || c == '\n' || c == '\r') {
+            to[0] = ' ';
+            return 1;
+        }
+        if (c == 0 || c == 0xFFFD) return 0;
+        mt_category k = category(c);
+        if (c <= 0x10FFFF && (k == MT_CC || k == MT_CF || k == MT_CO || k == MT_CS || k == MT_CN)) return 0;
+        if (c != ' ' && is_space(c)) {
+            to[0] = ' ';
+            return 1;
+        }
+        return -1;
+    }
+    case MT_NORM_BERT_CJK:
+        if (!is_cjk(c)) return -1;
+        to[0] = to[2] = ' ';
+        to[1] = c;
+        return 3;
+    case MT_NORM_NMT:
+        if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F) return 0;
+        if (c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) || c == 0x2028 ||
+            c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD) {
+            to[0] = ' ';
+            return 1;
+        }
+        return -1;
+    case MT_NORM_BYTE_LEVEL:
+    default: return -1;
+    }
+}
+
+static mt_status per_char(const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
+    size_t kept = 0, k;
+    for (size_t i = 0; i < v->n; i += k) {
+        uint32_t c, to[3];
+        k = (size_t)decode(v->p + i, v->n - i, &c);
+        int n = map_char(s->kind, c, to);
+        if (n < 0) continue;
+        MT_TRY(mt_made_copy(out, v, kept, i, err));
+        *changed = true;
+        kept = i + k;
+        for (int m = 0; m < n; m++) {
+            uint8_t b[4];
+            MT_TRY(mt_made_put(out, b, (size_t)mt_utf8_encode(to[m], b), mt_view_origin(v, i), err));
+        }
+    }
+    return *changed ? mt_made_copy(out, v, kept, v->n, err) : MT_OK;
+}
+
+static mt_status strip(const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
+    size_t from = 0, to = v->n, k;
+    uint32_t c;
+    for (; s->left && from < to; from += k) {
+        k = (size_t)decode(v->p + from, to - from, &c);
+        if (!is_space(c)) break;
+    }
+    while (s->right && to > from) {
+        size_t i = to - 1;
+        while (i > from && to - i < 4 && (v->p[i] & 0xC0) == 0x80) i--;
+        if ((size_t)decode(v->p + i, to - i, &c) != to - i || !is_space(c)) break;
+        to = i;
+    }
+    *changed = to - from != v->n;
+    return *changed ? mt_made_copy(out, v, from, to, err) : MT_OK;
+}
+
+mt_status mt_pattern_find(const mt_pattern *p, const uint8_t *text, size_t n, size_t at, bool *found, size_t *begin,
+                          size_t *end, mt_error *err) {
+    if (p->regex) return mt_regex_find(p->regex, text, n, at, found, begin, end, err);
+    *found = false;
+    size_t k = p->text.n;
+    if (!k || k > n) return MT_OK;
+    for (const uint8_t *q = text + at, *last = text + n - k; q <= last; q++) {
+        q = memchr(q, p->text.p[0], (size_t)(last - q) + 1);
+        if (!q) break;
+        if (memcmp(q, p->text.p, k) != 0) continue;
+        *found = true;
+        *begin = (size_t)(q - text);
+        *end = *begin + k;
+        break;
+    }
+    return MT_OK;
+}
+
+static mt_status replace(const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
+    size_t kept = 0, at = 0, begin, end;
+    bool found;
+    while (at <= v->n) {
+        MT_TRY(mt_pattern_find(&s->pattern, v->p, v->n, at, &found, &begin, &end, err));
+        if (!found) break;
+        *changed = true;
+        MT_TRY(mt_made_copy(out, v, kept, begin, err));
+        MT_TRY(mt_made_put(out, s->content.p, s->content.n, last_origin(v, end), err));
+        kept = end;
+        if (end == begin) { /* an empty match: step over one character */
+            uint32_t c;
+            if (begin == v->n) break;
+            at = begin + (size_t)decode(v->p + begin, v->n - begin, &c);
+        } else {
+            at = end;
+        }
+    }
+    return *changed ? mt_made_copy(out, v, kept, v->n, err) : MT_OK;
+}
+
+/* ---- the precompiled character map, by grapheme ---- */
+
+/* Does a grapheme cluster continue with this character? Enough of UAX #29 for clusters of at most five bytes. */
+static bool extends(uint32_t c) {
+    if (c < 0x300) return false;
+    if (c == 0x200C || c == 0x200D || (c >= 0x1F3FB && c <= 0x1F3FF) || c == 0xFF9E || c == 0xFF9F) return true;
+    mt_category k = category(c);
+    return k == MT_MN || k == MT_ME || k == MT_MC;
+}
+static bool breaks_always(uint32_t c) {
+    mt_category k = category(c);
+    return k == MT_CC || k == MT_ZL || k == MT_ZP || (k == MT_CF && c != 0x200C && c != 0x200D);
+}
+
+static mt_status charsmap(const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
+    size_t kept = 0;
+    mt_str to;
+    for (size_t i = 0; i < v->n;) {
+        uint32_t c, d;
+        size_t end = i + (size_t)decode(v->p + i, v->n - i, &c);
+        if (c == '\r' && end < v->n && v->p[end] == '\n') end++;
+        else if (!breaks_always(c))
+            while (end < v->n) {
+                size_t k = (size_t)decode(v->p + end, v->n - end, &d);
+                if (!extends(d)) break;
+                end += k;
+            }
+        bool whole = end - i < 6 && mt_charsmap_find(s->map, v->p + i, end - i, true, &to);
+        for (size_t k, at = i; at < end; at += k) {
+            k = whole ? end - i : (size_t)decode(v->p + at, end - at, &c);
+            if (!whole && !mt_charsmap_find(s->map, v->p + at, k, true, &to)) continue;
+            *changed = true;
+            MT_TRY(mt_made_copy(out, v, kept, at, err));
+            /* the n-th new character takes the place of the n-th old one, further ones that of the last */
+            size_t from = at;
+            for (size_t m = 0, w; m < to.n; m += w) {
+                w = (size_t)decode(to.p + m, to.n - m, &c);
+                MT_TRY(mt_made_put(out, to.p + m, w, mt_view_origin(v, from), err));
+                size_t next = from + (size_t)decode(v->p + from, at + k - from, &d);
+                if (next < at + k) from = next;
+            }
+            kept = at + k;
+        }
+        i = end;
+    }
+    return *changed ? mt_made_copy(out, v, kept, v->n, err) : MT_OK;
+}
+
+/* ---- the byte alphabet ---- */
+
+static bool printable(int b) {
+    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+}
+
+int mt_byte_to_char(uint8_t b, uint8_t out[2]) {
+    uint32_t cp = b;
+    if (!printable(b)) { /* the others follow from 256 on, in order */
+        static const uint8_t gap[] = {0, 127, 173};
+        cp = b <= 32 ? 256u + b : b <= 160 ? 256u + 33 + (uint32_t)(b - gap[1]) : 256u + 67;
+    }
+    uint8_t four[4];
+    int n = mt_utf8_encode(cp, four);
+    memcpy(out, four, 2);
+    return n;
+}
+
+int mt_char_to_byte(uint32_t cp) {
+    if (cp < 256) return printable((int)cp) ? (int)cp : -1;
+    if (cp <= 256 + 32) return (int)cp - 256;
+    if (cp <= 256 + 66) return (int)cp - (256 + 33) + 127;
+    return cp == 256 + 67 ? 173 : -1;
+}
+
+static mt_status byte_level(const mt_view *v, mt_made *out, mt_error *err) {
+    MT_TRY(mt_made_reserve(out, 2 * v->n, err));
+    for (size_t i = 0; i < v->n; i++) {
+        uint8_t b[2];
+        uint32_t from = mt_view_origin(v, i);
+        if (!v->origin) /* every byte of a character has the whole character's place */
+            for (size_t k = i; k && i - k < 3 && (v->p[k] & 0xC0) == 0x80; k--) from--;
+        MT_TRY(mt_made_put(out, b, (size_t)mt_byte_to_char(v->p[i], b), from, err));
+    }
+    return MT_OK;
+}
+
+/* ---- SentencePiece's normalizer ---- */
+
+/* Map, drop leading and repeated spaces, prefix (or suffix) a space. User-defined symbols pass unmapped. Spaces stay
+ * spaces: see tok.h on the mark. */
+static mt_status spm(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
+    *changed = true;
+    size_t i = 0;
+    bool space_before = s->squeeze; /* so that leading spaces vanish */
+    bool begun = false;
+    while (i < v->n) {
+        size_t begin, end, used = 0;
+        mt_str to;
+        uint32_t c;
+        if (t->raw_set.any && mt_added_find(&t->raw_set, v->p, v->n, i, &begin, &end) >= 0 && begin == i) {
+            used = end - i;
+            to = (mt_str){v->p + i, used};
+        } else {
+            used = s->map ? mt_charsmap_find(s->map, v->p + i, v->n - i, false, &to) : 0;
+            if (!used) {
+                used = (size_t)mt_utf8_decode(v->p + i, v->n - i, &c);
+                to = used ? (mt_str){v->p + i, used} : (mt_str){(const uint8_t *)"\xEF\xBF\xBD", 3};
+                if (!used) used = 1;
+            }
+        }
+        uint32_t from = mt_view_origin(v, i);
+        while (space_before && s->squeeze && to.n && to.p[0] == ' ') to.p++, to.n--;
+        if (to.n) {
+            if (!begun && s->prefix && !s->suffix_mark) MT_TRY(mt_made_put(out, (const uint8_t *)" ", 1, from, err));
+            begun = true;
+            MT_TRY(mt_made_put(out, to.p, to.n, from, err));
+            space_before = to.p[to.n - 1] == ' ';
+        }
+        i += used;
+        if (!s->squeeze) space_before = false;
+    }
+    if (s->squeeze)
+        while (out->len && out->data[out->len - 1] == ' ') out->len--;
+    if (s->prefix && s->suffix_mark && out->len)
+        MT_TRY(mt_made_put(out, (const uint8_t *)" ", 1, out->origin[out->len - 1], err));
+    return MT_OK;
+}
+
+/* ---- running them ---- */
+
+static mt_status run(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
+    switch (s->kind) {
+    case MT_NORM_FORM: return normal_form(s, t, v, out, changed, err);
+    case MT_NORM_STRIP: return strip(s, v, out, changed, err);
+    case MT_NORM_PREPEND:
+        if (!v->n) return MT_OK;
+        *changed = true;
+        MT_TRY(mt_made_put(out, s->content.p, s->content.n, mt_view_origin(v, 0), err));
+        return mt_made_copy(out, v, 0, v->n, err);
+    case MT_NORM_REPLACE:
+    case MT_NORM_UNMARK: return replace(s, v, out, changed, err);
+    case MT_NORM_CHARSMAP: return charsmap(s, v, out, changed, err);
+    case MT_NORM_SPM: return spm(t, s, v, out, changed, err);
+    case MT_NORM_BYTE_LEVEL: *changed = true; return byte_level(v, out, err);
+    default: return per_char(s, v, out, changed, err);
+    }
+}
+
+mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err) {
+    int side = 0;
+    for (size_t i = 0; i < t->norm_len; i++) {
+        mt_made *made = &t->work[side];
+        bool changed = false;
+        made->len = 0;
+        MT_TRY(mt_made_reserve(made, in.n + 16, err));
+        MT_TRY(run(t, &t->norm[i], &in, made, &changed, err));
+        if (!changed) continue;
+        in = mt_made_view(made);
+        side ^= 1;
+    }
+    *out = in;
+    return MT_OK;
+}

@@ -1,0 +1,118 @@
+/* The BPE segmenter: a word to tokens. Known stretches go to the encoder; what the vocabulary lacks becomes byte tokens,
+ * the unknown token, or nothing. */
+#include "tok.h"
+
+static size_t char_length(const mt_tok *t, const uint8_t *p, size_t n) {
+    uint32_t c;
+    int k = t->bpe.base_bytes ? 1 : mt_utf8_decode(p, n, &c);
+    return k ? (size_t)k : 1;
+}
+
+static bool bytes_known(const mt_tok *t, mt_str s) {
+    if (!t->byte_fallback) return false;
+    for (size_t i = 0; i < s.n; i++)
+        if (t->byte_token[s.p[i]] < 0) return false;
+    return true;
+}
+
+/* What byte fallback spells: a space is the mark in files that have one. */
+static mt_str fallback_text(const mt_tok *t, const uint8_t *p, size_t k) {
+    if (t->mark.n && k == 1 && *p == ' ') return t->mark;
+    return (mt_str){p, k};
+}
+
+/* One unknown symbol at [at, at + k); *unknown_from: where a run of unknown symbols that is being fused began. */
+static mt_status emit_unknown(mt_tok *t, const uint8_t *p, size_t at, size_t k, size_t *unknown_from, mt_error *err) {
+    mt_str s = fallback_text(t, p + at, k);
+    if (bytes_known(t, s)) {
+        *unknown_from = SIZE_MAX;
+        for (size_t i = 0; i < s.n; i++) {
+            size_t from = at + (s.n == k ? i : 0), to = s.n == k ? from + 1 : at + k;
+            MT_TRY(mt_emit(t, t->byte_token[s.p[i]], (uint32_t)from, (uint32_t)to, err));
+        }
+        return MT_OK;
+    }
+    if (t->unk < 0) return MT_OK;
+    if (t->fuse_unk && *unknown_from != SIZE_MAX) t->out->ids.len--;
+    else *unknown_from = at;
+    return mt_emit(t, t->unk, (uint32_t)*unknown_from, (uint32_t)(at + k), err);
+}
+
+/* Vocabularies with a continuation prefix or an end-of-word suffix: symbols are looked up with them, then merged. */
+static mt_status segment_by_merging(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
+    mt_ids ids = {0}, widths = {0};
+    mt_buf *symbol = &t->scratch;
+    mt_status status = MT_OK;
+    bool unknown = false;
+    for (size_t at = 0, k; at < n; at += k) {
+        k = char_length(t, p + at, n - at);
+        symbol->len = 0;
+        if (at) MT_TRY_GOTO(mt_buf_add(symbol, t->word_prefix.p, t->word_prefix.n, err), done);
+        mt_str s = fallback_text(t, p + at, k);
+        MT_TRY_GOTO(mt_buf_add(symbol, p + at, k, err), done);
+        if (at + k == n) MT_TRY_GOTO(mt_buf_add(symbol, t->word_suffix.p, t->word_suffix.n, err), done);
+        int32_t id = mt_vocab_find_bytes(&t->vocab, symbol->data, symbol->len);
+        if (id < 0 && (at || at + k == n) && s.p == p + at && (t->word_prefix.n || t->word_suffix.n))
+            s = (mt_str){symbol->data, symbol->len};
+        if (id >= 0 || !bytes_known(t, s)) {
+            if (id < 0 && t->unk < 0) continue;
+            bool joins = id < 0 && unknown && t->fuse_unk;
+            unknown = id < 0;
+            if (joins) {
+                widths.data[widths.len - 1] += (int32_t)k;
+                continue;
+            }
+            MT_TRY_GOTO(mt_ids_add(&ids, id < 0 ? t->unk : id, err), done);
+            MT_TRY_GOTO(mt_ids_add(&widths, (int32_t)k, err), done);
+            continue;
+        }
+        unknown = false;
+        for (size_t i = 0; i < s.n; i++) {
+            MT_TRY_GOTO(mt_ids_add(&ids, t->byte_token[s.p[i]], err), done);
+            MT_TRY_GOTO(mt_ids_add(&widths, s.n == k ? 1 : i ? 0 : (int32_t)k, err), done);
+        }
+    }
+    size_t count = ids.len, at = 0;
+    MT_TRY_GOTO(mt_bpe_merge(&t->bpe, ids.data, (uint32_t *)widths.data, &count, false, false, err), done);
+    for (size_t i = 0; i < count; i++) {
+        size_t end = at + (uint32_t)widths.data[i];
+        MT_TRY_GOTO(mt_emit(t, ids.data[i], (uint32_t)at, (uint32_t)end, err), done);
+        at = end;
+    }
+done:
+    mt_ids_free(&ids);
+    mt_ids_free(&widths);
+    return status;
+}
+
+static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
+    mt_bpe *b = &t->bpe;
+    int32_t whole = mt_vocab_find_bytes(&t->vocab, p, n);
+    if (whole >= 0) {
+        bool yes = t->ignore_merges;
+        if (!yes && !t->merge_only) MT_TRY(mt_bpe_reachable(b, whole, &yes, err));
+        if (yes) return mt_emit(t, whole, 0, (uint32_t)n, err);
+    }
+    if (t->merge_only) return segment_by_merging(t, p, n, err);
+    size_t at = 0, unknown_from = SIZE_MAX;
+    while (at < n) {
+        size_t from = t->out->ids.len, used;
+        MT_TRY(mt_bpe_encode_known(b, p + at, n - at, MT_BPE_FAST, &t->out->ids, &used, err));
+        if (used) {
+            MT_TRY(mt_emit_spans(t, from, (uint32_t)at, err));
+            unknown_from = SIZE_MAX;
+        }
+        at += used;
+        if (at == n) break;
+        size_t k = char_length(t, p + at, n - at);
+        MT_TRY(emit_unknown(t, p, at, k, &unknown_from, err));
+        at += k;
+    }
+    return MT_OK;
+}
+
+static void drop(mt_tok *t) {
+    mt_bpe_free(&t->bpe);
+}
+
+const mt_segmenter mt_segmenter_bpe = {"BPE", true, segment, drop};

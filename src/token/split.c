@@ -1,0 +1,303 @@
+/* Splitter steps: each cuts a view into parts and hands them to the next step; the last hands them to the segmenter.
+ * A splitter sees nothing but its own part, so look-ahead ends at the part's end (as in the tokenizers library). */
+#include "tok.h"
+
+static inline int decode(const uint8_t *p, size_t n, uint32_t *cp) {
+    int k = mt_utf8_decode(p, n, cp);
+    if (k) return k;
+    *cp = 0x110000u + *p;
+    return 1;
+}
+
+static bool is_punctuation(uint32_t c) {
+    if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
+    if (c > 0x10FFFF) return false;
+    mt_category k = mt_unicode_category(c);
+    return k >= MT_PC && k <= MT_PO;
+}
+static bool is_digit(uint32_t c) {
+    if (c < 0x80) return c >= '0' && c <= '9';
+    if (c > 0x10FFFF) return false;
+    mt_category k = mt_unicode_category(c);
+    return k == MT_ND || k == MT_NL || k == MT_NO;
+}
+static bool is_space(uint32_t c) {
+    return c <= 0x10FFFF && mt_unicode_is_space(c);
+}
+
+/* ---- ranges: (end, is a match) pairs that tile the view, then a behaviour, then down ---- */
+
+static mt_status add_range(mt_tok *t, size_t end, bool match, mt_error *err) {
+    MT_TRY(mt_ids_reserve(&t->ranges, 2, err));
+    t->ranges.data[t->ranges.len++] = (int32_t)end;
+    t->ranges.data[t->ranges.len++] = match;
+    return MT_OK;
+}
+
+static mt_status pattern_ranges(mt_tok *t, const mt_split *s, const mt_view *v, mt_error *err) {
+    size_t done = 0, at = 0, begin, end;
+    bool found;
+    while (at <= v->n) {
+        MT_TRY(mt_pattern_find(&s->pattern, v->p, v->n, at, &found, &begin, &end, err));
+        if (!found) break;
+        if (begin > done) MT_TRY(add_range(t, begin, s->invert, err));
+        if (end > begin) MT_TRY(add_range(t, end, !s->invert, err));
+        done = end;
+        if (end > begin) {
+            at = end;
+        } else {
+            uint32_t c;
+            if (begin == v->n) break;
+            at = begin + (size_t)decode(v->p + begin, v->n - begin, &c);
+        }
+    }
+    return done < v->n ? add_range(t, v->n, s->invert, err) : MT_OK;
+}
+
+static mt_status char_ranges(mt_tok *t, bool (*is)(uint32_t), const mt_view *v, mt_error *err) {
+    size_t done = 0, k;
+    for (size_t i = 0; i < v->n; i += k) {
+        uint32_t c;
+        k = (size_t)decode(v->p + i, v->n - i, &c);
+        if (!is(c)) continue;
+        if (i > done) MT_TRY(add_range(t, i, false, err));
+        MT_TRY(add_range(t, i + k, true, err));
+        done = i + k;
+    }
+    return done < v->n ? add_range(t, v->n, false, err) : MT_OK;
+}
+
+/* Applies the behaviour to ranges from `bottom` on and sends the parts on. */
+static mt_status send_ranges(mt_tok *t, size_t step, size_t bottom, mt_split_behavior behavior, const mt_view *v,
+                             mt_error *err) {
+    size_t top = t->ranges.len, from = 0;
+    for (size_t i = bottom; i < top;) {
+        bool match = t->ranges.data[i + 1];
+        size_t end = (size_t)t->ranges.data[i];
+        i += 2;
+        switch (behavior) {
+        case MT_SPLIT_CONTIGUOUS:
+            for (; i < top && (bool)t->ranges.data[i + 1] == match; i += 2) end = (size_t)t->ranges.data[i];
+            break;
+        case MT_SPLIT_MERGED_PREVIOUS: /* one match joins what is before it */
+            if (!match && i < top && t->ranges.data[i + 1]) {
+                end = (size_t)t->ranges.data[i];
+                i += 2;
+            }
+            break;
+        case MT_SPLIT_MERGED_NEXT: /* the last match of a run joins what follows */
+            if (match && i < top && !t->ranges.data[i + 1]) {
+                end = (size_t)t->ranges.data[i];
+                i += 2;
+            }
+            break;
+        case MT_SPLIT_REMOVED:
+        case MT_SPLIT_ISOLATED: break;
+        }
+        if (end > from && !(behavior == MT_SPLIT_REMOVED && match)) {
+            mt_view part = mt_view_part(v, from, end);
+            MT_TRY(mt_split_view(t, step, &part, err));
+        }
+        from = end;
+    }
+    t->ranges.len = bottom;
+    return MT_OK;
+}
+
+/* Isolated matches of a regular expression need no list. */
+static mt_status isolate(mt_tok *t, size_t step, const mt_split *s, const mt_view *v, mt_error *err) {
+    size_t at = 0, done = 0, begin, end;
+    bool found;
+    while (at < v->n) {
+        MT_TRY(mt_regex_find(s->pattern.regex, v->p, v->n, at, &found, &begin, &end, err));
+        if (!found) break;
+        if (begin > done && !s->drop_gaps) {
+            mt_view gap = mt_view_part(v, done, begin);
+            MT_TRY(mt_split_view(t, step, &gap, err));
+        }
+        if (end > begin) {
+            mt_view part = mt_view_part(v, begin, end);
+            MT_TRY(mt_split_view(t, step, &part, err));
+            at = end;
+        } else {
+            uint32_t c;
+            at = begin + (begin < v->n ? (size_t)decode(v->p + begin, v->n - begin, &c) : 1);
+        }
+        done = end;
+    }
+    if (done < v->n && !s->drop_gaps) {
+        mt_view gap = mt_view_part(v, done, v->n);
+        return mt_split_view(t, step, &gap, err);
+    }
+    return MT_OK;
+}
+
+/* ---- steps that make text ---- */
+
+static mt_status unmark(mt_tok *t, mt_split *s, mt_view *v, mt_error *err) {
+    mt_pattern mark = {t->mark, NULL};
+    size_t kept = 0, begin, end;
+    bool found;
+    MT_TRY(mt_pattern_find(&mark, v->p, v->n, 0, &found, &begin, &end, err));
+    if (!found) return MT_OK;
+    s->made.len = 0;
+    while (found) {
+        MT_TRY(mt_made_copy(&s->made, v, kept, begin, err));
+        MT_TRY(mt_made_put(&s->made, (const uint8_t *)" ", 1, mt_view_origin(v, begin), err));
+        kept = end;
+        MT_TRY(mt_pattern_find(&mark, v->p, v->n, end, &found, &begin, &end, err));
+    }
+    MT_TRY(mt_made_copy(&s->made, v, kept, v->n, err));
+    *v = mt_made_view(&s->made);
+    return MT_OK;
+}
+
+static mt_status put_before(mt_split *s, mt_str what, mt_view *v, mt_error *err) {
+    mt_made grown = {0};
+    mt_status status = mt_made_put(&grown, what.p, what.n, v->n ? mt_view_origin(v, 0) : MT_NO_ORIGIN, err);
+    if (status == MT_OK) status = mt_made_copy(&grown, v, 0, v->n, err);
+    if (status != MT_OK) {
+        mt_made_free(&grown);
+        return status;
+    }
+    mt_made_free(&s->made);
+    s->made = grown;
+    *v = mt_made_view(&s->made);
+    return MT_OK;
+}
+
+/* As put_before when v does not live in s->made: reuses the buffer. */
+static mt_status put_before_foreign(mt_split *s, mt_str what, mt_view *v, mt_error *err) {
+    s->made.len = 0;
+    MT_TRY(mt_made_reserve(&s->made, what.n + v->n, err));
+    MT_TRY(mt_made_put(&s->made, what.p, what.n, v->n ? mt_view_origin(v, 0) : MT_NO_ORIGIN, err));
+    MT_TRY(mt_made_copy(&s->made, v, 0, v->n, err));
+    *v = mt_made_view(&s->made);
+    return MT_OK;
+}
+
+/* Spaces to marks, a mark in front, cuts before each mark. In the space alphabet (see tok.h) that is: marks to spaces, a
+ * space in front, cuts before each space. */
+static mt_status metaspace(mt_tok *t, size_t step, mt_split *s, mt_view v, mt_error *err) {
+    mt_str space = s->physical ? t->mark : mt_str_of(" ");
+    const uint8_t *old = v.p;
+    if (s->physical) {
+        mt_pattern blank = {mt_str_of(" "), NULL};
+        size_t kept = 0, begin, end;
+        bool found = true;
+        s->made.len = 0;
+        for (;;) {
+            MT_TRY(mt_pattern_find(&blank, v.p, v.n, kept, &found, &begin, &end, err));
+            if (!found) break;
+            MT_TRY(mt_made_copy(&s->made, &v, kept, begin, err));
+            MT_TRY(mt_made_put(&s->made, t->mark.p, t->mark.n, mt_view_origin(&v, begin), err));
+            kept = end;
+        }
+        MT_TRY(mt_made_copy(&s->made, &v, kept, v.n, err));
+        v = mt_made_view(&s->made);
+    } else {
+        MT_TRY(unmark(t, s, &v, err));
+    }
+    bool starts = v.n >= space.n && memcmp(v.p, space.p, space.n) == 0;
+    if (!starts && (s->always || (s->first && mt_view_origin(&v, 0) == 0)))
+        MT_TRY(v.p == old ? put_before_foreign(s, space, &v, err) : put_before(s, space, &v, err));
+    if (!s->split) return mt_split_view(t, step, &v, err);
+    for (size_t from = 0; from < v.n;) {
+        size_t end = from + 1;
+        if (s->physical) {
+            end = from + (v.n - from >= space.n && memcmp(v.p + from, space.p, space.n) == 0 ? space.n : 1);
+            while (end < v.n && !(v.n - end >= space.n && memcmp(v.p + end, space.p, space.n) == 0)) end++;
+        } else {
+            const uint8_t *q = end < v.n ? memchr(v.p + end, ' ', v.n - end) : NULL;
+            end = q ? (size_t)(q - v.p) : v.n;
+        }
+        mt_view part = mt_view_part(&v, from, end);
+        MT_TRY(mt_split_view(t, step, &part, err));
+        from = end;
+    }
+    return MT_OK;
+}
+
+static mt_status byte_level(mt_split *s, mt_view *v, mt_error *err) {
+    s->made.len = 0;
+    MT_TRY(mt_made_reserve(&s->made, 2 * v->n, err));
+    for (size_t i = 0; i < v->n; i++) {
+        uint8_t b[2];
+        MT_TRY(mt_made_put(&s->made, b, (size_t)mt_byte_to_char(v->p[i], b), mt_view_origin(v, i), err));
+    }
+    *v = mt_made_view(&s->made);
+    return MT_OK;
+}
+
+static mt_status raw(mt_split *s, mt_view *v, mt_error *err) {
+    s->made.len = 0;
+    MT_TRY(mt_made_reserve(&s->made, v->n, err));
+    size_t k;
+    for (size_t i = 0; i < v->n; i += k) {
+        uint32_t c;
+        k = (size_t)decode(v->p + i, v->n - i, &c);
+        int b = mt_char_to_byte(c);
+        uint8_t byte = (uint8_t)b;
+        MT_TRY(b >= 0 ? mt_made_put(&s->made, &byte, 1, mt_view_origin(v, i), err)
+                      : mt_made_copy(&s->made, v, i, i + k, err));
+    }
+    *v = mt_made_view(&s->made);
+    return MT_OK;
+}
+
+/* Cuts before a space that follows something no token continues with a space: nothing can merge across. */
+static mt_status words(mt_tok *t, size_t step, const mt_view *v, mt_error *err) {
+    size_t from = 0;
+    for (const uint8_t *q = v->p; v->n && (q = memchr(q + 1, ' ', (size_t)(v->p + v->n - q - 1)));) {
+        uint8_t last = q[-1];
+        if (t->never_crossed[last >> 3] >> (last & 7) & 1) {
+            size_t at = (size_t)(q - v->p);
+            mt_view part = mt_view_part(v, from, at);
+            MT_TRY(mt_split_view(t, step, &part, err));
+            from = at;
+        }
+        if (q + 1 == v->p + v->n) break;
+    }
+    mt_view part = mt_view_part(v, from, v->n);
+    return mt_split_view(t, step, &part, err);
+}
+
+mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err) {
+    if (!v->n) return MT_OK;
+    if (step == t->split_len) return mt_segment_word(t, v, err);
+    mt_split *s = &t->split[step++];
+    size_t bottom = t->ranges.len;
+    mt_view w = *v;
+    switch (s->kind) {
+    case MT_SPLIT_PATTERN:
+        if (s->pattern.regex && s->behavior == MT_SPLIT_ISOLATED) return isolate(t, step, s, v, err);
+        MT_TRY(pattern_ranges(t, s, v, err));
+        return send_ranges(t, step, bottom, s->behavior, v, err);
+    case MT_SPLIT_SPACES:
+        MT_TRY(char_ranges(t, is_space, v, err));
+        return send_ranges(t, step, bottom, MT_SPLIT_REMOVED, v, err);
+    case MT_SPLIT_PUNCTUATION:
+        MT_TRY(char_ranges(t, is_punctuation, v, err));
+        return send_ranges(t, step, bottom, s->behavior, v, err);
+    case MT_SPLIT_DIGITS:
+        MT_TRY(char_ranges(t, is_digit, v, err));
+        return send_ranges(t, step, bottom, s->behavior, v, err);
+    case MT_SPLIT_FIXED:
+        for (size_t from = 0, at = 0; from < w.n; from = at) {
+            uint32_t c;
+            for (size_t i = 0; i < s->length && at < w.n; i++) at += (size_t)decode(w.p + at, w.n - at, &c);
+            mt_view part = mt_view_part(&w, from, at);
+            MT_TRY(mt_split_view(t, step, &part, err));
+        }
+        return MT_OK;
+    case MT_SPLIT_METASPACE: return metaspace(t, step, s, w, err);
+    case MT_SPLIT_PREFIX:
+        if (w.p[0] != ' ') MT_TRY(put_before_foreign(s, mt_str_of(" "), &w, err));
+        return mt_split_view(t, step, &w, err);
+    case MT_SPLIT_BYTE_LEVEL: MT_TRY(byte_level(s, &w, err)); return mt_split_view(t, step, &w, err);
+    case MT_SPLIT_RAW: MT_TRY(raw(s, &w, err)); return mt_split_view(t, step, &w, err);
+    case MT_SPLIT_UNMARK: MT_TRY(unmark(t, s, &w, err)); return mt_split_view(t, step, &w, err);
+    case MT_SPLIT_WORDS: return words(t, step, v, err);
+    }
+    return mt_split_view(t, step, v, err);
+}

@@ -1,0 +1,320 @@
+/* The tokenizer object: building blocks for loaders, finishing, and the plain accessors of token.h. */
+#include "tok.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* ---- building ---- */
+
+mt_status mt_tok_new(mt_tok **out, mt_error *err) {
+    mt_tok *t = mt_calloc(1, sizeof *t);
+    if (!t) return mt_nomem(err, sizeof *t, "a tokenizer");
+    t->unk = t->bos = t->eos = -1;
+    for (int b = 0; b < 256; b++) t->byte_token[b] = -1;
+    t->mark = t->word_prefix = t->word_suffix = mt_str_of("");
+    t->model_name = "";
+    *out = t;
+    return MT_OK;
+}
+
+void mt_tok_free(mt_tok *t) {
+    if (!t) return;
+    if (t->segmenter && t->segmenter->free) t->segmenter->free(t);
+    for (size_t i = 0; i < t->split_len; i++) mt_made_free(&t->split[i].made);
+    for (size_t i = 0; i < t->owned_len; i++) mt_regex_free(t->owned[i]);
+    mt_free(t->owned);
+    mt_free(t->norm);
+    mt_free(t->split);
+    mt_free(t->decoder);
+    mt_free(t->added);
+    mt_added_free(&t->raw_set);
+    mt_added_free(&t->normal_set);
+    mt_ids_free(&t->before);
+    mt_ids_free(&t->after);
+    mt_ids_free(&t->ranges);
+    mt_buf_free(&t->warnings);
+    mt_buf_free(&t->scratch);
+    mt_made_free(&t->work[0]);
+    mt_made_free(&t->work[1]);
+    mt_free(t->memo);
+    mt_bpe_free(&t->bpe);
+    mt_vocab_free(&t->vocab);
+    mt_arena_free(&t->arena);
+    mt_free(t);
+}
+
+/* A zeroed new element at the end of a growing list. */
+static void *append(void **list, size_t *len, size_t *cap, size_t size, mt_error *err) {
+    if (mt_grow(list, cap, *len + 1, size, err) != MT_OK) return NULL;
+    void *p = (uint8_t *)*list + (*len)++ * size;
+    memset(p, 0, size);
+    return p;
+}
+
+mt_norm *mt_tok_add_norm(mt_tok *t, mt_norm_kind kind, mt_error *err) {
+    mt_norm *s = append((void **)&t->norm, &t->norm_len, &t->norm_cap, sizeof *s, err);
+    if (s) s->kind = kind;
+    return s;
+}
+mt_split *mt_tok_add_split(mt_tok *t, mt_split_kind kind, mt_error *err) {
+    mt_split *s = append((void **)&t->split, &t->split_len, &t->split_cap, sizeof *s, err);
+    if (s) s->kind = kind;
+    return s;
+}
+mt_decoder *mt_tok_add_decoder(mt_tok *t, mt_decode_kind kind, mt_error *err) {
+    mt_decoder *s = append((void **)&t->decoder, &t->decoder_len, &t->decoder_cap, sizeof *s, err);
+    if (s) s->kind = kind;
+    return s;
+}
+mt_added *mt_tok_add_added(mt_tok *t, mt_error *err) {
+    return append((void **)&t->added, &t->added_len, &t->added_cap, sizeof(mt_added), err);
+}
+
+mt_status mt_tok_copy(mt_tok *t, mt_str s, mt_str *out, mt_error *err) {
+    uint8_t *p = mt_arena_copy(&t->arena, s.p, s.n);
+    if (!p) return mt_nomem(err, s.n, "a string");
+    *out = (mt_str){p, s.n};
+    return MT_OK;
+}
+
+mt_status mt_tok_literal(mt_tok *t, mt_str s, mt_pattern *out, mt_error *err) {
+    out->regex = NULL;
+    return mt_tok_copy(t, s, &out->text, err);
+}
+
+mt_status mt_tok_regex(mt_tok *t, mt_str s, mt_pattern *out, mt_error *err) {
+    MT_TRY(mt_tok_copy(t, s, &out->text, err));
+    mt_regex **slot = append((void **)&t->owned, &t->owned_len, &t->owned_cap, sizeof *slot, err);
+    if (!slot) return MT_ENOMEM;
+    MT_TRY(mt_regex_compile(out->text, slot, err));
+    out->regex = *slot;
+    return MT_OK;
+}
+
+mt_status mt_tok_warn(mt_tok *t, mt_error *err, const char *format, ...) {
+    char line[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    MT_TRY(mt_buf_add(&t->warnings, line, strlen(line), err));
+    MT_TRY(mt_buf_add(&t->warnings, "\n", 2, err)); /* with the terminator, which the next line overwrites */
+    t->warnings.len--;
+    return MT_OK;
+}
+
+mt_status mt_tok_find_byte_tokens(mt_tok *t, mt_error *err) {
+    t->byte_tokens = true;
+    for (int b = 0; b < 256; b++) {
+        char piece[8];
+        snprintf(piece, sizeof piece, "<0x%02X>", (unsigned)b);
+        int32_t id = t->byte_token[b] = mt_vocab_find_piece(&t->vocab, mt_str_of(piece));
+        if (id < 0) {
+            t->byte_tokens = false;
+            continue;
+        }
+        uint8_t byte = (uint8_t)b;
+        MT_TRY(mt_vocab_set_bytes(&t->vocab, id, &byte, 1, err));
+        t->vocab.kind[id] = MT_TOKEN_BYTE;
+        t->vocab.flags[id] &= (uint8_t)~MT_MATCHES;
+    }
+    return MT_OK;
+}
+
+/* ---- finishing ---- */
+
+/* Piece -> bytes for every token: off with the byte alphabet and the space mark. */
+static mt_status spell(mt_tok *t, mt_error *err) {
+    mt_vocab *v = &t->vocab;
+    mt_buf *b = &t->scratch;
+    for (int32_t id = 0; id < v->size; id++) {
+        if (v->kind[id] == MT_TOKEN_HOLE || v->kind[id] == MT_TOKEN_BYTE) continue;
+        mt_str s = mt_vocab_piece(v, id);
+        b->len = 0;
+        if (t->byte_level) {
+            MT_TRY(mt_buf_reserve(b, s.n, err));
+            bool mapped = true;
+            for (size_t i = 0, k; i < s.n && mapped; i += k) {
+                uint32_t c = s.p[i];
+                k = 1;
+                if (c >= 0x80) k = (size_t)mt_utf8_decode(s.p + i, s.n - i, &c);
+                int byte = k ? mt_char_to_byte(c) : -1;
+                mapped = byte >= 0;
+                if (mapped) b->data[b->len++] = (uint8_t)byte;
+            }
+            if (mapped) MT_TRY(mt_vocab_set_bytes(v, id, b->data, b->len, err));
+            else v->flags[id] &= (uint8_t)~MT_MATCHES; /* text never looks like this; stands for itself */
+        } else if (t->mark.n) {
+            size_t kept = 0;
+            if (memchr(s.p, ' ', s.n)) v->flags[id] &= (uint8_t)~MT_MATCHES; /* spaces are marks by then */
+            for (size_t i = 0; i + t->mark.n <= s.n;) {
+                if (memcmp(s.p + i, t->mark.p, t->mark.n) != 0) {
+                    i++;
+                    continue;
+                }
+                MT_TRY(mt_buf_add(b, s.p + kept, i - kept, err));
+                MT_TRY(mt_buf_byte(b, ' ', err));
+                s = mt_vocab_piece(v, id);
+                kept = i += t->mark.n;
+            }
+            if (!kept) continue;
+            MT_TRY(mt_buf_add(b, s.p + kept, s.n - kept, err));
+            MT_TRY(mt_vocab_set_bytes(v, id, b->data, b->len, err));
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status build_added_sets(mt_tok *t, mt_error *err) {
+    /* special ones first: of equal contents the first is matched */
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < t->added_len; i++) {
+            mt_added *a = &t->added[i];
+            if (a->special != (pass == 0)) continue;
+            if (!a->normalized) {
+                MT_TRY(mt_added_insert(&t->raw_set, a->content, (int32_t)i, err));
+                continue;
+            }
+            mt_view v;
+            MT_TRY(mt_normalize_view(t, (mt_view){a->content.p, a->content.n, NULL, 0}, &v, err));
+            MT_TRY(mt_added_insert(&t->normal_set, (mt_str){v.p, v.n}, (int32_t)i, err));
+        }
+    return MT_OK;
+}
+
+/* A text that is one word (no splitter) may still be cut before spaces where no token spans the place. */
+static mt_status add_word_cuts(mt_tok *t, mt_error *err) {
+    const mt_vocab *v = &t->vocab;
+    int32_t space = mt_vocab_find_bytes(v, (const uint8_t *)" ", 1);
+    if (space < 0 || t->split_len > 1 || t->merge_only || t->ignore_merges) return MT_OK;
+    if (t->split_len == 1 && (t->split[0].kind != MT_SPLIT_METASPACE || t->split[0].split)) return MT_OK;
+    memset(t->never_crossed, 0xFF, sizeof t->never_crossed);
+    for (int32_t id = 0; id < v->size; id++) {
+        if (!(v->flags[id] & MT_MATCHES)) continue;
+        mt_str s = mt_vocab_bytes(v, id);
+        for (size_t i = 1; i < s.n; i++)
+            if (s.p[i] == ' ') t->never_crossed[s.p[i - 1] >> 3] &= (uint8_t)~(1u << (s.p[i - 1] & 7));
+    }
+    return mt_tok_add_split(t, MT_SPLIT_WORDS, err) ? MT_OK : MT_ENOMEM;
+}
+
+mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
+    if (!t->vocab.size) return mt_fail(err, MT_EMISSING, "the tokenizer has no vocabulary");
+    MT_TRY(spell(t, err));
+    MT_TRY(mt_vocab_index_bytes(&t->vocab, err));
+    MT_TRY(build_added_sets(t, err));
+    if (t->segmenter == &mt_segmenter_bpe) {
+        MT_TRY(mt_bpe_finish(&t->bpe, &t->vocab, err));
+        MT_TRY(add_word_cuts(t, err));
+    }
+    return MT_OK;
+}
+
+/* ---- accessors ---- */
+
+const char *mt_tok_warnings(const mt_tok *t) {
+    return t->warnings.data ? (const char *)t->warnings.data : "";
+}
+int32_t mt_tok_size(const mt_tok *t) {
+    return t->vocab.size;
+}
+mt_str mt_tok_bytes(const mt_tok *t, int32_t id) {
+    return id < 0 || id >= t->vocab.size ? mt_str_of("") : mt_vocab_bytes(&t->vocab, id);
+}
+mt_str mt_tok_piece(const mt_tok *t, int32_t id) {
+    return id < 0 || id >= t->vocab.size ? mt_str_of("") : mt_vocab_piece(&t->vocab, id);
+}
+mt_token_kind mt_tok_kind(const mt_tok *t, int32_t id) {
+    return id < 0 || id >= t->vocab.size ? MT_TOKEN_HOLE : (mt_token_kind)t->vocab.kind[id];
+}
+int32_t mt_tok_find(const mt_tok *t, mt_str piece) {
+    return mt_vocab_find_piece(&t->vocab, piece);
+}
+int32_t mt_tok_bos(const mt_tok *t) {
+    return t->bos;
+}
+int32_t mt_tok_eos(const mt_tok *t) {
+    return t->eos;
+}
+const char *mt_tok_model_name(const mt_tok *t) {
+    return t->model_name;
+}
+
+/* ---- for byte models ---- */
+
+void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
+    *out = (mt_tok_traits){0};
+    out->spm_space = t->mark.n > 0;
+    out->ignore_merges = t->ignore_merges;
+    out->byte_fallback = t->byte_fallback && t->byte_tokens;
+    out->byte_complete = out->byte_fallback;
+    if (t->segmenter == &mt_segmenter_bpe && t->bpe.base_bytes) {
+        out->byte_complete = true;
+        for (int b = 0; b < 256; b++) out->byte_complete &= t->bpe.base[b] >= 0;
+    }
+    const char *why = NULL;
+    if (t->segmenter != &mt_segmenter_bpe) why = "its segmenter is not byte-pair encoding";
+    else if (t->merge_only) why = "its symbols depend on their place in the word";
+    else if (!out->byte_complete) why = "some bytes cannot be encoded";
+    for (size_t i = 0; i < t->norm_len; i++) {
+        const mt_norm *s = &t->norm[i];
+        if (s->kind == MT_NORM_PREPEND && s->content.n == 1 && s->content.p[0] == ' ') out->prefix_space = true;
+        else if (s->kind == MT_NORM_SPM && !s->map && !s->squeeze) out->prefix_space |= s->prefix;
+        else if (s->kind != MT_NORM_UNMARK) why = why ? why : "it normalizes the text";
+    }
+    for (size_t i = 0; i < t->split_len; i++) {
+        const mt_split *s = &t->split[i];
+        if (s->kind == MT_SPLIT_WORDS) continue;
+        if (s->kind == MT_SPLIT_METASPACE && !s->split && !s->physical) out->prefix_space |= s->first || s->always;
+        else if (s->kind == MT_SPLIT_PREFIX) out->prefix_space = true;
+        else if (s->kind == MT_SPLIT_PATTERN && s->pattern.regex && s->behavior == MT_SPLIT_ISOLATED && !out->splitter)
+            out->splitter = s->pattern.regex;
+        else why = why ? why : "several splitters follow one another";
+    }
+    out->unsupported = why;
+}
+
+bool mt_tok_reachable(mt_tok *t, int32_t id) {
+    bool yes = false;
+    if (t->segmenter != &mt_segmenter_bpe || t->merge_only || id < 0 || id >= t->vocab.size) return false;
+    return mt_bpe_reachable(&t->bpe, id, &yes, NULL) == MT_OK && yes;
+}
+
+bool mt_tok_pair_ok(mt_tok *t, int32_t left, int32_t right) {
+    bool yes = false;
+    if (!mt_tok_reachable(t, left) || !mt_tok_reachable(t, right)) return false;
+    return mt_bpe_pair_ok(&t->bpe, left, right, &yes, NULL) == MT_OK && yes;
+}
+
+const int32_t *mt_tok_sorted(const mt_tok *t, size_t *count) {
+    /* sorted on first use: the order is a cache, not a change */
+    *count = 0;
+    if (mt_vocab_sort((mt_vocab *)&t->vocab, NULL) != MT_OK) return NULL;
+    *count = t->vocab.sorted_len;
+    return t->vocab.sorted;
+}
+
+static int compare(mt_str a, const uint8_t *p, size_t n) { /* a's first n bytes against p */
+    size_t k = a.n < n ? a.n : n;
+    int c = memcmp(a.p, p, k);
+    return c ? c : a.n < n ? -1 : 0;
+}
+
+void mt_tok_interval(const mt_tok *t, const uint8_t *prefix, size_t n, size_t *lo, size_t *hi) {
+    size_t count;
+    const int32_t *sorted = mt_tok_sorted(t, &count);
+    size_t a = 0, b = count;
+    while (a < b) {
+        size_t m = a + (b - a) / 2;
+        if (compare(mt_vocab_bytes(&t->vocab, sorted[m]), prefix, n) < 0) a = m + 1;
+        else b = m;
+    }
+    *lo = a;
+    b = count;
+    while (a < b) {
+        size_t m = a + (b - a) / 2;
+        if (compare(mt_vocab_bytes(&t->vocab, sorted[m]), prefix, n) <= 0) a = m + 1;
+        else b = m;
+    }
+    *hi = a;
+}

@@ -1,0 +1,278 @@
+/* The tokenizer as a neutral pipeline. Private to token/: loaders fill it, encode.c and decode.c run it.
+ *
+ *   text -> cut out added tokens -> normalizer steps -> cut out added tokens that are matched in normalized text
+ *        -> splitter steps -> segmenter -> ids with spans -> template
+ *   ids  -> pieces -> decoder steps -> text
+ *
+ * A text under way is a view: bytes, and for each byte where in the caller's text it comes from. As long as no step has
+ * changed anything the view is the caller's text itself.
+ *
+ * Two alphabets are taken off at load time rather than put on at run time: byte-level files spell bytes as printable
+ * characters, SentencePiece files spell spaces as U+2581. Vocabularies are kept as raw bytes and real spaces; the steps
+ * that would translate the text become nothing, or run backwards over the rare text that contains the mark itself. */
+#ifndef MT_TOK_H
+#define MT_TOK_H
+
+#include "bpe.h"
+#include "token.h"
+#include "vocab.h"
+
+enum { MT_NO_ORIGIN = UINT32_MAX };
+
+typedef struct mt_view {
+    const uint8_t *p;
+    size_t n;
+    const uint32_t *origin; /* per byte: start of its character in the caller's text; NULL: base + index */
+    uint32_t base;
+} mt_view;
+
+static inline uint32_t mt_view_origin(const mt_view *v, size_t i) {
+    return v->origin ? v->origin[i] : v->base + (uint32_t)i;
+}
+static inline mt_view mt_view_part(const mt_view *v, size_t from, size_t to) {
+    return (mt_view){v->p + from, to - from, v->origin ? v->origin + from : NULL, v->base + (uint32_t)from};
+}
+
+/* A text that a step makes. */
+typedef struct mt_made {
+    uint8_t *data;
+    uint32_t *origin;
+    size_t len, cap;
+} mt_made;
+mt_status mt_made_reserve(mt_made *m, size_t extra, mt_error *err);
+mt_status mt_made_copy(mt_made *m, const mt_view *v, size_t from, size_t to, mt_error *err);
+mt_status mt_made_put(mt_made *m, const uint8_t *p, size_t n, uint32_t origin, mt_error *err);
+void mt_made_free(mt_made *m);
+static inline mt_view mt_made_view(const mt_made *m) {
+    return (mt_view){m->data, m->len, m->origin, 0};
+}
+
+/* ---- steps ---- */
+
+typedef struct mt_pattern { /* a literal string or a regular expression */
+    mt_str text;
+    mt_regex *regex; /* NULL: literal */
+} mt_pattern;
+/* First match at or after `at`; empty matches are reported as they are found. */
+mt_status mt_pattern_find(const mt_pattern *p, const uint8_t *text, size_t n, size_t at, bool *found, size_t *begin,
+                          size_t *end, mt_error *err);
+
+typedef enum mt_norm_kind {
+    MT_NORM_FORM, /* NFC... */
+    MT_NORM_LOWER,
+    MT_NORM_STRIP,
+    MT_NORM_DROP_MARKS,    /* Mn, Mc, Me */
+    MT_NORM_DROP_NONSPACING, /* Mn */
+    MT_NORM_PREPEND,
+    MT_NORM_REPLACE,
+    MT_NORM_BERT_CLEAN,
+    MT_NORM_BERT_CJK,
+    MT_NORM_NMT,
+    MT_NORM_CHARSMAP,    /* precompiled map, by grapheme as the tokenizers library applies it */
+    MT_NORM_SPM,         /* SentencePiece's own normalizer: map, spaces, prefix, user-defined symbols */
+    MT_NORM_BYTE_LEVEL,  /* bytes to printable characters */
+    MT_NORM_UNMARK       /* space mark back to spaces */
+} mt_norm_kind;
+
+typedef struct mt_charsmap mt_charsmap;
+typedef struct mt_norm {
+    mt_norm_kind kind;
+    mt_nf form;
+    bool left, right; /* strip */
+    mt_pattern pattern;
+    mt_str content;
+    mt_charsmap *map;
+    bool squeeze, prefix, suffix_mark, escape; /* SentencePiece */
+} mt_norm;
+
+typedef enum mt_split_kind {
+    MT_SPLIT_PATTERN,
+    MT_SPLIT_SPACES,     /* runs of White_Space removed */
+    MT_SPLIT_PUNCTUATION,
+    MT_SPLIT_DIGITS,
+    MT_SPLIT_FIXED,
+    MT_SPLIT_METASPACE,
+    MT_SPLIT_PREFIX,     /* a space is put before each piece that has none */
+    MT_SPLIT_BYTE_LEVEL, /* bytes to printable characters, for steps that look at those */
+    MT_SPLIT_RAW,        /* and back */
+    MT_SPLIT_UNMARK,     /* space mark back to spaces */
+    MT_SPLIT_WORDS       /* cuts where no token can cross: before a space; invisible in the result */
+} mt_split_kind;
+
+typedef struct mt_split {
+    mt_split_kind kind;
+    mt_split_behavior behavior;
+    bool invert, drop_gaps;
+    mt_pattern pattern;
+    size_t length;
+    /* metaspace */
+    bool split, always, first, physical;
+    mt_made made; /* text made by this step */
+} mt_split;
+
+typedef enum mt_decode_kind {
+    MT_DECODE_BYTE_LEVEL,
+    MT_DECODE_WORDPIECE,
+    MT_DECODE_BPE,
+    MT_DECODE_METASPACE,
+    MT_DECODE_REPLACE,
+    MT_DECODE_STRIP,
+    MT_DECODE_FUSE,
+    MT_DECODE_BYTE_FALLBACK,
+    MT_DECODE_CTC,
+    MT_DECODE_SPM,  /* SentencePiece's own: bytes joined, spaces unmarked, one leading space dropped */
+    MT_DECODE_BYTES /* the tokens' bytes, joined */
+} mt_decode_kind;
+
+typedef struct mt_decoder {
+    mt_decode_kind kind;
+    mt_pattern pattern;
+    mt_str content, extra;
+    size_t start, stop;
+    bool cleanup, prefix;
+} mt_decoder;
+
+/* ---- added tokens ---- */
+
+typedef struct mt_added {
+    int32_t id;
+    mt_str content;
+    bool special, normalized, lstrip, rstrip, single_word;
+} mt_added;
+
+typedef struct mt_added_set { /* leftmost-longest matching */
+    mt_trie trie;             /* to positions in mt_tok.added */
+    uint64_t *pairs;          /* bit first << 8 | second: some token may begin so */
+    bool any;
+} mt_added_set;
+mt_status mt_added_insert(mt_added_set *s, mt_str text, int32_t index, mt_error *err);
+void mt_added_free(mt_added_set *s);
+/* Next token at or after `at`, or -1. */
+int32_t mt_added_find(const mt_added_set *s, const uint8_t *p, size_t n, size_t at, size_t *begin, size_t *end);
+
+/* ---- segmenters ---- */
+
+typedef struct mt_segmenter {
+    const char *name;
+    bool cacheable; /* the result depends on the word alone and its spans are adjacent */
+    mt_status (*segment)(mt_tok *t, const uint8_t *p, size_t n, mt_error *err);
+    void (*free)(mt_tok *t);
+} mt_segmenter;
+
+extern const mt_segmenter mt_segmenter_bpe;        /* seg_bpe.c */
+//extern const mt_segmenter mt_segmenter_unigram;    /* unigram.c */
+//extern const mt_segmenter mt_segmenter_wordpiece;  /* wordpiece.c */
+//extern const mt_segmenter mt_segmenter_wordlevel;  /* wordpiece.c */
+//extern const mt_segmenter mt_segmenter_greedy;     /* greedy.c: longest match */
+//extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
+
+typedef struct mt_unigram {
+    mt_trie trie;
+    double min_score, max_score, unknown_score;
+    bool single; /* SentencePiece: best scores are kept in single precision */
+    bool fuse;
+    struct mt_unigram_best *best;
+    size_t best_cap;
+} mt_unigram;
+
+typedef struct mt_wordpiece {
+    mt_trie start, inside;
+    size_t max_chars;
+} mt_wordpiece;
+
+/* Results for short words, to save segmenting them again: exactly keyed, direct-mapped, bounded. */
+typedef struct mt_memo {
+    uint64_t key[2]; /* the word's bytes, zero-padded */
+    int32_t id[3];
+    uint8_t n, count, end[2]; /* word length (0: empty), tokens, where the first two tokens end */
+} mt_memo;
+enum { MT_MEMO_BITS = 15 };
+
+struct mt_tok {
+    mt_vocab vocab;
+    const mt_segmenter *segmenter;
+    const char *model_name;
+    mt_bpe bpe;
+    mt_unigram unigram;
+    mt_wordpiece wordpiece;
+
+    /* options of models */
+    int32_t unk, bos, eos;
+    bool fuse_unk, byte_fallback, ignore_merges, merge_only; /* merge_only: the fast encoder does not apply */
+    int32_t byte_token[256];                                 /* -1: none */
+    bool byte_tokens;                                        /* all 256 there */
+    mt_str word_prefix, word_suffix;                         /* continuing_subword_prefix, end_of_word_suffix */
+    bool byte_level;                                         /* the vocabulary was spelled in the byte alphabet */
+    mt_str mark;                                             /* the space mark; empty: none */
+    bool drop_first_space; /* SentencePiece: U+0020 is known as the mark only */
+    bool mark_suffix;
+
+    mt_added *added;
+    size_t added_len, added_cap;
+    mt_added_set raw_set, normal_set;
+    mt_norm *norm;
+    size_t norm_len, norm_cap;
+    mt_split *split;
+    size_t split_len, split_cap;
+    mt_decoder *decoder;
+    size_t decoder_len, decoder_cap;
+    bool join_with_space; /* no decoder: pieces joined with spaces */
+    mt_ids before, after; /* the template around one sequence */
+    bool trim_spans, trim_keeps_prefix;
+    uint8_t never_crossed[32]; /* bit b: no token has a space after byte b inside (MT_SPLIT_WORDS) */
+
+    mt_arena arena;
+    mt_buf warnings;
+    mt_regex **owned; /* compiled expressions */
+    size_t owned_len, owned_cap;
+
+    /* the encoding under way */
+    const uint8_t *text;
+    size_t text_len;
+    mt_encoding *out;
+    bool want_spans, special_as_text;
+    mt_view word;     /* being segmented */
+    size_t word_base; /* out->ids.len when it began */
+    uint32_t ends[4]; /* in the word, of the first tokens it gave */
+    mt_memo *memo;
+    mt_made work[2];
+    mt_ids ranges; /* stack of (end, is_match) of splitters under way */
+    mt_buf scratch;
+};
+
+/* ---- emitting, for segmenters ---- */
+mt_status mt_emit(mt_tok *t, int32_t id, uint32_t begin, uint32_t end, mt_error *err); /* offsets in the word */
+/* Spans for ids that were appended directly to out->ids, from position `from`, side by side starting at `begin`. */
+mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err);
+/* An unknown stretch of the word: byte tokens or the unknown token or nothing. */
+mt_status mt_segment_word(mt_tok *t, const mt_view *word, mt_error *err);
+
+/* ---- steps ---- */
+mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err); /* out may live in t->work */
+mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err);  /* down to mt_segment_word */
+int mt_byte_to_char(uint8_t b, uint8_t out[2]); /* the printable alphabet; returns 1 or 2 */
+int mt_char_to_byte(uint32_t cp);               /* -1: not in the alphabet */
+
+/* ---- building, for loaders ---- */
+mt_status mt_tok_new(mt_tok **out, mt_error *err);
+mt_norm *mt_tok_add_norm(mt_tok *t, mt_norm_kind kind, mt_error *err);
+mt_split *mt_tok_add_split(mt_tok *t, mt_split_kind kind, mt_error *err);
+mt_decoder *mt_tok_add_decoder(mt_tok *t, mt_decode_kind kind, mt_error *err);
+mt_added *mt_tok_add_added(mt_tok *t, mt_error *err);
+mt_status mt_tok_copy(mt_tok *t, mt_str s, mt_str *out, mt_error *err);
+mt_status mt_tok_literal(mt_tok *t, mt_str s, mt_pattern *out, mt_error *err);
+mt_status mt_tok_regex(mt_tok *t, mt_str s, mt_pattern *out, mt_error *err);
+mt_status mt_tok_warn(mt_tok *t, mt_error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Byte tokens <0x00>..<0xFF> among pieces; sets kinds and bytes. */
+mt_status mt_tok_find_byte_tokens(mt_tok *t, mt_error *err);
+/* When everything is set: bytes, indexes, added-token sets, segmenter tables. */
+mt_status mt_tok_finish(mt_tok *t, mt_error *err);
+#define MT_PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define MT_MARK "\xE2\x96\x81" /* U+2581 */
+
+/* charsmap.c */
+mt_status mt_charsmap_load(mt_tok *t, mt_str blob, mt_charsmap **out, mt_error *err); /* lives in t->arena */
+/* Longest (or shortest) key at p: its replacement; returns the key's length or 0. */
+size_t mt_charsmap_find(const mt_charsmap *m, const uint8_t *p, size_t n, bool shortest, mt_str *replacement);
+
+#endif

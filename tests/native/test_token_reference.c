@@ -1,0 +1,225 @@
+/* Tokenizers against the encodings that the reference implementations gave: ids, ids with special tokens, offsets,
+ * decodings. The definitions and expectations are found in ../shared/tokenizers (or $MICROTOME_SHARED/tokenizers); without
+ * them every case is skipped. Arguments: names of the families to run, all when there are none. */
+#define _POSIX_C_SOURCE 200809L
+#include "test.h"
+
+#include "base/json.h"
+#include "token/token.h"
+
+static mt_error err;
+static char root[400];
+
+/* A file, unpacked when it ends in .gz; NULL when absent. */
+static uint8_t *slurp(const char *path, size_t *n) {
+    char command[600];
+    FILE *probe = fopen(path, "rb");
+    *n = 0;
+    if (!probe) return NULL;
+    fclose(probe);
+    size_t k = strlen(path);
+    bool packed = k > 3 && strcmp(path + k - 3, ".gz") == 0;
+    snprintf(command, sizeof command, "%s '%s'", packed ? "gzip -dc" : "cat", path);
+    FILE *f = popen(command, "r");
+    if (!f) return NULL;
+    size_t cap = 1 << 16, got;
+    uint8_t *p = malloc(cap);
+    while ((got = fread(p + *n, 1, cap - *n, f)) > 0) {
+        *n += got;
+        if (*n == cap) p = realloc(p, cap *= 2);
+    }
+    pclose(f);
+    return p;
+}
+
+typedef struct record {
+    char id[40];
+    mt_str text, dec, dec_sk;
+    bool has_dec, has_dec_sk, error;
+    mt_ids ids, ids_sp, off, len;
+    bool has_sp;
+} record;
+
+static void read_ids(mt_json *j, mt_ids *out) {
+    out->len = 0;
+    mt_json_array(j);
+    while (mt_json_next(j)) mt_ids_add(out, (int32_t)mt_json_int(j), &err);
+}
+
+static bool read_record(mt_json *j, record *r) {
+    mt_str key;
+    r->has_dec = r->has_dec_sk = r->has_sp = r->error = false;
+    r->ids.len = r->ids_sp.len = r->off.len = r->len.len = 0;
+    mt_json_object(j);
+    while (mt_json_key(j, &key)) {
+        if (mt_str_is(key, "id")) mt_str_show(mt_json_string(j), r->id, sizeof r->id);
+        else if (mt_str_is(key, "text")) r->text = mt_json_string(j);
+        else if (mt_str_is(key, "ids")) read_ids(j, &r->ids);
+        else if (mt_str_is(key, "ids_sp")) r->has_sp = true, read_ids(j, &r->ids_sp);
+        else if (mt_str_is(key, "off")) read_ids(j, &r->off);
+        else if (mt_str_is(key, "len")) read_ids(j, &r->len);
+        else if (mt_str_is(key, "dec")) r->has_dec = true, r->dec = mt_json_string(j);
+        else if (mt_str_is(key, "dec_sk")) r->has_dec_sk = true, r->dec_sk = mt_json_string(j);
+        else if (mt_str_is(key, "error")) r->error = true, mt_json_skip(j);
+        else mt_json_skip(j);
+    }
+    if (!r->has_dec) r->dec = r->text;
+    if (!r->has_dec_sk) r->dec_sk = r->dec;
+    return j->status == MT_OK;
+}
+
+static void show_ids(const mt_ids *v, char *out, size_t cap) {
+    size_t n = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < v->len && n + 12 < cap; i++) n += (size_t)snprintf(out + n, cap - n, "%d ", v->data[i]);
+}
+
+static bool same_ids(const mt_ids *a, const mt_ids *b) {
+    return a->len == b->len && (!a->len || memcmp(a->data, b->data, a->len * sizeof *a->data) == 0);
+}
+
+/* U+FFFD for every maximal part of what is not UTF-8, as browsers and Rust do it. */
+static void lossy(const uint8_t *p, size_t n, mt_buf *out) {
+    out->len = 0;
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        int k = mt_utf8_decode(p + i, n - i, &cp);
+        if (k) {
+            mt_buf_add(out, p + i, (size_t)k, &err);
+            i += (size_t)k;
+            continue;
+        }
+        mt_buf_add(out, "\xEF\xBF\xBD", 3, &err);
+        size_t m = 1;
+        while (m < 4 && i + m < n && mt_utf8_unfinished(p + i, m + 1) == m + 1) m++;
+        if (mt_utf8_unfinished(p + i, 1) != 1) m = 1;
+        i += m;
+    }
+}
+
+static uint32_t chars_before(mt_str s, uint32_t at, bool up) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < at && i < s.n; i++) n += (s.p[i] & 0xC0) != 0x80;
+    if (!up && at < s.n && (s.p[at] & 0xC0) == 0x80) n--; /* inside a character: its start */
+    return n;
+}
+
+typedef struct family {
+    const char *name, *file, *reference;
+    bool specials_are_text; /* the plain ids treat special tokens' texts as text (tiktoken) */
+    bool prefix_is_added;   /* ids_sp differ by the frame (tokenizers); false: by allowing special tokens (tiktoken) */
+    bool offsets;
+} family;
+
+static mt_status load(const family *f, const uint8_t *p, size_t n, mt_tok **t) {
+    (void)f;
+    return mt_tok_load_json(p, n, t, &err);
+}
+
+static void run(const family *f) {
+    char path[600], title[100], a[200], b[200];
+    size_t n, rn;
+    snprintf(title, sizeof title, "%s: %s", f->name, f->reference);
+    CASE(title);
+    snprintf(path, sizeof path, "%s/tokenizers/%s/%s", root, f->name, f->file);
+    uint8_t *p = slurp(path, &n);
+    snprintf(path, sizeof path, "%s/tokenizers/%s/%s", root, f->name, f->reference);
+    uint8_t *ref = slurp(path, &rn);
+    if (!p || !ref) {
+        printf("# SKIP %s: not in ../shared\n", title);
+        free(p);
+        free(ref);
+        return;
+    }
+    mt_tok *t = NULL;
+    CHECK_OK(load(f, p, n, &t));
+    free(p);
+    mt_encoding e = {0};
+    mt_buf out = {0}, seen = {0};
+    record r = {0};
+    size_t lines = 0, wrong = 0;
+    for (size_t at = 0; t && at < rn;) {
+        uint8_t *nl = memchr(ref + at, '\n', rn - at);
+        size_t end = nl ? (size_t)(nl - ref) : rn;
+        mt_json j;
+        mt_json_open(&j, ref + at, end - at, &err);
+        at = end + 1;
+        CHECK(read_record(&j, &r), "reference: %s", err.text);
+        if (r.error) {
+            mt_json_close(&j);
+            continue;
+        }
+        lines++;
+        int bad = case_bad;
+        mt_encode_options plain = {.special_as_text = f->specials_are_text};
+        mt_encode_options framed = {.add_special_tokens = f->prefix_is_added};
+        e.ids.len = 0;
+        CHECK_OK(mt_tok_encode(t, r.text.p, r.text.n, &plain, true, &e, &err));
+        if (!same_ids(&e.ids, &r.ids)) {
+            show_ids(&e.ids, a, sizeof a);
+            show_ids(&r.ids, b, sizeof b);
+            char shown[80];
+            CHECK(0, "%s \"%s\": ids %s, expected %s", r.id, mt_str_show(r.text, shown, sizeof shown), a, b);
+        } else if (f->offsets && r.off.len == 2 * r.ids.len) {
+            for (size_t i = 0; i < e.ids.len; i++) {
+                uint32_t x = chars_before(r.text, e.spans[i].begin, false);
+                uint32_t y = chars_before(r.text, e.spans[i].end, true);
+                if ((int32_t)x == r.off.data[2 * i] && (int32_t)y == r.off.data[2 * i + 1]) continue;
+                char shown[80];
+                CHECK(0, "%s \"%s\": offset of token %zu of %zu is %u,%u, expected %d,%d", r.id,
+                      mt_str_show(r.text, shown, sizeof shown), i, e.ids.len, x, y, r.off.data[2 * i],
+                      r.off.data[2 * i + 1]);
+                break;
+            }
+        }
+        e.ids.len = 0;
+        if (r.has_sp) CHECK_OK(mt_tok_encode(t, r.text.p, r.text.n, &framed, false, &e, &err));
+        if (r.has_sp && !same_ids(&e.ids, &r.ids_sp)) {
+            show_ids(&e.ids, a, sizeof a);
+            show_ids(&r.ids_sp, b, sizeof b);
+            CHECK(0, "%s: with special tokens %s, expected %s", r.id, a, b);
+        }
+        for (int skip = 0; skip < 2 && r.len.len == 0; skip++) {
+            mt_decode_options o = {.skip_special_tokens = skip};
+            out.len = 0;
+            CHECK_OK(mt_tok_decode(t, r.ids.data, r.ids.len, &o, &out, &err));
+            lossy(out.data, out.len, &seen);
+            mt_str want = skip ? r.dec_sk : r.dec;
+            if (!mt_str_eq((mt_str){seen.data, seen.len}, want)) {
+                char x[120], y[120];
+                CHECK(0, "%s: decoded%s \"%s\", expected \"%s\"", r.id, skip ? " without special tokens" : "",
+                      mt_str_show((mt_str){seen.data, seen.len}, x, sizeof x), mt_str_show(want, y, sizeof y));
+            }
+        }
+        for (size_t i = 0; i < r.len.len && i < r.ids.len; i++)
+            CHECK((int32_t)mt_tok_bytes(t, r.ids.data[i]).n == r.len.data[i], "%s: token %d has %zu bytes", r.id,
+                  r.ids.data[i], mt_tok_bytes(t, r.ids.data[i]).n);
+        wrong += case_bad != bad;
+        mt_json_close(&j);
+    }
+    printf("# %s: %zu of %zu records exact\n", title, lines - wrong, lines);
+    CHECK(!t || lines > 0, "no records");
+    mt_ids_free(&r.ids);
+    mt_ids_free(&r.ids_sp);
+    mt_ids_free(&r.off);
+    mt_ids_free(&r.len);
+    mt_buf_free(&out);
+    mt_buf_free(&seen);
+    mt_encoding_free(&e);
+    mt_tok_free(t);
+    free(ref);
+}
+
+int main(int argc, char **argv) {
+#define HF(name) {name, "tokenizer.json.gz", "reference.jsonl.gz", false, true, true}
+    static const family families[] = {HF("gpt2"), HF("llama2")};
+    const char *shared = getenv("MICROTOME_SHARED");
+    snprintf(root, sizeof root, "%s", shared ? shared : "../shared");
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        bool wanted = argc < 2;
+        for (int k = 1; k < argc; k++) wanted |= strcmp(argv[k], families[i].name) == 0;
+        if (wanted) run(&families[i]);
+    }
+    if (mt_live_allocations()) printf("# %zu live allocations at the end\n", mt_live_allocations());
+    return test_end();
+}
