@@ -130,6 +130,7 @@ static mt_status spell(mt_tok *t, mt_error *err) {
     for (int32_t id = 0; id < v->size; id++) {
         if (v->kind[id] == MT_TOKEN_HOLE || v->kind[id] == MT_TOKEN_BYTE) continue;
         mt_str s = mt_vocab_piece(v, id);
+        if (t->added_raw && v->flags[id] & MT_IN_ADDED) continue;
         b->len = 0;
         if (t->byte_level) {
             MT_TRY(mt_buf_reserve(b, s.n, err));
@@ -154,7 +155,6 @@ static mt_status spell(mt_tok *t, mt_error *err) {
                 }
                 MT_TRY(mt_buf_add(b, s.p + kept, i - kept, err));
                 MT_TRY(mt_buf_byte(b, ' ', err));
-                s = mt_vocab_piece(v, id);
                 kept = i += t->mark.n;
             }
             if (!kept) continue;

@@ -202,6 +202,7 @@ struct mt_tok {
     int32_t byte_token[256];                                 /* -1: none */
     bool byte_tokens;                                        /* all 256 there */
     mt_str word_prefix, word_suffix;                         /* continuing_subword_prefix, end_of_word_suffix */
+    bool added_raw;                                          /* added tokens stand for themselves in any alphabet */
     bool byte_level;                                         /* the vocabulary was spelled in the byte alphabet */
     mt_str mark;                                             /* the space mark; empty: none */
     bool drop_first_space; /* SentencePiece: U+0020 is known as the mark only */
@@ -265,6 +266,8 @@ mt_status mt_tok_regex(mt_tok *t, mt_str s, mt_pattern *out, mt_error *err);
 mt_status mt_tok_warn(mt_tok *t, mt_error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Byte tokens <0x00>..<0xFF> among pieces; sets kinds and bytes. */
 mt_status mt_tok_find_byte_tokens(mt_tok *t, mt_error *err);
+/* Score-ranked merging from vocab.score. */
+mt_status mt_tok_rank_by_score(mt_tok *t, mt_error *err);
 /* When everything is set: bytes, indexes, added-token sets, segmenter tables. */
 mt_status mt_tok_finish(mt_tok *t, mt_error *err);
 #define MT_PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"

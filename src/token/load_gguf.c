@@ -1,0 +1,306 @@
+/* GGUF tokenizer metadata (tokenizer.ggml.*) -> mt_tok.
+ *
+ *   model "gpt2"   byte-level BPE; the splitting expressions are not in the file but named by tokenizer.ggml.pre
+ *   model "llama"  SentencePiece BPE: merges are ranked by the scores of what they make, unknown characters become bytes
+ *
+ * The table of names and expressions follows llama.cpp, which defines them. Several expressions are applied one after
+ * the other, each to the parts that the one before left. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tok.h"
+
+#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define PATTERN_TAIL "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define PATTERN_THREE CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" PATTERN_TAIL
+#define PATTERN_ONE CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" PATTERN_TAIL
+#define CASED(upper, lower)                                                                                            \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]" upper "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]" lower
+#define DEEPSEEK3                                                                                                      \
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "              \
+    "?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+/* letters with case: Latin, Greek, Cyrillic, Armenian, Georgian, Cherokee, Coptic, Deseret... */
+#define CASED_LETTERS                                                                                                  \
+    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώ"              \
+    "ᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃"
+#define CJK_DEEPSEEK "[一-龥ࠀ-一가-\\x{D7FF}]+"
+#define NORDIC " ?[^(\\s|.,!?…。，、।۔،)]+"
+
+typedef struct pre {
+    const char *names; /* separated by spaces */
+    const char *pattern[6];
+    bool ignore_merges, bos;
+} pre;
+
+static const pre table[] = {
+    {"default", {"[\\p{P}\\$\\+<=>\\^~\\|]+", MT_PATTERN_GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}, false, false},
+    {"gpt-2 mpt olmo jais trillion granite-docling phi-2 jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code "
+     "gigachat roberta-bpe modern-bert exaone4 mellum a.x-4.0",
+     {MT_PATTERN_GPT2},
+     false,
+     false},
+    {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2", {PATTERN_THREE}, true, true},
+    {"dbrx smaug-bpe chatglm-bpe glm4", {PATTERN_THREE}, false, false},
+    {"qwen2 stablelm2 deepseek-r1-qwen megrez hunyuan kormo", {PATTERN_ONE}, false, false},
+    {"starcoder refact command-r smollm codeshell exaone minerva-7b", {"\\p{N}", MT_PATTERN_GPT2}, false, false},
+    {"falcon", {"[\\p{P}\\$\\+<=>\\^~\\|`]+", MT_PATTERN_GPT2, "[0-9][0-9][0-9]"}, false, false},
+    {"deepseek-llm",
+     {"[\\r\\n]", "\\s?[" CASED_LETTERS "]+", "\\s?[!-/:-~！-／：-～‘-‟　-。]+", "\\s+$", CJK_DEEPSEEK, "\\p{N}+"},
+     false,
+     false},
+    {"deepseek-coder", {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK_DEEPSEEK, "\\p{N}"}, false, false},
+    {"deepseek-v3 hunyuan-dense", {"\\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK3}, false, false},
+    {"poro-chat bloom gpt3-finnish", {NORDIC}, false, false},
+    {"viking", {NORDIC, "\\p{N}"}, false, false},
+    {"tekken",
+     {CASED("*", "+") "|" CASED("+", "*") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+     true,
+     true},
+    {"gpt-4o llama4",
+     {CASED("*", "+") CONTRACTIONS "?|" CASED("+", "*") CONTRACTIONS
+                      "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+     false,
+     false},
+    {"bailingmoe bailingmoe2 llada-moe",
+     {"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
+      "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"},
+     false,
+     false},
+    {"seed-coder",
+     {CONTRACTIONS
+      "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+     false,
+     false},
+};
+
+static bool listed(const char *names, mt_str name) {
+    for (const char *p = names; *p;) {
+        const char *end = strchr(p, ' ');
+        size_t n = end ? (size_t)(end - p) : strlen(p);
+        if (n == name.n && memcmp(p, name.p, n) == 0) return true;
+        p += n + (end != NULL);
+    }
+    return false;
+}
+
+static mt_status unknown_pre(mt_str name, mt_error *err) {
+    char list[420] = "", shown[60];
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        size_t n = strlen(list);
+        snprintf(list + n, sizeof list - n, "%s%s", i ? " " : "", table[i].names);
+    }
+    return mt_fail(err, MT_EUNKNOWN, "tokenizer.ggml.pre \"%s\" (known: %.380s)", mt_str_show(name, shown, sizeof shown),
+                   list);
+}
+
+/* ids of special roles: absent, or within the vocabulary */
+static mt_status role(const mt_gguf *g, const char *name, int32_t size, int32_t *out, mt_error *err) {
+    uint64_t v;
+    *out = -1;
+    if (!mt_gguf_u64(g, name, &v)) return MT_OK;
+    if (v == UINT32_MAX) return MT_OK; /* written for "none" */
+    if (v >= (uint64_t)size)
+        return mt_fail(err, MT_ERANGE, "%s is %llu, the vocabulary has %d tokens", name, (unsigned long long)v, size);
+    *out = (int32_t)v;
+    return MT_OK;
+}
+
+static mt_status array(const mt_gguf *g, const char *name, bool strings, bool required, const mt_gguf_key **out,
+                       mt_error *err) {
+    const mt_gguf_key *k = *out = mt_gguf_find(g, name);
+    if (!k) return required ? mt_fail(err, MT_EMISSING, "the file has no %s", name) : MT_OK;
+    if (k->type != MT_GGUF_ARRAY || (k->element == MT_GGUF_STRING) != strings || k->element == MT_GGUF_ARRAY)
+        return mt_fail(err, MT_EFORMAT, "%s is not an array of %s", name, strings ? "strings" : "numbers");
+    return MT_OK;
+}
+
+static mt_status read_tokens(const mt_gguf *g, mt_tok *t, mt_error *err) {
+    const mt_gguf_key *tokens, *types, *scores;
+    MT_TRY(array(g, "tokenizer.ggml.tokens", true, true, &tokens, err));
+    MT_TRY(array(g, "tokenizer.ggml.token_type", false, false, &types, err));
+    MT_TRY(array(g, "tokenizer.ggml.scores", false, false, &scores, err));
+    if (!tokens->count || tokens->count > MT_MAX_TOKENS)
+        return mt_fail(err, MT_ERANGE, "tokenizer.ggml.tokens has %llu tokens", (unsigned long long)tokens->count);
+    if ((types && types->count != tokens->count) || (scores && scores->count != tokens->count))
+        return mt_fail(err, MT_EFORMAT, "tokenizer.ggml.tokens has %llu entries, token_type %llu, scores %llu",
+                       (unsigned long long)tokens->count, (unsigned long long)(types ? types->count : 0),
+                       (unsigned long long)(scores ? scores->count : 0));
+    mt_vocab *v = &t->vocab;
+    MT_TRY(mt_vocab_reserve(v, tokens->count, tokens->bytes, err));
+    if (scores) {
+        v->score = mt_array(v->capacity, sizeof *v->score);
+        if (!v->score) return mt_nomem(err, v->capacity * sizeof *v->score, "scores");
+    }
+    const uint8_t *cursor = tokens->data;
+    for (uint64_t i = 0; i < tokens->count; i++) {
+        mt_str piece = mt_gguf_next_string(&cursor);
+        MT_TRY(mt_vocab_set_piece(v, (int64_t)i, piece, err));
+        MT_TRY(mt_vocab_index_piece(v, (int32_t)i, false, err));
+        if (scores) v->score[i] = mt_gguf_number_at(scores, i);
+        int type = types ? (int)mt_gguf_number_at(types, i) : 1;
+        static const mt_token_kind kinds[] = {MT_TOKEN_NORMAL, MT_TOKEN_NORMAL, MT_TOKEN_UNKNOWN, MT_TOKEN_SPECIAL,
+                                              MT_TOKEN_USER,   MT_TOKEN_UNUSED, MT_TOKEN_BYTE};
+        mt_token_kind kind = type >= 0 && type <= 6 ? kinds[type] : MT_TOKEN_NORMAL;
+        v->kind[i] = (uint8_t)kind;
+        v->flags[i] = MT_IN_MODEL;
+        if (kind == MT_TOKEN_NORMAL) v->flags[i] |= MT_MATCHES;
+        if (kind != MT_TOKEN_SPECIAL && kind != MT_TOKEN_USER && kind != MT_TOKEN_UNKNOWN) continue;
+        mt_added *a = mt_tok_add_added(t, err);
+        if (!a) return MT_ENOMEM;
+        a->id = (int32_t)i;
+        a->special = kind != MT_TOKEN_USER;
+        v->flags[i] |= MT_IN_ADDED | (a->special ? MT_IS_SPECIAL : 0);
+        MT_TRY(mt_tok_copy(t, piece, &a->content, err));
+    }
+    return MT_OK;
+}
+
+static mt_status read_merges(const mt_gguf *g, mt_tok *t, mt_error *err) {
+    const mt_gguf_key *merges;
+    MT_TRY(array(g, "tokenizer.ggml.merges", true, true, &merges, err));
+    if (merges->count >= MT_NO_RANK) return mt_fail(err, MT_ELIMIT, "too many merges");
+    MT_TRY(mt_bpe_reserve_pairs(&t->bpe, (size_t)merges->count, err));
+    const uint8_t *cursor = merges->data;
+    size_t lost = 0;
+    for (uint32_t rank = 0; rank < merges->count; rank++) {
+        mt_str s = mt_gguf_next_string(&cursor);
+        /* the first byte may itself be a space */
+        const uint8_t *space = s.n > 1 ? memchr(s.p + 1, ' ', s.n - 1) : NULL;
+        if (!space) return mt_fail(err, MT_EFORMAT, "merge %u has no space", rank);
+        mt_str a = {s.p, (size_t)(space - s.p)}, b = {space + 1, s.n - (size_t)(space - s.p) - 1};
+        MT_TRY(mt_buf_reserve(&t->scratch, s.n, err));
+        memcpy(t->scratch.data, a.p, a.n);
+        memcpy(t->scratch.data + a.n, b.p, b.n);
+        int32_t left = mt_vocab_find_piece(&t->vocab, a), right = mt_vocab_find_piece(&t->vocab, b);
+        int32_t result = mt_vocab_find_piece(&t->vocab, (mt_str){t->scratch.data, a.n + b.n});
+        if (left < 0 || right < 0 || result < 0) {
+            lost++;
+            continue;
+        }
+        MT_TRY(mt_bpe_add_pair(&t->bpe, left, right, rank, result, err));
+    }
+    return lost ? mt_tok_warn(t, err, "%zu merges name pieces that the vocabulary lacks", lost) : MT_OK;
+}
+
+static mt_status load_gpt2(const mt_gguf *g, mt_tok *t, bool *bos, mt_error *err) {
+    mt_str name;
+    const pre *found = NULL;
+    if (!mt_gguf_string(g, "tokenizer.ggml.pre", &name)) {
+        name = mt_str_of("default");
+        MT_TRY(mt_tok_warn(t, err, "no tokenizer.ggml.pre: the default splitting is used, results may be worse"));
+    }
+    for (size_t i = 0; i < sizeof table / sizeof *table && !found; i++)
+        if (listed(table[i].names, name)) found = &table[i];
+    if (!found) return unknown_pre(name, err);
+    t->model_name = "BPE";
+    t->segmenter = &mt_segmenter_bpe;
+    t->byte_level = t->bpe.base_bytes = true;
+    t->ignore_merges = found->ignore_merges;
+    *bos = found->bos;
+    MT_TRY(read_merges(g, t, err));
+    for (size_t i = 0; i < 6 && found->pattern[i]; i++) {
+        mt_split *s = mt_tok_add_split(t, MT_SPLIT_PATTERN, err);
+        if (!s) return MT_ENOMEM;
+        s->behavior = MT_SPLIT_ISOLATED;
+        mt_pattern p;
+        MT_TRY(mt_tok_regex(t, mt_str_of(found->pattern[i]), &p, err));
+        t->split[t->split_len - 1].pattern = p;
+    }
+    return mt_tok_add_decoder(t, MT_DECODE_BYTES, err) ? MT_OK : MT_ENOMEM;
+}
+
+typedef struct scored {
+    double score;
+    int32_t id;
+} scored;
+static int by_score(const void *a, const void *b) {
+    double x = ((const scored *)a)->score, y = ((const scored *)b)->score;
+    return x > y ? -1 : x < y;
+}
+
+/* Ranks for string-ranked merging: the higher the score, the lower the rank; equal scores share one. */
+mt_status mt_tok_rank_by_score(mt_tok *t, mt_error *err) {
+    size_t n = (size_t)t->vocab.size;
+    scored *list = mt_array(n, sizeof *list);
+    t->bpe.rank_of = mt_array(n, sizeof *t->bpe.rank_of);
+    if (!list || !t->bpe.rank_of) {
+        mt_free(list);
+        return mt_nomem(err, n * sizeof *list, "score ranks");
+    }
+    for (size_t i = 0; i < n; i++) {
+        double s = t->vocab.score[i];
+        list[i] = (scored){s == s ? s : -INFINITY, (int32_t)i};
+    }
+    qsort(list, n, sizeof *list, by_score);
+    uint32_t rank = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i && list[i].score != list[i - 1].score) rank++;
+        t->bpe.rank_of[list[i].id] = rank;
+    }
+    mt_free(list);
+    t->bpe.by_string = true;
+    return MT_OK;
+}
+
+static mt_status load_llama(const mt_gguf *g, mt_tok *t, bool *bos, mt_error *err) {
+    bool prefix = true;
+    mt_gguf_bool(g, "tokenizer.ggml.add_space_prefix", &prefix);
+    if (!t->vocab.score) return mt_fail(err, MT_EMISSING, "the file has no tokenizer.ggml.scores");
+    t->model_name = "SentencePiece BPE";
+    t->segmenter = &mt_segmenter_bpe;
+    t->mark = mt_str_of(MT_MARK);
+    t->byte_fallback = true;
+    *bos = true;
+    MT_TRY(mt_tok_find_byte_tokens(t, err));
+    MT_TRY(mt_tok_rank_by_score(t, err));
+    mt_norm *s;
+    if (prefix) {
+        if (!(s = mt_tok_add_norm(t, MT_NORM_PREPEND, err))) return MT_ENOMEM;
+        s->content = mt_str_of(" ");
+    }
+    if (!(s = mt_tok_add_norm(t, MT_NORM_UNMARK, err))) return MT_ENOMEM;
+    s->pattern.text = t->mark;
+    s->content = mt_str_of(" ");
+    mt_decoder *d = mt_tok_add_decoder(t, MT_DECODE_SPM, err);
+    if (!d) return MT_ENOMEM;
+    d->prefix = prefix;
+    d->extra = mt_str_of(" \xE2\x81\x87 ");
+    return MT_OK;
+}
+
+static mt_status load(const mt_gguf *g, mt_tok *t, mt_error *err) {
+    mt_str model;
+    bool bos = false, eos = false, flag;
+    char shown[60];
+    if (!mt_gguf_string(g, "tokenizer.ggml.model", &model))
+        return mt_fail(err, MT_EMISSING, "the file has no tokenizer.ggml.model");
+    MT_TRY(read_tokens(g, t, err));
+    MT_TRY(role(g, "tokenizer.ggml.bos_token_id", t->vocab.size, &t->bos, err));
+    MT_TRY(role(g, "tokenizer.ggml.eos_token_id", t->vocab.size, &t->eos, err));
+    MT_TRY(role(g, "tokenizer.ggml.unknown_token_id", t->vocab.size, &t->unk, err));
+    t->added_raw = true;
+    if (mt_str_is(model, "gpt2")) MT_TRY(load_gpt2(g, t, &bos, err));
+    else if (mt_str_is(model, "llama")) MT_TRY(load_llama(g, t, &bos, err));
+    else
+        return mt_fail(err, MT_EUNKNOWN, "tokenizer.ggml.model \"%s\" (known: gpt2 llama)",
+                       mt_str_show(model, shown, sizeof shown));
+    if (mt_gguf_bool(g, "tokenizer.ggml.add_bos_token", &flag)) bos = flag;
+    if (mt_gguf_bool(g, "tokenizer.ggml.add_eos_token", &flag)) eos = flag;
+    if (bos && t->bos >= 0) MT_TRY(mt_ids_add(&t->before, t->bos, err));
+    if (eos && t->eos >= 0) MT_TRY(mt_ids_add(&t->after, t->eos, err));
+    return mt_tok_finish(t, err);
+}
+
+mt_status mt_tok_load_gguf(const mt_gguf *g, mt_tok **out, mt_error *err) {
+    mt_tok *t;
+    *out = NULL;
+    MT_TRY(mt_tok_new(&t, err));
+    mt_status status = load(g, t, err);
+    if (status != MT_OK) {
+        mt_tok_free(t);
+        return status;
+    }
+    *out = t;
+    return MT_OK;
+}
