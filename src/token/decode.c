@@ -38,9 +38,9 @@ static mt_status replace_literal(mt_str s, const char *what, const char *by, mt_
 
 /* English clean-up of the tokenizers library, in its order, one string at a time. */
 static mt_status clean_up(mt_str s, mt_buf *out, mt_error *err) {
-    static const char *const rules[][2] = {{" .", "."},     {" ?", "?"},       {" !", "!"},           {" ,", ","},
-                                           {" ' ", "'"},    {" n't", "n't"},   {" 'm", "'m"},         {" do not", " don't"},
-                                           {" 's", "'s"},   {" 've", "'ve"},   {" 're", "'re"}};
+    static const char *const rules[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                           {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                           {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     mt_buf a = {0}, b = {0};
     mt_status status = mt_buf_add(&a, s.p, s.n, err);
     for (size_t i = 0; status == MT_OK && i < sizeof rules / sizeof *rules; i++) {
@@ -129,16 +129,23 @@ static mt_status strip(const mt_decoder *d, mt_str s, mt_buf *out, mt_error *err
 
 static mt_status one_string(const mt_decoder *d, mt_str s, size_t i, size_t count, mt_buf *out, mt_error *err) {
     switch (d->kind) {
-    case MT_DECODE_REPLACE: return replace_all(s, &d->pattern, d->content, out, err);
-    case MT_DECODE_STRIP: return strip(d, s, out, err);
-    case MT_DECODE_BYTE_LEVEL: return byte_level(s, out, err);
-    case MT_DECODE_METASPACE: return replace_all(s, &d->pattern, mt_str_of(!i && d->prefix ? "" : " "), out, err);
-    case MT_DECODE_BPE: return replace_all(s, &d->pattern, mt_str_of(i + 1 == count ? "" : " "), out, err);
+    case MT_DECODE_REPLACE:
+        return replace_all(s, &d->pattern, d->content, out, err);
+    case MT_DECODE_STRIP:
+        return strip(d, s, out, err);
+    case MT_DECODE_BYTE_LEVEL:
+        return byte_level(s, out, err);
+    case MT_DECODE_METASPACE:
+        return replace_all(s, &d->pattern, mt_str_of(!i && d->prefix ? "" : " "), out, err);
+    case MT_DECODE_BPE:
+        return replace_all(s, &d->pattern, mt_str_of(i + 1 == count ? "" : " "), out, err);
     case MT_DECODE_WORDPIECE: {
         mt_buf word = {0};
         mt_status status = MT_OK;
-        if (i && starts_with(s, d->content)) s.p += d->content.n, s.n -= d->content.n;
-        else if (i) status = mt_buf_byte(&word, ' ', err);
+        if (i && starts_with(s, d->content))
+            s.p += d->content.n, s.n -= d->content.n;
+        else if (i)
+            status = mt_buf_byte(&word, ' ', err);
         if (status == MT_OK) status = mt_buf_add(&word, s.p, s.n, err);
         if (status == MT_OK)
             status = d->cleanup ? clean_up((mt_str){word.data, word.len}, out, err)
@@ -146,7 +153,8 @@ static mt_status one_string(const mt_decoder *d, mt_str s, size_t i, size_t coun
         mt_buf_free(&word);
         return status;
     }
-    default: return mt_buf_add(out, s.p, s.n, err);
+    default:
+        return mt_buf_add(out, s.p, s.n, err);
     }
 }
 

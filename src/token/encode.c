@@ -193,10 +193,10 @@ static mt_status cut(mt_tok *t, const mt_added_set *set, const mt_view *v,
             }
         }
         if (a->lstrip)
-            for (size_t q; begin > done && (q = char_before(v->p, begin, &c), is_space(c)); begin = q)
-                ;
+            for (size_t q; begin > done && (q = char_before(v->p, begin, &c), is_space(c)); begin = q);
         if (a->rstrip)
-            for (int w; end < v->n && (w = mt_utf8_decode(v->p + end, v->n - end, &c)) && is_space(c);) end += (size_t)w;
+            for (int w; end < v->n && (w = mt_utf8_decode(v->p + end, v->n - end, &c)) && is_space(c);)
+                end += (size_t)w;
         if (begin < done) begin = done; /* the token before has swallowed the beginning */
         if (done < begin) {
             mt_view part = mt_view_part(v, done, begin);

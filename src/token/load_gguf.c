@@ -1,7 +1,8 @@
 /* GGUF tokenizer metadata (tokenizer.ggml.*) -> mt_tok.
  *
  *   model "gpt2"   byte-level BPE; the splitting expressions are not in the file but named by tokenizer.ggml.pre
- *   model "llama"  SentencePiece BPE: merges are ranked by the scores of what they make, unknown characters become bytes
+ *   model "llama"  SentencePiece BPE: merges are ranked by the scores of what they make, unknown characters become
+ * bytes
  *
  * The table of names and expressions follows llama.cpp, which defines them. Several expressions are applied one after
  * the other, each to the parts that the one before left. */
@@ -11,10 +12,10 @@
 
 #include "tok.h"
 
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define PATTERN_TAIL "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define CONTRACTIONS  "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define PATTERN_TAIL  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define PATTERN_THREE CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" PATTERN_TAIL
-#define PATTERN_ONE CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" PATTERN_TAIL
+#define PATTERN_ONE   CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" PATTERN_TAIL
 #define CASED(upper, lower)                                                                                            \
     "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]" upper "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]" lower
 #define DEEPSEEK3                                                                                                      \
@@ -22,10 +23,24 @@
     "?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 /* letters with case: Latin, Greek, Cyrillic, Armenian, Georgian, Cherokee, Coptic, Deseret... */
 #define CASED_LETTERS                                                                                                  \
-    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώ"              \
-    "ᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃"
-#define CJK_DEEPSEEK "[一-龥ࠀ-一가-\\x{D7FF}]+"
-#define NORDIC " ?[^(\\s|.,!?…。，、।۔،)]+"
+    "A-Za-z\\x{B5}\\x{C0}-\\x{D6}\\x{D8}-\\x{F6}\\x{F8}-\\x{1BA}\\x{1BC}-\\x{1BF}\\x{1C4}-\\x{293}"                    \
+    "\\x{295}-\\x{2AF}\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37B}-\\x{37D}\\x{37F}\\x{386}\\x{388}-\\x{38A}"             \
+    "\\x{38C}\\x{38E}-\\x{3A1}\\x{3A3}-\\x{3F5}\\x{3F7}-\\x{481}\\x{48A}-\\x{52F}\\x{531}-\\x{556}"                    \
+    "\\x{10A0}-\\x{10C5}\\x{13A0}-\\x{13F5}\\x{13F8}-\\x{13FD}\\x{1C90}-\\x{1CBA}\\x{1CBD}-\\x{1CBF}"                  \
+    "\\x{1D00}-\\x{1D2B}\\x{1D6B}-\\x{1D77}\\x{1D79}-\\x{1D9A}\\x{1E00}-\\x{1F15}\\x{1F18}-\\x{1F1D}"                  \
+    "\\x{1F20}-\\x{1F45}\\x{1F48}-\\x{1F4D}\\x{1F50}-\\x{1F57}\\x{1F59}\\x{1F5B}\\x{1F5D}"                             \
+    "\\x{1F5F}-\\x{1F7D}\\x{1F80}-\\x{1FB4}\\x{1FB6}-\\x{1FBC}\\x{1FBE}\\x{1FC2}-\\x{1FC4}"                            \
+    "\\x{1FC6}-\\x{1FCC}\\x{1FD0}-\\x{1FD3}\\x{1FD6}-\\x{1FDB}\\x{1FE0}-\\x{1FEC}\\x{1FF2}-\\x{1FF4}"                  \
+    "\\x{1FF6}-\\x{1FFC}\\x{2102}\\x{2107}\\x{210A}-\\x{2113}\\x{2115}\\x{2119}-\\x{211D}\\x{2124}"                    \
+    "\\x{2126}\\x{2128}\\x{212A}-\\x{212D}\\x{212F}-\\x{2134}\\x{2139}\\x{213C}-\\x{213F}"                             \
+    "\\x{2145}-\\x{2149}\\x{214E}\\x{2183}\\x{2184}\\x{2C00}-\\x{2C7B}\\x{2C7E}-\\x{2CE4}"                             \
+    "\\x{2CEB}-\\x{2CEE}\\x{2CF2}\\x{2CF3}\\x{A640}-\\x{A66D}\\x{A680}-\\x{A69B}\\x{A722}-\\x{A76F}"                   \
+    "\\x{A771}-\\x{A787}\\x{A78B}-\\x{A78E}\\x{AB70}-\\x{ABBF}\\x{FB00}-\\x{FB06}\\x{FB13}-\\x{FB17}"                  \
+    "\\x{FF21}-\\x{FF3A}\\x{FF41}-\\x{FF5A}\\x{10400}-\\x{1044F}\\x{104B0}-\\x{104D3}"                                 \
+    "\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}"                             \
+    "\\x{1E900}-\\x{1E943}"
+#define CJK_DEEPSEEK "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+"
+#define NORDIC       " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{FF0C}\\x{3001}\\x{964}\\x{6D4}\\x{60C})]+"
 
 typedef struct pre {
     const char *names; /* separated by spaces */
@@ -46,11 +61,16 @@ static const pre table[] = {
     {"starcoder refact command-r smollm codeshell exaone minerva-7b", {"\\p{N}", MT_PATTERN_GPT2}, false, false},
     {"falcon", {"[\\p{P}\\$\\+<=>\\^~\\|`]+", MT_PATTERN_GPT2, "[0-9][0-9][0-9]"}, false, false},
     {"deepseek-llm",
-     {"[\\r\\n]", "\\s?[" CASED_LETTERS "]+", "\\s?[!-/:-~！-／：-～‘-‟　-。]+", "\\s+$", CJK_DEEPSEEK, "\\p{N}+"},
+     {"[\\r\\n]", "\\s?[" CASED_LETTERS "]+",
+      "\\s?[!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}]+", "\\s+$",
+      CJK_DEEPSEEK, "\\p{N}+"},
      false,
      false},
     {"deepseek-coder", {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK_DEEPSEEK, "\\p{N}"}, false, false},
-    {"deepseek-v3 hunyuan-dense", {"\\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK3}, false, false},
+    {"deepseek-v3 hunyuan-dense",
+     {"\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+", DEEPSEEK3},
+     false,
+     false},
     {"poro-chat bloom gpt3-finnish", {NORDIC}, false, false},
     {"viking", {NORDIC, "\\p{N}"}, false, false},
     {"tekken",
@@ -59,7 +79,7 @@ static const pre table[] = {
      true},
     {"gpt-4o llama4",
      {CASED("*", "+") CONTRACTIONS "?|" CASED("+", "*") CONTRACTIONS
-                      "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+      "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
      false,
      false},
     {"bailingmoe bailingmoe2 llada-moe",
@@ -90,8 +110,8 @@ static mt_status unknown_pre(mt_str name, mt_error *err) {
         size_t n = strlen(list);
         snprintf(list + n, sizeof list - n, "%s%s", i ? " " : "", table[i].names);
     }
-    return mt_fail(err, MT_EUNKNOWN, "tokenizer.ggml.pre \"%s\" (known: %.380s)", mt_str_show(name, shown, sizeof shown),
-                   list);
+    return mt_fail(err, MT_EUNKNOWN, "tokenizer.ggml.pre \"%s\" (known: %.380s)",
+                   mt_str_show(name, shown, sizeof shown), list);
 }
 
 /* ids of special roles: absent, or within the vocabulary */
@@ -280,8 +300,10 @@ static mt_status load(const mt_gguf *g, mt_tok *t, mt_error *err) {
     MT_TRY(role(g, "tokenizer.ggml.eos_token_id", t->vocab.size, &t->eos, err));
     MT_TRY(role(g, "tokenizer.ggml.unknown_token_id", t->vocab.size, &t->unk, err));
     t->added_raw = true;
-    if (mt_str_is(model, "gpt2")) MT_TRY(load_gpt2(g, t, &bos, err));
-    else if (mt_str_is(model, "llama")) MT_TRY(load_llama(g, t, &bos, err));
+    if (mt_str_is(model, "gpt2"))
+        MT_TRY(load_gpt2(g, t, &bos, err));
+    else if (mt_str_is(model, "llama"))
+        MT_TRY(load_llama(g, t, &bos, err));
     else
         return mt_fail(err, MT_EUNKNOWN, "tokenizer.ggml.model \"%s\" (known: gpt2 llama)",
                        mt_str_show(model, shown, sizeof shown));

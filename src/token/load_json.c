@@ -72,9 +72,12 @@ static mt_status read_pattern(reader *r, mt_pattern *out) {
     while (mt_json_key(&r->j, &key)) {
         mt_str s = mt_json_string(&r->j);
         MT_TRY(r->j.status);
-        if (mt_str_is(key, "String")) MT_TRY(mt_tok_literal(r->t, s, out, r->err));
-        else if (mt_str_is(key, "Regex")) MT_TRY(mt_tok_regex(r->t, s, out, r->err));
-        else return unknown(r, "pattern", key, "String, Regex");
+        if (mt_str_is(key, "String"))
+            MT_TRY(mt_tok_literal(r->t, s, out, r->err));
+        else if (mt_str_is(key, "Regex"))
+            MT_TRY(mt_tok_regex(r->t, s, out, r->err));
+        else
+            return unknown(r, "pattern", key, "String, Regex");
     }
     return r->j.status;
 }
@@ -139,14 +142,20 @@ static mt_status read_normalizer(reader *r) {
             sequence = true;
             MT_TRY(mt_json_array(j));
             while (mt_json_next(j)) MT_TRY(read_normalizer(r));
-        } else if (mt_str_is(key, "pattern")) MT_TRY(read_pattern(r, &step.pattern));
+        } else if (mt_str_is(key, "pattern"))
+            MT_TRY(read_pattern(r, &step.pattern));
         else if (mt_str_is(key, "content") || mt_str_is(key, "prepend"))
             MT_TRY(mt_tok_copy(r->t, mt_json_string(j), &step.content, r->err));
-        else if (mt_str_is(key, "strip_left")) step.left = mt_json_bool(j);
-        else if (mt_str_is(key, "strip_right")) step.right = mt_json_bool(j);
-        else if (mt_str_is(key, "clean_text")) clean = mt_json_bool(j);
-        else if (mt_str_is(key, "handle_chinese_chars")) cjk = mt_json_bool(j);
-        else if (mt_str_is(key, "lowercase")) lower = mt_json_bool(j);
+        else if (mt_str_is(key, "strip_left"))
+            step.left = mt_json_bool(j);
+        else if (mt_str_is(key, "strip_right"))
+            step.right = mt_json_bool(j);
+        else if (mt_str_is(key, "clean_text"))
+            clean = mt_json_bool(j);
+        else if (mt_str_is(key, "handle_chinese_chars"))
+            cjk = mt_json_bool(j);
+        else if (mt_str_is(key, "lowercase"))
+            lower = mt_json_bool(j);
         else if (mt_str_is(key, "strip_accents")) {
             accents_set = !mt_json_null(j);
             if (accents_set) accents = mt_json_bool(j);
@@ -154,7 +163,8 @@ static mt_status read_normalizer(reader *r) {
             const uint8_t *p = decode_base64(r, optional_string(r), &blob.n);
             MT_TRY(j->status);
             blob.p = p;
-        } else MT_TRY(mt_json_skip(j));
+        } else
+            MT_TRY(mt_json_skip(j));
     }
     MT_TRY(j->status);
     if (mt_str_is(type, "Sequence") || (sequence && !type.n)) return MT_OK;
@@ -174,9 +184,10 @@ static mt_status read_normalizer(reader *r) {
     static const struct {
         const char *name;
         mt_norm_kind kind;
-    } kinds[] = {{"Lowercase", MT_NORM_LOWER},        {"Strip", MT_NORM_STRIP},     {"StripAccents", MT_NORM_DROP_MARKS},
-                 {"Prepend", MT_NORM_PREPEND},        {"Replace", MT_NORM_REPLACE}, {"Nmt", MT_NORM_NMT},
-                 {"Precompiled", MT_NORM_CHARSMAP}, {"ByteLevel", MT_NORM_BYTE_LEVEL}};
+    } kinds[] = {{"Lowercase", MT_NORM_LOWER},         {"Strip", MT_NORM_STRIP},
+                 {"StripAccents", MT_NORM_DROP_MARKS}, {"Prepend", MT_NORM_PREPEND},
+                 {"Replace", MT_NORM_REPLACE},         {"Nmt", MT_NORM_NMT},
+                 {"Precompiled", MT_NORM_CHARSMAP},    {"ByteLevel", MT_NORM_BYTE_LEVEL}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (!mt_str_is(type, kinds[i].name)) continue;
         if (kinds[i].kind == MT_NORM_CHARSMAP) {
@@ -241,23 +252,33 @@ static mt_status read_splitter(reader *r) {
         if (mt_str_is(key, "pretokenizers")) {
             MT_TRY(mt_json_array(j));
             while (mt_json_next(j)) MT_TRY(read_splitter(r));
-        } else if (mt_str_is(key, "pattern")) MT_TRY(read_pattern(r, &step.pattern));
-        else if (mt_str_is(key, "behavior")) behavior = mt_json_string(j);
-        else if (mt_str_is(key, "invert")) step.invert = mt_json_bool(j);
-        else if (mt_str_is(key, "delimiter")) delimiter = mt_json_string(j);
-        else if (mt_str_is(key, "individual_digits")) individual = mt_json_bool(j);
-        else if (mt_str_is(key, "use_regex")) use_regex = mt_json_bool(j);
+        } else if (mt_str_is(key, "pattern"))
+            MT_TRY(read_pattern(r, &step.pattern));
+        else if (mt_str_is(key, "behavior"))
+            behavior = mt_json_string(j);
+        else if (mt_str_is(key, "invert"))
+            step.invert = mt_json_bool(j);
+        else if (mt_str_is(key, "delimiter"))
+            delimiter = mt_json_string(j);
+        else if (mt_str_is(key, "individual_digits"))
+            individual = mt_json_bool(j);
+        else if (mt_str_is(key, "use_regex"))
+            use_regex = mt_json_bool(j);
         else if (mt_str_is(key, "add_prefix_space")) {
             meta.add_prefix_set = !mt_json_null(j);
             if (meta.add_prefix_set) add_prefix = meta.add_prefix = mt_json_bool(j);
-        } else if (mt_str_is(key, "replacement")) meta.mark = mt_json_string(j);
-        else if (mt_str_is(key, "prepend_scheme")) meta.scheme = optional_string(r);
-        else if (mt_str_is(key, "split")) meta.split = mt_json_bool(j);
+        } else if (mt_str_is(key, "replacement"))
+            meta.mark = mt_json_string(j);
+        else if (mt_str_is(key, "prepend_scheme"))
+            meta.scheme = optional_string(r);
+        else if (mt_str_is(key, "split"))
+            meta.split = mt_json_bool(j);
         else if (mt_str_is(key, "length")) {
             int64_t n = mt_json_int(j);
             if (j->status == MT_OK && n < 1) return mt_json_fail(j, MT_ERANGE, "FixedLength of %lld", (long long)n);
             step.length = (size_t)n;
-        } else MT_TRY(mt_json_skip(j));
+        } else
+            MT_TRY(mt_json_skip(j));
     }
     MT_TRY(j->status);
     mt_split *s;
@@ -307,9 +328,10 @@ static mt_status read_splitter(reader *r) {
         MT_TRY(scheme_of(r, &meta, &step.always, &step.first));
         MT_TRY(set_mark(r, meta.mark));
     } else {
-        return unknown(r, "pre-tokenizer", type,
-                       "Sequence, ByteLevel, Split, BertPreTokenizer, WhitespaceSplit, Whitespace, Punctuation, Digits, "
-                       "CharDelimiterSplit, FixedLength, Metaspace");
+        return unknown(
+            r, "pre-tokenizer", type,
+            "Sequence, ByteLevel, Split, BertPreTokenizer, WhitespaceSplit, Whitespace, Punctuation, Digits, "
+            "CharDelimiterSplit, FixedLength, Metaspace");
     }
     s = mt_tok_add_split(r->t, step.kind, r->err);
     if (!s) return MT_ENOMEM;
@@ -334,31 +356,46 @@ static mt_status read_decoder(reader *r) {
         if (mt_str_is(key, "decoders")) {
             MT_TRY(mt_json_array(j));
             while (mt_json_next(j)) MT_TRY(read_decoder(r));
-        } else if (mt_str_is(key, "pattern")) MT_TRY(read_pattern(r, &step.pattern));
-        else if (mt_str_is(key, "content")) MT_TRY(mt_tok_copy(r->t, mt_json_string(j), &step.content, r->err));
+        } else if (mt_str_is(key, "pattern"))
+            MT_TRY(read_pattern(r, &step.pattern));
+        else if (mt_str_is(key, "content"))
+            MT_TRY(mt_tok_copy(r->t, mt_json_string(j), &step.content, r->err));
         else if (mt_str_is(key, "start") || mt_str_is(key, "stop")) {
             int64_t n = mt_json_int(j);
             if (j->status == MT_OK && n < 0) return mt_json_fail(j, MT_ERANGE, "Strip of %lld", (long long)n);
             *(mt_str_is(key, "start") ? &step.start : &step.stop) = (size_t)n;
-        } else if (mt_str_is(key, "prefix")) prefix = mt_json_string(j);
-        else if (mt_str_is(key, "suffix")) suffix = mt_json_string(j);
-        else if (mt_str_is(key, "cleanup")) step.cleanup = mt_json_bool(j);
-        else if (mt_str_is(key, "pad_token")) pad = mt_json_string(j);
-        else if (mt_str_is(key, "word_delimiter_token")) delimiter = mt_json_string(j);
-        else if (mt_str_is(key, "replacement")) meta.mark = mt_json_string(j);
-        else if (mt_str_is(key, "prepend_scheme")) meta.scheme = optional_string(r);
+        } else if (mt_str_is(key, "prefix"))
+            prefix = mt_json_string(j);
+        else if (mt_str_is(key, "suffix"))
+            suffix = mt_json_string(j);
+        else if (mt_str_is(key, "cleanup"))
+            step.cleanup = mt_json_bool(j);
+        else if (mt_str_is(key, "pad_token"))
+            pad = mt_json_string(j);
+        else if (mt_str_is(key, "word_delimiter_token"))
+            delimiter = mt_json_string(j);
+        else if (mt_str_is(key, "replacement"))
+            meta.mark = mt_json_string(j);
+        else if (mt_str_is(key, "prepend_scheme"))
+            meta.scheme = optional_string(r);
         else if (mt_str_is(key, "add_prefix_space")) {
             meta.add_prefix_set = !mt_json_null(j);
             if (meta.add_prefix_set) meta.add_prefix = mt_json_bool(j);
-        } else MT_TRY(mt_json_skip(j));
+        } else
+            MT_TRY(mt_json_skip(j));
     }
     MT_TRY(j->status);
     if (mt_str_is(type, "Sequence")) return MT_OK;
-    if (mt_str_is(type, "ByteLevel")) step.kind = MT_DECODE_BYTE_LEVEL;
-    else if (mt_str_is(type, "Replace")) step.kind = MT_DECODE_REPLACE;
-    else if (mt_str_is(type, "Strip")) step.kind = MT_DECODE_STRIP;
-    else if (mt_str_is(type, "Fuse")) step.kind = MT_DECODE_FUSE;
-    else if (mt_str_is(type, "ByteFallback")) step.kind = MT_DECODE_BYTE_FALLBACK;
+    if (mt_str_is(type, "ByteLevel"))
+        step.kind = MT_DECODE_BYTE_LEVEL;
+    else if (mt_str_is(type, "Replace"))
+        step.kind = MT_DECODE_REPLACE;
+    else if (mt_str_is(type, "Strip"))
+        step.kind = MT_DECODE_STRIP;
+    else if (mt_str_is(type, "Fuse"))
+        step.kind = MT_DECODE_FUSE;
+    else if (mt_str_is(type, "ByteFallback"))
+        step.kind = MT_DECODE_BYTE_FALLBACK;
     else if (mt_str_is(type, "WordPiece")) {
         step.kind = MT_DECODE_WORDPIECE;
         MT_TRY(mt_tok_copy(r->t, prefix, &step.content, r->err));
@@ -376,8 +413,9 @@ static mt_status read_decoder(reader *r) {
         step.prefix = always || first;
         MT_TRY(mt_tok_literal(r->t, meta.mark, &step.pattern, r->err));
     } else {
-        return unknown(r, "decoder", type,
-                       "Sequence, ByteLevel, Replace, Strip, Fuse, ByteFallback, WordPiece, BPEDecoder, CTC, Metaspace");
+        return unknown(
+            r, "decoder", type,
+            "Sequence, ByteLevel, Replace, Strip, Fuse, ByteFallback, WordPiece, BPEDecoder, CTC, Metaspace");
     }
     mt_decoder *d = mt_tok_add_decoder(r->t, step.kind, r->err);
     if (!d) return MT_ENOMEM;
@@ -427,12 +465,15 @@ static mt_status read_template(reader *r) {
         MT_TRY(mt_json_object(j));
         while (mt_json_key(j, &key)) {
             bool special = mt_str_is(key, "SpecialToken");
-            if (!special && !mt_str_is(key, "Sequence")) return unknown(r, "template item", key, "SpecialToken, Sequence");
+            if (!special && !mt_str_is(key, "Sequence"))
+                return unknown(r, "template item", key, "SpecialToken, Sequence");
             mt_str inner, id = mt_str_of("");
             MT_TRY(mt_json_object(j));
             while (mt_json_key(j, &inner)) {
-                if (mt_str_is(inner, "id")) id = mt_json_string(j);
-                else MT_TRY(mt_json_skip(j));
+                if (mt_str_is(inner, "id"))
+                    id = mt_json_string(j);
+                else
+                    MT_TRY(mt_json_skip(j));
             }
             MT_TRY(j->status);
             MT_TRY(add_frame(r, special ? id : mt_str_of("")));
@@ -481,12 +522,18 @@ static mt_status read_post(reader *r) {
         } else if (mt_str_is(key, "single")) {
             r->frame_len = 0;
             MT_TRY(read_template(r));
-        } else if (mt_str_is(key, "special_tokens")) MT_TRY(read_special_tokens(r));
-        else if (mt_str_is(key, "sep")) MT_TRY(read_pair(r, &sep, &sep_id));
-        else if (mt_str_is(key, "cls")) MT_TRY(read_pair(r, &cls, &cls_id));
-        else if (mt_str_is(key, "trim_offsets")) trim = mt_json_bool(j);
-        else if (mt_str_is(key, "add_prefix_space")) prefix = mt_json_bool(j);
-        else MT_TRY(mt_json_skip(j));
+        } else if (mt_str_is(key, "special_tokens"))
+            MT_TRY(read_special_tokens(r));
+        else if (mt_str_is(key, "sep"))
+            MT_TRY(read_pair(r, &sep, &sep_id));
+        else if (mt_str_is(key, "cls"))
+            MT_TRY(read_pair(r, &cls, &cls_id));
+        else if (mt_str_is(key, "trim_offsets"))
+            trim = mt_json_bool(j);
+        else if (mt_str_is(key, "add_prefix_space"))
+            prefix = mt_json_bool(j);
+        else
+            MT_TRY(mt_json_skip(j));
     }
     MT_TRY(j->status);
     bool roberta = mt_str_is(type, "RobertaProcessing");
@@ -548,16 +595,23 @@ static mt_status read_added(reader *r) {
         MT_TRY(mt_json_object(j));
         bool normalized_set = false;
         while (mt_json_key(j, &key)) {
-            if (mt_str_is(key, "id")) id = mt_json_int(j);
-            else if (mt_str_is(key, "content")) MT_TRY(mt_tok_copy(r->t, mt_json_string(j), &a.content, r->err));
-            else if (mt_str_is(key, "special")) a.special = optional_bool(r);
+            if (mt_str_is(key, "id"))
+                id = mt_json_int(j);
+            else if (mt_str_is(key, "content"))
+                MT_TRY(mt_tok_copy(r->t, mt_json_string(j), &a.content, r->err));
+            else if (mt_str_is(key, "special"))
+                a.special = optional_bool(r);
             else if (mt_str_is(key, "normalized")) {
                 normalized_set = true;
                 a.normalized = optional_bool(r);
-            } else if (mt_str_is(key, "lstrip")) a.lstrip = optional_bool(r);
-            else if (mt_str_is(key, "rstrip")) a.rstrip = optional_bool(r);
-            else if (mt_str_is(key, "single_word")) a.single_word = optional_bool(r);
-            else MT_TRY(mt_json_skip(j));
+            } else if (mt_str_is(key, "lstrip"))
+                a.lstrip = optional_bool(r);
+            else if (mt_str_is(key, "rstrip"))
+                a.rstrip = optional_bool(r);
+            else if (mt_str_is(key, "single_word"))
+                a.single_word = optional_bool(r);
+            else
+                MT_TRY(mt_json_skip(j));
         }
         MT_TRY(j->status);
         if (!normalized_set) a.normalized = !a.special;
@@ -589,7 +643,8 @@ static mt_status settle_added(reader *r) {
                     MT_TRY(mt_tok_warn(t, r->err, "added token \"%s\": id %lld is taken, it becomes %lld",
                                        mt_str_show(a->content, shown, sizeof shown), (long long)r->declared[i],
                                        (long long)id));
-                else id = r->declared[i];
+                else
+                    id = r->declared[i];
             }
             MT_TRY(mt_vocab_set_piece(v, id, a->content, r->err));
             MT_TRY(mt_vocab_index_piece(v, (int32_t)id, false, r->err));
@@ -661,7 +716,8 @@ static mt_status add_merge(reader *r, mt_str a, mt_str b, uint32_t rank) {
     uint64_t power = 1, base = MT_POLY;
     for (size_t n = tail.n; n; n >>= 1, base *= base)
         if (n & 1) power *= base;
-    int32_t result = mt_vocab_find_joined_piece(&t->vocab, a, tail, mt_poly(a.p, a.n) * power + mt_poly(tail.p, tail.n));
+    int32_t result =
+        mt_vocab_find_joined_piece(&t->vocab, a, tail, mt_poly(a.p, a.n) * power + mt_poly(tail.p, tail.n));
     if (left < 0 || right < 0 || result < 0) {
         char x[80], y[80];
         return mt_json_fail(&r->j, MT_EMISSING, "merge %u, \"%s\" and \"%s\": %s is not in the vocabulary", rank,
@@ -714,7 +770,8 @@ static mt_status read_model(reader *r) {
     mt_str key;
     MT_TRY(mt_json_object(j));
     while (mt_json_key(j, &key)) {
-        if (mt_str_is(key, "type")) MT_TRY(mt_tok_copy(t, mt_json_string(j), &r->type, r->err));
+        if (mt_str_is(key, "type"))
+            MT_TRY(mt_tok_copy(t, mt_json_string(j), &r->type, r->err));
         else if (mt_str_is(key, "vocab")) {
             if (r->has_vocab) return mt_json_fail(j, MT_EFORMAT, "two vocabularies");
             r->has_vocab = true;
@@ -727,7 +784,8 @@ static mt_status read_model(reader *r) {
                 r->merges_at = mt_json_where(j);
                 MT_TRY(mt_json_skip(j));
             }
-        } else if (mt_str_is(key, "unk_token")) MT_TRY(mt_tok_copy(t, optional_string(r), &r->unk_token, r->err));
+        } else if (mt_str_is(key, "unk_token"))
+            MT_TRY(mt_tok_copy(t, optional_string(r), &r->unk_token, r->err));
         else if (mt_str_is(key, "unk_id")) {
             r->unk_id_set = !mt_json_null(j);
             if (r->unk_id_set) r->unk_id = mt_json_int(j);
@@ -735,14 +793,19 @@ static mt_status read_model(reader *r) {
             MT_TRY(mt_tok_copy(t, optional_string(r), &t->word_prefix, r->err));
         else if (mt_str_is(key, "end_of_word_suffix"))
             MT_TRY(mt_tok_copy(t, optional_string(r), &t->word_suffix, r->err));
-        else if (mt_str_is(key, "fuse_unk")) t->fuse_unk = optional_bool(r);
-        else if (mt_str_is(key, "byte_fallback")) t->byte_fallback = optional_bool(r);
-        else if (mt_str_is(key, "ignore_merges")) t->ignore_merges = optional_bool(r);
-        else if (mt_str_is(key, "max_input_chars_per_word")) r->max_chars = mt_json_number(j);
+        else if (mt_str_is(key, "fuse_unk"))
+            t->fuse_unk = optional_bool(r);
+        else if (mt_str_is(key, "byte_fallback"))
+            t->byte_fallback = optional_bool(r);
+        else if (mt_str_is(key, "ignore_merges"))
+            t->ignore_merges = optional_bool(r);
+        else if (mt_str_is(key, "max_input_chars_per_word"))
+            r->max_chars = mt_json_number(j);
         else if (mt_str_is(key, "dropout")) {
             if (!mt_json_null(j) && mt_json_number(j) != 0)
                 MT_TRY(mt_tok_warn(t, r->err, "the merge dropout in the file is not applied"));
-        } else MT_TRY(mt_json_skip(j));
+        } else
+            MT_TRY(mt_json_skip(j));
     }
     MT_TRY(j->status);
     if (r->merges_at) {
@@ -771,16 +834,20 @@ static mt_status settle_byte_level(reader *r) {
     for (size_t i = 0; i < t->norm_len; i++)
         if (t->norm[i].kind == MT_NORM_BYTE_LEVEL) {
             t->byte_level = true;
-            if (i + 1 == t->norm_len && !t->split_len) remove_norm(t, i);
-            else mapped = true;
+            if (i + 1 == t->norm_len && !t->split_len)
+                remove_norm(t, i);
+            else
+                mapped = true;
             break;
         }
     for (size_t i = t->split_len; i-- > 0;)
         if (t->split[i].kind == MT_SPLIT_BYTE_LEVEL) {
             t->byte_level = true;
             last = i;
-            if (i + 1 == t->split_len) remove_split(t, last);
-            else mapped = true;
+            if (i + 1 == t->split_len)
+                remove_split(t, last);
+            else
+                mapped = true;
         }
     return mapped && !mt_tok_add_split(t, MT_SPLIT_RAW, r->err) ? MT_ENOMEM : MT_OK;
 }
@@ -831,8 +898,8 @@ static mt_status settle_mark(reader *r) {
 
 /* tokenizer.json does not say which tokens begin and end a text: the template shows it, else the usual names do. */
 static void find_ends(mt_tok *t) {
-    static const char *const begins[] = {"<|begin_of_text|>", "<s>", "<bos>", "[CLS]", "<|startoftext|>",
-                                         "<|endoftext|>",     NULL};
+    static const char *const begins[] = {"<|begin_of_text|>", "<s>",           "<bos>", "[CLS]",
+                                         "<|startoftext|>",   "<|endoftext|>", NULL};
     static const char *const ends[] = {"<|end_of_text|>", "</s>", "<eos>", "<|endoftext|>", "[SEP]", "<|end|>", NULL};
     if (t->before.len) t->bos = t->before.data[0];
     if (t->after.len) t->eos = t->after.data[t->after.len - 1];
@@ -849,7 +916,10 @@ static mt_status settle_model(reader *r) {
     mt_tok *t = r->t;
     mt_str type = r->type;
     if (!type.n) /* old files do not say */
-        type = mt_str_of(r->has_merges ? "BPE" : r->list_vocab ? "Unigram" : r->max_chars > 0 ? "WordPiece" : "WordLevel");
+        type = mt_str_of(r->has_merges      ? "BPE"
+                         : r->list_vocab    ? "Unigram"
+                         : r->max_chars > 0 ? "WordPiece"
+                                            : "WordLevel");
     if (r->unk_token.n) t->unk = mt_vocab_find_piece(&t->vocab, r->unk_token);
     if (r->unk_id_set) {
         if (r->unk_id < 0 || r->unk_id >= t->vocab.size)
@@ -887,17 +957,24 @@ static mt_status read_all(reader *r) {
     mt_str key;
     MT_TRY(mt_json_object(j));
     while (mt_json_key(j, &key)) {
-        if (mt_str_is(key, "model")) MT_TRY(read_model(r));
-        else if (mt_str_is(key, "added_tokens")) MT_TRY(read_added(r));
-        else if (mt_str_is(key, "normalizer")) MT_TRY(read_normalizer(r));
-        else if (mt_str_is(key, "pre_tokenizer")) MT_TRY(read_splitter(r));
-        else if (mt_str_is(key, "post_processor")) MT_TRY(read_post(r));
-        else if (mt_str_is(key, "decoder")) MT_TRY(read_decoder(r));
+        if (mt_str_is(key, "model"))
+            MT_TRY(read_model(r));
+        else if (mt_str_is(key, "added_tokens"))
+            MT_TRY(read_added(r));
+        else if (mt_str_is(key, "normalizer"))
+            MT_TRY(read_normalizer(r));
+        else if (mt_str_is(key, "pre_tokenizer"))
+            MT_TRY(read_splitter(r));
+        else if (mt_str_is(key, "post_processor"))
+            MT_TRY(read_post(r));
+        else if (mt_str_is(key, "decoder"))
+            MT_TRY(read_decoder(r));
         else if (mt_str_is(key, "truncation") || mt_str_is(key, "padding")) {
             if (mt_json_null(j)) continue;
             MT_TRY(mt_tok_warn(r->t, r->err, "the file's %.*s settings are not applied", (int)key.n, key.p));
             MT_TRY(mt_json_skip(j));
-        } else MT_TRY(mt_json_skip(j));
+        } else
+            MT_TRY(mt_json_skip(j));
     }
     return j->status;
 }

@@ -1,7 +1,7 @@
 /* Normalizer steps. Each reads a view and, when it changes something, writes a made text with the origin of every byte.
  *
- * Origins follow the tokenizers library: a character that replaces another keeps that one's place, an inserted one takes
- * the place of the character before it, what replaces a match takes the place of the match's last character. */
+ * Origins follow the tokenizers library: a character that replaces another keeps that one's place, an inserted one
+ * takes the place of the character before it, what replaces a match takes the place of the match's last character. */
 #include "tok.h"
 
 /* ---- made texts ---- */
@@ -82,7 +82,8 @@ static bool surely_normal(mt_nf form, const uint8_t *p, size_t n) {
     if (form != MT_NFC) return all_ascii(p, n);
     for (size_t i = 0; i < n; i++)
         if (p[i] >= 0xCC) {
-            /* also: Cyrillic and Hebrew letters without marks, CJK ideographs, Hangul syllables are common and stable */
+            /* also: Cyrillic and Hebrew letters without marks, CJK ideographs, Hangul syllables are common and stable
+             */
             if (p[i] >= 0xE4 && p[i] <= 0xE9) continue; /* U+4000..U+9FFF */
             return false;
         }
@@ -126,7 +127,8 @@ static int map_char(mt_norm_kind kind, uint32_t c, uint32_t to[3]) {
         mt_category k = category(c);
         return k == MT_MN || k == MT_MC || k == MT_ME ? 0 : -1;
     }
-    case MT_NORM_DROP_NONSPACING: return category(c) == MT_MN ? 0 : -1;
+    case MT_NORM_DROP_NONSPACING:
+        return category(c) == MT_MN ? 0 : -1;
     case MT_NORM_BERT_CLEAN: {
         if (c == '\t' || c == '\n' || c == '\r') {
             to[0] = ' ';
@@ -155,7 +157,8 @@ static int map_char(mt_norm_kind kind, uint32_t c, uint32_t to[3]) {
         }
         return -1;
     case MT_NORM_BYTE_LEVEL:
-    default: return -1;
+    default:
+        return -1;
     }
 }
 
@@ -253,7 +256,8 @@ static mt_status charsmap(const mt_norm *s, const mt_view *v, mt_made *out, bool
     for (size_t i = 0; i < v->n;) {
         uint32_t c, d;
         size_t end = i + (size_t)decode(v->p + i, v->n - i, &c);
-        if (c == '\r' && end < v->n && v->p[end] == '\n') end++;
+        if (c == '\r' && end < v->n && v->p[end] == '\n')
+            end++;
         else if (!breaks_always(c))
             while (end < v->n) {
                 size_t k = (size_t)decode(v->p + end, v->n - end, &d);
@@ -364,19 +368,27 @@ static mt_status spm(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out
 
 static mt_status run(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
     switch (s->kind) {
-    case MT_NORM_FORM: return normal_form(s, t, v, out, changed, err);
-    case MT_NORM_STRIP: return strip(s, v, out, changed, err);
+    case MT_NORM_FORM:
+        return normal_form(s, t, v, out, changed, err);
+    case MT_NORM_STRIP:
+        return strip(s, v, out, changed, err);
     case MT_NORM_PREPEND:
         if (!v->n) return MT_OK;
         *changed = true;
         MT_TRY(mt_made_put(out, s->content.p, s->content.n, mt_view_origin(v, 0), err));
         return mt_made_copy(out, v, 0, v->n, err);
     case MT_NORM_REPLACE:
-    case MT_NORM_UNMARK: return replace(s, v, out, changed, err);
-    case MT_NORM_CHARSMAP: return charsmap(s, v, out, changed, err);
-    case MT_NORM_SPM: return spm(t, s, v, out, changed, err);
-    case MT_NORM_BYTE_LEVEL: *changed = true; return byte_level(v, out, err);
-    default: return per_char(s, v, out, changed, err);
+    case MT_NORM_UNMARK:
+        return replace(s, v, out, changed, err);
+    case MT_NORM_CHARSMAP:
+        return charsmap(s, v, out, changed, err);
+    case MT_NORM_SPM:
+        return spm(t, s, v, out, changed, err);
+    case MT_NORM_BYTE_LEVEL:
+        *changed = true;
+        return byte_level(v, out, err);
+    default:
+        return per_char(s, v, out, changed, err);
     }
 }
 

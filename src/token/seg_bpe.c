@@ -1,5 +1,5 @@
-/* The BPE segmenter: a word to tokens. Known stretches go to the encoder; what the vocabulary lacks becomes byte tokens,
- * the unknown token, or nothing. */
+/* The BPE segmenter: a word to tokens. Known stretches go to the encoder; what the vocabulary lacks becomes byte
+ * tokens, the unknown token, or nothing. */
 #include "tok.h"
 
 static size_t char_length(const mt_tok *t, const uint8_t *p, size_t n) {
@@ -33,8 +33,10 @@ static mt_status emit_unknown(mt_tok *t, const uint8_t *p, size_t at, size_t k, 
         return MT_OK;
     }
     if (t->unk < 0) return MT_OK;
-    if (t->fuse_unk && *unknown_from != SIZE_MAX) t->out->ids.len--;
-    else *unknown_from = at;
+    if (t->fuse_unk && *unknown_from != SIZE_MAX)
+        t->out->ids.len--;
+    else
+        *unknown_from = at;
     return mt_emit(t, t->unk, (uint32_t)*unknown_from, (uint32_t)(at + k), err);
 }
 

@@ -92,7 +92,8 @@ static mt_status send_ranges(mt_tok *t, size_t step, size_t bottom, mt_split_beh
             }
             break;
         case MT_SPLIT_REMOVED:
-        case MT_SPLIT_ISOLATED: break;
+        case MT_SPLIT_ISOLATED:
+            break;
         }
         if (end > from && !(behavior == MT_SPLIT_REMOVED && match)) {
             mt_view part = mt_view_part(v, from, end);
@@ -176,8 +177,8 @@ static mt_status put_before_foreign(mt_split *s, mt_str what, mt_view *v, mt_err
     return MT_OK;
 }
 
-/* Spaces to marks, a mark in front, cuts before each mark. In the space alphabet (see tok.h) that is: marks to spaces, a
- * space in front, cuts before each space. */
+/* Spaces to marks, a mark in front, cuts before each mark. In the space alphabet (see tok.h) that is: marks to spaces,
+ * a space in front, cuts before each space. */
 static mt_status metaspace(mt_tok *t, size_t step, mt_split *s, mt_view v, mt_error *err) {
     mt_str space = s->physical ? t->mark : mt_str_of(" ");
     const uint8_t *old = v.p;
@@ -290,14 +291,22 @@ mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err)
             MT_TRY(mt_split_view(t, step, &part, err));
         }
         return MT_OK;
-    case MT_SPLIT_METASPACE: return metaspace(t, step, s, w, err);
+    case MT_SPLIT_METASPACE:
+        return metaspace(t, step, s, w, err);
     case MT_SPLIT_PREFIX:
         if (w.p[0] != ' ') MT_TRY(put_before_foreign(s, mt_str_of(" "), &w, err));
         return mt_split_view(t, step, &w, err);
-    case MT_SPLIT_BYTE_LEVEL: MT_TRY(byte_level(s, &w, err)); return mt_split_view(t, step, &w, err);
-    case MT_SPLIT_RAW: MT_TRY(raw(s, &w, err)); return mt_split_view(t, step, &w, err);
-    case MT_SPLIT_UNMARK: MT_TRY(unmark(t, s, &w, err)); return mt_split_view(t, step, &w, err);
-    case MT_SPLIT_WORDS: return words(t, step, v, err);
+    case MT_SPLIT_BYTE_LEVEL:
+        MT_TRY(byte_level(s, &w, err));
+        return mt_split_view(t, step, &w, err);
+    case MT_SPLIT_RAW:
+        MT_TRY(raw(s, &w, err));
+        return mt_split_view(t, step, &w, err);
+    case MT_SPLIT_UNMARK:
+        MT_TRY(unmark(t, s, &w, err));
+        return mt_split_view(t, step, &w, err);
+    case MT_SPLIT_WORDS:
+        return words(t, step, v, err);
     }
     return mt_split_view(t, step, v, err);
 }

@@ -143,8 +143,10 @@ static mt_status spell(mt_tok *t, mt_error *err) {
                 mapped = byte >= 0;
                 if (mapped) b->data[b->len++] = (uint8_t)byte;
             }
-            if (mapped) MT_TRY(mt_vocab_set_bytes(v, id, b->data, b->len, err));
-            else v->flags[id] &= (uint8_t)~MT_MATCHES; /* text never looks like this; stands for itself */
+            if (mapped)
+                MT_TRY(mt_vocab_set_bytes(v, id, b->data, b->len, err));
+            else
+                v->flags[id] &= (uint8_t)~MT_MATCHES; /* text never looks like this; stands for itself */
         } else if (t->mark.n) {
             size_t kept = 0;
             if (memchr(s.p, ' ', s.n)) v->flags[id] &= (uint8_t)~MT_MATCHES; /* spaces are marks by then */
@@ -253,23 +255,32 @@ void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
         for (int b = 0; b < 256; b++) out->byte_complete &= t->bpe.base[b] >= 0;
     }
     const char *why = NULL;
-    if (t->segmenter != &mt_segmenter_bpe) why = "its segmenter is not byte-pair encoding";
-    else if (t->merge_only) why = "its symbols depend on their place in the word";
-    else if (!out->byte_complete) why = "some bytes cannot be encoded";
+    if (t->segmenter != &mt_segmenter_bpe)
+        why = "its segmenter is not byte-pair encoding";
+    else if (t->merge_only)
+        why = "its symbols depend on their place in the word";
+    else if (!out->byte_complete)
+        why = "some bytes cannot be encoded";
     for (size_t i = 0; i < t->norm_len; i++) {
         const mt_norm *s = &t->norm[i];
-        if (s->kind == MT_NORM_PREPEND && s->content.n == 1 && s->content.p[0] == ' ') out->prefix_space = true;
-        else if (s->kind == MT_NORM_SPM && !s->map && !s->squeeze) out->prefix_space |= s->prefix;
-        else if (s->kind != MT_NORM_UNMARK) why = why ? why : "it normalizes the text";
+        if (s->kind == MT_NORM_PREPEND && s->content.n == 1 && s->content.p[0] == ' ')
+            out->prefix_space = true;
+        else if (s->kind == MT_NORM_SPM && !s->map && !s->squeeze)
+            out->prefix_space |= s->prefix;
+        else if (s->kind != MT_NORM_UNMARK)
+            why = why ? why : "it normalizes the text";
     }
     for (size_t i = 0; i < t->split_len; i++) {
         const mt_split *s = &t->split[i];
         if (s->kind == MT_SPLIT_WORDS) continue;
-        if (s->kind == MT_SPLIT_METASPACE && !s->split && !s->physical) out->prefix_space |= s->first || s->always;
-        else if (s->kind == MT_SPLIT_PREFIX) out->prefix_space = true;
+        if (s->kind == MT_SPLIT_METASPACE && !s->split && !s->physical)
+            out->prefix_space |= s->first || s->always;
+        else if (s->kind == MT_SPLIT_PREFIX)
+            out->prefix_space = true;
         else if (s->kind == MT_SPLIT_PATTERN && s->pattern.regex && s->behavior == MT_SPLIT_ISOLATED && !out->splitter)
             out->splitter = s->pattern.regex;
-        else why = why ? why : "several splitters follow one another";
+        else
+            why = why ? why : "several splitters follow one another";
     }
     out->unsupported = why;
 }
@@ -306,15 +317,19 @@ void mt_tok_interval(const mt_tok *t, const uint8_t *prefix, size_t n, size_t *l
     size_t a = 0, b = count;
     while (a < b) {
         size_t m = a + (b - a) / 2;
-        if (compare(mt_vocab_bytes(&t->vocab, sorted[m]), prefix, n) < 0) a = m + 1;
-        else b = m;
+        if (compare(mt_vocab_bytes(&t->vocab, sorted[m]), prefix, n) < 0)
+            a = m + 1;
+        else
+            b = m;
     }
     *lo = a;
     b = count;
     while (a < b) {
         size_t m = a + (b - a) / 2;
-        if (compare(mt_vocab_bytes(&t->vocab, sorted[m]), prefix, n) <= 0) a = m + 1;
-        else b = m;
+        if (compare(mt_vocab_bytes(&t->vocab, sorted[m]), prefix, n) <= 0)
+            a = m + 1;
+        else
+            b = m;
     }
     *hi = a;
 }

@@ -61,17 +61,17 @@ typedef enum mt_norm_kind {
     MT_NORM_FORM, /* NFC... */
     MT_NORM_LOWER,
     MT_NORM_STRIP,
-    MT_NORM_DROP_MARKS,    /* Mn, Mc, Me */
+    MT_NORM_DROP_MARKS,      /* Mn, Mc, Me */
     MT_NORM_DROP_NONSPACING, /* Mn */
     MT_NORM_PREPEND,
     MT_NORM_REPLACE,
     MT_NORM_BERT_CLEAN,
     MT_NORM_BERT_CJK,
     MT_NORM_NMT,
-    MT_NORM_CHARSMAP,    /* precompiled map, by grapheme as the tokenizers library applies it */
-    MT_NORM_SPM,         /* SentencePiece's own normalizer: map, spaces, prefix, user-defined symbols */
-    MT_NORM_BYTE_LEVEL,  /* bytes to printable characters */
-    MT_NORM_UNMARK       /* space mark back to spaces */
+    MT_NORM_CHARSMAP,   /* precompiled map, by grapheme as the tokenizers library applies it */
+    MT_NORM_SPM,        /* SentencePiece's own normalizer: map, spaces, prefix, user-defined symbols */
+    MT_NORM_BYTE_LEVEL, /* bytes to printable characters */
+    MT_NORM_UNMARK      /* space mark back to spaces */
 } mt_norm_kind;
 
 typedef struct mt_charsmap mt_charsmap;
@@ -87,7 +87,7 @@ typedef struct mt_norm {
 
 typedef enum mt_split_kind {
     MT_SPLIT_PATTERN,
-    MT_SPLIT_SPACES,     /* runs of White_Space removed */
+    MT_SPLIT_SPACES, /* runs of White_Space removed */
     MT_SPLIT_PUNCTUATION,
     MT_SPLIT_DIGITS,
     MT_SPLIT_FIXED,
@@ -159,12 +159,12 @@ typedef struct mt_segmenter {
     void (*free)(mt_tok *t);
 } mt_segmenter;
 
-extern const mt_segmenter mt_segmenter_bpe;        /* seg_bpe.c */
-//extern const mt_segmenter mt_segmenter_unigram;    /* unigram.c */
-//extern const mt_segmenter mt_segmenter_wordpiece;  /* wordpiece.c */
-//extern const mt_segmenter mt_segmenter_wordlevel;  /* wordpiece.c */
-//extern const mt_segmenter mt_segmenter_greedy;     /* greedy.c: longest match */
-//extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
+extern const mt_segmenter mt_segmenter_bpe; /* seg_bpe.c */
+// extern const mt_segmenter mt_segmenter_unigram;    /* unigram.c */
+// extern const mt_segmenter mt_segmenter_wordpiece;  /* wordpiece.c */
+// extern const mt_segmenter mt_segmenter_wordlevel;  /* wordpiece.c */
+// extern const mt_segmenter mt_segmenter_greedy;     /* greedy.c: longest match */
+// extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
 
 typedef struct mt_unigram {
     mt_trie trie;
@@ -205,7 +205,7 @@ struct mt_tok {
     bool added_raw;                                          /* added tokens stand for themselves in any alphabet */
     bool byte_level;                                         /* the vocabulary was spelled in the byte alphabet */
     mt_str mark;                                             /* the space mark; empty: none */
-    bool drop_first_space; /* SentencePiece: U+0020 is known as the mark only */
+    bool drop_first_space;                                   /* SentencePiece: U+0020 is known as the mark only */
     bool mark_suffix;
 
     mt_added *added;
@@ -249,8 +249,8 @@ mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err);
 mt_status mt_segment_word(mt_tok *t, const mt_view *word, mt_error *err);
 
 /* ---- steps ---- */
-mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err); /* out may live in t->work */
-mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err);  /* down to mt_segment_word */
+mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err);  /* out may live in t->work */
+mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err); /* down to mt_segment_word */
 int mt_byte_to_char(uint8_t b, uint8_t out[2]); /* the printable alphabet; returns 1 or 2 */
 int mt_char_to_byte(uint32_t cp);               /* -1: not in the alphabet */
 
@@ -271,7 +271,7 @@ mt_status mt_tok_rank_by_score(mt_tok *t, mt_error *err);
 /* When everything is set: bytes, indexes, added-token sets, segmenter tables. */
 mt_status mt_tok_finish(mt_tok *t, mt_error *err);
 #define MT_PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define MT_MARK "\xE2\x96\x81" /* U+2581 */
+#define MT_MARK         "\xE2\x96\x81" /* U+2581 */
 
 /* charsmap.c */
 mt_status mt_charsmap_load(mt_tok *t, mt_str blob, mt_charsmap **out, mt_error *err); /* lives in t->arena */

@@ -12,9 +12,9 @@ typedef struct mt_ref {
 } mt_ref;
 
 enum {
-    MT_IN_MODEL = 1, /* the model's own vocabulary has it */
-    MT_IN_ADDED = 2, /* an added token: cut out of the text before segmentation */
-    MT_MATCHES = 4,  /* can be found in text by the segmenter */
+    MT_IN_MODEL = 1,  /* the model's own vocabulary has it */
+    MT_IN_ADDED = 2,  /* an added token: cut out of the text before segmentation */
+    MT_MATCHES = 4,   /* can be found in text by the segmenter */
     MT_IS_SPECIAL = 8 /* skipped by decoding when asked */
 };
 

@@ -1,6 +1,6 @@
 /* Tokenizers against the encodings that the reference implementations gave: ids, ids with special tokens, offsets,
- * decodings. The definitions and expectations are found in ../shared/tokenizers (or $MICROTOME_SHARED/tokenizers); without
- * them every case is skipped. Arguments: names of the families to run, all when there are none. */
+ * decodings. The definitions and expectations are found in ../shared/tokenizers (or $MICROTOME_SHARED/tokenizers);
+ * without them every case is skipped. Arguments: names of the families to run, all when there are none. */
 #define _POSIX_C_SOURCE 200809L
 #include "test.h"
 
@@ -52,16 +52,26 @@ static bool read_record(mt_json *j, record *r) {
     r->ids.len = r->ids_sp.len = r->off.len = r->len.len = 0;
     mt_json_object(j);
     while (mt_json_key(j, &key)) {
-        if (mt_str_is(key, "id")) mt_str_show(mt_json_string(j), r->id, sizeof r->id);
-        else if (mt_str_is(key, "text")) r->text = mt_json_string(j);
-        else if (mt_str_is(key, "ids")) read_ids(j, &r->ids);
-        else if (mt_str_is(key, "ids_sp")) r->has_sp = true, read_ids(j, &r->ids_sp);
-        else if (mt_str_is(key, "off")) read_ids(j, &r->off);
-        else if (mt_str_is(key, "len")) read_ids(j, &r->len);
-        else if (mt_str_is(key, "dec")) r->has_dec = true, r->dec = mt_json_string(j);
-        else if (mt_str_is(key, "dec_sk")) r->has_dec_sk = true, r->dec_sk = mt_json_string(j);
-        else if (mt_str_is(key, "error")) r->error = true, mt_json_skip(j);
-        else mt_json_skip(j);
+        if (mt_str_is(key, "id"))
+            mt_str_show(mt_json_string(j), r->id, sizeof r->id);
+        else if (mt_str_is(key, "text"))
+            r->text = mt_json_string(j);
+        else if (mt_str_is(key, "ids"))
+            read_ids(j, &r->ids);
+        else if (mt_str_is(key, "ids_sp"))
+            r->has_sp = true, read_ids(j, &r->ids_sp);
+        else if (mt_str_is(key, "off"))
+            read_ids(j, &r->off);
+        else if (mt_str_is(key, "len"))
+            read_ids(j, &r->len);
+        else if (mt_str_is(key, "dec"))
+            r->has_dec = true, r->dec = mt_json_string(j);
+        else if (mt_str_is(key, "dec_sk"))
+            r->has_dec_sk = true, r->dec_sk = mt_json_string(j);
+        else if (mt_str_is(key, "error"))
+            r->error = true, mt_json_skip(j);
+        else
+            mt_json_skip(j);
     }
     if (!r->has_dec) r->dec = r->text;
     if (!r->has_dec_sk) r->dec_sk = r->dec;
@@ -111,13 +121,88 @@ typedef struct family {
     bool offsets;
 } family;
 
+static bool ends_with(const char *s, const char *tail) {
+    size_t n = strlen(s), k = strlen(tail);
+    return n >= k && strcmp(s + n - k, tail) == 0;
+}
+
 static mt_status load(const family *f, const uint8_t *p, size_t n, mt_tok **t) {
-    (void)f;
+    if (ends_with(f->file, ".gguf.gz")) {
+        mt_gguf g;
+        size_t need;
+        mt_status status = mt_gguf_parse(&g, p, n, n, &need, &err);
+        if (status == MT_OK) status = mt_tok_load_gguf(&g, t, &err);
+        mt_gguf_free(&g);
+        return status;
+    }
     return mt_tok_load_json(p, n, t, &err);
 }
 
+/* Vectors of llama.cpp: texts separated by a line, ids one text a line. */
+static void run_vectors(const family *f) {
+    static char title[140];
+    char path[600], a[300], b[300];
+    size_t n, in_n, out_n, count = 0, exact = 0;
+    snprintf(title, sizeof title, "%s: %s", f->name, f->reference);
+    CASE(title);
+    snprintf(path, sizeof path, "%s/tokenizers/%s/%s", root, f->name, f->file);
+    uint8_t *p = slurp(path, &n);
+    snprintf(path, sizeof path, "%s/tokenizers/%s/%s.inp", root, f->name, f->reference);
+    uint8_t *in = slurp(path, &in_n);
+    snprintf(path, sizeof path, "%s/tokenizers/%s/%s.out", root, f->name, f->reference);
+    uint8_t *out = slurp(path, &out_n);
+    mt_tok *t = NULL;
+    if (!p || !in || !out) {
+        printf("# SKIP %s: not in ../shared\n", title);
+        goto done;
+    }
+    CHECK_OK(load(f, p, n, &t));
+    static const char bar[] = "\n__ggml_vocab_test__\n";
+    size_t bar_n = sizeof bar - 1;
+    mt_encoding e = {0};
+    mt_ids want = {0};
+    const uint8_t *line = out;
+    for (size_t at = 0; t && at < in_n;) {
+        size_t end = at;
+        while (end < in_n && !(in_n - end >= bar_n && memcmp(in + end, bar, bar_n) == 0)) end++;
+        if (end == in_n) break;
+        want.len = 0;
+        while (line < out + out_n && *line != '\n') {
+            char *stop;
+            long id = strtol((const char *)line, &stop, 10);
+            if ((const uint8_t *)stop == line) break;
+            mt_ids_add(&want, (int32_t)id, &err);
+            line = (const uint8_t *)stop;
+            while (line < out + out_n && *line == ' ') line++;
+        }
+        while (line < out + out_n && *line++ != '\n');
+        mt_encode_options o = {.special_as_text = true};
+        e.ids.len = 0;
+        CHECK_OK(mt_tok_encode(t, in + at, end - at, &o, true, &e, &err));
+        count++;
+        if (same_ids(&e.ids, &want)) {
+            exact++;
+        } else {
+            show_ids(&e.ids, a, sizeof a);
+            show_ids(&want, b, sizeof b);
+            char shown[80];
+            CHECK(0, "\"%s\": %s, expected %s", mt_str_show((mt_str){in + at, end - at}, shown, sizeof shown), a, b);
+        }
+        at = end + bar_n;
+    }
+    printf("# %s: %zu of %zu exact\n", title, exact, count);
+    mt_encoding_free(&e);
+    mt_ids_free(&want);
+    mt_tok_free(t);
+done:
+    free(p);
+    free(in);
+    free(out);
+}
+
 static void run(const family *f) {
-    char path[600], title[100], a[200], b[200];
+    static char title[140];
+    char path[600], a[200], b[200];
     size_t n, rn;
     snprintf(title, sizeof title, "%s: %s", f->name, f->reference);
     CASE(title);
@@ -212,13 +297,28 @@ static void run(const family *f) {
 
 int main(int argc, char **argv) {
 #define HF(name) {name, "tokenizer.json.gz", "reference.jsonl.gz", false, true, true}
-    static const family families[] = {HF("gpt2"), HF("llama2")};
+#define GGUF(name, kind)                                                                                               \
+    {                                                                                                                  \
+        name, "ggml-vocab-" kind ".gguf.gz", "ggml-vocab-" kind ".gguf", false, true, false                            \
+    }
+    static const family families[] = {HF("gpt2"),
+                                      HF("llama2"),
+                                      GGUF("gpt2", "gpt-2"),
+                                      GGUF("llama2", "llama-spm"),
+                                      GGUF("falcon", "falcon"),
+                                      GGUF("mpt", "mpt"),
+                                      GGUF("phi-3", "phi-3"),
+                                      GGUF("refact", "refact"),
+                                      GGUF("starcoder", "starcoder"),
+                                      GGUF("deepseek-coder", "deepseek-coder"),
+                                      GGUF("deepseek-llm", "deepseek-llm"),
+                                      GGUF("bert-uncased", "bert-bge")};
     const char *shared = getenv("MICROTOME_SHARED");
     snprintf(root, sizeof root, "%s", shared ? shared : "../shared");
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         bool wanted = argc < 2;
         for (int k = 1; k < argc; k++) wanted |= strcmp(argv[k], families[i].name) == 0;
-        if (wanted) run(&families[i]);
+        if (wanted) (ends_with(families[i].reference, ".gguf") ? run_vectors : run)(&families[i]);
     }
     if (mt_live_allocations()) printf("# %zu live allocations at the end\n", mt_live_allocations());
     return test_end();
