@@ -143,6 +143,7 @@ static void run_vectors(const family *f) {
     static char title[140];
     char path[600], a[300], b[300];
     size_t n, in_n, out_n, count = 0, exact = 0;
+    case_end();
     snprintf(title, sizeof title, "%s: %s", f->name, f->reference);
     CASE(title);
     snprintf(path, sizeof path, "%s/tokenizers/%s/%s", root, f->name, f->file);
@@ -204,6 +205,7 @@ static void run(const family *f) {
     static char title[140];
     char path[600], a[200], b[200];
     size_t n, rn;
+    case_end();
     snprintf(title, sizeof title, "%s: %s", f->name, f->reference);
     CASE(title);
     snprintf(path, sizeof path, "%s/tokenizers/%s/%s", root, f->name, f->file);
@@ -311,8 +313,7 @@ int main(int argc, char **argv) {
                                       GGUF("refact", "refact"),
                                       GGUF("starcoder", "starcoder"),
                                       GGUF("deepseek-coder", "deepseek-coder"),
-                                      GGUF("deepseek-llm", "deepseek-llm"),
-                                      GGUF("bert-uncased", "bert-bge")};
+                                      GGUF("deepseek-llm", "deepseek-llm")};
     const char *shared = getenv("MICROTOME_SHARED");
     snprintf(root, sizeof root, "%s", shared ? shared : "../shared");
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
