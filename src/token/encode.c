@@ -133,7 +133,7 @@ mt_status mt_segment_word(mt_tok *t, const mt_view *word, mt_error *err) {
         } else {
             k0 = (uint64_t)p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
         }
-        uint64_t h = (k0 ^ n << 56) * UINT64_C(0x9E3779B97F4A7C15) ^ (k1 + n) * UINT64_C(0xD6E8FEB86659FD93);
+        uint64_t h = (k0 ^ (uint64_t)n << 56) * UINT64_C(0x9E3779B97F4A7C15) ^ (k1 + n) * UINT64_C(0xD6E8FEB86659FD93);
         m = &t->memo[(h ^ h >> 29) * UINT64_C(0xBF58476D1CE4E5B9) >> (64 - MT_MEMO_BITS)];
         if (m->n == n && m->key[0] == k0 && m->key[1] == k1) {
             if (e->ids.cap - e->ids.len < 3) MT_TRY(mt_ids_reserve(&e->ids, 3, err));
