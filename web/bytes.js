@@ -7,8 +7,7 @@ import { Model } from './model.js';
  * @typedef {object} NextBytes
  * @property {Float64Array} bytes natural log-probabilities of the 256 possible next bytes; -Infinity: impossible
  * @property {number} end log-probability that the text ends here; exp of the 257 sums to 1 (less missingMass)
- * @property {Float64Array} naive the same 256 as a prompt of the text's usual tokens gives them: first byte of the next token
- * @property {number} naiveEnd
+ * @property {Float64Array} naive 257: the same as a prompt of the text's usual tokens gives it, the first byte of the next token; [256]: the end
  * @property {number} missingMass proven upper bound on the probability that was left out; 0: exact
  * @property {number} textLogProb log-probability that a text starts with this one
  * @property {'valid' | 'masked' | 'all'} target which spellings count

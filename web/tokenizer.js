@@ -299,6 +299,11 @@ export class Tokenizer {
     return this.token(id).bytes;
   }
 
+  /** A token as the definition writes it. @param {number} id @returns {string} */
+  tokenPiece(id) {
+    return this.token(id).piece;
+  }
+
   /** Id of a piece as the definition writes it (`Ġthe`, `▁the`, `<0x41>`), or null. @param {string} piece @returns {number | null} */
   findPiece(piece) {
     const heap = this.#live();

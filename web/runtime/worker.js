@@ -781,7 +781,7 @@ class Engine {
       const exact = heap.doubles(at + heap.field('mt_next_bytes', 'exact').offset, 257);
       const naive = heap.doubles(at + heap.field('mt_next_bytes', 'naive').offset, 257);
       return {
-        bytes: exact.slice(0, 256), end: exact[256], naive: naive.slice(0, 256), naiveEnd: naive[256], textLogProb: plain.text_logprob,
+        bytes: exact.slice(0, 256), end: exact[256], naive, textLogProb: plain.text_logprob,
         missingMass: plain.missing_mass, liveContexts: plain.live_contexts,
         target: { [heap.enums.MT_TARGET_VALID]: 'valid', [heap.enums.MT_TARGET_MASKED]: 'masked', [heap.enums.MT_TARGET_ALL]: 'all' }[plain.target],
       };

@@ -1,0 +1,367 @@
+#!/usr/bin/env node
+// The command line. docs/cli.md is its contract; tests/unit/cli.test.mjs holds it to that.
+import { existsSync, readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { ByteModel, Model, Tokenizer } from '../index.js';
+import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
+import { describeHeader } from './inspect.js';
+import { serve } from './serve.js';
+
+/** @typedef {import('./args.js').OptionSpec} OptionSpec */
+/** @typedef {import('./args.js').CommandSpec} CommandSpec */
+
+const ROOT = new URL('../../', import.meta.url);
+const BUNDLED = fileURLToPath(new URL('models/microtome-tiny.gguf', ROOT));
+
+// ---- output: whole lines, quiet when the reader has left ---------------------------------------------------------------------
+
+/** @param {string} text @returns {Promise<void>} */
+function write(text) {
+  return new Promise((resolve, reject) => process.stdout.write(text, (error) => (error ? reject(error) : resolve())));
+}
+const line = (/** @type {string} */ text) => write(`${text}\n`);
+/** -Infinity is no JSON: it becomes null. @param {any} value */
+const json = (value) => JSON.stringify(value, (_, x) => (ArrayBuffer.isView(x) ? [.../** @type {any} */ (x)] : typeof x === 'number' && !Number.isFinite(x) ? null : x));
+/** Visible on one line. @param {Uint8Array} bytes */
+function visible(bytes) {
+  let out = '';
+  const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  try {
+    for (const c of text.decode(bytes)) out += c === '\\' ? '\\\\' : c === '\n' ? '\\n' : c === '\r' ? '\\r' : c === '\t' ? '\\t' : /\p{C}/u.test(c) && c.length === 1 ? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}` : c;
+    return out;
+  } catch {
+    return [...bytes].map((b) => (b >= 32 && b < 127 && b !== 92 ? String.fromCharCode(b) : `\\x${b.toString(16).padStart(2, '0')}`)).join('');
+  }
+}
+
+// ---- input -------------------------------------------------------------------------------------------------------------------
+
+/** @returns {Promise<Uint8Array>} */
+async function readInput() {
+  const chunks = [];
+  for await (const chunk of process.stdin) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Lines of standard input, without their ends. @returns {AsyncGenerator<string>} */
+async function* inputLines() {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  let rest = '';
+  for await (const chunk of process.stdin) {
+    rest += decoder.decode(chunk, { stream: true });
+    let at = 0;
+    for (let end; (end = rest.indexOf('\n', at)) >= 0; at = end + 1) yield rest.slice(at, end).replace(/\r$/, '');
+    rest = rest.slice(at);
+  }
+  rest += decoder.decode();
+  if (rest) yield rest;
+}
+
+/** Text from the arguments, else standard input, byte for byte. @param {string[]} rest @returns {Promise<string | Uint8Array>} */
+async function textOf(rest) {
+  return rest.length ? rest.join(' ') : readInput();
+}
+
+// ---- options that several commands share ---------------------------------------------------------------------------------------
+
+/** @type {OptionSpec} */ const JSON_OUT = { name: 'json', kind: 'flag', help: 'one line of JSON for machines (-Infinity is written as null)' };
+/** @type {OptionSpec} */ const TOKENIZER = { name: 'tokenizer', kind: 'text', value: 'FILE', help: 'tokenizer.json, or a GGUF file' };
+/** @type {OptionSpec} */ const MODEL = { name: 'model', kind: 'text', value: 'FILE', help: 'GGUF file; default: the bundled model' };
+/** @type {OptionSpec[]} */ const ENGINE = [
+  { name: 'threads', kind: 'int', value: 'N', min: 1, max: 64, help: 'threads; default: the cores, 4 at most. Results do not depend on it' },
+  { name: 'isa', kind: 'text', value: 'NAME', choices: ['ref', 'simd', 'relaxed'], help: 'kernels: ref (scalar), simd, relaxed (Node 22 or newer); default: the best' },
+];
+/** @type {OptionSpec} */ const IDS = { name: 'ids', kind: 'ids', value: 'LIST', help: 'token ids, "1,2,3", instead of a text' };
+/** @type {OptionSpec} */ const ADD_SPECIAL = { name: 'add-special-tokens', kind: 'flag', help: 'add what the definition puts around a text (beginning, end...)' };
+/** @type {OptionSpec} */ const HELP = { name: 'help', kind: 'flag', help: 'this text' };
+
+/** @param {string} file */
+function mustExist(file) {
+  if (!/^[a-z][a-z0-9+.-]+:/i.test(file) && !existsSync(file)) throw new Error(`${file}: no such file`);
+  return file;
+}
+
+/** @param {Record<string, any>} options */
+function modelFile(options) {
+  if (options.model === undefined && !existsSync(BUNDLED)) throw new Error('the bundled model is not there: give --model FILE');
+  return mustExist(options.model ?? BUNDLED);
+}
+
+/** @param {Record<string, any>} options @template T @param {(model: Model) => Promise<T>} body @returns {Promise<T>} */
+async function withModel(options, body) {
+  const model = await Model.load(modelFile(options), { ...(options.threads && { threads: options.threads }), ...(options.isa && { isa: options.isa }) });
+  try {
+    return await body(model);
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** @param {Record<string, any>} options */
+function loadTokenizer(options) {
+  if (options.tokenizer !== undefined && options.model !== undefined) throw new UsageError('--tokenizer and --model exclude each other');
+  return Tokenizer.load(options.tokenizer !== undefined ? mustExist(options.tokenizer) : modelFile(options));
+}
+
+/** Ids of a prompt, from --ids or a text with the special tokens that the model expects. @param {Model} model @param {Record<string, any>} options @param {string[]} rest */
+async function promptIds(model, options, rest) {
+  if (options.ids && rest.length) throw new UsageError('--ids and a text exclude each other');
+  if (options.ids) return options.ids;
+  const text = await textOf(rest);
+  const ids = model.tokenizer.encode(text, { addSpecialTokens: true, offsets: false }).ids;
+  return ids.length ? ids : [model.tokenizer.bos ?? model.tokenizer.eos ?? 0];
+}
+
+// ---- commands ---------------------------------------------------------------------------------------------------------------------
+
+/** @type {Record<string, CommandSpec & {run: (options: Record<string, any>, rest: string[]) => Promise<void>}>} */
+const COMMANDS = {
+  inspect: {
+    summary: 'what a GGUF file or a tokenizer definition holds',
+    usage: 'inspect [options] FILE',
+    options: [JSON_OUT, { name: 'tensors', kind: 'flag', help: 'list the tensors too (--json always does)' }],
+    async run(options, rest) {
+      if (rest.length !== 1) throw new UsageError('inspect needs one FILE');
+      const file = mustExist(rest[0]);
+      const gguf = await isGguf(file);
+      if (gguf) {
+        const header = await describeHeader(file);
+        if (options.json) return line(json(header));
+        const size = (/** @type {number} */ n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} G` : n >= 1e6 ? `${(n / 1e6).toFixed(2)} M` : n >= 1e3 ? `${(n / 1e3).toFixed(1)} k` : `${n} `);
+        await line(`${file}: GGUF version ${header.version}, ${header.metadata.length} keys, ${header.tensors.length} tensors, ${size(header.parameters)}parameters, ${size(header.tensorBytes)}B of weights`);
+        for (const { key, type, value, count } of header.metadata) {
+          const shown = Array.isArray(value) ? `[${value.slice(0, 6).map((v) => json(v)).join(', ')}${count > 6 ? `, ... ${count} in all` : ''}]` : json(value);
+          await line(`  ${key} (${type}): ${shown.length > 160 ? `${shown.slice(0, 157)}...` : shown}`);
+        }
+        if (options.tensors) for (const t of header.tensors) await line(`  ${t.name}: ${t.type} [${t.dims.join(', ')}], ${t.bytes ?? '?'} bytes at ${t.offset}`);
+        return;
+      }
+      const tokenizer = await Tokenizer.load(file);
+      const kinds = /** @type {Record<string, number>} */ ({});
+      for (const { kind } of tokenizer.tokens()) kinds[kind] = (kinds[kind] ?? 0) + 1;
+      const summary = { kind: 'tokenizer', model: tokenizer.model, vocab_size: tokenizer.vocabSize, bos: tokenizer.bos, eos: tokenizer.eos, tokens: kinds, traits: tokenizer.traits, warnings: tokenizer.warnings };
+      if (options.json) return line(json(summary));
+      await line(`${file}: tokenizer, ${tokenizer.model}, ${tokenizer.vocabSize} ids (${Object.entries(kinds).map(([kind, n]) => `${n} ${kind}`).join(', ')})`);
+      await line(`  beginning of text: ${tokenizer.bos ?? 'none'}; end of text: ${tokenizer.eos ?? 'none'}`);
+      await line(`  exact byte model: ${tokenizer.traits.unsupported || 'yes'}`);
+      for (const warning of tokenizer.warnings) await line(`  note: ${warning}`);
+    },
+  },
+  encode: {
+    summary: 'text -> token ids',
+    usage: 'encode (--tokenizer FILE | --model FILE) [options] [TEXT...]',
+    options: [TOKENIZER, MODEL, JSON_OUT, { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"text": ...}; one line {"ids": [...]} for each' }, ADD_SPECIAL,
+      { name: 'special-as-text', kind: 'flag', help: 'text that spells a special token is ordinary text' },
+      { name: 'offsets', kind: 'text', value: 'UNIT', choices: ['bytes', 'utf16'], help: 'add "offsets": [[begin, end], ...] to the JSON' }],
+    async run(options, rest) {
+      if (options.jsonl && rest.length) throw new UsageError('--jsonl reads standard input: no TEXT beside it');
+      const tokenizer = await loadTokenizer(options);
+      const how = { addSpecialTokens: !!options['add-special-tokens'], specialAsText: !!options['special-as-text'], offsets: options.offsets ?? /** @type {false} */ (false) };
+      const record = (/** @type {string | Uint8Array} */ text) => {
+        const { ids, offsets } = tokenizer.encode(text, how);
+        return { ids: [...ids], ...(offsets && { offsets: Array.from(ids, (_, i) => [offsets[2 * i], offsets[2 * i + 1]]) }) };
+      };
+      if (options.jsonl) {
+        let number = 0, out = '';
+        for await (const text of inputLines()) {
+          number++;
+          if (!text.trim()) continue;
+          let given;
+          try {
+            given = JSON.parse(text);
+          } catch (error) {
+            await write(out);
+            throw new Error(`standard input, line ${number}: not JSON: ${/** @type {Error} */ (error).message}`);
+          }
+          if (typeof given?.text !== 'string') {
+            await write(out);
+            throw new Error(`standard input, line ${number}: no string "text"`);
+          }
+          out += `${json(record(given.text))}\n`;
+          if (out.length > 1 << 16) {
+            await write(out);
+            out = '';
+          }
+        }
+        return write(out);
+      }
+      const result = record(await textOf(rest));
+      if (options.json || options.offsets) return line(json(result));
+      await line(result.ids.join(' '));
+    },
+  },
+  decode: {
+    summary: 'token ids -> text',
+    usage: 'decode (--tokenizer FILE | --model FILE) [options] [ID...]',
+    options: [TOKENIZER, MODEL, JSON_OUT, { ...IDS, help: 'token ids, "1,2,3" (or as arguments, or on standard input)' },
+      { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"ids": [...]}; one line {"text": ...} for each' },
+      { name: 'skip-special-tokens', kind: 'flag', help: 'leave special tokens out' }],
+    async run(options, rest) {
+      const tokenizer = await loadTokenizer(options);
+      const how = { skipSpecialTokens: !!options['skip-special-tokens'] };
+      if (options.jsonl) {
+        if (rest.length || options.ids) throw new UsageError('--jsonl reads standard input: no ids beside it');
+        let number = 0;
+        for await (const text of inputLines()) {
+          number++;
+          if (!text.trim()) continue;
+          let given;
+          try {
+            given = JSON.parse(text);
+          } catch (error) {
+            throw new Error(`standard input, line ${number}: not JSON: ${/** @type {Error} */ (error).message}`);
+          }
+          if (!Array.isArray(given?.ids)) throw new Error(`standard input, line ${number}: no list "ids"`);
+          await line(json({ text: tokenizer.decode(given.ids, how) }));
+        }
+        return;
+      }
+      if (options.ids && rest.length) throw new UsageError('--ids and ids as arguments exclude each other');
+      const ids = options.ids ?? parseIds(rest.length ? rest.join(' ') : new TextDecoder().decode(await readInput()), 'decode');
+      if (options.json) return line(json({ text: tokenizer.decode(ids, how) }));
+      await new Promise((resolve, reject) => process.stdout.write(Buffer.concat([tokenizer.decodeBytes(ids, how), Buffer.from('\n')]), (error) => (error ? reject(error) : resolve(undefined))));
+    },
+  },
+  logits: {
+    summary: 'what a model expects next',
+    usage: 'logits [--model FILE] [options] (--ids LIST | [TEXT...])',
+    options: [MODEL, IDS, { name: 'all', kind: 'flag', help: 'a list for every position, not the last alone' }, JSON_OUT, { name: 'top', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'without --json: how many tokens to show, default 10' }, ...ENGINE],
+    async run(options, rest) {
+      await withModel(options, async (model) => {
+        const ids = await promptIds(model, options, rest);
+        const { logits, vocab } = await model.run(ids, { all: !!options.all });
+        const rows = Array.from({ length: logits.length / vocab }, (_, i) => logits.subarray(i * vocab, (i + 1) * vocab));
+        if (options.json) return line(json({ logits: options.all ? rows : rows[0] }));
+        for (const [i, row] of rows.entries()) {
+          const most = row.reduce((a, b) => Math.max(a, b), -Infinity);
+          const total = row.reduce((sum, x) => sum + Math.exp(x - most), 0);
+          const order = Array.from(row, (_, id) => id).sort((a, b) => row[b] - row[a] || a - b).slice(0, options.top ?? 10);
+          if (options.all) await line(`after token ${i} (id ${ids[i]}):`);
+          for (const id of order) await line(`${String(id).padStart(7)} ${row[id].toFixed(4).padStart(10)} ${(Math.exp(row[id] - most) / total).toFixed(6)}  ${shown(model, id)}`);
+        }
+      });
+    },
+  },
+  generate: {
+    summary: 'continue a text',
+    usage: 'generate [--model FILE] [options] (--ids LIST | [TEXT...])',
+    options: [MODEL, IDS, { name: 'max-tokens', kind: 'int', value: 'N', min: 0, max: 1000000, help: 'default 128' }, { name: 'greedy', kind: 'flag', help: 'always the likeliest token' },
+      { name: 'temperature', kind: 'number', value: 'X', min: 0, max: 1000000, help: 'default 1' }, { name: 'top-k', kind: 'int', value: 'K', min: 0, max: 2147483647, help: 'the K likeliest; 0: all' },
+      { name: 'top-p', kind: 'number', value: 'P', min: 0, max: 1, help: 'the likeliest that reach this probability together' }, { name: 'min-p', kind: 'number', value: 'P', min: 0, max: 1, help: 'those at least P times as likely as the likeliest' },
+      { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same text; default: random' }, { name: 'stop', kind: 'text', value: 'TEXT', help: 'end before this text' },
+      { name: 'ignore-eos', kind: 'flag', help: 'go on after an end token' }, JSON_OUT, ...ENGINE],
+    notes: '--json prints {"ids": [the new tokens], "text": ..., "prompt_ids": [...], "reason": "length" | "stop" | "context"} at the end.',
+    async run(options, rest) {
+      if (options.greedy) for (const name of ['temperature', 'top-k', 'top-p', 'min-p', 'seed']) if (options[name] !== undefined) throw new UsageError(`--greedy and --${name} exclude each other`);
+      await withModel(options, async (model) => {
+        const prompt = [...await promptIds(model, options, rest)];
+        const stop = [...(options['ignore-eos'] ? [] : model.endTokens), ...(options.stop === undefined ? [] : [options.stop])];
+        const given = { temperature: options.greedy ? 0 : options.temperature, topK: options['top-k'], topP: options['top-p'], minP: options['min-p'], seed: options.seed, maxTokens: options['max-tokens'] };
+        const how = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+        const stream = model.generate(prompt, { ...how, stop });
+        /** @type {number[]} */
+        const ids = [];
+        let text = '';
+        for (;;) {
+          const next = await stream.next();
+          if (next.done) {
+            if (options.json) await line(json({ ids, text, prompt_ids: prompt, reason: next.value.reason }));
+            else await write('\n');
+            return;
+          }
+          ids.push(next.value.id);
+          text += next.value.text;
+          if (!options.json) await write(hasTokenizer(model) ? next.value.text : `${ids.length > 1 ? ' ' : ''}${next.value.id}`);
+        }
+      });
+    },
+  },
+  'next-byte': {
+    summary: 'exact probabilities of the next byte',
+    usage: 'next-byte [--model FILE] [options] [TEXT...]',
+    options: [MODEL, { name: 'top', kind: 'int', value: 'N', min: 1, max: 257, help: 'without --json: how many to show, default 10' },
+      { name: 'target', kind: 'text', value: 'NAME', choices: ['valid', 'masked', 'all'], help: 'which token sequences count as spellings, default valid (docs/cli.md)' }, JSON_OUT, ...ENGINE],
+    notes: '--json prints {"bytes": [256 natural log-probabilities], "end": ..., "naive": [256], "naive_end": ..., "missing_mass": ..., "text_logprob": ..., "target": ...}; null stands for -Infinity.',
+    async run(options, rest) {
+      const text = await textOf(rest);
+      await withModel(options, async (model) => {
+        const bytes = new ByteModel(model, { target: options.target ?? 'valid' });
+        const r = await bytes.next(text);
+        if (options.json) {
+          return line(json({ bytes: r.bytes, end: r.end, naive: r.naive.subarray(0, 256), naive_end: r.naive[256], missing_mass: r.missingMass, text_logprob: r.textLogProb, target: r.target, live_contexts: r.liveContexts }));
+        }
+        const all = [...r.bytes, r.end];
+        const order = all.map((_, b) => b).sort((a, b) => all[b] - all[a] || a - b).slice(0, options.top ?? 10);
+        await line('  byte   exact      tokenized prompt');
+        for (const b of order) await line(`  ${b === 256 ? 'end ' : visible(Uint8Array.of(b)).padEnd(4)}   ${Math.exp(all[b]).toFixed(7)}  ${Math.exp(r.naive[b]).toFixed(7)}`);
+        if (r.missingMass > 0) await line(`  at most ${r.missingMass.toExponential(2)} of the probability is left out`);
+      });
+    },
+  },
+  serve: {
+    summary: 'serve the demos on this machine',
+    usage: 'serve [--root DIR] [--port N] [--open-path P]',
+    options: [{ name: 'root', kind: 'text', value: 'DIR', help: 'folder to serve; default: the package' }, { name: 'port', kind: 'int', value: 'N', min: 0, max: 65535, help: 'default 8080; 0: any that is free' },
+      { name: 'open-path', kind: 'text', value: 'P', help: 'path to add to the address that is printed' }, { name: 'host', kind: 'text', value: 'NAME', help: 'address to listen on; default 127.0.0.1, this machine only' }],
+    async run(options, rest) {
+      if (rest.length) throw new UsageError('serve takes no arguments besides its options');
+      const { url } = await serve({ root: options.root ?? fileURLToPath(ROOT), port: options.port ?? 8080, host: options.host });
+      await line(url + (options['open-path'] ?? '').replace(/^\/+/, ''));
+      await new Promise(() => {}); // until it is interrupted
+    },
+  },
+};
+
+/** @param {string} file */
+async function isGguf(file) {
+  const handle = await open(file);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+    return bytesRead === 4 && buffer.toString('latin1') === 'GGUF';
+  } finally {
+    await handle.close();
+  }
+}
+
+/** @param {Model} model */
+function hasTokenizer(model) {
+  try {
+    return !!model.tokenizer;
+  } catch {
+    return false;
+  }
+}
+/** @param {Model} model @param {number} id */
+const shown = (model, id) => (hasTokenizer(model) && id < model.tokenizer.vocabSize ? visible(model.tokenizer.tokenBytes(id)) || model.tokenizer.tokenPiece(id) : '');
+
+function overview() {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 2;
+  return `microtome: exact tokenizers, small language models and byte probabilities\n\nusage: microtome COMMAND [options]\n\n${Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`).join('\n')}\n\nmicrotome COMMAND --help says more. Without --model the bundled model is used.\n`;
+}
+
+/** @param {string[]} argv @returns {Promise<void>} */
+async function main(argv) {
+  const [name, ...args] = argv;
+  if (name === undefined) throw new UsageError(`a command is needed: ${Object.keys(COMMANDS).join(', ')}`);
+  if (name === '--help' || name === '-h' || name === 'help') return write(overview());
+  if (name === '--version') return line(JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8')).version);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : null;
+  if (!command) throw new UsageError(`unknown command ${name}: known are ${Object.keys(COMMANDS).join(', ')}`);
+  if (args.includes('--help') || args.includes('-h')) return write(helpOf(name, { ...command, options: [...command.options, HELP] }));
+  const { options, rest } = parseArguments(args, [...command.options, HELP]);
+  await command.run(options, rest);
+}
+
+process.stdout.on('error', (error) => {
+  if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE') process.exit(0); // the reader has enough
+  throw error;
+});
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  const { message, code } = /** @type {any} */ (error);
+  if (code === 'EPIPE') process.exit(0);
+  process.stderr.write(`microtome: ${String(message).replace(/\s*\n\s*/g, ' ')}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}
