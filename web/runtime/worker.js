@@ -968,6 +968,7 @@ function serve(port, onMessage) {
   const calls = new Map();
   onMessage((message) => {
     if (message.helper) return void help(port, message.helper, onMessage);
+    if (message.method) return void answer(message);
     const running = calls.get(message.id);
     if ('abort' in message) return running?.controller.abort(new DOMException('The operation was aborted.', 'AbortError'));
     if ('credit' in message) {
@@ -975,9 +976,7 @@ function serve(port, onMessage) {
         running.credit += message.credit;
         running.wake();
       }
-      return;
     }
-    void answer(message);
   });
   port.postMessage({ hello: PROTOCOL });
 
