@@ -1,0 +1,138 @@
+/* ABI of src/model: the push loader, sessions, traces and patches. */
+#include "abi.h"
+
+#include "../src/model/model.h"
+#include "../src/tensor/kernels.h"
+
+ABI_LAYOUT(model, ABI_STRUCT(mt_model_info), ABI_FIELD(mt_model_info, architecture), ABI_FIELD(mt_model_info, name),
+           ABI_FIELD(mt_model_info, layers), ABI_FIELD(mt_model_info, width), ABI_FIELD(mt_model_info, heads),
+           ABI_FIELD(mt_model_info, kv_heads), ABI_FIELD(mt_model_info, head_width),
+           ABI_FIELD(mt_model_info, ffn_width), ABI_FIELD(mt_model_info, vocab), ABI_FIELD(mt_model_info, context),
+           ABI_FIELD(mt_model_info, parameters), ABI_FIELD(mt_model_info, weight_bytes),
+           ABI_FIELD(mt_model_info, weight_type), ABI_STRUCT(mt_traced), ABI_FIELD(mt_traced, name),
+           ABI_FIELD(mt_traced, n_dims), ABI_ARRAY(mt_traced, dims), ABI_FIELD(mt_traced, data), ABI_ENUM(MT_ROOT),
+           ABI_ENUM(MT_PATCH_REPLACE), ABI_ENUM(MT_PATCH_ADD), ABI_ENUM(MT_PATCH_SCALE), ABI_ENUM(MT_PATCH_ZERO))
+
+/* ---- loading ---- */
+
+MT_EXPORT(loader_new) mt_status abi_loader_new(double file_size, mt_loader **out) {
+    return mt_loader_new(abi_size(file_size), out, &abi_error);
+}
+MT_EXPORT(loader_push) mt_status abi_loader_push(mt_loader *loader, const uint8_t *p, size_t n) {
+    ABI_NEED(loader);
+    return mt_loader_push(loader, p, n, &abi_error);
+}
+MT_EXPORT(loader_finish) mt_status abi_loader_finish(mt_loader *loader, mt_model **out) {
+    ABI_NEED(loader);
+    return mt_loader_finish(loader, out, &abi_error);
+}
+MT_EXPORT(loader_free) void abi_loader_free(mt_loader *loader) {
+    if (loader) mt_loader_free(loader);
+}
+MT_EXPORT(model_free) void abi_model_free(mt_model *model) {
+    if (model) mt_model_free(model);
+}
+MT_EXPORT(model_info) mt_status abi_model_info(const mt_model *model, mt_model_info *out) {
+    ABI_NEED(model);
+    mt_model_info_get(model, out);
+    return MT_OK;
+}
+MT_EXPORT(model_describe) mt_status abi_model_describe(const mt_model *model, mt_buf *json) {
+    ABI_NEED(model);
+    json->len = 0;
+    return mt_model_describe(model, json, &abi_error);
+}
+MT_EXPORT(model_gguf) const mt_gguf *abi_model_gguf(const mt_model *model) {
+    return model ? mt_model_gguf(model) : NULL;
+}
+/* Whole number under a metadata key; -1: absent, negative or another kind. */
+MT_EXPORT(model_key) double abi_model_key(const mt_model *model, const char *name) {
+    uint64_t value;
+    const mt_gguf *g = model ? mt_model_gguf(model) : NULL;
+    return g && mt_gguf_u64(g, name, &value) && value < 9007199254740992u ? (double)value : -1;
+}
+
+/* ---- sessions ---- */
+
+MT_EXPORT(session_new)
+mt_status abi_session_new(mt_model *model, mt_pool *pool, int32_t slots, int32_t max_batch, mt_session **out) {
+    ABI_NEED(model);
+    mt_session_options options = {slots, max_batch};
+    return mt_session_new(model, pool, &options, out, &abi_error);
+}
+MT_EXPORT(session_free) void abi_session_free(mt_session *session) {
+    if (session) mt_session_free(session);
+}
+MT_EXPORT(session_reset) mt_status abi_session_reset(mt_session *session) {
+    ABI_NEED(session);
+    mt_session_reset(session);
+    return MT_OK;
+}
+/* position and want may be 0. slot: count numbers, filled. */
+MT_EXPORT(session_eval)
+mt_status abi_session_eval(mt_session *session, int32_t count, const int32_t *token, const int32_t *parent,
+                           const int32_t *position, const uint8_t *want, int32_t *slot) {
+    ABI_NEED(session);
+    ABI_NEED(token);
+    ABI_NEED(parent);
+    ABI_NEED(slot);
+    mt_batch batch = {count, token, parent, position, want, slot};
+    return mt_session_eval(session, &batch, &abi_error);
+}
+/* A chain: token i follows token i - 1, the first follows the slot `parent`. */
+MT_EXPORT(session_chain)
+mt_status abi_session_chain(mt_session *session, int32_t count, const int32_t *token, int32_t parent,
+                            const uint8_t *want, int32_t *slot) {
+    ABI_NEED(session);
+    ABI_NEED(token);
+    ABI_NEED(slot);
+    if (count < 1) return mt_fail(&abi_error, MT_ERANGE, "session_chain: a batch of %d tokens", (int)count);
+    int32_t *chain = mt_array((size_t)count, sizeof *chain);
+    if (!chain) return mt_nomem(&abi_error, (size_t)count * sizeof *chain, "a batch");
+    for (int32_t i = 0; i < count; i++) chain[i] = i ? MT_IN_BATCH(i - 1) : parent;
+    mt_batch batch = {count, token, chain, NULL, want, slot};
+    mt_status status = mt_session_eval(session, &batch, &abi_error);
+    mt_free(chain);
+    return status;
+}
+MT_EXPORT(session_logits) const float *abi_session_logits(const mt_session *session, int32_t row) {
+    return session ? mt_session_logits(session, row) : NULL;
+}
+MT_EXPORT(session_slots) int32_t abi_session_slots(const mt_session *session) {
+    return session ? mt_session_slots(session) : 0;
+}
+MT_EXPORT(session_free_slots) int32_t abi_session_free_slots(const mt_session *session) {
+    return session ? mt_session_free_slots(session) : 0;
+}
+/* ---- traces and patches ---- */
+
+MT_EXPORT(trace_want) mt_status abi_trace_want(mt_session *session, const char *glob) {
+    ABI_NEED(session);
+    return mt_trace_want(session, glob, &abi_error);
+}
+MT_EXPORT(trace_clear) void abi_trace_clear(mt_session *session) {
+    if (session) mt_trace_clear(session);
+}
+MT_EXPORT(trace_count) int32_t abi_trace_count(const mt_session *session) {
+    return session ? mt_trace_count(session) : 0;
+}
+MT_EXPORT(trace_get) mt_status abi_trace_get(const mt_session *session, int32_t i, mt_traced *out) {
+    ABI_NEED(session);
+    if (!mt_trace_get(session, i, out))
+        return mt_fail(&abi_error, MT_ERANGE, "trace %d of %d", (int)i, (int)mt_trace_count(session));
+    return MT_OK;
+}
+MT_EXPORT(trace_names) mt_status abi_trace_names(const mt_model *model, mt_buf *out) {
+    ABI_NEED(model);
+    out->len = 0;
+    return mt_trace_names(model, out, &abi_error);
+}
+MT_EXPORT(patch_add)
+mt_status abi_patch_add(mt_session *session, const char *name, int32_t kind, size_t offset, const float *value,
+                        size_t count) {
+    ABI_NEED(session);
+    return mt_patch_add(session, name, (mt_patch_kind)kind, offset, value, count, &abi_error);
+}
+MT_EXPORT(patch_clear) void abi_patch_clear(mt_session *session) {
+    if (session) mt_patch_clear(session);
+}
