@@ -85,7 +85,7 @@ static int32_t project(mt_build *b, int32_t x, int32_t layer, mt_role role, mt_r
 static int32_t input_of(mt_build *b, int32_t x, int32_t n, int32_t layer, char letter) {
     if (!mt_g_wanted(b->g, "blocks.%d.hook_%c_input", layer, letter)) return n;
     x = mt_g_name(b->g, mt_g_copy(b->g, x), "blocks.%d.hook_%c_input", layer, letter);
-    return b->m->h.pre_norm ? mt_b_norm(b, x, layer, MT_ROLE_ATTN_NORM, NULL) : x;
+    return b->m->h.pre_norm && b->m->h.flow != MT_FLOW_POST_NORM ? mt_b_norm(b, x, layer, MT_ROLE_ATTN_NORM, NULL) : x;
 }
 
 static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
@@ -195,12 +195,13 @@ void mt_build_decoder(mt_build *b) {
     const mt_hyper *h = &b->m->h;
     mt_graph *g = b->g;
     int32_t x = mt_b_embed(b);
+    bool pre = h->pre_norm && h->flow != MT_FLOW_POST_NORM;
     for (int32_t l = 0; l < h->layers; l++) {
         x = mt_g_name(g, x, "blocks.%d.hook_resid_pre", l);
         int32_t in = x, n, attn, mid, mlp;
         if (mt_g_wanted(g, "blocks.%d.hook_attn_in", l))
             in = mt_g_name(g, mt_g_copy(g, x), "blocks.%d.hook_attn_in", l);
-        n = h->pre_norm ? mt_b_norm(b, in, l, MT_ROLE_ATTN_NORM, "ln1") : in;
+        n = pre ? mt_b_norm(b, in, l, MT_ROLE_ATTN_NORM, "ln1") : in;
         attn = attention(b, in, n, l);
         if (h->post_norm && h->flow != MT_FLOW_POST_NORM) attn = mt_b_norm(b, attn, l, MT_ROLE_ATTN_POST_NORM, NULL);
         attn = mt_g_name(g, mt_g_scale(g, attn, h->residual_scale), "blocks.%d.hook_attn_out", l);
@@ -218,7 +219,7 @@ void mt_build_decoder(mt_build *b) {
             in = mid;
             if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l))
                 in = mt_g_name(g, mt_g_copy(g, mid), "blocks.%d.hook_mlp_in", l);
-            n = h->pre_norm ? mt_b_norm(b, in, l, MT_ROLE_FFN_NORM, "ln2") : in;
+            n = pre ? mt_b_norm(b, in, l, MT_ROLE_FFN_NORM, "ln2") : in;
             mlp = mt_b_mlp(b, n, l);
             if (h->post_norm && h->flow != MT_FLOW_POST_NORM) mlp = mt_b_norm(b, mlp, l, MT_ROLE_FFN_POST_NORM, NULL);
             mlp = mt_g_name(g, mt_g_scale(g, mlp, h->residual_scale), "blocks.%d.hook_mlp_out", l);

@@ -214,18 +214,17 @@ static mt_status scaled(const mt_meta *meta, const char *path, const mt_hyper *h
                    mt_str_show(type, shown, sizeof shown));
 }
 
-mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta, const char *path, double default_base, mt_error *err) {
+mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta, mt_rope_source from, mt_error *err) {
     mt_hyper *h = &m->h;
-    char key[160];
+    char key[200];
     float base, share;
     if (h->rope_count == MT_MAX_ROPES)
         return mt_fail(err, MT_ELIMIT, "more than %d kinds of rotary positions", MT_MAX_ROPES);
     mt_rope_set *r = &h->ropes[h->rope_count];
-    if (path)
-        snprintf(key, sizeof key, "%s.rope_theta", path);
-    else
-        snprintf(key, sizeof key, "rope_parameters.rope_theta|rope_theta|rotary_emb_base");
-    MT_TRY(mt_meta_float(meta, "rope.freq_base", key, default_base, &base, err));
+    snprintf(key, sizeof key, "%s.rope_theta%s%s", from.path ? from.path : "rope_parameters",
+             from.hub_base ? "|" : "|rope_theta|rotary_emb_base", from.hub_base ? from.hub_base : "");
+    MT_TRY(mt_meta_float(meta, from.gguf_base ? from.gguf_base : "rope.freq_base", key,
+                         from.base > 0 ? from.base : 10000, &base, err));
     if (!(base > 0)) return mt_fail(err, MT_ERANGE, "rope base is %g, expected more than 0", (double)base);
     MT_TRY(mt_meta_float(meta, NULL, "rope_parameters.partial_rotary_factor|partial_rotary_factor|rotary_pct|rope_pct",
                          1, &share, err));
@@ -239,9 +238,32 @@ mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta, const char *path, doub
     r->inv_freq = mt_arena_alloc(&m->arena, (size_t)(r->dims / 2) * sizeof(float));
     if (!r->inv_freq) return mt_nomem(err, (size_t)(r->dims / 2) * sizeof(float), "rotary frequencies");
     for (int32_t i = 0; i < r->dims / 2; i++) r->inv_freq[i] = (float)(1 / pow(base, 2.0 * i / r->dims));
-    MT_TRY(scaled(meta, path, h, base, r, err));
+    if (!from.unscaled) MT_TRY(scaled(meta, from.path, h, base, r, err));
     h->rope_count++;
     if (h->rope_count == 1)
         for (int32_t l = 0; l < h->layers; l++) h->layer[l].rope = 0;
     return MT_OK;
+}
+
+void mt_hyper_layer_types(mt_model *m, const mt_meta *meta, int32_t window, int32_t period) {
+    int64_t listed = mt_meta_count(meta, NULL, "layer_types");
+    for (int32_t l = 0; l < m->h.layers; l++) {
+        bool sliding = period < 0 || (period > 0 && (l + 1) % period != 0);
+        if (l < listed) sliding = mt_str_is(mt_meta_string_at(meta, "layer_types", l), "sliding_attention");
+        m->h.layer[l].visible = sliding ? mt_hyper_window(m, window) : 0;
+    }
+}
+
+mt_status mt_hyper_experts(mt_model *m, const mt_meta *meta, mt_error *err) {
+    mt_hyper *h = &m->h;
+    MT_TRY(mt_meta_int(meta, "expert_count", "num_local_experts|num_experts", 0, 65536, 0, &h->experts, err));
+    if (!h->experts) return MT_OK;
+    MT_TRY(
+        mt_meta_int(meta, "expert_used_count", "num_experts_per_tok", 1, h->experts, MT_NEEDED, &h->experts_used, err));
+    MT_TRY(mt_meta_int(meta, "expert_feed_forward_length", "moe_intermediate_size", 1, MOST, h->ffn, &h->ffn, err));
+    return MT_OK;
+}
+
+void mt_hyper_bias(mt_model *m, mt_bias all) {
+    m->h.norm_bias = m->h.qkv_bias = m->h.attn_out_bias = m->h.mlp_bias = all;
 }

@@ -144,7 +144,8 @@ static void rows_task(void *arg, int part, int parts) {
         }
         break;
     case MT_OP_COPY:
-        if (x != y) memmove(y, x, (size_t)T * W * sizeof *y);
+        if (j->in[0] + from * W != y)
+            memmove(y, j->in[0] + from * W, (size_t)T * W * sizeof *y); /* shapes may differ */
         break;
     default:
         break;

@@ -244,7 +244,9 @@ int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims) {
     size_t count = 1, have = mt_node_elements(&g->nodes[x]);
     for (int32_t d = 0; d < n_dims; d++) count *= (size_t)dims[d];
     if (!expect(g, count == have, g->nodes[x].op, (int32_t)have, (int32_t)count)) return -1;
-    if (g->nodes[x].name) { /* the name belongs to the old shape */
+    /* A product does not look at its own shape; the others get a copy, which costs nothing where it can be in place. A
+     * name belongs to the old shape. */
+    if (g->nodes[x].name || g->nodes[x].op != MT_OP_MATMUL) {
         x = mt_g_copy(g, x);
         if (x < 0) return -1;
     }

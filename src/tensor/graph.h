@@ -123,7 +123,7 @@ int32_t mt_g_scale(mt_graph *g, int32_t x, float factor); /* 1: x itself */
 int32_t mt_g_act(mt_graph *g, int32_t x, mt_act act);
 int32_t mt_g_clamp(mt_graph *g, int32_t x, float limit);
 int32_t mt_g_softcap(mt_graph *g, int32_t x, float cap);                        /* 0: x itself */
-int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims); /* same values, other dims: in place */
+int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims); /* same values, other dims */
 int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t width, bool interleaved, float mscale);
 void mt_g_kv_store(mt_graph *g, int32_t k, int32_t v, int32_t layer);
 int32_t mt_g_attend(mt_graph *g, int32_t q, const mt_attention *a);

@@ -246,13 +246,26 @@ const mt_arch *mt_arch_find_gguf(mt_str name);
 const mt_arch *mt_arch_find_hub(mt_str model_type);
 void mt_arch_list(bool hub, char *out, size_t cap); /* for messages */
 
+extern const mt_name mt_llama_names[]; /* names that many hub architectures share */
+
 /* ---- reading hyper-parameters ---- */
 /* Sets what nearly all decoders share: sizes, eps, context; and the defaults of the rest (RMS, sequential, pre-norm).
  */
 mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err);
-mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta,
-                        const char *path /* NULL, or "rope_parameters.full_attention" */, double default_base,
-                        mt_error *err); /* adds a rope set */
+/* Adds a rope set; the first one becomes that of all layers. */
+typedef struct mt_rope_source {
+    const char *path; /* config.json: "rope_parameters.full_attention"; NULL: "rope_parameters" and the older keys */
+    const char *gguf_base; /* NULL: "rope.freq_base" */
+    const char *hub_base;  /* further alternatives for the base */
+    double base;           /* when the file says nothing; 0: 10000 */
+    bool unscaled;         /* the scaling that the file names is not for this set */
+} mt_rope_source;
+mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta, mt_rope_source from, mt_error *err);
+/* Which layers see only `window` positions: "layer_types" of config.json, else all but every period-th layer
+ * (0: none, 1: none, -1: all). */
+void mt_hyper_layer_types(mt_model *m, const mt_meta *meta, int32_t window, int32_t period);
+mt_status mt_hyper_experts(mt_model *m, const mt_meta *meta, mt_error *err);
+void mt_hyper_bias(mt_model *m, mt_bias all); /* norms, projections, feed-forward */
 mt_status mt_hyper_act(mt_model *m, const mt_meta *meta, const char *otherwise, mt_error *err);
 mt_status mt_hyper_alibi(mt_model *m, double max, mt_error *err);
 int8_t mt_hyper_window(mt_model *m, int32_t window); /* its index in h.windows */
