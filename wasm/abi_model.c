@@ -22,6 +22,14 @@ MT_EXPORT(loader_push) mt_status abi_loader_push(mt_loader *loader, const uint8_
     ABI_NEED(loader);
     return mt_loader_push(loader, p, n, &abi_error);
 }
+MT_EXPORT(loader_config) mt_status abi_loader_config(mt_loader *loader, const uint8_t *json, size_t n) {
+    ABI_NEED(loader);
+    return mt_loader_config(loader, json, n, &abi_error);
+}
+MT_EXPORT(loader_next_file) mt_status abi_loader_next_file(mt_loader *loader, double file_size) {
+    ABI_NEED(loader);
+    return mt_loader_next_file(loader, abi_size(file_size), &abi_error);
+}
 MT_EXPORT(loader_finish) mt_status abi_loader_finish(mt_loader *loader, mt_model **out) {
     ABI_NEED(loader);
     return mt_loader_finish(loader, out, &abi_error);

@@ -56,7 +56,7 @@ import { Tokenizer } from './tokenizer.js';
 const FORGOTTEN = new FinalizationRegistry((/** @type {WorkerClient} */ client) => void client.terminate());
 
 /**
- * A language model from a GGUF file.
+ * A language model from a GGUF file (or a hub folder's safetensors).
  *
  *   const model = await Model.load('model.gguf', { onProgress, signal });
  *   for await (const { text } of model.generate('Once upon a time', { temperature: 0.8 })) ...
@@ -68,7 +68,8 @@ export class Model {
 
   /**
    * Streams a file into a model: weights are taken over as they arrive, and the file is never held as a whole.
-   * @param {AnySource} source URL, File, Blob, ArrayBuffer or typed array (copied), stream; in Node also a path
+   * @param {AnySource | AnySource[]} source URL, File, Blob, ArrayBuffer or typed array (copied), stream; in Node also a path. A list: the
+   *   splits of a GGUF in order, or `config.json` and the safetensors files of a hub folder
    * @param {ModelOptions & RuntimeOptions} [options]
    * @returns {Promise<Model>}
    * @throws {MicrotomeError} EHTTP, EIO: it cannot be read; EFORMAT, EUNKNOWN, EMISSING, ERANGE: it is not a model that we can run (details.offset:
@@ -80,7 +81,7 @@ export class Model {
     if (isa !== undefined && !['ref', 'simd', 'relaxed'].includes(isa)) throw new MicrotomeError(`Model.load: unknown isa ${JSON.stringify(isa)}: known are ref, simd, relaxed`, { code: 'EUNKNOWN' });
     const cores = globalThis.navigator?.hardwareConcurrency ?? (inNode() ? (await nodeModule('node:os')).availableParallelism() : 1);
     const threads = options.threads === undefined ? Math.min(4, cores) : checkNumber('Model.load: threads', options.threads, 1, 64, true);
-    const from = toSource(source);
+    const from = (Array.isArray(source) ? source : [source]).map(toSource);
     const wanted = isa === 'relaxed' && !options.variant ? requireRelaxed(threads) : options.variant;
     const { module, variant, shared } = await loadModule({ ...options, variant: wanted, threads: threads > 1 });
     const client = await WorkerClient.start({ workerUrl, signal });
@@ -89,7 +90,7 @@ export class Model {
     try {
       const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
       const engine = await start(client, { module, shared, threads, isa }, signal);
-      const loaded = await sendSource(client, from, { signal, onEvent });
+      const loaded = await sendSources(client, from, { signal, onEvent });
       const heap = loaded.header && (await page);
       return new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
     } catch (error) {
@@ -265,15 +266,18 @@ function start(client, args, signal) {
   return client.call('init', args, { signal });
 }
 
-/** Sends a source over; streams are moved where the platform can, else read into a Blob first.
- * @param {WorkerClient} client @param {import('./runtime/worker.js').Source} source @param {{signal?: AbortSignal, onEvent: (name: string, value: any) => void}} options */
-async function sendSource(client, source, options) {
-  if (source.kind !== 'stream') return client.call('load', { source }, options);
+/**
+ * Sends sources over; streams are moved where the platform can, else read into a Blob first.
+ * @param {WorkerClient} client @param {import('./runtime/worker.js').Source[]} sources @param {{signal?: AbortSignal, onEvent: (name: string, value: any) => void}} options
+ */
+async function sendSources(client, sources, options) {
+  const streams = sources.flatMap((s) => (s.kind === 'stream' ? [s.stream] : []));
   try {
-    return await client.call('load', { source }, { ...options, transfer: [source.stream] });
+    return await client.call('load', { sources }, { ...options, transfer: streams });
   } catch (error) {
-    if (!(error instanceof DOMException && error.name === 'DataCloneError')) throw error;
-    return client.call('load', { source: { kind: 'blob', blob: await new Response(source.stream).blob(), name: source.name } }, options);
+    if (!streams.length || !(error instanceof DOMException && error.name === 'DataCloneError')) throw error;
+    const blobs = await Promise.all(sources.map(async (s) => (s.kind === 'stream' ? { kind: /** @type {const} */ ('blob'), blob: await new Response(s.stream).blob(), name: s.name } : s)));
+    return client.call('load', { sources: blobs }, options);
   }
 }
 

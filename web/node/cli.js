@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command line. docs/cli.md is its contract; tests/unit/cli.test.mjs holds it to that.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { ByteModel, Model, Tokenizer } from '../index.js';
@@ -88,9 +89,19 @@ function modelFile(options) {
   return mustExist(options.model ?? BUNDLED);
 }
 
+/** What to load: a file, or the files of a hub folder. @param {string} path */
+function modelSources(path) {
+  if (!existsSync(path) || !statSync(path).isDirectory()) return path;
+  const names = readdirSync(path).sort();
+  const weights = names.filter((name) => name.endsWith('.safetensors'));
+  if (!names.includes('config.json') || !weights.length) throw new Error(`${path}: a folder with config.json and .safetensors files is needed`);
+  const indexed = weights.filter((name) => /^model(-\d+-of-\d+)?\.safetensors$/.test(name));
+  return ['config.json', ...(indexed.length ? indexed : weights)].map((name) => join(path, name));
+}
+
 /** @param {Record<string, any>} options @template T @param {(model: Model) => Promise<T>} body @returns {Promise<T>} */
 async function withModel(options, body) {
-  const model = await Model.load(modelFile(options), { ...(options.threads && { threads: options.threads }), ...(options.isa && { isa: options.isa }) });
+  const model = await Model.load(modelSources(modelFile(options)), { ...(options.threads && { threads: options.threads }), ...(options.isa && { isa: options.isa }) });
   try {
     return await body(model);
   } finally {

@@ -339,6 +339,21 @@ export async function openSource(source, signal) {
   }
 }
 
+const MOST_CONFIG = 1 << 24;
+
+/** All of a small file. @param {AsyncIterable<Uint8Array>} chunks */
+async function wholeText(chunks) {
+  let all = new Uint8Array(0);
+  for await (const chunk of chunks) {
+    if (all.length + chunk.length > MOST_CONFIG) throw new MicrotomeError(`more than ${MOST_CONFIG} bytes are no config.json`, { code: 'EFORMAT' });
+    const longer = new Uint8Array(all.length + chunk.length);
+    longer.set(all);
+    longer.set(chunk, all.length);
+    all = longer;
+  }
+  return all;
+}
+
 /** @param {ReadableStream<Uint8Array>} stream @param {string} name @param {AbortSignal} [signal] @returns {AsyncGenerator<Uint8Array>} */
 async function* streamChunks(stream, name, signal) {
   const reader = stream.getReader();
@@ -460,36 +475,54 @@ class Engine {
     workers.forEach((worker, i) => worker.postMessage({ pool: this.pool, index: i + 1 }));
   }
 
-  /** @param {{source: Source}} args @param {Task} task */
-  async load({ source }, task) {
+  /**
+   * Streams the files of a model into the core: a GGUF, its splits in order, or config.json and safetensors of a hub folder.
+   * @param {{sources: Source[]}} args @param {Task} task
+   */
+  async load({ sources }, task) {
     const heap = this.heap;
-    const opened = await openSource(source, task.signal);
-    const progress = (/** @type {string} */ phase) => task.event('progress', { phase, loaded, total: opened.size < 0 ? null : opened.size, file: opened.name });
-    let loaded = 0, told = 0;
-    let loader = heap.scope((alloc) => {
-      const out = alloc(4);
-      heap.call('loader_new', opened.size, out);
-      return heap.u32(out);
-    });
+    const isConfig = (/** @type {Source} */ s) => /\.json$/i.test(s.name) || (s.kind === 'bytes' && s.bytes[0] === 0x7b); // {
+    const ordered = [...sources.filter(isConfig), ...sources.filter((s) => !isConfig(s))];
+    let loader = 0, file = '';
     const scratch = heap.alloc(PUSH_BYTES);
     try {
-      progress('download');
-      for await (const chunk of opened.chunks) {
-        for (let at = 0; at < chunk.length; at += PUSH_BYTES) {
-          const part = chunk.subarray(at, at + PUSH_BYTES);
-          heap.putBytes(scratch, part);
-          heap.call('loader_push', loader, scratch, part.length);
-          loaded += part.length;
-          await task.breathe();
+      /** @type {Uint8Array | null} */ let config = null;
+      for (const source of ordered) {
+        file = source.name;
+        const opened = await openSource(source, task.signal);
+        if (isConfig(source)) {
+          config = await wholeText(opened.chunks);
+          continue;
         }
-        throwIfAborted(task.signal);
-        const now = performance.now();
-        if (now - told > 50) {
-          told = now;
-          progress('download');
+        if (!loader) {
+          loader = heap.scope((alloc) => {
+            const out = alloc(4);
+            heap.call('loader_new', opened.size, out);
+            return heap.u32(out);
+          });
+          if (config) this.#withBytes(config, (at, n) => heap.call('loader_config', loader, at, n));
+        } else heap.call('loader_next_file', loader, opened.size);
+        let loaded = 0, told = 0;
+        const progress = (/** @type {string} */ phase) => task.event('progress', { phase, loaded, total: opened.size < 0 ? null : opened.size, file });
+        progress('download');
+        for await (const chunk of opened.chunks) {
+          for (let at = 0; at < chunk.length; at += PUSH_BYTES) {
+            const part = chunk.subarray(at, at + PUSH_BYTES);
+            heap.putBytes(scratch, part);
+            heap.call('loader_push', loader, scratch, part.length);
+            loaded += part.length;
+            await task.breathe();
+          }
+          throwIfAborted(task.signal);
+          const now = performance.now();
+          if (now - told > 50) {
+            told = now;
+            progress('download');
+          }
         }
+        progress('prepare');
       }
-      progress('prepare');
+      if (!loader) throw new MicrotomeError('no file with weights was given', { code: 'ERANGE' });
       this.model = heap.scope((alloc) => {
         const out = alloc(4), finished = loader;
         loader = 0; // freed by finish in every case
@@ -497,20 +530,29 @@ class Engine {
         return heap.u32(out);
       });
     } catch (error) {
-      if (error instanceof MicrotomeError && !error.details.file) {
-        error.message = `${opened.name}: ${error.message}`;
-        error.details = { file: opened.name, ...error.details };
+      if (error instanceof MicrotomeError && file && !error.details.file) {
+        error.message = `${file}: ${error.message}`;
+        error.details = { file, ...error.details };
       }
       throw error;
     } finally {
       if (loader) heap.exports.loader_free(loader);
       heap.release(scratch);
     }
-    this.name = opened.name;
+    this.name = file;
     const info = this.#info();
     const eos = ['eos', 'eot', 'eom'].map((name) => heap.scope((alloc) => heap.exports.model_key(this.model, heap.putCString(alloc, `tokenizer.ggml.${name}_token_id`)))).filter((id) => id >= 0);
-    progress('ready');
-    return { info, eos: [...new Set(eos)], header: this.#header(), name: opened.name };
+    task.event('progress', { phase: 'ready', loaded: info.weightBytes, total: info.weightBytes, file });
+    return { info, eos: [...new Set(eos)], header: this.#header(), name: file };
+  }
+
+  /** @param {Uint8Array} bytes @param {(at: number, n: number) => void} body */
+  #withBytes(bytes, body) {
+    this.heap.scope((alloc) => {
+      const at = alloc(bytes.length);
+      this.heap.putBytes(at, bytes);
+      body(at, bytes.length);
+    });
   }
 
   #info() {
@@ -765,11 +807,7 @@ class Engine {
     const fresh = text.subarray(state.pushed.length);
     if (fresh.length) {
       state.valid = false; // until the core says that it has them
-      heap.scope((alloc) => {
-        const at = alloc(fresh.length);
-        heap.putBytes(at, fresh);
-        heap.call('bytes_push', state.at, at, fresh.length);
-      });
+      this.#withBytes(fresh, (at, n) => heap.call('bytes_push', state.at, at, n));
       state.pushed = text.slice();
       state.valid = true;
       await task.breathe();
