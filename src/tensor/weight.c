@@ -151,7 +151,7 @@ void mt_weight_row(const mt_weight *w, int32_t row, float *out) {
 
 enum {
     SMALL_JOB = 1 << 15,     /* multiplications below which waking threads costs more than it saves */
-    CALL_WORK = 1 << 20,     /* multiplications per kernel call: engines optimise a function between calls */
+    CALL_WORK = 1 << 22,     /* multiplications per kernel call: engines optimise a function between calls */
     TOKEN_BYTES = 192 * 1024 /* activations that are kept in cache while the weights stream past */
 };
 
@@ -189,7 +189,7 @@ static void multiply_part(void *arg, int part, int parts) {
     for (int32_t t0 = 0; t0 < j->T; t0 += j->token_block) {
         int32_t t1 = j->T - t0 < j->token_block ? j->T : t0 + j->token_block;
         int64_t step = CALL_WORK / ((int64_t)j->m.K * lanes * (t1 - t0));
-        step = step < 1 ? 1 : step & ~(int64_t)3 ? step & ~(int64_t)3 : step; /* kernels like to take panels in fours */
+        step = step < 4 ? 4 : step & ~(int64_t)3; /* kernels take panels in twos and fours */
         for (int64_t p = p0; p < p1; p += step)
             j->kernel(&j->m, (int32_t)p, (int32_t)(p1 - p < step ? p1 : p + step), t0, t1);
     }

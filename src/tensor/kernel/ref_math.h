@@ -27,7 +27,9 @@
 #define MT_TANH_P2    (-0.0537433860249f)
 #define MT_TANH_P3    0.0206502011935f
 #define MT_TANH_P4    (-0.00571659260444f)
-#define MT_ERFCX_STEP 0.35f
+#define MT_GELU_CUBE  0.044715f
+#define MT_GELU_SLOPE 1.59576912f            /* 2 sqrt(2 / pi) */
+#define MT_ERFCX_STEP (0.35f * 0.707106781f) /* z = |x| / sqrt 2 */
 #define MT_ERFCX_P0   0.197479722527f
 #define MT_ERFCX_P1   0.197212891501f
 #define MT_ERFCX_P2   0.187314484889f
@@ -96,7 +98,7 @@ static inline float mt_siluf(float x) {
 
 /* 0.5 x (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3) */
 static inline float mt_gelu_tanhf(float x) {
-    return mt_times_sigmoid(x, 1.59576912f * (x + 0.044715f * (x * x * x)));
+    return mt_times_sigmoid(x, MT_GELU_SLOPE * (x + MT_GELU_CUBE * (x * x * x)));
 }
 
 /* x Phi(x) = x erfc(-x / sqrt 2) / 2, through erfc of |x|. x^2 is kept in two floats: its rounding error would
@@ -107,7 +109,7 @@ static inline float mt_gelu_erff(float x) {
     float high = mt_float_bits(mt_bits_float(a) & 0xFFFFF000), rest = a - high, square = a * a;
     float low = ((high * high - square) + (high + high) * rest) + rest * rest;
     float e = mt_expf2(-0.5f * square, -0.5f * low);
-    float t = 1.0f / (1.0f + (MT_ERFCX_STEP * 0.707106781f) * a);
+    float t = 1.0f / (1.0f + MT_ERFCX_STEP * a);
     float p = MT_ERFCX_P9;
     p = p * t + MT_ERFCX_P8;
     p = p * t + MT_ERFCX_P7;

@@ -1,18 +1,21 @@
 /* Products with float weights: panels of 8 rows, one vector of rows per step, the input splatted.
  *
  *   tile            tokens x rows x 4 lanes; accumulators stay in registers for 256 inputs, then join y
- *   1 token         4 panels at once: eight chains hide the latency of the addition, four streams feed from memory
+ *   1 token         4 panels at once: eight chains hide the latency of the addition; the panels lie far apart, because
+ *                   four streams hide the latency of memory
  *   4 tokens        1 panel: 8 accumulators, 2 weights, 1 input
  *   F16, BF16       widened into a block of floats once when several tokens share it, else in registers */
 #include "simd.h"
 #ifdef MT_HAVE_SIMD
 #include "kernel.h"
 
+#include "simd_constants.h"
+
 /* Half to float for all finite halves: exponent and mantissa moved into place and rebiased by a multiplication, which
  * also makes subnormal halves right. (0x7C00 and above would come out finite; weight.c sends those elsewhere.) */
 INLINE v128_t half4(v128_t wide) {
-    v128_t moved = wasm_v128_and(wasm_i32x4_shl(wide, 13), wasm_i32x4_splat((int32_t)0x8FFFE000));
-    return wasm_f32x4_mul(moved, wasm_f32x4_splat(0x1p112f));
+    v128_t moved = wasm_v128_and(wasm_i32x4_shl(wide, 13), F(HALF_BITS));
+    return wasm_f32x4_mul(moved, F(HALF_REBIAS));
 }
 enum { W_F32, W_F16, W_BF16 };
 INLINE void load8(const uint8_t *w, int type, v128_t *a, v128_t *b) {
@@ -30,8 +33,8 @@ INLINE void load8(const uint8_t *w, int type, v128_t *a, v128_t *b) {
     }
 }
 
-/* P panels of one token. */
-INLINE void one_token(const mt_mm *m, const int type, const int P, int32_t panel, int32_t t) {
+/* P panels of one token, each `apart` panels after the other. */
+INLINE void one_token(const mt_mm *m, const int type, const int P, int32_t panel, int32_t apart, int32_t t) {
     const size_t K = (size_t)m->K, step = type == W_F32 ? 32 : 16;
     const float *x = m->x + (size_t)t * m->x_stride;
     v128_t total[8];
@@ -45,7 +48,7 @@ INLINE void one_token(const mt_mm *m, const int type, const int P, int32_t panel
             v128_t s = wasm_v128_load32_splat(x + k);
             for (int i = 0; i < P; i++) {
                 v128_t a, b;
-                load8(w + (size_t)i * K * step, type, &a, &b);
+                load8(w + (size_t)i * (size_t)apart * K * step, type, &a, &b);
                 sum[2 * i] = MADD(s, a, sum[2 * i]);
                 sum[2 * i + 1] = MADD(s, b, sum[2 * i + 1]);
             }
@@ -53,8 +56,8 @@ INLINE void one_token(const mt_mm *m, const int type, const int P, int32_t panel
         for (int i = 0; i < 2 * P; i++) total[i] = wasm_f32x4_add(total[i], sum[i]);
     }
     for (int i = 0; i < 2 * P; i++) {
-        int32_t n = panel * MT_PANEL_F + 4 * i;
-        if (n >= m->N) break;
+        int32_t n = (panel + i / 2 * apart) * MT_PANEL_F + (i & 1) * 4;
+        if (n >= m->N) continue;
         if (m->bias) total[i] = wasm_f32x4_add(total[i], mt_load_lanes(m->bias + n, m->N - n));
         mt_store_lanes(m->y + (size_t)t * m->y_stride + (size_t)n, total[i], m->N - n);
     }
@@ -91,9 +94,9 @@ INLINE void tile(const mt_mm *m, const int NT, const float *w, int32_t panel, in
 INLINE void product(const mt_mm *m, const int type, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
     const size_t K = (size_t)m->K, step = type == W_F32 ? 32 : 16;
     if (t1 - t0 == 1) {
-        int32_t p = p0;
-        for (; p + 4 <= p1; p += 4) one_token(m, type, 4, p, t0);
-        for (; p < p1; p++) one_token(m, type, 1, p, t0);
+        int32_t quarter = (p1 - p0) / 4;
+        for (int32_t p = p0; p < p0 + quarter; p++) one_token(m, type, 4, p, quarter, t0);
+        for (int32_t p = p0 + 4 * quarter; p < p1; p++) one_token(m, type, 1, p, 1, t0);
         return;
     }
     float wide[MT_K_BLOCK * MT_PANEL_F];
