@@ -24,8 +24,7 @@ import { byteLabel, END, formatProbability, h, hexByte, sheet, totalVariation, V
  * @typedef {object} ByteResult
  * @property {ArrayLike<number>} bytes 256 of the exact distribution
  * @property {number} end the text ends here
- * @property {ArrayLike<number> | null} [naive] 256 of the tokenized prompt
- * @property {number} [naiveEnd] the text ends here, for the tokenized prompt
+ * @property {ArrayLike<number> | null} [naive] 257 of the tokenized prompt; the last: the text ends here
  * @property {number} [missingMass] proven bound on the probability that was left out
  * @property {string} [target] which spellings of the text count
  */
@@ -122,9 +121,11 @@ function s(tag, attributes = {}, ...children) {
  * @returns {{ exact: Float64Array, naive: Float64Array | null }}
  */
 export function probabilities(result) {
-    /** @type {(bytes: ArrayLike<number>, end: number) => Float64Array} */
-    const join = (bytes, end) => Float64Array.from({ length: END + 1 }, (_, i) => Math.exp(i === END ? end : bytes[i]));
-    return { exact: join(result.bytes, result.end), naive: result.naive ? join(result.naive, result.naiveEnd ?? -Infinity) : null };
+    const { bytes, end, naive } = result;
+    return {
+        exact: Float64Array.from({ length: END + 1 }, (_, i) => Math.exp(i === END ? end : bytes[i])),
+        naive: naive ? Float64Array.from({ length: END + 1 }, (_, i) => Math.exp(naive[i] ?? -Infinity)) : null,
+    };
 }
 
 /**
