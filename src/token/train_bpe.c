@@ -8,8 +8,7 @@
  * Words change in place; counts change by differences. Worked example: words "abab" x2, "ab" x1 with vocab_size 4:
  * pairs (a,b) 5, (b,a) 2; merge (a,b) -> ab: "ab ab", "ab"; then (ab,ab) 2 -> abab. */
 #include "train.h"
-
-#include <stdlib.h>
+#include "../base/sort.h"
 
 typedef struct word {
     int32_t *symbol; /* token ids */
@@ -69,13 +68,15 @@ typedef struct letter {
     uint64_t count;
 } letter;
 
-static int by_count(const void *a, const void *b) {
+static int by_count(const void *a, const void *b, void *unused) {
     const letter *x = a, *y = b;
+    (void)unused;
     if (x->count != y->count) return x->count < y->count ? -1 : 1;
     return x->cp < y->cp ? -1 : x->cp > y->cp;
 }
-static int by_code_point(const void *a, const void *b) {
+static int by_code_point(const void *a, const void *b, void *unused) {
     const letter *x = a, *y = b;
+    (void)unused;
     return x->cp < y->cp ? -1 : x->cp > y->cp;
 }
 
@@ -119,12 +120,12 @@ static mt_status add_alphabet(trainer *t, const mt_words *words) {
         MT_TRY_GOTO(count_letter(&index, &list, &len, &cap, cp, UINT64_MAX, t->err), done);
     }
     if (t->o->limit_alphabet > 0 && len > (size_t)t->o->limit_alphabet) {
-        qsort(list, len, sizeof *list, by_count);
+        mt_sort(list, len, sizeof *list, by_count, NULL);
         size_t drop = len - (size_t)t->o->limit_alphabet;
         memmove(list, list + drop, (len - drop) * sizeof *list);
         len -= drop;
     }
-    if (len) qsort(list, len, sizeof *list, by_code_point);
+    mt_sort(list, len, sizeof *list, by_code_point, NULL);
     for (size_t i = 0; i < len; i++) {
         uint8_t text[4];
         int n = list[i].cp < 0x110000u ? mt_utf8_encode(list[i].cp, text) : (text[0] = (uint8_t)list[i].cp, 1);
@@ -232,15 +233,16 @@ static int64_t pair_count(const trainer *t, uint64_t pair) {
     return mt_map64_get(&t->pair_index, pair, &at) ? t->pair_count[at] : 0;
 }
 
-static int by_pair(const void *a, const void *b) {
+static int by_pair(const void *a, const void *b, void *unused) {
     const struct change *x = a, *y = b;
+    (void)unused;
     if (x->pair != y->pair) return x->pair < y->pair ? -1 : 1;
     return x->word < y->word ? -1 : x->word > y->word;
 }
 
 /* One queue entry for every pair that arose in this step. */
 static mt_status push_fresh(trainer *t) {
-    if (t->fresh_len) qsort(t->fresh, t->fresh_len, sizeof *t->fresh, by_pair);
+    mt_sort(t->fresh, t->fresh_len, sizeof *t->fresh, by_pair, NULL);
     for (size_t i = 0; i < t->fresh_len;) {
         uint64_t pair = t->fresh[i].pair;
         entry e = {pair_count(t, pair), pair, (uint32_t)t->position_len, 0, t->serial++};
@@ -260,26 +262,30 @@ static mt_status push_fresh(trainer *t) {
 
 /* ---- merging ---- */
 
+/* Rewrites the word in one pass: `to` symbols are final, `from` is the next to read. */
 static mt_status merge_in_word(trainer *t, uint32_t index, int32_t left, int32_t right, int32_t result) {
     word *w = &t->words[index];
-    int64_t limit = t->o->max_token_length > 0 ? t->o->max_token_length : INT64_MAX;
-    for (uint32_t i = 0; i + 1 < w->len; i++) {
-        if (w->symbol[i] != left || w->symbol[i + 1] != right) continue;
-        int64_t size = t->size[result];
-        if (i > 0) {
-            int32_t previous = w->symbol[i - 1];
+    int64_t limit = t->o->max_token_length > 0 ? t->o->max_token_length : INT64_MAX, size = t->size[result];
+    uint32_t to = 0;
+    for (uint32_t from = 0; from < w->len; from++) {
+        if (from + 1 == w->len || w->symbol[from] != left || w->symbol[from + 1] != right) {
+            w->symbol[to++] = w->symbol[from];
+            continue;
+        }
+        if (to > 0) {
+            int32_t previous = w->symbol[to - 1];
             MT_TRY(change_pair(t, pair_of(previous, left), -w->count, index));
             if (t->size[previous] + size < limit) MT_TRY(change_pair(t, pair_of(previous, result), w->count, index));
         }
-        w->symbol[i] = result;
-        memmove(w->symbol + i + 1, w->symbol + i + 2, (w->len - i - 2) * sizeof *w->symbol);
-        w->len--;
-        if (i + 1 < w->len) {
-            int32_t next = w->symbol[i + 1];
+        w->symbol[to++] = result;
+        from++;
+        if (from + 1 < w->len) {
+            int32_t next = w->symbol[from + 1];
             MT_TRY(change_pair(t, pair_of(right, next), -w->count, index));
             if (t->size[next] + size < limit) MT_TRY(change_pair(t, pair_of(result, next), w->count, index));
         }
     }
+    w->len = to;
     return MT_OK;
 }
 

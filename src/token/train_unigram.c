@@ -13,9 +13,9 @@
  * Words are counted once: frequencies of seeds do not multiply by the word's count, which is what both references do.
  */
 #include "train.h"
+#include "../base/sort.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 typedef struct piece {
     mt_str text;
@@ -131,10 +131,9 @@ static uint32_t common_prefix(const flat *f, uint32_t a, uint32_t b) {
     return d;
 }
 
-static const flat *seed_text; /* qsort has no context argument; training is not re-entrant across threads */
-
-static int by_seed_score(const void *a, const void *b) { /* both descending: score, then the text */
+static int by_seed_score(const void *a, const void *b, void *text) { /* both descending: score, then the text */
     const seed *x = a, *y = b;
+    const flat *seed_text = text;
     if (x->score != y->score) return x->score < y->score ? 1 : -1;
     for (uint32_t d = 0;; d++) {
         if (d == x->len || d == y->len) return x->len == y->len ? 0 : x->len < y->len ? 1 : -1;
@@ -156,8 +155,9 @@ typedef struct letter {
     uint64_t count;
     uint32_t symbol;
 } letter;
-static int by_letter(const void *a, const void *b) { /* descending */
+static int by_letter(const void *a, const void *b, void *unused) { /* descending */
     const letter *x = a, *y = b;
+    (void)unused;
     if (x->count != y->count) return x->count < y->count ? 1 : -1;
     return x->symbol < y->symbol ? 1 : x->symbol > y->symbol ? -1 : 0;
 }
@@ -227,9 +227,8 @@ static mt_status make_seeds(unigram *u) {
         }
         if (lcp && (!open_len || open[open_len - 1].depth < lcp)) open[open_len++] = (struct open){lcp, from};
     }
-    seed_text = &f;
-    if (seed_len) qsort(seeds, seed_len, sizeof *seeds, by_seed_score);
-    if (letter_len) qsort(letters, letter_len, sizeof *letters, by_letter);
+    mt_sort(seeds, seed_len, sizeof *seeds, by_seed_score, &f);
+    mt_sort(letters, letter_len, sizeof *letters, by_letter, NULL);
     if (seed_len + letter_len > limit) seed_len = limit > letter_len ? limit - letter_len : 0;
     u->pieces = mt_array(1 + letter_len + seed_len, sizeof *u->pieces);
     if (!u->pieces) {
@@ -261,8 +260,8 @@ done:
 
 /* ---- the trie ---------------------------------------------------------------------------------------------------- */
 
-static const piece *sort_pieces;
-static int by_text(const void *a, const void *b) {
+static int by_text(const void *a, const void *b, void *pieces) {
+    const piece *sort_pieces = pieces;
     mt_str x = sort_pieces[*(const uint32_t *)a].text, y = sort_pieces[*(const uint32_t *)b].text;
     int c = memcmp(x.p, y.p, x.n < y.n ? x.n : y.n);
     return c ? c : x.n < y.n ? -1 : x.n > y.n;
@@ -272,9 +271,8 @@ static int by_text(const void *a, const void *b) {
  * interval of `order`. */
 static mt_status build_trie(unigram *u) {
     for (uint32_t i = 1; i < u->len; i++) u->order[i - 1] = i;
-    sort_pieces = u->pieces;
     size_t n = u->len - 1;
-    if (n) qsort(u->order, n, sizeof *u->order, by_text);
+    mt_sort(u->order, n, sizeof *u->order, by_text, u->pieces);
     struct bound {
         uint32_t lo, hi, depth;
     } *bound = NULL;
@@ -442,8 +440,9 @@ typedef struct loss {
     double loss;
     uint32_t piece;
 } loss;
-static int by_loss(const void *a, const void *b) { /* descending, then by position: deterministic */
+static int by_loss(const void *a, const void *b, void *unused) { /* descending, then by position: deterministic */
     const loss *x = a, *y = b;
+    (void)unused;
     if (x->loss != y->loss) return x->loss < y->loss ? 1 : -1;
     return x->piece < y->piece ? -1 : x->piece > y->piece;
 }
@@ -499,7 +498,7 @@ static mt_status prune(unigram *u, size_t desired) {
     double factor = u->o->shrinking_factor > 0 ? u->o->shrinking_factor : 0.75;
     size_t target = (size_t)((double)n * factor);
     if (target < desired) target = desired;
-    if (candidate_len) qsort(candidates, candidate_len, sizeof *candidates, by_loss);
+    mt_sort(candidates, candidate_len, sizeof *candidates, by_loss, NULL);
     for (size_t i = 0; i < candidate_len && kept_len < target; i++) kept[kept_len++] = u->pieces[candidates[i].piece];
     memcpy(u->pieces, kept, kept_len * sizeof *kept);
     u->len = kept_len;
@@ -515,8 +514,9 @@ done:
 /* ---- the end -------------------------------------------------------------------------------------------------------
  */
 
-static int by_score(const void *a, const void *b) { /* descending, stable through the position kept in `text` order */
+static int by_score(const void *a, const void *b, void *unused) { /* descending, then by text */
     const piece *x = a, *y = b;
+    (void)unused;
     if (x->score != y->score) return x->score < y->score ? 1 : -1;
     int c = memcmp(x->text.p, y->text.p, x->text.n < y->text.n ? x->text.n : y->text.n);
     return c ? c : x->text.n < y->text.n ? -1 : x->text.n > y->text.n;
@@ -561,12 +561,12 @@ static mt_status finish(unigram *u, mt_vocabulary *out) {
     for (size_t i = 0; i < u->o->alphabet_len; i++)
         MT_TRY_GOTO(require(u, &have, &index, final, &len, room, u->o->alphabet[i], lowest, &penalty), done);
     if (u->o->style == MT_UNIGRAM_SENTENCEPIECE && u->len > 1)
-        qsort(u->pieces + 1, u->len - 1, sizeof *u->pieces, by_score);
+        mt_sort(u->pieces + 1, u->len - 1, sizeof *u->pieces, by_score, NULL);
     for (size_t i = 1; i < u->len && len < room; i++) {
         int32_t at;
         if (!mt_map_get(&have, u->pieces[i].text, &at)) final[len++] = u->pieces[i];
     }
-    if (len) qsort(final, len, sizeof *final, by_score);
+    mt_sort(final, len, sizeof *final, by_score, NULL);
     out->score = mt_calloc(u->o->special_len + len, sizeof *out->score);
     if (!out->score) {
         status = mt_nomem(u->err, len * sizeof *out->score, "the scores");
