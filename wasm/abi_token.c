@@ -1,0 +1,105 @@
+/* ABI of src/token: tokenizers. */
+#include "abi.h"
+
+#include "../src/token/token.h"
+
+typedef struct abi_tok_info {
+    int32_t size, bos, eos;
+    const char *model_name, *warnings;
+} abi_tok_info;
+typedef struct abi_token {
+    mt_str bytes, piece;
+    int32_t kind;
+} abi_token;
+typedef struct abi_tok_traits {
+    bool byte_complete, spm_space, prefix_space, ignore_merges, byte_fallback;
+    const char *unsupported;
+} abi_tok_traits;
+
+ABI_LAYOUT(token, ABI_STRUCT(abi_tok_info), ABI_FIELD(abi_tok_info, size), ABI_FIELD(abi_tok_info, bos),
+           ABI_FIELD(abi_tok_info, eos), ABI_FIELD(abi_tok_info, model_name), ABI_FIELD(abi_tok_info, warnings),
+           ABI_STRUCT(abi_token), ABI_FIELD(abi_token, bytes.p), ABI_FIELD(abi_token, bytes.n),
+           ABI_FIELD(abi_token, piece.p), ABI_FIELD(abi_token, piece.n), ABI_FIELD(abi_token, kind),
+           ABI_STRUCT(abi_tok_traits), ABI_FIELD(abi_tok_traits, byte_complete), ABI_FIELD(abi_tok_traits, spm_space),
+           ABI_FIELD(abi_tok_traits, prefix_space), ABI_FIELD(abi_tok_traits, ignore_merges),
+           ABI_FIELD(abi_tok_traits, byte_fallback), ABI_FIELD(abi_tok_traits, unsupported), ABI_STRUCT(mt_span),
+           ABI_FIELD(mt_span, begin), ABI_FIELD(mt_span, end), ABI_STRUCT(mt_encoding),
+           ABI_FIELD(mt_encoding, ids.data), ABI_FIELD(mt_encoding, ids.len), ABI_FIELD(mt_encoding, spans),
+           ABI_ENUM(MT_TOKEN_NORMAL), ABI_ENUM(MT_TOKEN_UNKNOWN), ABI_ENUM(MT_TOKEN_SPECIAL), ABI_ENUM(MT_TOKEN_USER),
+           ABI_ENUM(MT_TOKEN_UNUSED), ABI_ENUM(MT_TOKEN_BYTE), ABI_ENUM(MT_TOKEN_HOLE))
+
+/* ---- loading ---- */
+
+MT_EXPORT(tok_load_json) mt_status abi_tok_load_json(const uint8_t *p, size_t n, mt_tok **out) {
+    ABI_NEED(p);
+    return mt_tok_load_json(p, n, out, &abi_error);
+}
+MT_EXPORT(tok_load_gguf) mt_status abi_tok_load_gguf(const mt_gguf *gguf, mt_tok **out) {
+    ABI_NEED(gguf);
+    return mt_tok_load_gguf(gguf, out, &abi_error);
+}
+MT_EXPORT(tok_free) void abi_tok_free(mt_tok *tok) {
+    if (tok) mt_tok_free(tok);
+}
+
+/* ---- vocabulary ---- */
+
+MT_EXPORT(tok_info) mt_status abi_tok_info_get(const mt_tok *tok, abi_tok_info *out) {
+    ABI_NEED(tok);
+    *out = (abi_tok_info){mt_tok_size(tok), mt_tok_bos(tok), mt_tok_eos(tok), mt_tok_model_name(tok),
+                          mt_tok_warnings(tok)};
+    return MT_OK;
+}
+MT_EXPORT(tok_token) mt_status abi_tok_token(const mt_tok *tok, int32_t id, abi_token *out) {
+    ABI_NEED(tok);
+    if (id < 0 || id >= mt_tok_size(tok))
+        return mt_fail(&abi_error, MT_ERANGE, "token id %d is outside 0..%d", (int)id, (int)mt_tok_size(tok) - 1);
+    *out = (abi_token){mt_tok_bytes(tok, id), mt_tok_piece(tok, id), (int32_t)mt_tok_kind(tok, id)};
+    return MT_OK;
+}
+MT_EXPORT(tok_find) int32_t abi_tok_find(const mt_tok *tok, const uint8_t *p, size_t n) {
+    return tok ? mt_tok_find(tok, (mt_str){p, n}) : -1;
+}
+MT_EXPORT(tok_traits) mt_status abi_tok_traits_get(mt_tok *tok, abi_tok_traits *out) {
+    ABI_NEED(tok);
+    mt_tok_traits t;
+    mt_tok_traits_get(tok, &t);
+    *out =
+        (abi_tok_traits){t.byte_complete, t.spm_space, t.prefix_space, t.ignore_merges, t.byte_fallback, t.unsupported};
+    return MT_OK;
+}
+
+/* ---- encoding: an encoding is made once and reused ---- */
+
+MT_EXPORT(encoding_free) void abi_encoding_free(mt_encoding *e) {
+    if (!e) return;
+    mt_encoding_free(e);
+    mt_free(e);
+}
+MT_EXPORT(tok_encode)
+mt_status abi_tok_encode(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t special_as_text,
+                         int32_t want_spans, mt_encoding *encoding) {
+    ABI_NEED(tok);
+    ABI_NEED(encoding);
+    mt_encode_options options = {add_special != 0, special_as_text != 0};
+    encoding->ids.len = 0;
+    return mt_tok_encode(tok, text, n, &options, want_spans != 0, encoding, &abi_error);
+}
+MT_EXPORT(tok_count)
+mt_status abi_tok_count(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t special_as_text,
+                        size_t *out) {
+    ABI_NEED(tok);
+    mt_encode_options options = {add_special != 0, special_as_text != 0};
+    return mt_tok_count(tok, text, n, &options, out, &abi_error);
+}
+
+/* ---- decoding ---- */
+
+MT_EXPORT(tok_decode)
+mt_status abi_tok_decode(mt_tok *tok, const int32_t *ids, size_t n, int32_t skip_special, int32_t raw, mt_buf *out) {
+    ABI_NEED(tok);
+    ABI_NEED(out);
+    mt_decode_options options = {skip_special != 0, raw != 0};
+    out->len = 0;
+    return mt_tok_decode(tok, ids, n, &options, out, &abi_error);
+}
