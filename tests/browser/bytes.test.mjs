@@ -575,7 +575,7 @@ describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Ch
                     assert.ok(worst < 2e-4, `“${r.prompt}”: off by ${worst}`);
                 });
             },
-            { folder: 'demos/', ready: false },
+            { ready: false },
         ));
 
     describe('the front page', () => {
