@@ -75,7 +75,7 @@ static int32_t project(mt_build *b, int32_t x, int32_t layer, mt_role role, mt_r
     int rope = h->layer[layer].rope;
     if (rope >= 0) {
         const mt_rope_set *r = &h->ropes[rope];
-        x = mt_g_rope(g, x, mt_g_vector(g, r->inv_freq, r->dims / 2), r->dims, h->rope_interleaved, r->mscale);
+        x = mt_g_rope(g, x, mt_g_vector(g, r->inv_freq, r->dims / 2), rope, r->dims, h->rope_interleaved, r->mscale);
         x = mt_g_name(g, x, "blocks.%d.attn.hook_rot_%c", layer, letter);
     }
     return x;

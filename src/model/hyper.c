@@ -128,8 +128,8 @@ static const char *in_rope(const char *path, const char *key, char *out, size_t 
     return out;
 }
 
-static mt_status scaled(const mt_meta *meta, const char *path, const mt_hyper *h, double base, mt_rope_set *r,
-                        mt_error *err) {
+static mt_status scaled(const mt_meta *meta, const char *path, const mt_hyper *h, mt_arena *arena, double base,
+                        mt_rope_set *r, mt_error *err) {
     char key[160];
     int32_t half = r->dims / 2;
     mt_str type = mt_meta_string(meta, "rope.scaling.type", in_rope(path, "rope_type", key, sizeof key));
@@ -147,7 +147,13 @@ static mt_status scaled(const mt_meta *meta, const char *path, const mt_hyper *h
         for (int32_t i = 0; i < half; i++) r->inv_freq[i] /= factor;
         return MT_OK;
     }
-    if (mt_str_is(type, "dynamic")) return MT_OK; /* up to the trained length, which is our limit, nothing changes */
+    if (mt_str_is(type, "dynamic")) { /* beyond the trained length the base grows with the text: mt_rope_update */
+        r->rule = MT_ROPE_DYNAMIC;
+        r->base = (float)base;
+        r->factor = factor;
+        r->limit = h->context;
+        return MT_OK;
+    }
     if (mt_str_is(type, "llama3")) {
         MT_TRY(mt_meta_float(meta, NULL, in_rope(path, "low_freq_factor", key, sizeof key), 1, &low, err));
         MT_TRY(mt_meta_float(meta, NULL, in_rope(path, "high_freq_factor", key, sizeof key), 4, &high, err));
@@ -193,15 +199,21 @@ static mt_status scaled(const mt_meta *meta, const char *path, const mt_hyper *h
         return MT_OK;
     }
     if (mt_str_is(type, "longrope") || mt_str_is(type, "su")) {
-        /* One list of divisors for contexts up to the original length, one for longer ones. The session's cache is
-         * rotated once, so the choice is made here: the trained length decides. */
-        bool is_long = h->context > original;
-        const char *list = is_long ? "long_factor" : "short_factor";
+        /* One list of divisors for texts up to the original length, one for longer ones. */
+        r->rule = MT_ROPE_LONG;
+        r->limit = (int32_t)original;
+        r->beyond = mt_arena_alloc(arena, (size_t)half * sizeof(float));
+        if (!r->beyond) return mt_nomem(err, (size_t)half * sizeof(float), "rotary frequencies");
         for (int32_t i = 0; i < half; i++) {
-            double v;
-            if (!mt_meta_number_at(meta, NULL, in_rope(path, list, key, sizeof key), i, &v) || !(v > 0))
-                return mt_fail(err, MT_EMISSING, "config.json: \"%s\" has no positive number %d of %d", list, i, half);
-            r->inv_freq[i] = (float)(r->inv_freq[i] / v);
+            double near, far;
+            if (!mt_meta_number_at(meta, NULL, in_rope(path, "short_factor", key, sizeof key), i, &near) ||
+                !mt_meta_number_at(meta, NULL, in_rope(path, "long_factor", key, sizeof key), i, &far) || !(near > 0) ||
+                !(far > 0))
+                return mt_fail(err, MT_EMISSING,
+                               "config.json: \"short_factor\" or \"long_factor\" has no positive number %d of %d", i,
+                               half);
+            r->beyond[i] = (float)(r->inv_freq[i] / far);
+            r->inv_freq[i] = (float)(r->inv_freq[i] / near);
         }
         double ratio = h->context / original;
         r->mscale = ratio > 1 ? (float)sqrt(1 + log(ratio) / log(original)) : 1;
@@ -238,11 +250,29 @@ mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta, mt_rope_source from, m
     r->inv_freq = mt_arena_alloc(&m->arena, (size_t)(r->dims / 2) * sizeof(float));
     if (!r->inv_freq) return mt_nomem(err, (size_t)(r->dims / 2) * sizeof(float), "rotary frequencies");
     for (int32_t i = 0; i < r->dims / 2; i++) r->inv_freq[i] = (float)(1 / pow(base, 2.0 * i / r->dims));
-    if (!from.unscaled) MT_TRY(scaled(meta, from.path, h, base, r, err));
+    if (!from.unscaled) MT_TRY(scaled(meta, from.path, h, &m->arena, base, r, err));
     h->rope_count++;
     if (h->rope_count == 1)
         for (int32_t l = 0; l < h->layers; l++) h->layer[l].rope = 0;
     return MT_OK;
+}
+
+const float *mt_rope_update(const mt_rope_set *r, int32_t length, int32_t *reached, float *own) {
+    int32_t half = r->dims / 2;
+    if (r->rule == MT_ROPE_LONG) return length > r->limit ? r->beyond : r->inv_freq;
+    if (r->rule == MT_ROPE_FIXED) return r->inv_freq;
+    if (length <= r->limit && *reached <= r->limit) return r->inv_freq;
+    if (length < r->limit) { /* a new, short text */
+        *reached = 0;
+        return r->inv_freq;
+    }
+    if (length > *reached) {
+        double grown = (double)r->factor * length / r->limit - (r->factor - 1);
+        double base = r->base * pow(grown, (double)r->dims / (r->dims > 2 ? r->dims - 2 : 1));
+        for (int32_t i = 0; i < half; i++) own[i] = (float)(1 / pow(base, 2.0 * i / r->dims));
+        *reached = length;
+    }
+    return own;
 }
 
 void mt_hyper_layer_types(mt_model *m, const mt_meta *meta, int32_t window, int32_t period) {

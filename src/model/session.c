@@ -42,7 +42,10 @@ struct mt_session {
     size_t runs_capacity[MT_MAX_WINDOWS], run_start_capacity[MT_MAX_WINDOWS];
     float *logits;
     size_t logits_capacity;
-    int32_t batch_rows; /* of the last eval */
+    int32_t batch_rows;            /* of the last eval */
+    float *own_freq[MT_MAX_ROPES]; /* rotary frequencies that follow the length of the text */
+    const float *inv_freq[MT_MAX_ROPES];
+    int32_t reached[MT_MAX_ROPES];
     /* traces and patches */
     char **globs;
     size_t glob_count, glob_capacity;
@@ -175,6 +178,14 @@ mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o
                 goto failed;
             }
         }
+    for (int32_t r = 0; r < h->rope_count; r++) {
+        size_t bytes = (size_t)(h->ropes[r].dims / 2) * sizeof(float);
+        s->own_freq[r] = mt_malloc(bytes);
+        if (!s->own_freq[r]) {
+            status = mt_nomem(err, bytes, "rotary frequencies");
+            goto failed;
+        }
+    }
     *out = s;
     return MT_OK;
 failed:
@@ -219,6 +230,7 @@ void mt_session_free(mt_session *s) {
         mt_free(s->run_start[i]);
     }
     mt_free(s->logits);
+    for (int r = 0; r < MT_MAX_ROPES; r++) mt_free(s->own_freq[r]);
     mt_free(s->column);
     mt_free(s->column_slots);
     mt_buf_free(&s->names);
@@ -381,6 +393,7 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
                     .runs = (const mt_run *const *)s->runs,
                     .run_start = (const int32_t *const *)s->run_start,
                     .slot_position = s->kv.position,
+                    .inv_freq = s->inv_freq,
                     .k = s->k,
                     .v = s->v,
                     .slots = s->kv.slots,
@@ -422,7 +435,10 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
         s->slot[i] = mt_kv_take(&s->kv, parent, s->position[i]);
         ++*taken;
     }
-    int32_t before = 0;
+    int32_t length = 0, before = 0;
+    for (int32_t i = 0; i < b->count; i++) length = s->position[i] >= length ? s->position[i] + 1 : length;
+    for (int32_t r = 0; r < s->m->h.rope_count; r++)
+        s->inv_freq[r] = mt_rope_update(&s->m->h.ropes[r], length, &s->reached[r], s->own_freq[r]);
     for (int32_t from = 0; from < b->count;) {
         int32_t T = b->count - from;
         if (T > s->max_batch && !s->version) T = s->max_batch;

@@ -296,7 +296,8 @@ static void matmul(const job *j, void *kernel) {
 
 static void rope(const job *j) {
     const mt_node *n = j->n;
-    mt_rope(j->in[0], j->y, j->feed->position, j->in[1], n->i[1] != 0, n->f[0], n->dims[0], n->dims[1], n->dims[2],
+    const float *inv_freq = j->feed->inv_freq ? j->feed->inv_freq[n->i[2]] : j->in[1];
+    mt_rope(j->in[0], j->y, j->feed->position, inv_freq, n->i[1] != 0, n->f[0], n->dims[0], n->dims[1], n->dims[2],
             n->i[0]);
 }
 

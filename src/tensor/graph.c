@@ -255,7 +255,8 @@ int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims) {
     return x;
 }
 
-int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t rotated, bool interleaved, float mscale) {
+int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t set, int32_t rotated, bool interleaved,
+                  float mscale) {
     if (dead(g, x) || dead(g, inv_freq)) return -1;
     if (!expect(g, width(g, inv_freq) * 2 == rotated && rotated <= width(g, x) && g->nodes[x].n_dims == 3, MT_OP_ROPE,
                 width(g, x), rotated))
@@ -264,6 +265,7 @@ int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t rotated, boo
     n.in[1] = inv_freq;
     n.i[0] = rotated;
     n.i[1] = interleaved;
+    n.i[2] = set;
     n.f[0] = mscale;
     return append(g, n);
 }

@@ -29,12 +29,13 @@ typedef enum mt_op {
     MT_OP_NORM_APPLY,     /* (in[0] - mean if i[0]) / in[1] * gain in[2] + bias in[3] */
     MT_OP_ADD,
     MT_OP_MUL,
-    MT_OP_SCALE,   /* f[0] * in[0] */
-    MT_OP_ADD_ROW, /* in[0] + vector in[1] on every row */
-    MT_OP_ACT,     /* i[0]: mt_act */
-    MT_OP_CLAMP,   /* to [-f[0], f[0]] */
-    MT_OP_SOFTCAP, /* f[0] * tanh(in[0] / f[0]) */
-    MT_OP_ROPE, /* in[0] [T][heads][E], vector in[1] inverse frequencies; i[0] rotated width, i[1] interleaved; f[0] */
+    MT_OP_SCALE,    /* f[0] * in[0] */
+    MT_OP_ADD_ROW,  /* in[0] + vector in[1] on every row */
+    MT_OP_ACT,      /* i[0]: mt_act */
+    MT_OP_CLAMP,    /* to [-f[0], f[0]] */
+    MT_OP_SOFTCAP,  /* f[0] * tanh(in[0] / f[0]) */
+    MT_OP_ROPE,     /* in[0] [T][heads][E], vector in[1] inverse frequencies; i[0] rotated width, i[1] interleaved, i[2]
+                       set; f[0] */
     MT_OP_KV_STORE, /* in[0] keys, in[1] values [T][G][E] -> cache of layer i[0]; no value of its own */
     MT_OP_ATTEND,   /* in[0] queries [T][H][E] over the cache of layer i[0]; see mt_attention */
     MT_OP_SCORES,   /* the same in three steps, every value visible: [H][T][columns], -inf where not seen */
@@ -124,7 +125,8 @@ int32_t mt_g_act(mt_graph *g, int32_t x, mt_act act);
 int32_t mt_g_clamp(mt_graph *g, int32_t x, float limit);
 int32_t mt_g_softcap(mt_graph *g, int32_t x, float cap);                        /* 0: x itself */
 int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims); /* same values, other dims */
-int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t width, bool interleaved, float mscale);
+/* feed.inv_freq[set], where given, takes the place of inv_freq. */
+int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t set, int32_t width, bool interleaved, float mscale);
 void mt_g_kv_store(mt_graph *g, int32_t k, int32_t v, int32_t layer);
 int32_t mt_g_attend(mt_graph *g, int32_t q, const mt_attention *a);
 int32_t mt_g_scores(mt_graph *g, int32_t q, const mt_attention *a, int32_t columns);
@@ -149,7 +151,8 @@ typedef struct mt_feed {
     const mt_run *const *runs;       /* [kinds of visibility]; see mt_attend_args */
     const int32_t *const *run_start;
     const int32_t *slot_position;
-    float *const *k, *const *v; /* [layers] planes [G][slots][E] */
+    const float *const *inv_freq; /* [sets of rotary frequencies], or NULL */
+    float *const *k, *const *v;   /* [layers] planes [G][slots][E] */
     int32_t slots;
     int32_t columns;            /* of stored score matrices */
     const int32_t *column;      /* slot -> column, -1: not shown */

@@ -74,8 +74,14 @@ typedef enum mt_qkv_layout {
 } mt_qkv_layout;
 
 enum { MT_MAX_ROPES = 2, MT_MAX_WINDOWS = 4 };
+/* Some scalings depend on how long the text has become; a session then keeps frequencies of its own. */
+typedef enum mt_rope_rule { MT_ROPE_FIXED, MT_ROPE_DYNAMIC, MT_ROPE_LONG } mt_rope_rule;
 typedef struct mt_rope_set {
-    int32_t dims; /* rotated per head */
+    mt_rope_rule rule;
+    float base, factor;
+    int32_t limit; /* up to this length inv_freq holds */
+    float *beyond; /* MT_ROPE_LONG: the frequencies for longer texts */
+    int32_t dims;  /* rotated per head */
     float mscale;
     float *inv_freq; /* dims / 2 */
 } mt_rope_set;
@@ -261,6 +267,8 @@ typedef struct mt_rope_source {
     bool unscaled;         /* the scaling that the file names is not for this set */
 } mt_rope_source;
 mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta, mt_rope_source from, mt_error *err);
+/* The frequencies for a text that has become `length` tokens long; reached and own[dims / 2] are the session's. */
+const float *mt_rope_update(const mt_rope_set *r, int32_t length, int32_t *reached, float *own);
 /* Which layers see only `window` positions: "layer_types" of config.json, else all but every period-th layer
  * (0: none, 1: none, -1: all). */
 void mt_hyper_layer_types(mt_model *m, const mt_meta *meta, int32_t window, int32_t period);
