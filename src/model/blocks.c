@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 static const mt_param *param(const mt_build *b, const int32_t *table, int32_t layer, mt_role role) {
+    if (layer >= 0) layer = b->m->h.layer[layer].set;
     int32_t i = table[(layer + 1) * MT_ROLE_COUNT + (int32_t)role];
     return i < 0 || b->m->params[i].filled == 0 ? NULL : &b->m->params[i];
 }
@@ -105,9 +106,13 @@ static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
                       .alibi = h->alibi ? mt_g_vector(g, h->alibi_slopes, h->heads) : -1,
                       .sink = -1};
     int32_t z;
-    if (mt_g_wanted(g, "blocks.%d.attn.hook_attn_scores", layer) ||
-        mt_g_wanted(g, "blocks.%d.attn.hook_pattern", layer)) {
-        int32_t s = mt_g_name(g, mt_g_scores(g, q, &a, b->columns), "blocks.%d.attn.hook_attn_scores", layer);
+    bool seen = mt_g_wanted(g, "blocks.%d.attn.hook_attn_scores", layer) ||
+                mt_g_wanted(g, "blocks.%d.attn.hook_pattern", layer);
+    if (seen || h->buckets) {
+        int32_t s = mt_g_scores(g, q, &a, b->columns);
+        if (h->buckets)
+            s = mt_g_add_relative(g, s, mt_b_weight(b, -1, MT_ROLE_RELATIVE), h->bucket_distance, h->bidirectional);
+        s = mt_g_name(g, s, "blocks.%d.attn.hook_attn_scores", layer);
         int32_t p = mt_g_name(g, mt_g_attn_softmax(g, s, &a), "blocks.%d.attn.hook_pattern", layer);
         z = mt_g_mix(g, p, &a);
     } else {
@@ -191,42 +196,66 @@ void mt_b_head(mt_build *b, int32_t x) {
     mt_g_output(g, x);
 }
 
-void mt_build_decoder(mt_build *b) {
+int32_t mt_b_layer(mt_build *b, int32_t x, int32_t l) {
     const mt_hyper *h = &b->m->h;
     mt_graph *g = b->g;
-    int32_t x = mt_b_embed(b);
     bool pre = h->pre_norm && h->flow != MT_FLOW_POST_NORM;
-    for (int32_t l = 0; l < h->layers; l++) {
-        x = mt_g_name(g, x, "blocks.%d.hook_resid_pre", l);
-        int32_t in = x, n, attn, mid, mlp;
-        if (mt_g_wanted(g, "blocks.%d.hook_attn_in", l))
-            in = mt_g_name(g, mt_g_copy(g, x), "blocks.%d.hook_attn_in", l);
-        n = pre ? mt_b_norm(b, in, l, MT_ROLE_ATTN_NORM, "ln1") : in;
-        attn = attention(b, in, n, l);
-        if (h->post_norm && h->flow != MT_FLOW_POST_NORM) attn = mt_b_norm(b, attn, l, MT_ROLE_ATTN_POST_NORM, NULL);
-        attn = mt_g_name(g, mt_g_scale(g, attn, h->residual_scale), "blocks.%d.hook_attn_out", l);
-        if (h->flow == MT_FLOW_PARALLEL || h->flow == MT_FLOW_PARALLEL_SHARED) {
-            in = x;
-            if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l))
-                in = mt_g_name(g, mt_g_copy(g, x), "blocks.%d.hook_mlp_in", l);
-            if (h->flow == MT_FLOW_PARALLEL) n = mt_b_norm(b, in, l, MT_ROLE_FFN_NORM, "ln2");
-            mlp = mt_g_name(g, mt_g_scale(g, mt_b_mlp(b, n, l), h->residual_scale), "blocks.%d.hook_mlp_out", l);
-            x = mt_g_add(g, mt_g_add(g, attn, mlp), x);
-        } else {
-            mid = mt_g_add(g, h->residual_from_norm ? n : x, attn);
-            if (h->flow == MT_FLOW_POST_NORM) mid = mt_b_norm(b, mid, l, MT_ROLE_ATTN_NORM, "ln1");
-            mid = mt_g_name(g, mid, "blocks.%d.hook_resid_mid", l);
-            in = mid;
-            if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l))
-                in = mt_g_name(g, mt_g_copy(g, mid), "blocks.%d.hook_mlp_in", l);
-            n = pre ? mt_b_norm(b, in, l, MT_ROLE_FFN_NORM, "ln2") : in;
-            mlp = mt_b_mlp(b, n, l);
-            if (h->post_norm && h->flow != MT_FLOW_POST_NORM) mlp = mt_b_norm(b, mlp, l, MT_ROLE_FFN_POST_NORM, NULL);
-            mlp = mt_g_name(g, mt_g_scale(g, mlp, h->residual_scale), "blocks.%d.hook_mlp_out", l);
-            x = mt_g_add(g, h->residual_from_norm ? n : mid, mlp);
-            if (h->flow == MT_FLOW_POST_NORM) x = mt_b_norm(b, x, l, MT_ROLE_FFN_NORM, "ln2");
-        }
-        x = mt_g_name(g, x, "blocks.%d.hook_resid_post", l);
+    x = mt_g_name(g, x, "blocks.%d.hook_resid_pre", l);
+    int32_t in = x, n, attn, mid, mlp;
+    if (mt_g_wanted(g, "blocks.%d.hook_attn_in", l)) in = mt_g_name(g, mt_g_copy(g, x), "blocks.%d.hook_attn_in", l);
+    n = pre && !(l == 0 && h->bare_first_norm) ? mt_b_norm(b, in, l, MT_ROLE_ATTN_NORM, "ln1") : in;
+    attn = attention(b, in, n, l);
+    if (h->post_norm && h->flow != MT_FLOW_POST_NORM) attn = mt_b_norm(b, attn, l, MT_ROLE_ATTN_POST_NORM, NULL);
+    attn = mt_g_name(g, mt_g_scale(g, attn, h->residual_scale), "blocks.%d.hook_attn_out", l);
+    if (h->flow == MT_FLOW_PARALLEL || h->flow == MT_FLOW_PARALLEL_SHARED) {
+        in = x;
+        if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l)) in = mt_g_name(g, mt_g_copy(g, x), "blocks.%d.hook_mlp_in", l);
+        if (h->flow == MT_FLOW_PARALLEL) n = mt_b_norm(b, in, l, MT_ROLE_FFN_NORM, "ln2");
+        mlp = mt_g_name(g, mt_g_scale(g, mt_b_mlp(b, n, l), h->residual_scale), "blocks.%d.hook_mlp_out", l);
+        x = mt_g_add(g, mt_g_add(g, attn, mlp), x);
+        return mt_g_name(g, x, "blocks.%d.hook_resid_post", l);
     }
+    mid = mt_g_add(g, h->residual_from_norm ? n : x, attn);
+    if (h->flow == MT_FLOW_POST_NORM) mid = mt_b_norm(b, mid, l, MT_ROLE_ATTN_NORM, "ln1");
+    mid = mt_g_name(g, mid, "blocks.%d.hook_resid_mid", l);
+    in = mid;
+    if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l)) in = mt_g_name(g, mt_g_copy(g, mid), "blocks.%d.hook_mlp_in", l);
+    n = pre ? mt_b_norm(b, in, l, MT_ROLE_FFN_NORM, "ln2") : in;
+    mlp = mt_b_mlp(b, n, l);
+    if (h->post_norm && h->flow != MT_FLOW_POST_NORM) mlp = mt_b_norm(b, mlp, l, MT_ROLE_FFN_POST_NORM, NULL);
+    mlp = mt_g_name(g, mt_g_scale(g, mlp, h->residual_scale), "blocks.%d.hook_mlp_out", l);
+    x = mt_g_add(g, h->residual_from_norm ? n : mid, mlp);
+    if (h->flow == MT_FLOW_POST_NORM) x = mt_b_norm(b, x, l, MT_ROLE_FFN_NORM, "ln2");
+    return mt_g_name(g, x, "blocks.%d.hook_resid_post", l);
+}
+
+void mt_build_decoder(mt_build *b) {
+    int32_t x = mt_b_embed(b);
+    for (int32_t l = 0; l < b->m->h.layers; l++) x = mt_b_layer(b, x, l);
     mt_b_head(b, x);
+}
+
+/* ---- the encoder ---- */
+
+void mt_build_encoder(mt_build *b) {
+    const mt_hyper *h = &b->m->h;
+    mt_graph *g = b->g;
+    int32_t x =
+        mt_g_name(g, mt_g_embed(g, mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED), b->T, h->embed_scale), "hook_embed");
+    if (h->types) x = mt_g_add(g, x, mt_g_constant_row(g, mt_b_weight(b, -1, MT_ROLE_TYPE_EMBED), b->T, 0));
+    if (h->position_rows) {
+        int32_t p = mt_g_position_embed(g, mt_b_weight(b, -1, MT_ROLE_POSITION_EMBED), b->T, h->position_first);
+        x = mt_g_add(g, x, mt_g_name(g, p, "hook_pos_embed"));
+    }
+    if (h->embed_norm) x = mt_b_norm(b, x, -1, MT_ROLE_EMBED_NORM, NULL);
+    if (h->embed_width != h->width) x = mt_b_linear(b, x, -1, MT_ROLE_EMBED_IN);
+    for (int32_t l = 0; l < h->layers; l++) x = mt_b_layer(b, x, l);
+    if (b->rows < b->T && !b->all_rows) x = mt_g_gather_rows(g, x, b->rows);
+    if (h->final_norm) x = mt_b_norm(b, x, -1, MT_ROLE_OUTPUT_NORM, "ln_final");
+    if (b->rows == 0) return;
+    if (b->rows < b->T && b->all_rows) x = mt_g_gather_rows(g, x, b->rows);
+    x = mt_b_norm(b, mt_g_act(g, mt_b_linear(b, x, -1, MT_ROLE_HEAD), h->head_act), -1, MT_ROLE_HEAD_NORM, NULL);
+    int32_t w = mt_b_weight(b, -1, MT_ROLE_OUTPUT);
+    if (w < 0) w = mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED);
+    mt_g_output(g, mt_g_matmul(g, x, w, mt_b_bias(b, -1, MT_ROLE_OUTPUT)));
 }

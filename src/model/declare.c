@@ -10,6 +10,10 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_OUTPUT_NORM] = "output_norm",
     [MT_ROLE_OUTPUT] = "output",
     [MT_ROLE_ROPE_FREQS] = "rope_freqs",
+    [MT_ROLE_TYPE_EMBED] = "token_types",
+    [MT_ROLE_HEAD] = "cls",
+    [MT_ROLE_HEAD_NORM] = "cls.norm",
+    [MT_ROLE_RELATIVE] = "relative_bias",
     [MT_ROLE_EMBED_IN] = "embed_in",
     [MT_ROLE_EMBED_OUT] = "embed_out",
     [MT_ROLE_ATTN_NORM] = "blk.%d.attn_norm",
@@ -232,20 +236,12 @@ static void declare_qkv(mt_declare *d, int32_t layer) {
     mt_declare_fused(d, layer, MT_ROLE_QKV, h->width, roles, parts, 3, h->qkv_bias);
 }
 
-void mt_declare_decoder(mt_declare *d) {
+void mt_declare_layers(mt_declare *d) {
     const mt_hyper *h = &d->m->h;
-    mt_declare_table(d, MT_ROLE_TOKEN_EMBED, h->vocab, h->embed_width, true);
-    if (h->position_rows) mt_declare_table(d, MT_ROLE_POSITION_EMBED, h->position_rows, h->width, true);
-    if (h->embed_norm) mt_declare_norm(d, -1, MT_ROLE_EMBED_NORM, h->width, h->norm_bias);
-    if (h->embed_width != h->width) {
-        mt_declare_linear(d, -1, MT_ROLE_EMBED_IN, h->width, h->embed_width, MT_BIAS_NONE);
-        mt_declare_linear(d, -1, MT_ROLE_EMBED_OUT, h->embed_width, h->width, MT_BIAS_NONE);
-    }
-    if (h->has_rope_freqs && h->rope_count) mt_declare_vector(d, -1, MT_ROLE_ROPE_FREQS, h->ropes[0].dims / 2, false);
-    for (int32_t l = 0; l < h->layers && d->status == MT_OK; l++) {
+    for (int32_t l = 0; l < h->layer_sets && d->status == MT_OK; l++) {
         bool second = h->flow != MT_FLOW_PARALLEL_SHARED;
         if (h->pre_norm) {
-            mt_declare_norm(d, l, MT_ROLE_ATTN_NORM, h->width, h->norm_bias);
+            if (l > 0 || !h->bare_first_norm) mt_declare_norm(d, l, MT_ROLE_ATTN_NORM, h->width, h->norm_bias);
             if (second) mt_declare_norm(d, l, MT_ROLE_FFN_NORM, h->width, h->norm_bias);
         }
         if (h->post_norm) {
@@ -277,7 +273,37 @@ void mt_declare_decoder(mt_declare *d) {
         }
         mt_declare_linear(d, l, MT_ROLE_DOWN, h->width, h->ffn, h->mlp_bias);
     }
+}
+
+void mt_declare_decoder(mt_declare *d) {
+    const mt_hyper *h = &d->m->h;
+    mt_declare_table(d, MT_ROLE_TOKEN_EMBED, h->vocab, h->embed_width, true);
+    if (h->position_rows) mt_declare_table(d, MT_ROLE_POSITION_EMBED, h->position_rows, h->width, true);
+    if (h->embed_norm) mt_declare_norm(d, -1, MT_ROLE_EMBED_NORM, h->width, h->norm_bias);
+    if (h->embed_width != h->width) {
+        mt_declare_linear(d, -1, MT_ROLE_EMBED_IN, h->width, h->embed_width, MT_BIAS_NONE);
+        mt_declare_linear(d, -1, MT_ROLE_EMBED_OUT, h->embed_width, h->width, MT_BIAS_NONE);
+    }
+    if (h->has_rope_freqs && h->rope_count) mt_declare_vector(d, -1, MT_ROLE_ROPE_FREQS, h->ropes[0].dims / 2, false);
+    mt_declare_layers(d);
     if (h->final_norm) mt_declare_norm(d, -1, MT_ROLE_OUTPUT_NORM, h->width, h->norm_bias);
     if (h->tied <= 0) mt_declare_table(d, MT_ROLE_OUTPUT, h->vocab, h->embed_width, h->tied == 0);
     if (h->output_bias != MT_BIAS_NONE) add_bias(d, -1, MT_ROLE_OUTPUT, h->vocab, h->output_bias, true);
+}
+
+void mt_declare_encoder(mt_declare *d) {
+    const mt_hyper *h = &d->m->h;
+    mt_declare_table(d, MT_ROLE_TOKEN_EMBED, h->vocab, h->embed_width, true);
+    if (h->position_rows) mt_declare_table(d, MT_ROLE_POSITION_EMBED, h->position_rows, h->embed_width, true);
+    if (h->types) mt_declare_table(d, MT_ROLE_TYPE_EMBED, h->types, h->embed_width, true);
+    if (h->embed_norm) mt_declare_norm(d, -1, MT_ROLE_EMBED_NORM, h->embed_width, h->norm_bias);
+    if (h->embed_width != h->width)
+        mt_declare_linear(d, -1, MT_ROLE_EMBED_IN, h->width, h->embed_width, MT_BIAS_NEEDED);
+    if (h->buckets) mt_declare_table(d, MT_ROLE_RELATIVE, h->buckets, h->heads, true);
+    mt_declare_layers(d);
+    if (h->final_norm) mt_declare_norm(d, -1, MT_ROLE_OUTPUT_NORM, h->width, h->norm_bias);
+    mt_declare_linear(d, -1, MT_ROLE_HEAD, h->embed_width, h->width, h->norm_bias);
+    mt_declare_norm(d, -1, MT_ROLE_HEAD_NORM, h->embed_width, h->norm_bias);
+    if (h->tied <= 0) mt_declare_table(d, MT_ROLE_OUTPUT, h->vocab, h->embed_width, h->tied == 0);
+    add_bias(d, -1, MT_ROLE_OUTPUT, h->vocab, MT_BIAS_NEEDED, true);
 }

@@ -14,7 +14,7 @@ mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err) {
     mt_hyper *h = &m->h;
     MT_TRY(mt_meta_int(meta, "block_count", "num_hidden_layers|n_layer|n_layers|num_layers", 1, 4096, MT_NEEDED,
                        &h->layers, err));
-    MT_TRY(mt_meta_int(meta, "embedding_length", "hidden_size|n_embd|d_model", 1, MOST, MT_NEEDED, &h->width, err));
+    MT_TRY(mt_meta_int(meta, "embedding_length", "hidden_size|n_embd|d_model|dim", 1, MOST, MT_NEEDED, &h->width, err));
     MT_TRY(mt_meta_int(meta, "attention.head_count", "num_attention_heads|n_head|n_heads|num_heads", 1, 65536,
                        MT_NEEDED, &h->heads, err));
     MT_TRY(mt_meta_int(meta, "attention.head_count_kv", "num_key_value_heads", 1, 65536, h->heads, &h->kv_heads, err));
@@ -27,8 +27,8 @@ mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err) {
         return mt_fail(err, MT_ERANGE, "width %d is no multiple of %d heads", h->width, h->heads);
     if ((int64_t)h->heads * h->head_width > MOST || (int64_t)h->heads * h->value_width > MOST)
         return mt_fail(err, MT_ERANGE, "%d heads of width %d are wider than %d", h->heads, h->head_width, MOST);
-    MT_TRY(mt_meta_int(meta, "feed_forward_length", "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", 1, MOST,
-                       4 * (int64_t)h->width, &h->ffn, err));
+    MT_TRY(mt_meta_int(meta, "feed_forward_length", "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|hidden_dim", 1,
+                       MOST, 4 * (int64_t)h->width, &h->ffn, err));
     MT_TRY(mt_meta_int(meta, "context_length",
                        "max_position_embeddings|n_positions|n_ctx|max_seq_len|max_sequence_length|seq_length", 1,
                        INT32_MAX, 2048, &h->context, err));
@@ -58,7 +58,9 @@ mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err) {
     h->window_count = 1;
     h->layer = mt_arena_alloc(&m->arena, (size_t)h->layers * sizeof *h->layer);
     if (!h->layer) return mt_nomem(err, (size_t)h->layers * sizeof *h->layer, "the layer table");
-    for (int32_t l = 0; l < h->layers; l++) h->layer[l] = (mt_layer){.rope = -1, .visible = 0};
+    for (int32_t l = 0; l < h->layers; l++) h->layer[l] = (mt_layer){.rope = -1, .visible = 0, .set = l};
+    h->layer_sets = h->layers;
+    h->head_act = MT_ACT_GELU_ERF;
     return MT_OK;
 }
 
@@ -296,4 +298,18 @@ mt_status mt_hyper_experts(mt_model *m, const mt_meta *meta, mt_error *err) {
 
 void mt_hyper_bias(mt_model *m, mt_bias all) {
     m->h.norm_bias = m->h.qkv_bias = m->h.attn_out_bias = m->h.mlp_bias = all;
+}
+
+mt_status mt_hyper_encoder(mt_model *m, const mt_meta *meta, mt_error *err) {
+    mt_hyper *h = &m->h;
+    MT_TRY(mt_hyper_act(m, meta, "gelu", err));
+    mt_hyper_tied(m, meta, 1);
+    mt_hyper_bias(m, MT_BIAS_NEEDED);
+    h->norm = MT_NORM_LAYER;
+    h->flow = MT_FLOW_POST_NORM;
+    h->final_norm = h->gated = false;
+    h->bidirectional = h->embed_norm = true;
+    h->position_rows = h->context;
+    MT_TRY(mt_meta_int(meta, NULL, "embedding_size", 1, MOST, h->width, &h->embed_width, err));
+    return mt_meta_int(meta, NULL, "type_vocab_size", 0, MOST, 2, &h->types, err);
 }

@@ -120,6 +120,15 @@ static mt_status begin_model(mt_loader *l, const mt_gguf *gguf, mt_error *err) {
 /* ---- matching the file's directory with what was declared ---- */
 
 static bool find_source(const mt_loader *l, mt_str name, int32_t *index) {
+    char renamed[256];
+    static const char *const old[2][2] = {{".gamma", ".weight"}, {".beta", ".bias"}}; /* as the first BERT files say */
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen(old[i][0]);
+        if (!l->declare.hub || name.n < n || name.n > 200 || memcmp(name.p + name.n - n, old[i][0], n) != 0) continue;
+        snprintf(renamed, sizeof renamed, "%.*s%s", (int)(name.n - n), (const char *)name.p, old[i][1]);
+        name = mt_str_of(renamed);
+        break;
+    }
     if (mt_map_get(&l->sources, name, index)) return true;
     const char *prefix = l->m->arch->prefix;
     if (!l->declare.hub || !prefix) return false;

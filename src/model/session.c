@@ -35,8 +35,8 @@ struct mt_session {
     float *scratch;
     size_t scratch_size;
     /* per batch row */
-    int32_t *slot, *position, *logit_of, *rows;
-    size_t slot_capacity, position_capacity, logit_capacity, rows_capacity;
+    int32_t *slot, *position, *logit_of, *rows, *root;
+    size_t slot_capacity, position_capacity, logit_capacity, rows_capacity, root_capacity;
     mt_run *runs[MT_MAX_WINDOWS];
     int32_t *run_start[MT_MAX_WINDOWS];
     size_t runs_capacity[MT_MAX_WINDOWS], run_start_capacity[MT_MAX_WINDOWS];
@@ -119,8 +119,13 @@ static void free_graphs(mt_session *s, bool only_wishes) {
     s->traced_count = 0;
 }
 
+/* Scores are stored: somebody looks at them, or a relative bias is added to them. */
+static bool stored_scores(const mt_session *s) {
+    return s->version || s->m->h.buckets;
+}
+
 static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, const mt_graph **out, mt_error *err) {
-    int32_t columns = s->version ? s->columns : 0, oldest = 0;
+    int32_t columns = stored_scores(s) ? s->columns : 0, oldest = 0;
     s->clock++;
     for (int32_t i = 0; i < s->graph_count; i++) {
         cached_graph *c = &s->graphs[i];
@@ -225,6 +230,7 @@ void mt_session_free(mt_session *s) {
     mt_free(s->position);
     mt_free(s->logit_of);
     mt_free(s->rows);
+    mt_free(s->root);
     for (int i = 0; i < MT_MAX_WINDOWS; i++) {
         mt_free(s->runs[i]);
         mt_free(s->run_start[i]);
@@ -256,6 +262,10 @@ static mt_status check_batch(mt_session *s, const mt_batch *b, mt_error *err) {
                            h->vocab - 1);
         if (parent >= s->kv.slots || (parent >= 0 && !s->kv.live[parent]))
             return mt_fail(err, MT_ERANGE, "token %d of the batch follows slot %d, which holds nothing", i, parent);
+        if (parent >= 0 && h->bidirectional)
+            return mt_fail(err, MT_ESTATE,
+                           "token %d of the batch follows slot %d, but an encoder reads a whole text at once", i,
+                           parent);
         if (parent >= 0 && s->kv.orphan[parent])
             return mt_fail(err, MT_ESTATE, "token %d of the batch follows slot %d, one of whose ancestors was dropped",
                            i, parent);
@@ -274,6 +284,33 @@ static mt_status check_batch(mt_session *s, const mt_batch *b, mt_error *err) {
                            "token %d of the batch has position %d, but the model has learned only %d positions", i,
                            position, h->position_rows - h->position_first);
         s->position[i] = position;
+        s->root[i] = parent <= -2 ? s->root[-2 - parent] : i;
+    }
+    return MT_OK;
+}
+
+/* Encoders: a row sees the rows of the batch that have the same root, within half a window on both sides. */
+static mt_status find_runs_both_ways(mt_session *s, int32_t T, int32_t window, mt_run **runs, size_t *capacity,
+                                     int32_t *start, mt_error *err) {
+    size_t count = 0;
+    start[0] = 0;
+    for (int32_t t = 0; t < T; t++) {
+        for (int32_t u = 0; u < T; u++) {
+            int64_t apart = (int64_t)s->position[u] - s->position[t];
+            if (s->root[u] != s->root[t] || (window && (apart < 0 ? -apart : apart) > window)) continue;
+            mt_run *last = count > (size_t)start[t] ? &(*runs)[count - 1] : NULL;
+            if (last && last->start + last->count == s->slot[u]) {
+                last->count++;
+                continue;
+            }
+            void *grown = *runs;
+            mt_status status = mt_grow(&grown, capacity, count + 1, sizeof **runs, err);
+            *runs = grown;
+            if (status != MT_OK) return status;
+            (*runs)[count++] = (mt_run){s->slot[u], 1};
+        }
+        if (count > INT32_MAX) return mt_fail(err, MT_ELIMIT, "the batch sees more than %d runs of slots", INT32_MAX);
+        start[t + 1] = (int32_t)count;
     }
     return MT_OK;
 }
@@ -282,6 +319,11 @@ static mt_status find_runs(mt_session *s, int32_t from, int32_t T, mt_error *err
     for (int32_t w = 0; w < s->m->h.window_count; w++) {
         size_t count = 0;
         MT_TRY(grow_ids(&s->run_start[w], &s->run_start_capacity[w], (size_t)T + 1, err));
+        if (s->m->h.bidirectional) {
+            MT_TRY(
+                find_runs_both_ways(s, T, s->m->h.windows[w], &s->runs[w], &s->runs_capacity[w], s->run_start[w], err));
+            continue;
+        }
         s->run_start[w][0] = 0;
         for (int32_t t = 0; t < T; t++) {
             int32_t slot = s->slot[from + t], window = s->m->h.windows[w];
@@ -374,7 +416,7 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
     for (int32_t t = 0; t < T; t++)
         if (wanted(b, from + t)) s->rows[rows++] = t;
     MT_TRY(find_runs(s, from, T, err));
-    if (s->version) MT_TRY(find_columns(s, T, err));
+    if (stored_scores(s)) MT_TRY(find_columns(s, T, err));
     const mt_graph *g;
     MT_TRY(find_graph(s, T, rows, &g, err));
     if (s->patch_count) MT_TRY(check_patches(s, g, err));
@@ -418,6 +460,7 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
     MT_TRY(grow_ids(&s->position, &s->position_capacity, n, err));
     MT_TRY(grow_ids(&s->logit_of, &s->logit_capacity, n, err));
     MT_TRY(grow_ids(&s->rows, &s->rows_capacity, n, err));
+    MT_TRY(grow_ids(&s->root, &s->root_capacity, n, err));
     MT_TRY(check_batch(s, b, err));
     if (b->count > s->kv.slots - s->kv.used)
         return mt_fail(err, MT_ELIMIT, "the context is full: a batch of %d tokens, but %d of %d slots are free",
@@ -441,7 +484,7 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
         s->inv_freq[r] = mt_rope_update(&s->m->h.ropes[r], length, &s->reached[r], s->own_freq[r]);
     for (int32_t from = 0; from < b->count;) {
         int32_t T = b->count - from;
-        if (T > s->max_batch && !s->version) T = s->max_batch;
+        if (T > s->max_batch && !s->version && !s->m->h.bidirectional) T = s->max_batch;
         MT_TRY(eval_rows(s, b, from, T, before, err));
         for (int32_t t = 0; t < T; t++) before += s->logit_of[from + t] >= 0;
         from += T;

@@ -89,6 +89,9 @@ static void rows_task(void *arg, int part, int parts) {
                 for (size_t i = 0; i < W; i++) y[i] *= n->f[0];
         }
         break;
+    case MT_OP_CONSTANT_ROW:
+        for (size_t t = from; t < to; t++, y += W) mt_weight_row(a->weight, n->i[0], y);
+        break;
     case MT_OP_POSITION_EMBED:
         for (size_t t = from; t < to; t++, y += W) mt_weight_row(a->weight, j->feed->position[t] + n->i[0], y);
         break;
@@ -201,6 +204,43 @@ static void attend(const job *j) {
         mt_attend(j->pool, &a);
         break;
     }
+}
+
+/* The bucket of a relative position (Raffel et al. 2020): small distances each have one, larger ones share them by
+ * their logarithm, up to `distance`. */
+static int32_t bucket_of(int32_t relative, int32_t buckets, int32_t distance, bool both_ways) {
+    int32_t base = 0, n = -relative;
+    if (both_ways) {
+        buckets /= 2;
+        if (relative > 0) base = buckets;
+        n = relative < 0 ? -relative : relative;
+    } else if (n < 0) {
+        n = 0;
+    }
+    int32_t exact = buckets / 2;
+    if (n < exact) return base + n;
+    /* In float32, like the reference, whose results at exact powers depend on it. */
+    float large = logf((float)n / (float)exact) / logf((float)distance / (float)exact) * (float)(buckets - exact);
+    int32_t bucket = exact + (int32_t)large;
+    return base + (bucket < buckets - 1 ? bucket : buckets - 1);
+}
+
+static void add_relative(const job *j, float *table) {
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    const mt_weight *w = j->g->nodes[n->in[1]].weight;
+    int32_t H = n->dims[0], T = n->dims[1], C = n->dims[2];
+    for (int32_t r = 0; r < w->rows; r++) mt_weight_row(w, r, table + (size_t)r * (size_t)w->cols);
+    for (int32_t t = 0; t < T; t++)
+        for (int32_t c = 0; c < C; c++) {
+            int32_t slot = f->column_slot[c];
+            int32_t relative = slot < 0 ? 0 : f->slot_position[slot] - f->position[t];
+            const float *bias = table + (size_t)bucket_of(relative, w->rows, n->i[0], n->i[1] != 0) * (size_t)w->cols;
+            for (int32_t h = 0; h < H; h++) {
+                size_t at = ((size_t)h * (size_t)T + (size_t)t) * (size_t)C + (size_t)c;
+                j->y[at] = j->in[0][at] + bias[h];
+            }
+        }
 }
 
 static void kv_store(const job *j) {
@@ -320,6 +360,9 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             break;
         case MT_OP_KV_STORE:
             kv_store(&j);
+            break;
+        case MT_OP_ADD_RELATIVE:
+            add_relative(&j, kernel);
             break;
         case MT_OP_ATTEND:
         case MT_OP_SCORES:

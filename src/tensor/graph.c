@@ -5,11 +5,11 @@
 #include <stdio.h>
 
 static const char *const op_names[MT_OP_COUNT] = {
-    "weight",    "vector",     "embed",      "position_embed", "gather_rows", "matmul",
-    "rms_norm",  "layer_norm", "norm_scale", "norm_apply",     "add",         "mul",
-    "scale",     "add_row",    "act",        "clamp",          "softcap",     "rope",
-    "kv_store",  "attend",     "scores",     "attn_softmax",   "mix",         "head_result",
-    "sum_heads", "experts",    "copy"};
+    "weight",      "vector",      "embed",     "position_embed", "constant_row", "add_relative",
+    "gather_rows", "matmul",      "rms_norm",  "layer_norm",     "norm_scale",   "norm_apply",
+    "add",         "mul",         "scale",     "add_row",        "act",          "clamp",
+    "softcap",     "rope",        "kv_store",  "attend",         "scores",       "attn_softmax",
+    "mix",         "head_result", "sum_heads", "experts",        "copy"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -142,6 +142,27 @@ int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t firs
                                .n_dims = 2,
                                .dims = {T, width(g, weight)},
                                .i = {first}});
+}
+
+int32_t mt_g_constant_row(mt_graph *g, int32_t weight, int32_t T, int32_t row) {
+    if (dead(g, weight)) return -1;
+    return append(g, (mt_node){.op = MT_OP_CONSTANT_ROW,
+                               .in = {weight, -1, -1, -1},
+                               .n_dims = 2,
+                               .dims = {T, width(g, weight)},
+                               .i = {row}});
+}
+
+int32_t mt_g_add_relative(mt_graph *g, int32_t scores, int32_t table, int32_t distance, bool both_ways) {
+    if (dead(g, scores) || dead(g, table)) return -1;
+    if (!expect(g, g->nodes[table].dims[1] == g->nodes[scores].dims[0], MT_OP_ADD_RELATIVE, g->nodes[table].dims[1],
+                g->nodes[scores].dims[0]))
+        return -1;
+    mt_node n = like(g, MT_OP_ADD_RELATIVE, scores);
+    n.in[1] = table;
+    n.i[0] = distance;
+    n.i[1] = both_ways;
+    return append(g, n);
 }
 
 int32_t mt_g_gather_rows(mt_graph *g, int32_t x, int32_t rows) {
@@ -386,6 +407,7 @@ static bool may_overwrite(mt_op op) {
     case MT_OP_ACT:
     case MT_OP_CLAMP:
     case MT_OP_SOFTCAP:
+    case MT_OP_ADD_RELATIVE:
     case MT_OP_ATTN_SOFTMAX:
     case MT_OP_COPY:
         return true;
@@ -481,6 +503,9 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
             size_t a = mt_matmul_scratch(&e->up[0], 1), b = mt_matmul_scratch(&e->down[0], 1);
             scratch = ((a > b ? a : b) + 63) / 64 * 64 +
                       ((size_t)e->up[0].rows * 2 + (size_t)e->down[0].rows + 3 * (size_t)e->count) * sizeof(float);
+        } else if (x->op == MT_OP_ADD_RELATIVE) {
+            const mt_weight *w = g->nodes[x->in[1]].weight;
+            scratch = (size_t)w->rows * (size_t)w->cols * sizeof(float);
         } else if (x->op == MT_OP_HEAD_RESULT) {
             scratch = (size_t)g->nodes[x->in[1]].weight->cols * sizeof(float);
         }

@@ -21,12 +21,15 @@ typedef enum mt_op {
     MT_OP_VECTOR,         /* leaf: floats */
     MT_OP_EMBED,          /* rows of weight in[0] at feed.token * f[0] */
     MT_OP_POSITION_EMBED, /* rows of weight in[0] at feed.position + i[0] */
-    MT_OP_GATHER_ROWS,    /* rows feed.rows of in[0] */
-    MT_OP_MATMUL,         /* in[0] [T][K] by weight in[1] (+ vector in[2]) */
-    MT_OP_RMS_NORM,       /* in[0] over its last dimension; gain in[1]; f[0] eps */
-    MT_OP_LAYER_NORM,     /* and bias in[2] */
-    MT_OP_NORM_SCALE,     /* the divisor alone, [T][1]; i[0]: 1 subtracts the mean; f[0] eps */
-    MT_OP_NORM_APPLY,     /* (in[0] - mean if i[0]) / in[1] * gain in[2] + bias in[3] */
+    MT_OP_CONSTANT_ROW,   /* row i[0] of weight in[0], T times */
+    MT_OP_ADD_RELATIVE, /* scores in[0] + weight in[1] [buckets][H] at the bucket of (key - query); i[0] distance, i[1]
+                           both ways */
+    MT_OP_GATHER_ROWS,  /* rows feed.rows of in[0] */
+    MT_OP_MATMUL,       /* in[0] [T][K] by weight in[1] (+ vector in[2]) */
+    MT_OP_RMS_NORM,     /* in[0] over its last dimension; gain in[1]; f[0] eps */
+    MT_OP_LAYER_NORM,   /* and bias in[2] */
+    MT_OP_NORM_SCALE,   /* the divisor alone, [T][1]; i[0]: 1 subtracts the mean; f[0] eps */
+    MT_OP_NORM_APPLY,   /* (in[0] - mean if i[0]) / in[1] * gain in[2] + bias in[3] */
     MT_OP_ADD,
     MT_OP_MUL,
     MT_OP_SCALE,    /* f[0] * in[0] */
@@ -112,6 +115,8 @@ int mt_g_wanted(mt_graph *g, const char *format, ...) __attribute__((format(prin
 int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int32_t mt_g_embed(mt_graph *g, int32_t weight, int32_t T, float scale);
 int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t first);
+int32_t mt_g_constant_row(mt_graph *g, int32_t weight, int32_t T, int32_t row);
+int32_t mt_g_add_relative(mt_graph *g, int32_t scores, int32_t table, int32_t distance, bool both_ways);
 int32_t mt_g_gather_rows(mt_graph *g, int32_t x, int32_t rows);
 int32_t mt_g_matmul(mt_graph *g, int32_t x, int32_t weight, int32_t bias);
 int32_t mt_g_rms_norm(mt_graph *g, int32_t x, int32_t gain, float eps);

@@ -23,6 +23,10 @@ typedef enum mt_role {
     MT_ROLE_OUTPUT_NORM,
     MT_ROLE_OUTPUT,
     MT_ROLE_ROPE_FREQS,
+    MT_ROLE_TYPE_EMBED, /* segments; row 0 is used */
+    MT_ROLE_HEAD,       /* encoders: a layer before the output */
+    MT_ROLE_HEAD_NORM,
+    MT_ROLE_RELATIVE, /* relative position buckets x heads */
     MT_ROLE_EMBED_IN, /* between embeddings and a wider or narrower residual stream */
     MT_ROLE_EMBED_OUT,
     /* per layer */
@@ -88,6 +92,7 @@ typedef struct mt_rope_set {
 typedef struct mt_layer {
     int8_t rope;    /* index of the rope set, -1: none */
     int8_t visible; /* index into mt_hyper.windows */
+    int32_t set;    /* whose parameters it uses: its own, or those that several layers share */
 } mt_layer;
 
 typedef struct mt_hyper {
@@ -111,6 +116,12 @@ typedef struct mt_hyper {
     bool gated;
     float embed_scale, residual_scale, logit_scale, attn_scale, attn_softcap, final_softcap, clip_qkv;
     bool residual_from_norm;
+    bool bidirectional;   /* encoders: a token sees its whole text */
+    bool bare_first_norm; /* layer 0 has no norm before attention */
+    int32_t layer_sets;   /* sets of layer parameters */
+    int32_t types;        /* rows of the segment table */
+    mt_act head_act;
+    int32_t buckets, bucket_distance; /* of relative positions; 0: none */
     int32_t experts, experts_used;
     bool experts_normalise;
     int tied;            /* 1: output is the token embedding, 0: it has its own, -1: the file decides */
@@ -218,7 +229,9 @@ void mt_declare_experts(mt_declare *d, int32_t layer, mt_role role, int32_t coun
  */
 void mt_declare_fused(mt_declare *d, int32_t layer, mt_role fused, int32_t cols, const mt_role *roles,
                       const mt_part *parts, int32_t count, mt_bias bias);
+void mt_declare_layers(mt_declare *d);
 void mt_declare_decoder(mt_declare *d);
+void mt_declare_encoder(mt_declare *d);
 
 /* ---- building ---- */
 typedef struct mt_build {
@@ -235,7 +248,9 @@ int32_t mt_b_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, const cha
 int32_t mt_b_mlp(mt_build *b, int32_t x, int32_t layer);
 int32_t mt_b_embed(mt_build *b);
 void mt_b_head(mt_build *b, int32_t x);
+int32_t mt_b_layer(mt_build *b, int32_t x, int32_t layer); /* attention and feed-forward, in the order of h.flow */
 void mt_build_decoder(mt_build *b);
+void mt_build_encoder(mt_build *b);
 
 struct mt_arch {
     const char *name;
@@ -273,6 +288,8 @@ const float *mt_rope_update(const mt_rope_set *r, int32_t length, int32_t *reach
  * (0: none, 1: none, -1: all). */
 void mt_hyper_layer_types(mt_model *m, const mt_meta *meta, int32_t window, int32_t period);
 mt_status mt_hyper_experts(mt_model *m, const mt_meta *meta, mt_error *err);
+/* What BERT and its kin share: norms after the blocks, both ways, learned positions and segments. */
+mt_status mt_hyper_encoder(mt_model *m, const mt_meta *meta, mt_error *err);
 void mt_hyper_bias(mt_model *m, mt_bias all); /* norms, projections, feed-forward */
 mt_status mt_hyper_act(mt_model *m, const mt_meta *meta, const char *otherwise, mt_error *err);
 mt_status mt_hyper_alibi(mt_model *m, double max, mt_error *err);
