@@ -316,6 +316,7 @@ static mt_status take_member(parser *p, mt_set *set, bool *is_set, uint32_t *cp)
     return MT_OK;
 }
 
+/* Adds to `into`, which is tidied when it is complete. */
 static mt_status take_class_item(parser *p, mt_set *into) {
     size_t at = p->pos;
     mt_set one = {0};
@@ -331,6 +332,7 @@ static mt_status take_class_item(parser *p, mt_set *into) {
             MT_TRY_GOTO(take_member(p, &one, &is_set, &hi), out);
             if (is_set) { /* a-\d: three members */
                 MT_TRY_GOTO(mt_set_add(into, '-', '-', p->err), out);
+                for (size_t i = 0; i < one.n; i++) MT_TRY_GOTO(mt_set_add(into, one.r[i].lo, one.r[i].hi, p->err), out);
                 hi = lo;
             }
         }
@@ -338,15 +340,14 @@ static mt_status take_class_item(parser *p, mt_set *into) {
             status = FAIL(p, at, MT_EFORMAT, "range out of order: U+%04X-U+%04X", lo, hi);
             goto out;
         }
-        mt_set range = {0};
-        status = mt_set_add(&range, lo, hi, p->err);
-        if (status == MT_OK && p->icase) status = mt_set_close_case(&range, p->err);
-        if (status == MT_OK) status = mt_set_union(&one, &range, p->err);
-        mt_set_free(&range);
-        if (status != MT_OK) goto out;
+        one.n = 0; /* what \d in a-\d has put there was added above */
+        MT_TRY_GOTO(mt_set_add(&one, lo, hi, p->err), out);
+        if (p->icase) MT_TRY_GOTO(mt_set_close_case(&one, p->err), out);
     }
-    status = mt_set_union(into, &one, p->err);
-    if (status == MT_OK && into->n > MT_REGEX_MAX_RANGES) status = FAIL(p, at, MT_ELIMIT, "too many ranges in a class");
+    for (size_t i = 0; i < one.n; i++) MT_TRY_GOTO(mt_set_add(into, one.r[i].lo, one.r[i].hi, p->err), out);
+    status = MT_OK;
+    if (into->n > MT_REGEX_MAX_RANGES) mt_set_tidy(into);
+    if (into->n > MT_REGEX_MAX_RANGES) status = FAIL(p, at, MT_ELIMIT, "too many ranges in a class");
 out:
     mt_set_free(&one);
     return status;
@@ -367,6 +368,7 @@ static mt_status take_class(parser *p, mt_set *set) {
         }
         bool end = peek(p) == ']' && (any || !first_operand);
         if (end || starts(p, "&&")) {
+            mt_set_tidy(&operand);
             if (first_operand)
                 MT_TRY_GOTO(mt_set_union(&all, &operand, p->err), out);
             else

@@ -29,10 +29,20 @@ void mt_set_tidy(mt_set *s) {
 }
 
 mt_status mt_set_union(mt_set *s, const mt_set *other, mt_error *err) {
-    MT_TRY(mt_grow((void **)&s->r, &s->cap, s->n + other->n, sizeof *s->r, err));
-    if (other->n) memcpy(s->r + s->n, other->r, other->n * sizeof *s->r);
-    s->n += other->n;
-    mt_set_tidy(s);
+    if (other->n == 0) return MT_OK;
+    mt_range *r = mt_array(s->n + other->n, sizeof *r); /* merged by start, then joined where they touch */
+    if (!r) return mt_nomem(err, (s->n + other->n) * sizeof *r, "a character class");
+    size_t n = 0;
+    for (size_t i = 0, j = 0; i < s->n || j < other->n;) {
+        bool mine = j == other->n || (i < s->n && s->r[i].lo <= other->r[j].lo);
+        mt_range next = mine ? s->r[i++] : other->r[j++];
+        if (n && next.lo <= r[n - 1].hi + 1) {
+            if (next.hi > r[n - 1].hi) r[n - 1].hi = next.hi;
+        } else
+            r[n++] = next;
+    }
+    mt_free(s->r);
+    *s = (mt_set){r, n, s->n + other->n};
     return MT_OK;
 }
 
@@ -120,9 +130,11 @@ static mt_status add_unfolded(void *self, uint32_t cp, uint32_t folded, mt_error
 mt_status mt_set_close_case(mt_set *s, mt_error *err) {
     closing c = {.of = s};
     mt_status status = mt_unicode_each_fold(add_folded, &c, err);
+    mt_set_tidy(&c.added);
     if (status == MT_OK) status = mt_set_union(s, &c.added, err);
     c.added.n = 0;
     if (status == MT_OK) status = mt_unicode_each_fold(add_unfolded, &c, err);
+    mt_set_tidy(&c.added);
     if (status == MT_OK) status = mt_set_union(s, &c.added, err);
     mt_set_free(&c.added);
     return status;

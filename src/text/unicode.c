@@ -64,15 +64,23 @@ mt_status mt_unicode_each_fold(mt_status (*visit)(void *self, uint32_t cp, uint3
 
 mt_status mt_set_categories(mt_set *s, uint32_t mask, mt_error *err) {
     uint32_t begin = UINT32_MAX; /* of the run we are in */
+    bool change_in_group = true; /* since the group began */
     for (uint32_t group = 0; group < sizeof category_top; group++) {
+        if (group && category_top[group] == category_top[group - 1] && !change_in_group) continue; /* nor here */
+        const uint16_t *blocks = category_group + category_top[group] * 32u;
+        bool change_in_block = true;
+        change_in_group = false;
         for (uint32_t b = 0; b < 32; b++) {
-            const uint8_t *block = category_block + category_group[category_top[group] * 32u + b] * 16u;
+            if (b && blocks[b] == blocks[b - 1] && !change_in_block) continue;
+            const uint8_t *block = category_block + blocks[b] * 16u;
+            change_in_block = false;
             for (uint32_t i = 0; i < 16; i++) {
                 bool in = mask >> block[i] & 1;
                 if (in == (begin != UINT32_MAX)) continue;
                 uint32_t cp = group * 512 + b * 16 + i;
                 if (!in) MT_TRY(mt_set_add(s, begin, cp - 1, err));
                 begin = in ? cp : UINT32_MAX;
+                change_in_block = change_in_group = true;
             }
         }
     }
