@@ -1,8 +1,11 @@
 /* text: Unicode properties, normalization, and the pre-tokenizer's regular expressions.
  *
- *   unicode_table.h / unicode_gen.mjs   generated two-stage tables (category, case folding, decomposition, scripts)
- *   regex_parse.c  pattern -> syntax tree       regex_dfa.c  tree -> byte automaton (leftmost-first semantics)
- *   regex_back.c   bounded backtracking for what is no automaton    normalize.c  NFC NFD NFKC NFKD with alignment
+ *   unicode.c        properties of characters; unicode_gen.mjs writes its tables, unicode_table.h (Unicode 16.0.0)
+ *   normalize.c      NFC NFD NFKC NFKD with alignment
+ *   regex_parse.c    pattern -> syntax tree        regex_compile.c  tree -> program     regex_set.c  sets of characters
+ *   regex_dfa.c      program -> automaton, built as it is used (leftmost-first semantics), also byte by byte
+ *   regex_split.c    the automaton over whole texts
+ *   regex_back.c     memoised backtracking for what is no automaton
  */
 #ifndef MT_TEXT_H
 #define MT_TEXT_H
@@ -109,8 +112,11 @@ typedef enum mt_split_behavior {
  */
 
 typedef enum mt_nf { MT_NFC, MT_NFD, MT_NFKC, MT_NFKD } mt_nf;
-/* Normalized copy of a UTF-8 text (invalid bytes pass through), and for each output byte the input byte range's start
- * in `origin` (out->len + 1 entries, the last = n), when origin is not NULL. */
+/* Normalized copy of a UTF-8 text (invalid bytes pass through) in place of what `out` held. `origin`, when not NULL,
+ * gets out->len + 1 entries that never decrease: where in the input the character begins that the output byte comes
+ * from (the byte itself, inside characters that stay as they are); the last is n. So output bytes [i, j) come from the
+ * input bytes [origin[i], origin[j]); a composed character comes from all its parts, marks that changed places share an
+ * origin. */
 mt_status mt_normalize(mt_nf form, const uint8_t *p, size_t n, mt_buf *out, mt_ids *origin, mt_error *err);
 
 #endif

@@ -1,11 +1,10 @@
 /* Unicode character properties from the generated tables: look-ups by code point, and whole properties as sets. */
 #include "regex.h"
+#include "unicode.h"
 #include "unicode_table.h"
 
 mt_category mt_unicode_category(uint32_t cp) {
-    if (cp > 0x10FFFF) return MT_CN;
-    uint32_t group = category_top[cp >> 9], block = category_group[group * 32 + (cp >> 4 & 31)];
-    return (mt_category)category_block[block * 16 + (cp & 15)];
+    return cp > 0x10FFFF ? MT_CN : (mt_category)mt_kind_category[mt_unicode_kind(cp)];
 }
 
 bool mt_unicode_is_space(uint32_t cp) {
@@ -60,22 +59,89 @@ mt_status mt_unicode_each_fold(mt_status (*visit)(void *self, uint32_t cp, uint3
     return MT_OK;
 }
 
+/* ---- decompositions -----------------------------------------------------------------------------------------------
+ */
+
+static uint32_t varint(const uint8_t **p) {
+    uint32_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        uint8_t byte = *(*p)++;
+        value |= (uint32_t)(byte & 0x7F) << shift;
+        if (byte < 0x80) return value;
+    }
+}
+
+int mt_unicode_mapping(uint32_t cp, bool *canonical, uint32_t out[MT_MAPPING_MAX]) {
+    size_t lo = 0, hi = sizeof decomposition_offset / sizeof *decomposition_offset;
+    while (hi - lo > 1) { /* the last run that begins at or before cp */
+        size_t mid = (lo + hi) / 2;
+        if (decomposition_start[mid] <= cp)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    uint32_t first = decomposition_start[lo];
+    const uint8_t *p = decomposition_bytes + decomposition_offset[lo];
+    const uint8_t *end = lo + 1 < sizeof decomposition_offset / sizeof *decomposition_offset
+                             ? decomposition_bytes + decomposition_offset[lo + 1]
+                             : decomposition_bytes + sizeof decomposition_bytes;
+    if (cp < first) return 0;
+    int before = 1;
+    out[0] = first;
+    for (; p < end; first++) {
+        int n = *p & 31;
+        *canonical = *p++ & 32;
+        for (int i = 0; i < n; i++) {
+            uint32_t delta = varint(&p);
+            out[i] = (i < before ? out[i] : 0x300) + (delta & 1 ? 0u - (delta / 2 + 1) : delta / 2);
+        }
+        if (first == cp) return n;
+        before = n;
+    }
+    return 0;
+}
+
+static uint32_t compose_large_pair(uint32_t first, uint32_t second) {
+    for (size_t i = 0; i < sizeof compose_large / sizeof *compose_large; i += 3)
+        if (compose_large[i] == first && compose_large[i + 1] == second) return compose_large[i + 2];
+    return 0;
+}
+
+uint32_t mt_unicode_compose(uint32_t first, uint32_t second) {
+    if (first - 0x1100 < 19 && second - 0x1161 < 21) /* Hangul: leading consonant, vowel */
+        return 0xAC00 + ((first - 0x1100) * 21 + (second - 0x1161)) * 28;
+    if (first - 0xAC00 < 11172 && (first - 0xAC00) % 28 == 0 && second - 0x11A8 < 27) return first + (second - 0x11A7);
+    if (first > 0xFFFF || second > 0xFFFF) return compose_large_pair(first, second);
+    size_t lo = 0, hi = sizeof compose_first / sizeof *compose_first;
+    uint32_t key = first << 16 | second;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        uint32_t at = (uint32_t)compose_first[mid] << 16 | compose_second[mid];
+        if (at == key) return compose_result[mid];
+        if (at < key)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return 0;
+}
+
 /* ---- properties as sets ---------------------------------------------------------------------------------------- */
 
 mt_status mt_set_categories(mt_set *s, uint32_t mask, mt_error *err) {
     uint32_t begin = UINT32_MAX; /* of the run we are in */
     bool change_in_group = true; /* since the group began */
-    for (uint32_t group = 0; group < sizeof category_top; group++) {
-        if (group && category_top[group] == category_top[group - 1] && !change_in_group) continue; /* nor here */
-        const uint16_t *blocks = category_group + category_top[group] * 32u;
+    for (uint32_t group = 0; group < sizeof mt_kind_top; group++) {
+        if (group && mt_kind_top[group] == mt_kind_top[group - 1] && !change_in_group) continue; /* nor here */
+        const uint16_t *blocks = mt_kind_group + mt_kind_top[group] * 32u;
         bool change_in_block = true;
         change_in_group = false;
         for (uint32_t b = 0; b < 32; b++) {
             if (b && blocks[b] == blocks[b - 1] && !change_in_block) continue;
-            const uint8_t *block = category_block + blocks[b] * 16u;
+            const uint8_t *block = mt_kind_block + blocks[b] * 16u;
             change_in_block = false;
             for (uint32_t i = 0; i < 16; i++) {
-                bool in = mask >> block[i] & 1;
+                bool in = mask >> mt_kind_category[block[i]] & 1;
                 if (in == (begin != UINT32_MAX)) continue;
                 uint32_t cp = group * 512 + b * 16 + i;
                 if (!in) MT_TRY(mt_set_add(s, begin, cp - 1, err));
@@ -87,15 +153,6 @@ mt_status mt_set_categories(mt_set *s, uint32_t mask, mt_error *err) {
     if (begin != UINT32_MAX) MT_TRY(mt_set_add(s, begin, 0x10FFFF, err));
     mt_set_tidy(s);
     return MT_OK;
-}
-
-static uint32_t varint(const uint8_t **p) {
-    uint32_t value = 0;
-    for (unsigned shift = 0;; shift += 7) {
-        uint8_t byte = *(*p)++;
-        value |= (uint32_t)(byte & 0x7F) << shift;
-        if (byte < 0x80) return value;
-    }
 }
 
 static mt_status add_script(mt_set *s, int script, bool others, mt_error *err) {

@@ -67,7 +67,7 @@ function varint(out, value) {
   out.push(value);
 }
 
-function array(type, name, values, comment) {
+function array(type, name, values, comment) { // shared with other files when its name begins with mt_
   const lines = [];
   let line = '   ';
   for (const value of values) {
@@ -77,7 +77,7 @@ function array(type, name, values, comment) {
   }
   lines.push(line);
   const width = { uint8_t: 1, int8_t: 1, uint16_t: 2, uint32_t: 4, int32_t: 4 }[type];
-  return { bytes: values.length * width, text: `/* ${comment} */\nstatic const ${type} ${name}[${values.length}] = {\n${lines.join('\n')}\n};\n` };
+  return { bytes: values.length * width, text: `/* ${comment} */\n${name.startsWith('mt_') ? '' : 'static '}const ${type} ${name}[${values.length}] = {\n${lines.join('\n')}\n};\n` };
 }
 
 const blob = (name, text, comment) => {
@@ -116,15 +116,102 @@ function runs(map) {
   return out;
 }
 
+const text = String.fromCodePoint;
+const codes = (string) => [...string].map((c) => c.codePointAt(0));
+const isHangul = (cp) => cp >= 0xac00 && cp < 0xd7a4;
+
+/** Everything about normalization, for the assigned code points. */
+function normalization(category) {
+  if (!(Number(process.versions.unicode) >= 16)) throw new Error(`this JavaScript engine knows Unicode ${process.versions.unicode}, not 16`);
+  const usable = [];
+  for (let cp = 0; cp < LIMIT; cp++) if (category[cp] && CATEGORIES[category[cp]] !== 'Cs') usable.push(cp);
+  const forms = new Map(); // cp -> its normal forms, where one differs
+  for (const cp of usable) {
+    const own = text(cp);
+    const form = { nfd: own.normalize('NFD'), nfkd: own.normalize('NFKD'), nfc: own.normalize('NFC'), nfkc: own.normalize('NFKC') };
+    if (form.nfkd !== own) forms.set(cp, form);
+  }
+  // A mark has a nonzero class when it changes places with a mark of the lowest (1) or the highest (240) class.
+  const swaps = (a, b) => (text(a) + text(b)).normalize('NFD') !== text(a) + text(b);
+  const classes = []; // marks of equal class, in increasing order
+  for (const cp of usable) {
+    if (isHangul(cp) || (forms.has(cp) && forms.get(cp).nfd !== text(cp)) || !(swaps(cp, 0x334) || swaps(0x345, cp) || cp === 0x334 || cp === 0x345)) continue;
+    let low = 0, high = classes.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (swaps(cp, classes[middle][0])) low = middle + 1;
+      else high = middle;
+    }
+    if (low < classes.length && !swaps(classes[low][0], cp)) classes[low].push(cp);
+    else classes.splice(low, 0, [cp]);
+  }
+  const rank = new Map(classes.flatMap((marks, i) => marks.map((cp) => [cp, i + 1])));
+  // Pairs that compose: what a composed character is without the last part of its decomposition, and that part.
+  const pairs = [];
+  for (const [cp, form] of forms) {
+    if (form.nfd === text(cp) || form.nfc !== text(cp) || isHangul(cp)) continue;
+    const parts = codes(form.nfd), second = parts.pop(), first = codes(text(...parts).normalize('NFC'));
+    if (first.length !== 1) throw new Error(`U+${cp.toString(16)} is not composed of two`);
+    pairs.push([first[0], second, cp]);
+  }
+  pairs.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const seconds = new Set(pairs.map((pair) => pair[1]));
+  for (let cp = 0x1161; cp < 0x1176; cp++) seconds.add(cp);
+  for (let cp = 0x11a8; cp < 0x11c3; cp++) seconds.add(cp);
+  const flags = (cp) => {
+    const own = text(cp), form = forms.get(cp) ?? { nfd: own, nfkd: own, nfc: own, nfkc: own };
+    const first = form.nfd.codePointAt(0), firstK = form.nfkd.codePointAt(0);
+    return [form.nfd !== own, form.nfkd !== own, form.nfc !== own, form.nfkc !== own, !rank.has(first), !rank.has(firstK),
+      !rank.has(first) && !seconds.has(first), !rank.has(firstK) && !seconds.has(firstK),
+      seconds.has(first)].reduce((sum, bit, i) => sum + (bit ? 2 ** i : 0), 0);
+  };
+  // Decompositions, the canonical one where there is one: runs of consecutive characters, at most 16.
+  const starts = [], offsets = [], bytes = [];
+  let previous = [], last = -2, length = 0;
+  for (const [cp, form] of forms) {
+    if (isHangul(cp)) continue;
+    const canonical = form.nfd !== text(cp), parts = codes(canonical ? form.nfd : form.nfkd);
+    if (cp !== last + 1 || ++length === 16) starts.push(cp), offsets.push(bytes.length), (previous = [cp]), (length = 0);
+    bytes.push(parts.length | (canonical ? 32 : 0));
+    for (const [i, part] of parts.entries()) {
+      const delta = part - (previous[i] ?? 0x300);
+      varint(bytes, delta < 0 ? -2 * delta - 1 : 2 * delta);
+    }
+    previous = parts;
+    last = cp;
+  }
+  starts.push(LIMIT);
+  return { rank, flags, pairs, starts, offsets, bytes };
+}
+
 export async function generate() {
   const parts = [];
   const category = new Uint8Array(LIMIT);
   for (let i = 1; i < CATEGORY_NAMES.length; i++)
     for (const r of await load(`General_Category/${CATEGORY_NAMES[i]}/ranges`)) category.fill(i, r.begin, r.end);
-  const three = stages(category);
-  parts.push(array('uint8_t', 'category_top', three.top, 'category = block[group[top[cp >> 9] * 32 + (cp >> 4 & 31)] * 16 + (cp & 15)]'),
-    array('uint16_t', 'category_group', three.groups, 'block numbers'),
-    array('uint8_t', 'category_block', three.blocks, 'enum mt_category'));
+  const nf = normalization(category);
+  const kinds = new Map(), kind = new Uint8Array(LIMIT); // of characters: category, combining class, normalization flags
+  const plain = nf.flags(0x41);
+  for (let cp = 0; cp < LIMIT; cp++) {
+    const key = [category[cp], nf.rank.get(cp) ?? 0, category[cp] && CATEGORIES[category[cp]] !== 'Cs' ? nf.flags(cp) : plain].join();
+    if (!kinds.has(key)) kinds.set(key, kinds.size);
+    kind[cp] = kinds.get(key);
+  }
+  if (kinds.size > 256) throw new Error(`${kinds.size} kinds of characters`);
+  const three = stages(kind), columns = [...kinds.keys()].map((key) => key.split(',').map(Number));
+  parts.push(array('uint8_t', 'mt_kind_top', three.top, 'kind = block[group[top[cp >> 9] * 32 + (cp >> 4 & 31)] * 16 + (cp & 15)]'),
+    array('uint16_t', 'mt_kind_group', three.groups, 'block numbers'),
+    array('uint8_t', 'mt_kind_block', three.blocks, 'kinds'),
+    array('uint8_t', 'mt_kind_category', columns.map((c) => c[0]), 'enum mt_category'),
+    array('uint8_t', 'mt_kind_class', columns.map((c) => c[1]), 'rank of the canonical combining class, 0: starter'),
+    array('uint16_t', 'mt_kind_flags', columns.map((c) => c[2]), 'the bits that unicode.h names'));
+  parts.push(array('uint32_t', 'decomposition_start', nf.starts, 'first characters of runs'),
+    array('uint16_t', 'decomposition_offset', nf.offsets, 'into decomposition_bytes'),
+    array('uint8_t', 'decomposition_bytes', nf.bytes, 'length | canonical << 5, then the differences to the character before, zigzag base 128'));
+  const small = nf.pairs.filter((pair) => pair.every((cp) => cp < 0x10000)), large = nf.pairs.filter((pair) => pair.some((cp) => cp >= 0x10000));
+  parts.push(array('uint16_t', 'compose_first', small.map((p) => p[0]), 'sorted by first, then second'),
+    array('uint16_t', 'compose_second', small.map((p) => p[1]), '...'), array('uint16_t', 'compose_result', small.map((p) => p[2]), '...'),
+    array('uint32_t', 'compose_large', large.flat(), 'first, second, result: those beyond U+FFFF'));
   parts.push(blob('category_names', CATEGORIES.map((c, i) => `${loose(c)},${loose(CATEGORY_NAMES[i])};`).join(''), 'in the order of mt_category'));
 
   const script = new Uint8Array(LIMIT).fill(255);

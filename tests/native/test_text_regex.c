@@ -1,4 +1,7 @@
-/* text: the splitting patterns of known tokenizers, the automaton against backtracking, hostile patterns. */
+/* text: the splitting patterns of known tokenizers, the automaton against backtracking, hostile patterns.
+ * With the argument "split" the program answers on standard input, for tests/unit/regex.test.mjs: length and pattern,
+ * then lengths and texts (lengths of 4 bytes) -> per text the number of pieces and the ends (4 bytes each, a gap's
+ * negated). */
 #include "test.h"
 #include "text/regex.h"
 
@@ -506,7 +509,38 @@ static void failing_memory(void) {
     }
 }
 
-int main(void) {
+static int answer_split(void) {
+    uint8_t head[4];
+    mt_buf in = {0};
+    mt_regex *re = NULL;
+    bool ok = true;
+    while (ok && fread(head, 1, 4, stdin) == 4) {
+        static size_t ends[4096];
+        size_t n = mt_le32(head), count;
+        in.len = 0;
+        ok = mt_buf_reserve(&in, n + 1, &err) == MT_OK && fread(in.data, 1, n, stdin) == n;
+        if (ok && !re) {
+            ok = mt_regex_compile((mt_str){in.data, n}, &re, &err) == MT_OK;
+            continue;
+        }
+        ok = ok && mt_regex_split(re, in.data, n, 0, ends, 4096, &count, &err) == MT_OK;
+        if (!ok) break;
+        int32_t word = (int32_t)count;
+        fwrite(&word, 4, 1, stdout);
+        for (size_t i = 0; i < count; i++) {
+            word = (int32_t)(ends[i] & ~MT_SPLIT_GAP);
+            if (ends[i] & MT_SPLIT_GAP) word = -word;
+            fwrite(&word, 4, 1, stdout);
+        }
+    }
+    if (!ok) fprintf(stderr, "%s\n", err.text);
+    mt_regex_free(re);
+    mt_buf_free(&in);
+    return !ok;
+}
+
+int main(int arguments, char **argument) {
+    if (arguments > 1) return strcmp(argument[1], "split") ? 2 : answer_split();
     examples();
     refused();
     exhaustive();
