@@ -950,7 +950,7 @@ async function startHelper(module, memory, heap) {
   try {
     if (inNode()) {
       const { Worker } = await nodeModule('node:worker_threads');
-      worker = new Worker(new URL(import.meta.url), { workerData: { microtome: PROTOCOL } });
+      worker = new Worker(new URL(import.meta.url), { workerData: { microtome: PROTOCOL }, execArgv: [] });
     } else worker = new Worker(/* @vite-ignore */ self.location.href, { type: 'module', name: WORKER_NAME });
     const started = worker;
     await new Promise((resolve, reject) => {
