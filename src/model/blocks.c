@@ -57,28 +57,34 @@ int32_t mt_b_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, const cha
 
 /* ---- attention ---- */
 
+/* RMSNorm or LayerNorm of a query or key: of every head, or of all heads as one vector. */
+static int32_t qk_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, int32_t heads, int32_t width) {
+    const mt_hyper *h = &b->m->h;
+    int32_t dims[3] = {b->T, heads, width}, flat[2] = {b->T, heads * width};
+    if (h->qk_norm == MT_QK_NORM_FULL) x = mt_g_view(b->g, x, 2, flat);
+    x = norm(b, x, mt_b_weight(b, layer, role), mt_b_bias(b, layer, role), h->qk_norm_kind, layer, NULL);
+    return h->qk_norm == MT_QK_NORM_FULL ? mt_g_view(b->g, x, 3, dims) : x;
+}
+
 /* One of q, k, v: projected, shaped [T][heads][width], named; q and k may be normalised and are rotated. */
 static int32_t project(mt_build *b, int32_t x, int32_t layer, mt_role role, mt_role norm_role, char letter) {
     const mt_hyper *h = &b->m->h;
     mt_graph *g = b->g;
     int32_t heads = role == MT_ROLE_Q ? h->heads : h->kv_heads;
     int32_t width = role == MT_ROLE_V ? h->value_width : h->head_width;
-    int32_t dims[3] = {b->T, heads, width}, flat[2] = {b->T, heads * width};
+    int32_t dims[3] = {b->T, heads, width};
     x = mt_b_linear(b, x, layer, role);
     if (h->clip_qkv > 0) x = mt_g_clamp(g, x, h->clip_qkv);
     x = mt_g_name(g, mt_g_view(g, x, 3, dims), "blocks.%d.attn.hook_%c", layer, letter);
     if (role == MT_ROLE_V) return x;
-    if (h->qk_norm != MT_QK_NORM_NONE) {
-        if (h->qk_norm == MT_QK_NORM_FULL) x = mt_g_view(g, x, 2, flat);
-        x = norm(b, x, mt_b_weight(b, layer, norm_role), mt_b_bias(b, layer, norm_role), h->qk_norm_kind, layer, NULL);
-        x = mt_g_view(g, x, 3, dims);
-    }
+    if (h->qk_norm != MT_QK_NORM_NONE && !h->qk_norm_rotated) x = qk_norm(b, x, layer, norm_role, heads, width);
     int rope = h->layer[layer].rope;
     if (rope >= 0) {
         const mt_rope_set *r = &h->ropes[rope];
         x = mt_g_rope(g, x, mt_g_vector(g, r->inv_freq, r->dims / 2), rope, r->dims, h->rope_interleaved, r->mscale);
         x = mt_g_name(g, x, "blocks.%d.attn.hook_rot_%c", layer, letter);
     }
+    if (h->qk_norm != MT_QK_NORM_NONE && h->qk_norm_rotated) x = qk_norm(b, x, layer, norm_role, heads, width);
     return x;
 }
 
@@ -119,6 +125,11 @@ static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
         z = mt_g_attend(g, q, &a);
     }
     z = mt_g_name(g, z, "blocks.%d.attn.hook_z", layer);
+    if (h->sub_norms) {
+        int32_t flat[2] = {b->T, h->heads * h->value_width}, dims[3] = {b->T, h->heads, h->value_width};
+        z = mt_b_norm(b, mt_g_view(g, z, 2, flat), layer, MT_ROLE_ATTN_SUB_NORM, NULL);
+        z = mt_g_view(g, z, 3, dims);
+    }
     if (!mt_g_wanted(g, "blocks.%d.attn.hook_result", layer)) return mt_b_linear(b, z, layer, MT_ROLE_ATTN_OUT);
     int32_t r = mt_g_head_result(g, z, mt_b_weight(b, layer, MT_ROLE_ATTN_OUT));
     r = mt_g_name(g, r, "blocks.%d.attn.hook_result", layer);
@@ -160,6 +171,7 @@ int32_t mt_b_mlp(mt_build *b, int32_t x, int32_t layer) {
         post = mt_g_act(g, pre, h->act);
     }
     post = mt_g_name(g, post, "blocks.%d.mlp.hook_post", layer);
+    if (h->sub_norms) post = mt_b_norm(b, post, layer, MT_ROLE_FFN_SUB_NORM, NULL);
     return mt_b_linear(b, post, layer, MT_ROLE_DOWN);
 }
 

@@ -25,6 +25,8 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_Q_NORM] = "blk.%d.attn_q_norm",
     [MT_ROLE_K_NORM] = "blk.%d.attn_k_norm",
     [MT_ROLE_ATTN_POST_NORM] = "blk.%d.post_attention_norm",
+    [MT_ROLE_ATTN_SUB_NORM] = "blk.%d.attn_sub_norm",
+    [MT_ROLE_FFN_SUB_NORM] = "blk.%d.ffn_sub_norm",
     [MT_ROLE_FFN_NORM] = "blk.%d.ffn_norm",
     [MT_ROLE_GATE] = "blk.%d.ffn_gate",
     [MT_ROLE_UP] = "blk.%d.ffn_up",
@@ -144,6 +146,7 @@ void mt_declare_linear(mt_declare *d, int32_t layer, mt_role role, int32_t rows,
 }
 
 void mt_declare_norm(mt_declare *d, int32_t layer, mt_role role, int32_t width, mt_bias bias) {
+    if (d->m->h.bare_norms) return;
     int32_t p = add_param(d, layer, role, true, width, 1, 1, true, false);
     add_sources(d, layer, role, ".weight",
                 (mt_source){.n_dims = 1,
@@ -230,9 +233,11 @@ static void declare_qkv(mt_declare *d, int32_t layer) {
     if (!d->hub) layout = MT_QKV_CONCAT; /* GGUF converters sort the rows */
     static const mt_role roles[3] = {MT_ROLE_Q, MT_ROLE_K, MT_ROLE_V};
     int32_t periods = layout == MT_QKV_CONCAT ? 1 : layout == MT_QKV_PER_HEAD ? h->heads : h->kv_heads;
+    if (layout == MT_QKV_QUARTERS) periods = 4;
     int32_t q = Q / periods, k = K / periods, v = V / periods;
     mt_part parts[3] = {
         {periods, q + k + v, 0, q, 0}, {periods, q + k + v, q, k, 0}, {periods, q + k + v, q + k, v, 0}};
+    if (layout == MT_QKV_QUARTERS) parts[1].first = q + v, parts[2].first = q;
     mt_declare_fused(d, layer, MT_ROLE_QKV, h->width, roles, parts, 3, h->qkv_bias);
 }
 
@@ -255,6 +260,10 @@ void mt_declare_layers(mt_declare *d) {
             mt_bias bias = h->qk_norm_kind == MT_NORM_LAYER ? h->norm_bias : MT_BIAS_NONE;
             mt_declare_norm(d, l, MT_ROLE_Q_NORM, h->head_width * (full ? h->heads : 1), bias);
             mt_declare_norm(d, l, MT_ROLE_K_NORM, h->head_width * (full ? h->kv_heads : 1), bias);
+        }
+        if (h->sub_norms) {
+            mt_declare_norm(d, l, MT_ROLE_ATTN_SUB_NORM, h->heads * h->value_width, h->norm_bias);
+            mt_declare_norm(d, l, MT_ROLE_FFN_SUB_NORM, h->ffn, h->norm_bias);
         }
         if (h->experts) {
             mt_declare_linear(d, l, MT_ROLE_ROUTER, h->experts, h->width, MT_BIAS_NONE);

@@ -39,6 +39,8 @@ typedef enum mt_role {
     MT_ROLE_Q_NORM,
     MT_ROLE_K_NORM,
     MT_ROLE_ATTN_POST_NORM,
+    MT_ROLE_ATTN_SUB_NORM,
+    MT_ROLE_FFN_SUB_NORM,
     MT_ROLE_FFN_NORM,
     MT_ROLE_GATE,
     MT_ROLE_UP,
@@ -73,6 +75,7 @@ typedef enum mt_flow {
 typedef enum mt_qkv_layout {
     MT_QKV_SEPARATE,
     MT_QKV_CONCAT,   /* all q, all k, all v */
+    MT_QKV_QUARTERS, /* four times: a quarter of q, of v, of k (CodeGen) */
     MT_QKV_PER_HEAD, /* per head: q k v */
     MT_QKV_PER_GROUP /* per key/value head: its queries, k, v */
 } mt_qkv_layout;
@@ -107,6 +110,9 @@ typedef struct mt_hyper {
     bool gate_up_fused, transposed; /* transposed: hub files keep [in][out] (Conv1D) */
     mt_qk_norm qk_norm;
     mt_norm_kind qk_norm_kind;
+    bool qk_norm_rotated; /* after the rotation, not before */
+    bool bare_norms;      /* norms have neither gain nor bias */
+    bool sub_norms;       /* norms before the two output projections */
     bool embed_norm, rope_interleaved;
     bool rope_permuted;                    /* GGUF stores q and k rows so that rotary pairs are adjacent */
     int32_t position_rows, position_first; /* learned positions: rows of the table (0: none), index of position 0 */

@@ -1,0 +1,25 @@
+/* OLMoE: a mixture of experts with queries and keys normalised over all heads at once. */
+#include "arch.h"
+
+static mt_status configure(mt_model *m, const mt_meta *meta, mt_error *err) {
+    mt_hyper *h = &m->h;
+    MT_TRY(mt_hyper_read(m, meta, err));
+    MT_TRY(mt_hyper_rope(m, meta, (mt_rope_source){0}, err));
+    MT_TRY(mt_hyper_act(m, meta, "silu", err));
+    if (mt_meta_bool(meta, NULL, "attention_bias", false)) h->qkv_bias = h->attn_out_bias = MT_BIAS_NEEDED;
+    mt_hyper_tied(m, meta, 0);
+    h->qk_norm = MT_QK_NORM_FULL;
+    MT_TRY(mt_meta_float(meta, "attention.clamp_kqv", "clip_qkv", 0, &h->clip_qkv, err));
+    MT_TRY(mt_hyper_experts(m, meta, err));
+    h->experts_normalise = mt_meta_bool(meta, NULL, "norm_topk_prob", false);
+    return MT_OK;
+}
+
+const mt_arch mt_arch_olmoe = {.name = "olmoe",
+                               .model_types = "olmoe",
+                               .names = mt_llama_names,
+                               .prefix = "model.",
+                               .ignored = "*.rotary_emb.inv_freq",
+                               .configure = configure,
+                               .declare = mt_declare_decoder,
+                               .build = mt_build_decoder};
