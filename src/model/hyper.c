@@ -31,7 +31,7 @@ mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err) {
                        MOST, 4 * (int64_t)h->width, &h->ffn, err));
     MT_TRY(mt_meta_int(meta, "context_length",
                        "max_position_embeddings|n_positions|n_ctx|max_seq_len|max_sequence_length|seq_length", 1,
-                       INT32_MAX, 2048, &h->context, err));
+                       1 << 30, 2048, &h->context, err));
     MT_TRY(mt_meta_float(meta, "attention.layer_norm_rms_epsilon",
                          "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps", -1, &h->eps, err));
     if (h->eps < 0) MT_TRY(mt_meta_float(meta, "attention.layer_norm_epsilon", NULL, 1e-5, &h->eps, err));
