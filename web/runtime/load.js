@@ -137,16 +137,19 @@ async function fetchModule(url) {
     return response;
   };
   const response = await get();
-  if (WebAssembly.compileStreaming && response.headers.get('content-type')?.startsWith('application/wasm')) return WebAssembly.compileStreaming(response);
+  if (WebAssembly.compileStreaming && response.headers.get('content-type')?.startsWith('application/wasm')) return compile(response, url.href);
   return compile(new Uint8Array(await response.arrayBuffer()), url.href); // a server with another MIME type
 }
 
-/** @param {Uint8Array} bytes @param {string} what */
-async function compile(bytes, what) {
+/** @param {Uint8Array | Response} from @param {string} what */
+async function compile(from, what) {
   try {
-    return await WebAssembly.compile(/** @type {Uint8Array<ArrayBuffer>} */ (bytes));
+    return await (from instanceof Uint8Array ? WebAssembly.compile(/** @type {Uint8Array<ArrayBuffer>} */ (from)) : WebAssembly.compileStreaming(from));
   } catch (error) {
-    throw new MicrotomeError(`${what} is not a WebAssembly module that this platform can run: ${/** @type {Error} */ (error).message}`, { code: 'EUNSUPPORTED', cause: error });
+    const { message, name } = /** @type {Error} */ (error);
+    if (name !== 'CompileError') throw new MicrotomeError(`the module ${what} could not be fetched: ${message}`, { code: 'EHTTP', details: { url: what }, cause: error });
+    if (/policy|CSP/i.test(message)) throw new MicrotomeError(`the page's Content-Security-Policy forbids WebAssembly; it needs script-src 'wasm-unsafe-eval' (${message})`, { code: 'EUNSUPPORTED', cause: error });
+    throw new MicrotomeError(`${what} is not a WebAssembly module that this platform can run: ${message}`, { code: 'EUNSUPPORTED', cause: error });
   }
 }
 
