@@ -137,7 +137,7 @@ async function fetchModule(url) {
     return response;
   };
   const response = await get();
-  if (WebAssembly.compileStreaming && response.headers.get('content-type')?.startsWith('application/wasm')) return compile(response, url.href);
+  if (typeof WebAssembly.compileStreaming === 'function' && response.headers.get('content-type')?.startsWith('application/wasm')) return compile(response, url.href);
   return compile(new Uint8Array(await response.arrayBuffer()), url.href); // a server with another MIME type
 }
 
