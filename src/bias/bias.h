@@ -1,8 +1,15 @@
 /* bias: probabilities over bytes from a model over tokens.
  *
- *   lm.h        what a byte model needs of a language model (so that toy rigs and real models run the same code)
- *   cover.c     static cover encodings of a string (Byte-Token Representation Lemma, Phan et al. 2025)
- *   nextbyte.c  the streaming next-byte model: one new context per byte, all live contexts in one tree pass
+ *   bias.h            mt_lm: what a byte model needs of a language model (so that toy rigs and real models run the same
+ *                     code)
+ *   lm_session.c      a model session as an mt_lm
+ *   spell.h spell*.c  which token sequences a tokenizer can produce, as an automaton (private)
+ *   nextbyte.c        the streaming next-byte model: one new context per byte, all live contexts in one tree pass
+ *   tree.c            its contexts: evaluation, weights, pruning
+ *   cover.c           static cover encodings of a string (Byte-Token Representation Lemma, Phan et al. 2025)
+ *   ensemble.c        mixtures of next-byte distributions of models with different vocabularies
+ *   mpe.c             branch and pass for longest-match tokenizers
+ *   heal.c            token healing and alignment
  */
 #ifndef MT_BIAS_H
 #define MT_BIAS_H
@@ -21,11 +28,15 @@ typedef struct mt_lm {
      */
     mt_status (*extend)(void *self, int32_t n, const int32_t *parent, const int32_t *token, int32_t *context,
                         mt_error *err);
-    /* Natural log-probabilities of the next token after a context: out[vocab]. */
+    /* Natural log-probabilities of the next token after a context: out[vocab]. Asked only for the root and for contexts
+     * of the latest `extend`, so that an implementation need not keep the rows of all contexts. */
     mt_status (*next)(void *self, int32_t context, double *out, mt_error *err);
     void (*drop)(void *self, int32_t context); /* a leaf that is no longer needed */
+    /* May be NULL. Contexts with equal values have the same future (n-gram models): they are merged under
+     * MT_TARGET_ALL. */
+    int64_t (*state)(void *self, int32_t context);
 } mt_lm;
-/* A session as an mt_lm: contexts are cache slots. `bos` < 0: the tokenizer has none, and the end-of-text token stands
+/* A session as an mt_lm: contexts are cache slots. The session belongs to the byte model until mt_lm_free_session. `bos` < 0: the tokenizer has none, and the end-of-text token stands
  * in. */
 mt_status mt_lm_of_session(mt_session *s, int32_t bos, int32_t end, mt_lm *out, mt_error *err);
 void mt_lm_free_session(mt_lm *lm);
@@ -39,23 +50,64 @@ typedef enum mt_target {
 } mt_target;
 
 typedef struct mt_bytes mt_bytes;
+/* The tokenizer and the model must outlive the result. */
 mt_status mt_bytes_new(mt_tok *t, const mt_lm *lm, mt_target target, mt_bytes **out, mt_error *err);
+/* MT_TARGET_ALL keeps at most `beam` contexts (0: all of them, exact but exponential) and drops those with less than
+ * `epsilon` of the mass; what was dropped is reported as missing_mass. New models have 16 and 1e-6. Other targets never
+ * drop anything. */
+mt_status mt_bytes_set_beam(mt_bytes *b, int32_t beam, double epsilon, mt_error *err);
+/* Whether mt_bytes_next fills `naive` (default: yes); without it a context less may have to be evaluated. */
+void mt_bytes_set_naive(mt_bytes *b, bool naive);
 void mt_bytes_free(mt_bytes *b);
 mt_status mt_bytes_reset(mt_bytes *b, mt_error *err);
-/* Appends bytes of text. Long prefixes are prefilled in one pass where only one context lives. */
+/* Appends bytes of text. Contexts are evaluated only when a probability needs them, so a long text is prefilled in one
+ * pass, and contexts that die before the next question cost nothing. On failure the bytes before the failing one stay
+ * (mt_bytes_length). */
 mt_status mt_bytes_push(mt_bytes *b, const uint8_t *p, size_t n, mt_error *err);
-/* Natural log-probabilities of the next byte (256) and of the text ending here ([256]); they sum to 1.
- * naive: the first byte of the next token after encode(text), the prompt-boundary-biased answer; may be NULL. */
+size_t mt_bytes_length(const mt_bytes *b);
+/* Natural log-probabilities of the next byte (256) and of the text ending here ([256]); they sum to 1. -infinity: cannot
+ * be.
+ * naive: the first byte of the next token after encode(text), the prompt-boundary-biased answer; sums to 1, or all
+ * -infinity when encode(text) is no spelling of the text or it was not asked for. */
 typedef struct mt_next_bytes {
     double exact[257];
     double naive[257];
     double text_logprob; /* ln of the probability that a text starts with what was pushed, under the target */
-    double missing_mass; /* proven upper bound on what was left out, 0 when exact */
-    int32_t live_contexts;
+    double missing_mass; /* proven upper bound on the share of the text's probability that was left out, 0 when exact */
+    int32_t live_contexts; /* contexts with a token that the text's end cuts or touches */
     mt_target target;
 } mt_next_bytes;
 mt_status mt_bytes_next(mt_bytes *b, mt_next_bytes *out, mt_error *err);
+/* text_logprob alone; cheaper, as the contexts that end exactly here need not be evaluated. -infinity: the text has no
+ * spelling. */
+mt_status mt_bytes_score(mt_bytes *b, double *text_logprob, double *missing_mass, mt_error *err);
+typedef struct mt_bytes_stats {
+    uint64_t contexts_made, contexts_dropped, evaluations, passes; /* since mt_bytes_new */
+    int32_t contexts;                                              /* held now, without the root */
+    int32_t live;
+} mt_bytes_stats;
+void mt_bytes_stats_get(const mt_bytes *b, mt_bytes_stats *out);
 /* The tree for pictures, as JSON: nodes {token, bytes, weight, parent, live}. */
 mt_status mt_bytes_tree(mt_bytes *b, mt_buf *json, mt_error *err);
+
+/* ---- static covers ---- */
+
+/* All token sequences t1..tk that can start the encoding of a text that starts with x, where only the last token reaches
+ * or passes the end of x. Flat list; sequence i is ids[start[i]..start[i+1]). Exponential for MT_TARGET_ALL. */
+typedef struct mt_cover {
+    mt_ids ids;
+    mt_ids start; /* count + 1 entries */
+    size_t count;
+} mt_cover;
+mt_status mt_cover_find(mt_tok *t, int32_t vocab, mt_target target, const uint8_t *x, size_t n, size_t limit,
+                        mt_cover *out, mt_error *err);
+void mt_cover_free(mt_cover *c);
+
+/* ---- ensembles ---- */
+
+typedef enum mt_pool_rule { MT_POOL_MEAN, MT_POOL_GEOMETRIC } mt_pool_rule;
+/* Combines `count` next-byte distributions (natural logs, 257 each, one after the other) with weights (NULL: equal). */
+mt_status mt_bytes_combine(mt_pool_rule rule, int32_t count, const double *log_p, const double *weight, double *out,
+                           mt_error *err);
 
 #endif

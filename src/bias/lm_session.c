@@ -1,0 +1,120 @@
+/* A model session as an mt_lm: contexts are slots of the cache, numbered from 1 (0 is the root: BOS, or nothing). */
+#include "bias.h"
+
+#include <math.h>
+
+typedef struct session_lm {
+    mt_session *session;
+    int32_t vocab, root; /* root: slot of BOS */
+    float *root_row;
+    int32_t *row_of, *slot; /* row_of: per slot, row of the latest pass + 1; slot: of its rows */
+    int32_t rows, cap;
+    int32_t *batch; /* parents */
+} session_lm;
+
+static mt_status grow_rows(session_lm *l, int32_t n, mt_error *err) {
+    if (n <= l->cap) return MT_OK;
+    int32_t *slot = mt_realloc(l->slot, (size_t)n * sizeof *slot);
+    if (slot) l->slot = slot;
+    int32_t *batch = slot ? mt_realloc(l->batch, (size_t)n * sizeof *batch) : NULL;
+    if (batch) l->batch = batch;
+    if (!batch) return mt_nomem(err, (size_t)n * sizeof *batch, "a batch");
+    l->cap = n;
+    return MT_OK;
+}
+
+static mt_status extend(void *self, int32_t n, const int32_t *parent, const int32_t *token, int32_t *context,
+                        mt_error *err) {
+    session_lm *l = self;
+    for (int32_t i = 0; i < l->rows; i++) l->row_of[l->slot[i]] = 0;
+    l->rows = 0;
+    if (n <= 0) return MT_OK;
+    MT_TRY(grow_rows(l, n, err));
+    for (int32_t i = 0; i < n; i++)
+        l->batch[i] = parent[i] < -1 ? parent[i] : parent[i] == 0 ? l->root : parent[i] - 1;
+    uint8_t *want = mt_malloc((size_t)n);
+    if (!want) return mt_nomem(err, (size_t)n, "a batch");
+    memset(want, 1, (size_t)n);
+    mt_batch batch = {.count = n, .token = token, .parent = l->batch, .want = want, .slot = l->slot};
+    mt_status status = mt_session_eval(l->session, &batch, err);
+    mt_free(want);
+    if (status) return status;
+    l->rows = n;
+    for (int32_t i = 0; i < n; i++) {
+        l->row_of[l->slot[i]] = i + 1;
+        context[i] = l->slot[i] + 1;
+    }
+    return MT_OK;
+}
+
+static mt_status next(void *self, int32_t context, double *out, mt_error *err) {
+    session_lm *l = self;
+    const float *row = l->root_row;
+    if (context > 0) {
+        int32_t r = context <= mt_session_slots(l->session) ? l->row_of[context - 1] : 0;
+        row = r ? mt_session_logits(l->session, r - 1) : NULL;
+    }
+    if (!row) return mt_fail(err, MT_ESTATE, "the probabilities after context %d are not at hand", context);
+    double top = -INFINITY, sum = 0;
+    for (int32_t i = 0; i < l->vocab; i++)
+        if (row[i] > top) top = row[i];
+    for (int32_t i = 0; i < l->vocab; i++) {
+        out[i] = (double)row[i] - top;
+        sum += exp(out[i]);
+    }
+    if (!(sum > 0) || !isfinite(sum)) return mt_fail(err, MT_EFORMAT, "the model's logits are not numbers");
+    sum = log(sum);
+    for (int32_t i = 0; i < l->vocab; i++) out[i] -= sum;
+    return MT_OK;
+}
+
+static void drop(void *self, int32_t context) {
+    session_lm *l = self;
+    l->row_of[context - 1] = 0;
+    mt_session_drop(l->session, context - 1);
+}
+
+mt_status mt_lm_of_session(mt_session *s, int32_t bos, int32_t end, mt_lm *out, mt_error *err) {
+    *out = (mt_lm){0};
+    mt_model_info info;
+    mt_model_info_get(mt_session_model(s), &info);
+    if (bos < 0) bos = end;
+    if (bos < 0 || bos >= info.vocab || end >= info.vocab)
+        return mt_fail(err, MT_EMISSING,
+                       "a byte model needs a token to begin with: BOS is %d, end-of-text %d, the model has %d tokens", bos,
+                       end, info.vocab);
+    mt_status status = MT_OK;
+    session_lm *l = mt_calloc(1, sizeof *l);
+    if (!l) return mt_nomem(err, sizeof *l, "a language model");
+    l->session = s;
+    l->vocab = info.vocab;
+    l->root_row = mt_array((size_t)info.vocab, sizeof *l->root_row);
+    l->row_of = mt_calloc((size_t)mt_session_slots(s), sizeof *l->row_of);
+    if (!l->root_row || !l->row_of) {
+        status = mt_nomem(err, (size_t)info.vocab * sizeof *l->root_row, "a language model");
+        goto fail;
+    }
+    mt_session_reset(s);
+    int32_t parent = MT_ROOT;
+    mt_batch batch = {.count = 1, .token = &bos, .parent = &parent, .slot = &l->root};
+    MT_TRY_GOTO(mt_session_eval(s, &batch, err), fail);
+    memcpy(l->root_row, mt_session_logits(s, 0), (size_t)info.vocab * sizeof *l->root_row);
+    *out = (mt_lm){.self = l, .vocab = info.vocab, .end = end, .extend = extend, .next = next, .drop = drop};
+    return MT_OK;
+fail:
+    mt_free(l->root_row);
+    mt_free(l->row_of);
+    mt_free(l);
+    return status;
+}
+
+void mt_lm_free_session(mt_lm *lm) {
+    session_lm *l = lm->self;
+    if (!l) return;
+    mt_free(l->root_row);
+    mt_free(l->row_of);
+    mt_free(l->slot);
+    mt_free(l->batch);
+    mt_free(l);
+    *lm = (mt_lm){0};
+}

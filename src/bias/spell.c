@@ -1,0 +1,419 @@
+/* The automaton of spell.h: states, steps by bytes, and which states are alive.
+ *
+ * States are interned: equal keys have equal numbers, so that everything that depends on a state alone (its successors,
+ * whether it is alive, the set of tokens that can follow) is computed once. */
+#include "spell.h"
+
+static const int32_t UNKNOWN = -1;
+
+/* ---- interning ---- */
+
+static mt_status rehash(mt_spell *s, mt_error *err) {
+    size_t size = s->table_size ? s->table_size * 2 : 256;
+    int32_t *table = mt_calloc(size, sizeof *table);
+    if (!table) return mt_nomem(err, size * sizeof *table, "the states of the spelling automaton");
+    for (size_t i = 1; i < s->state_count; i++) {
+        size_t at = (size_t)mt_hash_bytes(&s->states[i].key, sizeof s->states[i].key) & (size - 1);
+        while (table[at]) at = (at + 1) & (size - 1);
+        table[at] = (int32_t)i;
+    }
+    mt_free(s->table);
+    s->table = table;
+    s->table_size = size;
+    return MT_OK;
+}
+
+static int due_order(const mt_spell_due *a, const mt_spell_due *b) {
+    if (a->added != b->added) return a->added < b->added ? -1 : 1;
+    if (a->state != b->state) return a->state < b->state ? -1 : 1;
+    if (a->need != b->need) return a->need < b->need ? -1 : 1;
+    return (int)a->ok - (int)b->ok;
+}
+
+/* The number of the state with this key; the key's obligations are put in order. */
+static mt_status intern(mt_spell *s, mt_spell_key *key, int32_t *out, mt_error *err) {
+    for (int32_t i = 1; i < key->count; i++) {
+        mt_spell_due due = key->due[i];
+        int32_t j = i;
+        for (; j > 0 && due_order(&due, &key->due[j - 1]) < 0; j--) key->due[j] = key->due[j - 1];
+        key->due[j] = due;
+    }
+    int32_t n = 0;
+    for (int32_t i = 0; i < key->count; i++)
+        if (n == 0 || due_order(&key->due[n - 1], &key->due[i]) != 0) key->due[n++] = key->due[i];
+    memset(key->due + n, 0, (size_t)(MT_SPELL_OBLIGATIONS - n) * sizeof *key->due);
+    key->count = n;
+    if (s->state_count * 2 >= s->table_size) MT_TRY(rehash(s, err));
+    size_t at = (size_t)mt_hash_bytes(key, sizeof *key) & (s->table_size - 1);
+    for (; s->table[at]; at = (at + 1) & (s->table_size - 1))
+        if (memcmp(&s->states[s->table[at]].key, key, sizeof *key) == 0) {
+            *out = s->table[at];
+            return MT_OK;
+        }
+    if (s->state_count >= MT_SPELL_STATES)
+        return mt_fail(err, MT_ELIMIT, "the splitting expression has more than %d spelling states", MT_SPELL_STATES);
+    MT_TRY(mt_grow((void **)&s->states, &s->state_cap, s->state_count + 1, sizeof *s->states, err));
+    s->states[s->state_count] =
+        (mt_spell_state){.key = *key, .closed = UNKNOWN, .opened = UNKNOWN, .alive = -1, .may_end = -1};
+    *out = s->table[at] = (int32_t)s->state_count++;
+    return MT_OK;
+}
+
+static mt_status add_due(mt_spell_key *key, mt_spell_due due, mt_error *err) {
+    if (key->count == MT_SPELL_OBLIGATIONS)
+        return mt_fail(err, MT_ELIMIT, "the splitting expression leaves more than %d pre-token ends open at once",
+                       MT_SPELL_OBLIGATIONS);
+    key->due[key->count++] = due;
+    return MT_OK;
+}
+
+/* ---- steps ---- */
+
+static mt_status split_step(mt_spell *s, int32_t state, int symbol, int32_t *next, mt_error *err) {
+    int32_t to = s->source.step(s->source.splitter, state, symbol);
+    if (to < 0) return mt_fail(err, (mt_status)-to, "the splitting expression's automaton stopped");
+    *next = to;
+    return MT_OK;
+}
+
+/* Does entering `state` make a match that ended `need` bytes ago the best one? Otherwise ok stays or falls. */
+static mt_status confirm(mt_spell *s, int32_t state, int need, uint8_t *ok, mt_error *err) {
+    int back = 0;
+    if (!s->source.confirms(s->source.splitter, state, &back)) return MT_OK;
+    if (back > MT_SPELL_BACK)
+        return mt_fail(err, MT_EUNKNOWN, "no exact byte model: the splitting expression looks more than %d bytes ahead",
+                       MT_SPELL_BACK);
+    *ok = back == need;
+    return MT_OK;
+}
+
+/* One obligation reads a byte. *gone: it is discharged; *dead: it is violated. */
+static mt_status due_step(mt_spell *s, mt_spell_due *due, uint8_t b, bool *gone, bool *dead, mt_error *err) {
+    *gone = *dead = false;
+    if (due->added) {
+        due->state = s->nodes[due->state].child[b];
+        *gone = due->state == 0;
+        *dead = s->nodes[due->state].terminal;
+        return MT_OK;
+    }
+    int32_t to;
+    MT_TRY(split_step(s, due->state, b, &to, err));
+    if (due->need <= MT_SPELL_BACK) due->need++;
+    if (to == MT_DFA_DEAD) {
+        *gone = due->ok;
+        *dead = !due->ok;
+        return MT_OK;
+    }
+    due->state = to;
+    return confirm(s, to, due->need, &due->ok, err);
+}
+
+/* The successor by a byte, alive or not; DEAD when something is violated at once. */
+static mt_status raw_step(mt_spell *s, int32_t id, uint8_t b, int32_t *out, mt_error *err) {
+    mt_spell_state *from = &s->states[id];
+    if (!from->next) {
+        from->next = mt_array(256, sizeof *from->next);
+        if (!from->next) return mt_nomem(err, 256 * sizeof *from->next, "a state of the spelling automaton");
+        for (int i = 0; i < 256; i++) from->next[i] = UNKNOWN;
+    }
+    if (from->next[b] != UNKNOWN) {
+        *out = from->next[b];
+        return MT_OK;
+    }
+    mt_spell_key key = from->key;
+    *out = MT_SPELL_DEAD;
+    if (s->node_count) {
+        while (key.added && !s->nodes[key.added].child[b]) key.added = s->nodes[key.added].fail;
+        key.added = s->nodes[key.added].child[b];
+        if (s->nodes[key.added].any_terminal) goto done;
+    }
+    if (key.piece >= 0) {
+        MT_TRY(split_step(s, key.piece, b, &key.piece, err));
+        if (key.piece == MT_DFA_DEAD) goto done; /* the pre-token ended before this byte */
+    }
+    int32_t n = 0;
+    for (int32_t i = 0; i < key.count; i++) {
+        mt_spell_due due = key.due[i];
+        bool gone, dead;
+        MT_TRY(due_step(s, &due, b, &gone, &dead, err));
+        if (dead) goto done;
+        if (!gone) key.due[n++] = due;
+    }
+    key.count = n;
+    MT_TRY(intern(s, &key, out, err));
+done:
+    s->states[id].next[b] = *out;
+    return MT_OK;
+}
+
+static mt_status raw_close(mt_spell *s, int32_t id, int32_t *out, mt_error *err) {
+    if (s->states[id].closed == UNKNOWN) {
+        mt_spell_key key = s->states[id].key;
+        mt_spell_due due = {.state = key.piece};
+        if (key.tail) {
+            *out = s->states[id].closed = MT_SPELL_DEAD;
+            return MT_OK;
+        }
+        MT_TRY(confirm(s, key.piece, 0, &due.ok, err));
+        MT_TRY(add_due(&key, due, err));
+        key.piece = -1;
+        int32_t closed;
+        MT_TRY(intern(s, &key, &closed, err));
+        s->states[id].closed = closed;
+    }
+    *out = s->states[id].closed;
+    return MT_OK;
+}
+
+mt_status mt_spell_may_end(mt_spell *s, int32_t id, bool *out, mt_error *err) {
+    if (s->states[id].may_end < 0) {
+        const mt_spell_key key = s->states[id].key;
+        bool all = true;
+        for (int32_t i = 0; i < key.count && all; i++) {
+            mt_spell_due due = key.due[i];
+            if (due.added) continue;
+            int32_t to;
+            MT_TRY(split_step(s, due.state, MT_END, &to, err));
+            if (to != MT_DFA_DEAD) MT_TRY(confirm(s, to, due.need, &due.ok, err));
+            all = due.ok;
+        }
+        s->states[id].may_end = all;
+    }
+    *out = s->states[id].may_end;
+    return MT_OK;
+}
+
+/* ---- which states are alive ----
+ *
+ * A boundary state: the end of the text discharges it, or some byte leads to an alive one. An inside state: the
+ * boundary state of ending the pre-token here is alive, or some byte leads to an alive inside state. (Whether *tokens*
+ * exist that spell those bytes is asked by goes_on in spell_mask.c; after a boundary every text has a spelling.) */
+static mt_status find_alive(mt_spell *s, int32_t id, bool *out, mt_error *err) {
+    if (id == MT_SPELL_DEAD) {
+        *out = false;
+        return MT_OK;
+    }
+    if (s->states[id].alive >= 0) {
+        *out = s->states[id].alive;
+        return MT_OK;
+    }
+    mt_status status = MT_OK;
+    mt_ids queue = {0}, from = {0};
+    bool found = false;
+    uint32_t generation = ++s->generation;
+    MT_TRY_GOTO(mt_ids_add(&queue, id, err), done);
+    MT_TRY_GOTO(mt_ids_add(&from, -1, err), done);
+    s->states[id].seen = generation;
+    size_t head = 0;
+    for (; head < queue.len && !found; head++) {
+        int32_t at = queue.data[head];
+        if (s->states[at].key.piece < 0) {
+            MT_TRY_GOTO(mt_spell_may_end(s, at, &found, err), done);
+        } else {
+            int32_t closed;
+            MT_TRY_GOTO(raw_close(s, at, &closed, err), done);
+            MT_TRY_GOTO(find_alive(s, closed, &found, err), done);
+        }
+        for (int b = 0; b < 256 && !found; b++) {
+            int32_t to;
+            if (!s->alphabet[b]) continue;
+            MT_TRY_GOTO(raw_step(s, at, (uint8_t)b, &to, err), done);
+            if (to == MT_SPELL_DEAD || s->states[to].alive == 0 || s->states[to].seen == generation) continue;
+            found = s->states[to].alive == 1;
+            s->states[to].seen = generation;
+            MT_TRY_GOTO(mt_ids_add(&queue, to, err), done);
+            MT_TRY_GOTO(mt_ids_add(&from, (int32_t)head, err), done);
+        }
+        if (found) break;
+    }
+    if (found) {
+        for (int32_t i = (int32_t)head; i >= 0; i = from.data[i]) s->states[queue.data[i]].alive = 1;
+    } else {
+        for (size_t i = 0; i < queue.len; i++) s->states[queue.data[i]].alive = 0;
+    }
+    *out = found;
+done:
+    mt_ids_free(&queue);
+    mt_ids_free(&from);
+    return status;
+}
+
+static mt_status keep_alive(mt_spell *s, int32_t *id, mt_error *err) {
+    bool alive = false;
+    int32_t ask = *id;
+    if (ask != MT_SPELL_DEAD && s->states[ask].key.tail) {
+        mt_spell_key key = s->states[ask].key;
+        key.tail = 0;
+        MT_TRY(intern(s, &key, &ask, err));
+    }
+    MT_TRY(find_alive(s, ask, &alive, err));
+    if (!alive) *id = MT_SPELL_DEAD;
+    return MT_OK;
+}
+
+mt_status mt_spell_step(mt_spell *s, int32_t state, uint8_t b, int32_t *out, mt_error *err) {
+    if (state == MT_SPELL_DEAD) {
+        *out = MT_SPELL_DEAD;
+        return MT_OK;
+    }
+    MT_TRY(raw_step(s, state, b, out, err));
+    return keep_alive(s, out, err);
+}
+
+mt_status mt_spell_close(mt_spell *s, int32_t inside, int32_t *out, mt_error *err) {
+    MT_TRY(raw_close(s, inside, out, err));
+    return keep_alive(s, out, err);
+}
+
+mt_status mt_spell_open(mt_spell *s, int32_t boundary, int32_t *out, mt_error *err) {
+    if (s->states[boundary].opened == UNKNOWN) {
+        mt_spell_key key = s->states[boundary].key;
+        key.piece = s->source.start;
+        int32_t opened;
+        MT_TRY(intern(s, &key, &opened, err));
+        MT_TRY(keep_alive(s, &opened, err));
+        s->states[boundary].opened = opened;
+    }
+    *out = s->states[boundary].opened;
+    return MT_OK;
+}
+
+mt_status mt_spell_with_tail(mt_spell *s, int32_t inside, uint32_t tail, int32_t *out, mt_error *err) {
+    *out = inside;
+    if (inside == MT_SPELL_DEAD || s->states[inside].key.tail == tail) return MT_OK;
+    mt_spell_key key = s->states[inside].key;
+    key.tail = tail;
+    return intern(s, &key, out, err);
+}
+
+/* An added token follows a boundary: the splitter sees the end of the text there. What was found is the leftmost and
+ * longest match, so neither one that began earlier nor a longer one from here may be completed. */
+mt_status mt_spell_cut(mt_spell *s, int32_t boundary, size_t user, int32_t *out, mt_error *err) {
+    bool ends;
+    *out = MT_SPELL_DEAD;
+    MT_TRY(mt_spell_may_end(s, boundary, &ends, err));
+    if (!ends) return MT_OK;
+    mt_str text = s->text[s->user[user]];
+    mt_spell_key old = s->states[boundary].key, key = {.piece = -1};
+    for (int32_t i = 0; i < old.count; i++)
+        if (old.due[i].added) MT_TRY(add_due(&key, old.due[i], err));
+    for (int32_t node = old.added; node; node = s->nodes[node].fail)
+        MT_TRY(add_due(&key, (mt_spell_due){.state = node, .added = 1}, err));
+    for (size_t k = 0; k < text.n; k++) {
+        int32_t n = 0;
+        for (int32_t i = 0; i < key.count; i++) {
+            mt_spell_due due = key.due[i];
+            bool gone, dead;
+            MT_TRY(due_step(s, &due, text.p[k], &gone, &dead, err));
+            if (dead) return MT_OK;
+            if (!gone) key.due[n++] = due;
+        }
+        key.count = n;
+    }
+    MT_TRY(add_due(&key, (mt_spell_due){.state = s->user_node[user], .added = 1}, err));
+    MT_TRY(intern(s, &key, out, err));
+    return keep_alive(s, out, err);
+}
+
+/* ---- the whole ---- */
+
+/* Without a splitter the text is one pre-token: state 1 before it, 2 inside; every byte moves the only match's end. */
+static int32_t whole_step(void *self, int32_t state, int symbol) {
+    (void)self;
+    return symbol == MT_END && state == 1 ? MT_DFA_DEAD : 2;
+}
+static bool whole_confirms(void *self, int32_t state, int *back) {
+    (void)self;
+    *back = 0;
+    return state == 2;
+}
+
+/* Where the splitter matches nothing, the text between two matches would be a pre-token of its own. Expressions of
+ * tokenizers leave no such gaps; follow every run that has not matched yet to make sure. */
+static mt_status refuse_gaps(mt_spell *s, mt_error *err) {
+    mt_status status = MT_OK;
+    mt_ids queue = {0};
+    mt_map64 seen = {0};
+    const char *gap = NULL;
+    int back;
+    if (s->source.confirms(s->source.splitter, s->source.start, &back)) gap = "can match nothing";
+    MT_TRY_GOTO(mt_ids_add(&queue, s->source.start, err), done);
+    for (size_t head = 0; head < queue.len && !gap; head++) {
+        for (int b = 0; b <= MT_END && !gap; b++) {
+            int32_t to, ignored;
+            if (b == MT_END ? head == 0 : !s->alphabet[b]) continue;
+            MT_TRY_GOTO(split_step(s, queue.data[head], b, &to, err), done);
+            if (to == MT_DFA_DEAD) gap = "leaves gaps between its matches";
+            else if (!s->source.confirms(s->source.splitter, to, &back)) {
+                if (b == MT_END) gap = "leaves gaps between its matches";
+                else if (!mt_map64_get(&seen, (uint64_t)to, &ignored)) {
+                    MT_TRY_GOTO(mt_map64_set(&seen, (uint64_t)to, 1, err), done);
+                    MT_TRY_GOTO(mt_ids_add(&queue, to, err), done);
+                }
+            }
+        }
+        if (queue.len > 1 << 16) gap = "takes too long to decide its first match";
+    }
+    if (gap) status = mt_fail(err, MT_EUNKNOWN, "no exact byte model: the splitting expression %s", gap);
+done:
+    mt_ids_free(&queue);
+    mt_map64_free(&seen);
+    return status;
+}
+
+mt_status mt_spell_new(const mt_spell_source *source, int32_t vocab, mt_spell **out, mt_error *err) {
+    *out = NULL;
+    mt_spell *s = mt_calloc(1, sizeof *s);
+    if (!s) return mt_nomem(err, sizeof *s, "the spelling automaton");
+    mt_status status;
+    s->source = *source;
+    s->vocab = vocab;
+    if (!s->source.step) {
+        s->source.start = 1;
+        s->source.step = whole_step;
+        s->source.confirms = whole_confirms;
+    }
+    MT_TRY_GOTO(mt_spell_vocabulary(s, err), fail);
+    if (!s->source.free && source->step) MT_TRY_GOTO(refuse_gaps(s, err), fail);
+    MT_TRY_GOTO(mt_grow((void **)&s->states, &s->state_cap, 1, sizeof *s->states, err), fail);
+    s->states[0] = (mt_spell_state){.alive = 0, .closed = MT_SPELL_DEAD, .opened = MT_SPELL_DEAD};
+    s->state_count = 1;
+    mt_spell_key root = {.piece = -1};
+    int32_t id;
+    MT_TRY_GOTO(intern(s, &root, &id, err), fail);
+    *out = s;
+    return MT_OK;
+fail:
+    mt_spell_free(s);
+    return status;
+}
+
+void mt_spell_free(mt_spell *s) {
+    if (!s) return;
+    for (size_t i = 0; i < s->state_count; i++) {
+        mt_free(s->states[i].next);
+        mt_free(s->states[i].mask);
+    }
+    for (size_t i = 0; i < MT_SPELL_PLACE_MASKS; i++) {
+        mt_buf_free(&s->cached[i].key);
+        mt_free(s->cached[i].bits);
+    }
+    mt_free(s->states);
+    mt_free(s->table);
+    mt_free(s->id);
+    mt_free(s->text);
+    mt_free(s->common);
+    mt_free(s->kind);
+    mt_free(s->reach);
+    mt_free(s->rank);
+    mt_free(s->hidden);
+    mt_free(s->known);
+    mt_free(s->user);
+    mt_free(s->nodes);
+    mt_free(s->user_node);
+    mt_free(s->path);
+    mt_map_free(&s->goes_on);
+    mt_buf_free(&s->answers);
+    mt_arena_free(&s->goes_on_keys);
+    mt_free(s);
+}

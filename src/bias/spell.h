@@ -1,0 +1,216 @@
+/* spell: which token sequences a tokenizer can produce, as an automaton over (bytes, tokens). Private to src/bias and its
+ * tests.
+ *
+ * A sequence is a spelling of a text when encoding some text that starts like it would start with exactly that sequence.
+ * Encoding is: cut out added tokens; split what lies between into pre-tokens; segment every pre-token. Where a pre-token
+ * ends can depend on bytes that come later, so the automaton guesses and verifies:
+ *
+ *   boundary state (piece < 0)    a pre-token ended here. It carries the *obligations* of that guess: for each pre-token
+ *                                 whose end is not yet certain the splitter's state, how many bytes ago the guessed end was,
+ *                                 and whether the best match confirmed so far ends exactly there.
+ *   inside state (piece >= 0)     the splitter's state of the running pre-token, and the obligations of earlier ones.
+ *
+ * An obligation is discharged when its splitter run is dead with the best match at the guessed place, and kills the
+ * guess when it is dead with another one. A state is alive iff some bytes (or the end of the text) discharge everything;
+ * states that are not alive are never entered (state 0, MT_SPELL_DEAD).
+ *
+ *   GPT-2's pattern, text "a  b": after "a" and one space, the guess "a pre-token ends here" is right iff the bytes go on
+ *   with a space and a letter; the guess "it goes on" is right iff the text or the white space goes on.
+ *
+ * Tokens are handled by their rank in the sorted vocabulary (unsigned lexicographic order of their bytes).
+ */
+#ifndef MT_SPELL_H
+#define MT_SPELL_H
+
+#include "bias.h"
+
+typedef enum mt_spell_kind {
+    MT_SPELL_NO,     /* no bytes, or never produced from text: control, unknown, hole */
+    MT_SPELL_NORMAL, /* produced by the segmenter */
+    MT_SPELL_BYTE,   /* byte fallback piece */
+    MT_SPELL_USER    /* added token that is cut out of the text, leftmost-longest, before splitting */
+} mt_spell_kind;
+
+/* What is asked of a tokenizer. Tests implement it for toy dictionaries; mt_spell_source_of for an mt_tok. */
+typedef struct mt_spell_source {
+    void *self;
+    int32_t size;
+    mt_str (*bytes)(void *self, int32_t id);
+    mt_spell_kind (*kind)(void *self, int32_t id);
+    bool (*reachable)(void *self, int32_t id); /* by merges alone, as a whole pre-token or as a part of one */
+    bool (*pair_ok)(void *self, int32_t left, int32_t right);
+    mt_status (*encode)(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *err);
+    bool ignore_merges, byte_fallback, prefix_space;
+    bool free; /* every sequence of tokens is a spelling: the target `all` */
+    /* The splitter; step == NULL: the text is one pre-token. */
+    void *splitter;
+    int32_t start;
+    int32_t (*step)(void *splitter, int32_t state, int symbol);
+    bool (*confirms)(void *splitter, int32_t state, int *back);
+} mt_spell_source;
+mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, mt_error *err);
+
+typedef struct mt_spell mt_spell;
+enum { MT_SPELL_DEAD = 0, MT_SPELL_ROOT = 1 };
+
+/* Part of the list of tokens that only ignore_merges can emit: those that start with the pre-token so far. */
+typedef struct mt_spell_seen {
+    int32_t lo, hi, depth; /* lo == hi: none */
+} mt_spell_seen;
+/* One guess about a context: the automaton's state at its end, and where the bytes after it have led. */
+typedef struct mt_spell_guess {
+    int32_t state;
+    int32_t at; /* inside state after the residual bytes; MT_SPELL_DEAD: only cut-out tokens can follow */
+    mt_spell_seen seen;
+} mt_spell_guess;
+/* All guesses that are open for a token sequence. */
+typedef struct mt_spell_place {
+    mt_spell_guess *guess;
+    size_t count, cap;
+} mt_spell_place;
+
+/* `vocab`: ids at or above it do not exist for the model. The source's callbacks must outlive the result. */
+mt_status mt_spell_new(const mt_spell_source *source, int32_t vocab, mt_spell **out, mt_error *err);
+void mt_spell_free(mt_spell *s);
+const mt_spell_source *mt_spell_source_get(const mt_spell *s);
+
+/* The sorted vocabulary: only tokens of a kind other than MT_SPELL_NO. */
+size_t mt_spell_count(const mt_spell *s);
+int32_t mt_spell_id(const mt_spell *s, size_t rank);
+int32_t mt_spell_rank(const mt_spell *s, int32_t id); /* -1: not in the list */
+mt_str mt_spell_text(const mt_spell *s, size_t rank);
+/* Narrows [*lo, *hi), whose tokens agree on their first `depth` bytes, to those whose next byte is b. */
+void mt_spell_narrow(const mt_spell *s, size_t *lo, size_t *hi, size_t depth, uint8_t b);
+
+/* The place before any text. */
+mt_status mt_spell_begin(mt_spell *s, mt_spell_place *place, mt_error *err);
+/* The place after the context followed by a token; `left` is the rank of the context's last token, or -1. `out` is
+ * empty when the token cannot follow. */
+mt_status mt_spell_follow(mt_spell *s, const mt_spell_place *place, int32_t left, size_t rank, mt_spell_place *out,
+                          mt_error *err);
+/* May the token of this rank follow? Its first `residual` bytes have been walked (guess[].at). */
+mt_status mt_spell_member(mt_spell *s, const mt_spell_place *place, int32_t left, size_t rank, size_t residual,
+                          bool *out, mt_error *err);
+/* All tokens that may follow, one bit per rank; valid until the next call. */
+mt_status mt_spell_mask(mt_spell *s, const mt_spell_place *place, int32_t left, const uint64_t **out, mt_error *err);
+/* Walks one more residual byte: writes guess[i].at's successors to at[i]. *alive: some guess is, or tokens that are cut
+ * out of the text exist. */
+mt_status mt_spell_walk(mt_spell *s, const mt_spell_place *place, uint8_t b, int32_t *at, bool *alive, mt_error *err);
+/* May the text end after the context? */
+mt_status mt_spell_ends(mt_spell *s, const mt_spell_place *place, bool *out, mt_error *err);
+void mt_spell_place_free(mt_spell_place *place);
+
+/* mt_cover_find over any source. */
+mt_status mt_cover_find_source(const mt_spell_source *source, int32_t vocab, const uint8_t *x, size_t n, size_t limit,
+                               mt_cover *out, mt_error *err);
+
+/* Sizes of the caches, for reports. */
+typedef struct mt_spell_stats {
+    size_t states, state_masks, place_masks, mask_hits, mask_builds;
+} mt_spell_stats;
+void mt_spell_stats_get(const mt_spell *s, mt_spell_stats *out);
+
+/* ---- private to spell*.c ---- */
+
+enum {
+    MT_SPELL_OBLIGATIONS = 8, /* pending at once */
+    MT_SPELL_BACK = 63,       /* look-ahead in bytes that an obligation can still see; ends further back are final */
+    MT_SPELL_STATES = 1 << 20
+};
+
+typedef struct mt_spell_due {
+    int32_t state; /* of the splitter, or a node of the trie of added tokens */
+    int16_t need;  /* bytes since the guessed end, at most MT_SPELL_BACK + 1 */
+    uint8_t ok;    /* the best match so far ends at the guessed place */
+    uint8_t added; /* this is a trie node: an added token that would have won must not be completed */
+} mt_spell_due;
+
+typedef struct mt_spell_key {
+    int32_t piece; /* splitter's state of the running pre-token; -1: a pre-token ended here */
+    int32_t added; /* node of the automaton over added tokens since the last cut */
+    uint32_t tail; /* bytes of an unfinished character that is being spelt with byte pieces: length << 24 | bytes */
+    int32_t count;
+    mt_spell_due due[MT_SPELL_OBLIGATIONS];
+} mt_spell_key;
+
+typedef struct mt_spell_state {
+    mt_spell_key key;
+    int32_t *next;   /* raw successors by byte, -1: not yet computed */
+    uint64_t *mask;  /* tokens that can follow whatever stands to the left */
+    int32_t closed;  /* the boundary state when the pre-token ends here; -1: not yet computed */
+    int32_t opened;  /* boundary state: the inside state that starts the next pre-token */
+    uint32_t seen;   /* generation of the search that met it last */
+    int8_t alive;    /* -1 unknown, 0 no, 1 yes */
+    int8_t may_end;  /* boundary state: all obligations are discharged when the text ends here; -1 unknown */
+} mt_spell_state;
+
+typedef struct mt_spell_node { /* trie of added tokens with failure links */
+    int32_t child[256];
+    int32_t fail;
+    bool terminal;     /* a token ends here */
+    bool any_terminal; /* here or at a suffix */
+} mt_spell_node;
+
+enum { MT_SPELL_PLACE_MASKS = 64 };
+typedef struct mt_spell_cached {
+    mt_buf key;
+    uint64_t *bits;
+    uint64_t used;
+} mt_spell_cached;
+
+struct mt_spell {
+    mt_spell_source source;
+    int32_t vocab;
+    /* sorted vocabulary */
+    size_t count, longest;
+    int32_t *id;
+    mt_str *text;
+    uint32_t *common; /* bytes shared with the previous token */
+    uint8_t *kind;
+    uint8_t *reach; /* 0 unknown, 1 no, 2 yes */
+    int32_t *rank;  /* by id */
+    uint8_t alphabet[256];
+    int32_t *hidden; /* ranks of the tokens that only ignore_merges emits, sorted */
+    int32_t hidden_count;
+    uint32_t *known; /* byte fallback: characters that are pieces, sorted */
+    size_t known_count;
+    int32_t *user; /* ranks of the added tokens */
+    size_t user_count;
+    mt_spell_node *nodes;
+    size_t node_count, node_cap;
+    int32_t *user_node; /* trie node at which user[i] ends */
+    /* states */
+    mt_spell_state *states;
+    size_t state_count, state_cap;
+    int32_t *table; /* hash table of state numbers, 0: empty */
+    size_t table_size;
+    uint32_t generation;
+    size_t words; /* of a bit set over ranks */
+    size_t masks; /* state masks alive */
+    mt_spell_cached cached[MT_SPELL_PLACE_MASKS];
+    uint64_t clock;
+    mt_map goes_on; /* (last token, state, seen) -> place in answers: can the pre-token go on? */
+    mt_buf answers;
+    mt_arena goes_on_keys;
+    int32_t *path; /* walk's stack: states by depth */
+    mt_spell_stats stats;
+};
+
+/* spell.c */
+mt_status mt_spell_step(mt_spell *s, int32_t state, uint8_t b, int32_t *out, mt_error *err);
+mt_status mt_spell_close(mt_spell *s, int32_t inside, int32_t *out, mt_error *err);
+mt_status mt_spell_open(mt_spell *s, int32_t boundary, int32_t *out, mt_error *err);
+mt_status mt_spell_cut(mt_spell *s, int32_t boundary, size_t user, int32_t *out, mt_error *err);
+mt_status mt_spell_may_end(mt_spell *s, int32_t boundary, bool *out, mt_error *err);
+mt_status mt_spell_with_tail(mt_spell *s, int32_t inside, uint32_t tail, int32_t *out, mt_error *err);
+bool mt_spell_reachable(mt_spell *s, size_t rank);
+/* spell_vocab.c */
+mt_status mt_spell_vocabulary(mt_spell *s, mt_error *err);
+bool mt_spell_tail_add(const mt_spell *s, uint32_t tail, uint8_t b, uint32_t *out);
+mt_spell_seen mt_spell_seen_all(const mt_spell *s);
+mt_spell_seen mt_spell_seen_add(const mt_spell *s, mt_spell_seen seen, mt_str text);
+static inline bool mt_spell_seen_whole(const mt_spell *s, mt_spell_seen seen) {
+    return seen.lo < seen.hi && s->text[s->hidden[seen.lo]].n == (size_t)seen.depth;
+}
+
+#endif

@@ -1,0 +1,460 @@
+/* Tokens on the automaton of spell.h: which may follow a context, and the place after one that does.
+ *
+ * For a guess "a pre-token ended here" any token that merges alone produce may follow, whatever stands to the left. For
+ * "the pre-token goes on" the pair test decides in addition. What depends on the state alone (the token's bytes can be
+ * walked, and something can come after them) is a bit set per state, built in one walk over the sorted vocabulary that
+ * shares the work of common prefixes; the pair test is asked only for what is left.
+ *
+ * ignore_merges emits a whole pre-token that is a token, even one that merges do not produce ("hidden"). So a hidden
+ * token may only be the whole of a pre-token, and several tokens may not spell a whole pre-token that equals a hidden
+ * one. Guesses inside a pre-token therefore remember which hidden tokens start with it (`seen`). */
+#include "spell.h"
+
+static bool is_boundary(const mt_spell *s, int32_t state) {
+    return s->states[state].key.piece < 0;
+}
+static bool constrains(const mt_spell *s, int32_t left) {
+    return left >= 0 && s->kind[left] == MT_SPELL_NORMAL;
+}
+static bool pair_ok(mt_spell *s, int32_t left, size_t right) {
+    if (!constrains(s, left) || s->kind[right] != MT_SPELL_NORMAL) return true;
+    return s->source.pair_ok(s->source.self, s->id[left], s->id[right]);
+}
+
+/* ---- a walk over all tokens whose bytes can be followed from a state ---- */
+
+typedef struct walk {
+    size_t rank;  /* next token to look at */
+    size_t depth; /* path[0..depth] is valid for the previous token */
+} walk;
+
+/* The next token and the state after it; false at the end. The stack s->path is shared: one walk at a time. */
+static mt_status walk_next(mt_spell *s, walk *w, int32_t base, bool *more, size_t *rank, int32_t *after,
+                           mt_error *err) {
+    if (w->rank == 0) {
+        s->path[0] = base;
+        w->depth = 0;
+    }
+    for (; w->rank < s->count; w->rank++) {
+        size_t i = w->rank, d = s->common[i] < w->depth ? s->common[i] : w->depth;
+        if (s->common[i] > w->depth) continue; /* shares the byte that could not be followed */
+        for (; d < s->text[i].n; d++) {
+            MT_TRY(mt_spell_step(s, s->path[d], s->text[i].p[d], &s->path[d + 1], err));
+            if (s->path[d + 1] == MT_SPELL_DEAD) break;
+        }
+        w->depth = d;
+        if (d < s->text[i].n) continue;
+        *rank = i;
+        *after = s->path[d];
+        *more = true;
+        w->rank++;
+        return MT_OK;
+    }
+    *more = false;
+    return MT_OK;
+}
+
+/* The inside state after a token whose bytes led from `before` to `after`: byte pieces move the unfinished character. */
+static mt_status land(mt_spell *s, size_t rank, int32_t before, int32_t after, int32_t *out, mt_error *err) {
+    *out = MT_SPELL_DEAD;
+    if (after == MT_SPELL_DEAD) return MT_OK;
+    uint32_t tail = s->states[before].key.tail;
+    if (s->kind[rank] == MT_SPELL_BYTE) {
+        if (!mt_spell_tail_add(s, tail, s->text[rank].p[0], &tail)) return MT_OK;
+        return mt_spell_with_tail(s, after, tail, out, err);
+    }
+    if (s->kind[rank] == MT_SPELL_NORMAL && !tail) *out = after;
+    return MT_OK;
+}
+
+/* ---- can a pre-token go on after a token? ----
+ *
+ * Breadth-first search over (last token, state): is there a sequence of tokens that merges produce to a place where the
+ * pre-token may end? It almost never runs: nearly always the pre-token may end right after the token. */
+
+typedef struct going {
+    int32_t left, state;
+    mt_spell_seen seen;
+    int32_t from;   /* queue entry that led here; the key ends before it */
+    int32_t answer; /* place in s->answers */
+} going;
+enum { GOES_NO, GOES_YES, GOES_OPEN, GOES_UNKNOWN };
+
+/* The answer's place in s->answers; made when there is none. */
+static mt_status answer_of(mt_spell *s, const going *g, int32_t *place, mt_error *err) {
+    mt_str key = {(const uint8_t *)g, offsetof(going, from)};
+    if (mt_map_get(&s->goes_on, key, place)) return MT_OK;
+    *place = (int32_t)s->answers.len;
+    key.p = mt_arena_copy(&s->goes_on_keys, g, key.n);
+    if (!key.p) return mt_nomem(err, key.n, "the spelling automaton's memory");
+    MT_TRY(mt_buf_reserve(&s->answers, 1, err));
+    MT_TRY(mt_map_set(&s->goes_on, key, *place, err));
+    return mt_buf_byte(&s->answers, GOES_UNKNOWN, err);
+}
+
+static mt_status goes_on(mt_spell *s, size_t rank, int32_t state, mt_spell_seen seen, bool *out, mt_error *err) {
+    going *queue = NULL;
+    size_t cap = 0, len = 0, head = 0;
+    going first = {(int32_t)rank, state, seen, -1, 0};
+    MT_TRY(answer_of(s, &first, &first.answer, err));
+    if (s->answers.data[first.answer] <= GOES_YES) {
+        *out = s->answers.data[first.answer] == GOES_YES;
+        return MT_OK;
+    }
+    mt_status status = MT_OK;
+    bool found = false;
+    MT_TRY(mt_grow((void **)&queue, &cap, 1, sizeof *queue, err));
+    queue[len++] = first;
+    s->answers.data[first.answer] = GOES_OPEN;
+    for (; head < len; head++) {
+        going at = queue[head];
+        for (walk w = {0}; !found;) {
+            bool more;
+            size_t next;
+            int32_t after, closed;
+            MT_TRY_GOTO(walk_next(s, &w, at.state, &more, &next, &after, err), done);
+            if (!more) break;
+            MT_TRY_GOTO(land(s, next, at.state, after, &after, err), done);
+            if (after == MT_SPELL_DEAD || (s->kind[next] == MT_SPELL_NORMAL && !mt_spell_reachable(s, next)) ||
+                !pair_ok(s, at.left, next))
+                continue;
+            going to = {(int32_t)next, after, mt_spell_seen_add(s, at.seen, s->text[next]), (int32_t)head, 0};
+            if (!mt_spell_seen_whole(s, to.seen)) {
+                MT_TRY_GOTO(mt_spell_close(s, after, &closed, err), done);
+                found = closed != MT_SPELL_DEAD;
+                if (found) break;
+            }
+            MT_TRY_GOTO(answer_of(s, &to, &to.answer, err), done);
+            uint8_t known = s->answers.data[to.answer];
+            found = known == GOES_YES;
+            if (known != GOES_UNKNOWN) continue;
+            MT_TRY_GOTO(mt_grow((void **)&queue, &cap, len + 1, sizeof *queue, err), done);
+            queue[len++] = to;
+            s->answers.data[to.answer] = GOES_OPEN;
+        }
+        if (found) break;
+    }
+    *out = found;
+done:
+    for (size_t i = 0; i < len; i++) s->answers.data[queue[i].answer] = found || status ? GOES_UNKNOWN : GOES_NO;
+    if (found && !status)
+        for (int32_t i = (int32_t)head; i >= 0; i = queue[i].from) s->answers.data[queue[i].answer] = GOES_YES;
+    mt_free(queue);
+    return status;
+}
+
+/* Can anything come after this token, which stands first in its pre-token or not? */
+static mt_status live_after(mt_spell *s, size_t rank, int32_t after, bool first, mt_spell_seen seen, bool *out,
+                            mt_error *err) {
+    int32_t closed = MT_SPELL_DEAD;
+    if (first || !mt_spell_seen_whole(s, seen)) MT_TRY(mt_spell_close(s, after, &closed, err));
+    *out = closed != MT_SPELL_DEAD;
+    if (*out || (s->kind[rank] == MT_SPELL_NORMAL && !mt_spell_reachable(s, rank))) return MT_OK;
+    return goes_on(s, rank, after, seen, out, err);
+}
+
+/* ---- masks ---- */
+
+static void set_bit(uint64_t *bits, size_t i) {
+    bits[i >> 6] |= (uint64_t)1 << (i & 63);
+}
+static void clear_bit(uint64_t *bits, size_t i) {
+    bits[i >> 6] &= ~((uint64_t)1 << (i & 63));
+}
+static bool get_bit(const uint64_t *bits, size_t i) {
+    return bits[i >> 6] >> (i & 63) & 1;
+}
+
+enum { MASK_BYTES = 32 << 20 }; /* of state masks that are kept */
+
+/* Tokens that can follow in this state whatever stands to the left and, inside a pre-token, as far as `seen` is empty. */
+static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_error *err) {
+    if (s->states[id].mask) {
+        *out = s->states[id].mask;
+        return MT_OK;
+    }
+    if ((s->masks + 1) * s->words * 8 > MASK_BYTES) {
+        for (size_t i = 0; i < s->state_count; i++) {
+            mt_free(s->states[i].mask);
+            s->states[i].mask = NULL;
+        }
+        s->masks = 0;
+    }
+    uint64_t *bits = mt_calloc(s->words, sizeof *bits);
+    if (!bits) return mt_nomem(err, s->words * 8, "the tokens that can follow");
+    mt_status status = MT_OK;
+    bool first = is_boundary(s, id);
+    int32_t base = id;
+    /* The tokens of a walk that need more thought are put aside: thinking uses the walk's stack. */
+    mt_ids later = {0};
+    if (first) {
+        for (size_t i = 0; i < s->user_count; i++) {
+            int32_t cut;
+            MT_TRY_GOTO(mt_spell_cut(s, id, i, &cut, err), fail);
+            if (cut != MT_SPELL_DEAD) set_bit(bits, (size_t)s->user[i]);
+        }
+        MT_TRY_GOTO(mt_spell_open(s, id, &base, err), fail);
+    }
+    for (walk w = {0}; base != MT_SPELL_DEAD;) {
+        bool more;
+        size_t rank;
+        int32_t after, closed;
+        MT_TRY_GOTO(walk_next(s, &w, base, &more, &rank, &after, err), fail);
+        if (!more) break;
+        bool normal = s->kind[rank] == MT_SPELL_NORMAL;
+        if (normal && !mt_spell_reachable(s, rank) && !(first && s->source.ignore_merges)) continue;
+        MT_TRY_GOTO(land(s, rank, base, after, &after, err), fail);
+        if (after == MT_SPELL_DEAD) continue;
+        MT_TRY_GOTO(mt_spell_close(s, after, &closed, err), fail);
+        if (closed != MT_SPELL_DEAD) {
+            set_bit(bits, rank);
+        } else if (!normal || mt_spell_reachable(s, rank)) {
+            MT_TRY_GOTO(mt_ids_add(&later, (int32_t)rank, err), fail);
+            MT_TRY_GOTO(mt_ids_add(&later, after, err), fail);
+        }
+    }
+    for (size_t i = 0; i < later.len; i += 2) {
+        size_t rank = (size_t)later.data[i];
+        mt_spell_seen seen = {0, 0, 0};
+        if (first) seen = mt_spell_seen_add(s, mt_spell_seen_all(s), s->text[rank]);
+        bool live;
+        MT_TRY_GOTO(goes_on(s, rank, later.data[i + 1], seen, &live, err), fail);
+        if (live) set_bit(bits, rank);
+    }
+    mt_ids_free(&later);
+    s->states[id].mask = bits;
+    s->masks++;
+    s->stats.mask_builds++;
+    *out = bits;
+    return MT_OK;
+fail:
+    mt_ids_free(&later);
+    mt_free(bits);
+    return status;
+}
+
+/* With the pre-token so far a proper prefix of hidden tokens: what would complete one may not be its end. Asks again
+ * about the tokens that lead along a hidden one; the others leave the list and are not concerned. */
+static mt_status correct_mask(mt_spell *s, const mt_spell_guess *g, uint64_t *bits, mt_error *err) {
+    for (int32_t h = g->seen.lo; h < g->seen.hi; h++) {
+        mt_str whole = s->text[s->hidden[h]];
+        size_t lo = 0, hi = s->count;
+        int32_t at = g->state;
+        for (size_t end = (size_t)g->seen.depth; end < whole.n && lo < hi; end++) {
+            size_t depth = end - (size_t)g->seen.depth;
+            mt_spell_narrow(s, &lo, &hi, depth, whole.p[end]);
+            MT_TRY(mt_spell_step(s, at, whole.p[end], &at, err));
+            if (at == MT_SPELL_DEAD) break;
+            mt_str rest = {whole.p + g->seen.depth, depth + 1};
+            for (size_t i = lo; i < hi && s->text[i].n == rest.n; i++) {
+                bool live;
+                if (!get_bit(bits, i)) continue;
+                MT_TRY(live_after(s, i, at, false, mt_spell_seen_add(s, g->seen, rest), &live, err));
+                if (!live) clear_bit(bits, i);
+            }
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status place_key(const mt_spell *s, const mt_spell_place *place, int32_t left, mt_buf *key, mt_error *err) {
+    bool inside = false;
+    for (size_t i = 0; i < place->count; i++) inside |= !is_boundary(s, place->guess[i].state);
+    if (!inside || !constrains(s, left)) left = -1;
+    MT_TRY(mt_buf_add(key, &left, sizeof left, err));
+    for (size_t i = 0; i < place->count; i++) {
+        MT_TRY(mt_buf_add(key, &place->guess[i].state, sizeof place->guess[i].state, err));
+        MT_TRY(mt_buf_add(key, &place->guess[i].seen, sizeof place->guess[i].seen, err));
+    }
+    return MT_OK;
+}
+
+static mt_status build_place_mask(mt_spell *s, const mt_spell_place *place, int32_t left, uint64_t *bits, uint64_t *own,
+                                  mt_error *err) {
+    memset(bits, 0, s->words * 8);
+    if (s->source.free) {
+        for (size_t i = 0; i < s->count; i++) set_bit(bits, i);
+        return MT_OK;
+    }
+    for (int pass = 0; pass < 2; pass++) /* boundaries first: what they allow needs no pair test */
+        for (size_t g = 0; g < place->count; g++) {
+            const mt_spell_guess *guess = &place->guess[g];
+            const uint64_t *mask;
+            if (is_boundary(s, guess->state) != (pass == 0)) continue;
+            MT_TRY(state_mask(s, guess->state, &mask, err));
+            if (pass == 0) {
+                for (size_t w = 0; w < s->words; w++) bits[w] |= mask[w];
+                continue;
+            }
+            memcpy(own, mask, s->words * 8);
+            if (guess->seen.lo < guess->seen.hi) MT_TRY(correct_mask(s, guess, own, err));
+            for (size_t w = 0; w < s->words; w++)
+                for (uint64_t left_bits = own[w] & ~bits[w]; left_bits; left_bits &= left_bits - 1) {
+                    size_t i = w * 64 + (size_t)__builtin_ctzll(left_bits);
+                    if (pair_ok(s, left, i)) set_bit(bits, i);
+                }
+        }
+    return MT_OK;
+}
+
+mt_status mt_spell_mask(mt_spell *s, const mt_spell_place *place, int32_t left, const uint64_t **out, mt_error *err) {
+    mt_buf key = {0};
+    mt_status status = place_key(s, place, left, &key, err);
+    uint64_t *own = NULL;
+    if (status) goto done;
+    mt_spell_cached *oldest = &s->cached[0];
+    for (size_t i = 0; i < MT_SPELL_PLACE_MASKS; i++) {
+        mt_spell_cached *c = &s->cached[i];
+        if (c->bits && c->key.len == key.len && memcmp(c->key.data, key.data, key.len) == 0) {
+            c->used = ++s->clock;
+            s->stats.mask_hits++;
+            *out = c->bits;
+            goto done;
+        }
+        if (c->used < oldest->used) oldest = c;
+    }
+    oldest->used = 0;
+    oldest->key.len = 0;
+    if (!oldest->bits) {
+        oldest->bits = mt_calloc(s->words, 8);
+        if (!oldest->bits) {
+            status = mt_nomem(err, s->words * 8, "the tokens that can follow");
+            goto done;
+        }
+        s->stats.place_masks++;
+    }
+    own = mt_calloc(s->words, 8);
+    if (!own) {
+        status = mt_nomem(err, s->words * 8, "the tokens that can follow");
+        goto done;
+    }
+    MT_TRY_GOTO(build_place_mask(s, place, left, oldest->bits, own, err), done);
+    mt_buf_free(&oldest->key);
+    oldest->key = key;
+    key = (mt_buf){0};
+    oldest->used = ++s->clock;
+    *out = oldest->bits;
+done:
+    mt_buf_free(&key);
+    mt_free(own);
+    return status;
+}
+
+/* ---- places ---- */
+
+static mt_status add_guess(mt_spell *s, mt_spell_place *place, int32_t state, mt_spell_seen seen, mt_error *err) {
+    for (size_t i = 0; i < place->count; i++) {
+        const mt_spell_guess *g = &place->guess[i];
+        if (g->state == state && g->seen.lo == seen.lo && g->seen.hi == seen.hi && g->seen.depth == seen.depth)
+            return MT_OK;
+    }
+    int32_t at = state;
+    if (is_boundary(s, state)) MT_TRY(mt_spell_open(s, state, &at, err));
+    MT_TRY(mt_grow((void **)&place->guess, &place->cap, place->count + 1, sizeof *place->guess, err));
+    place->guess[place->count++] = (mt_spell_guess){state, at, seen};
+    return MT_OK;
+}
+
+mt_status mt_spell_begin(mt_spell *s, mt_spell_place *place, mt_error *err) {
+    place->count = 0;
+    return add_guess(s, place, MT_SPELL_ROOT, (mt_spell_seen){0, 0, 0}, err);
+}
+
+/* One guess about a context and one token after it: the inside state behind the token, or DEAD. */
+static mt_status try_guess(mt_spell *s, const mt_spell_guess *g, int32_t left, size_t rank, size_t residual,
+                           bool *first, int32_t *after, mt_spell_seen *seen, mt_error *err) {
+    *after = MT_SPELL_DEAD;
+    *first = is_boundary(s, g->state);
+    if (g->at == MT_SPELL_DEAD) return MT_OK;
+    if (s->kind[rank] == MT_SPELL_NORMAL && !mt_spell_reachable(s, rank) && !(*first && s->source.ignore_merges))
+        return MT_OK;
+    int32_t at = g->at, base = g->state;
+    for (size_t d = residual; d < s->text[rank].n; d++) {
+        MT_TRY(mt_spell_step(s, at, s->text[rank].p[d], &at, err));
+        if (at == MT_SPELL_DEAD) return MT_OK;
+    }
+    if (!*first && !pair_ok(s, left, rank)) return MT_OK;
+    *seen = mt_spell_seen_add(s, *first ? mt_spell_seen_all(s) : g->seen, s->text[rank]);
+    return land(s, rank, base, at, after, err);
+}
+
+static size_t user_index(const mt_spell *s, size_t rank) {
+    size_t i = 0;
+    while (s->user[i] != (int32_t)rank) i++;
+    return i;
+}
+
+mt_status mt_spell_follow(mt_spell *s, const mt_spell_place *place, int32_t left, size_t rank, mt_spell_place *out,
+                          mt_error *err) {
+    out->count = 0;
+    if (s->source.free) return add_guess(s, out, MT_SPELL_ROOT, (mt_spell_seen){0, 0, 0}, err);
+    for (size_t i = 0; i < place->count; i++) {
+        mt_spell_guess g = place->guess[i];
+        if (s->kind[rank] == MT_SPELL_USER) {
+            int32_t cut;
+            if (!is_boundary(s, g.state)) continue;
+            MT_TRY(mt_spell_cut(s, g.state, user_index(s, rank), &cut, err));
+            if (cut != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, cut, (mt_spell_seen){0, 0, 0}, err));
+            continue;
+        }
+        g.at = g.state;
+        if (is_boundary(s, g.state)) MT_TRY(mt_spell_open(s, g.state, &g.at, err));
+        bool first;
+        int32_t after, closed;
+        mt_spell_seen seen;
+        MT_TRY(try_guess(s, &g, left, rank, 0, &first, &after, &seen, err));
+        if (after == MT_SPELL_DEAD) continue;
+        if (first || !mt_spell_seen_whole(s, seen)) {
+            MT_TRY(mt_spell_close(s, after, &closed, err));
+            if (closed != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, closed, (mt_spell_seen){0, 0, 0}, err));
+        }
+        if (s->kind[rank] != MT_SPELL_NORMAL || mt_spell_reachable(s, rank)) {
+            bool live;
+            MT_TRY(goes_on(s, rank, after, seen, &live, err));
+            if (live) MT_TRY(add_guess(s, out, after, seen, err));
+        }
+    }
+    return MT_OK;
+}
+
+mt_status mt_spell_member(mt_spell *s, const mt_spell_place *place, int32_t left, size_t rank, size_t residual,
+                          bool *out, mt_error *err) {
+    *out = s->source.free;
+    for (size_t i = 0; i < place->count && !*out; i++) {
+        const mt_spell_guess *g = &place->guess[i];
+        if (s->kind[rank] == MT_SPELL_USER) {
+            int32_t cut = MT_SPELL_DEAD;
+            if (is_boundary(s, g->state)) MT_TRY(mt_spell_cut(s, g->state, user_index(s, rank), &cut, err));
+            *out = cut != MT_SPELL_DEAD;
+            continue;
+        }
+        bool first;
+        int32_t after;
+        mt_spell_seen seen;
+        MT_TRY(try_guess(s, g, left, rank, residual, &first, &after, &seen, err));
+        if (after != MT_SPELL_DEAD) MT_TRY(live_after(s, rank, after, first, seen, out, err));
+    }
+    return MT_OK;
+}
+
+mt_status mt_spell_walk(mt_spell *s, const mt_spell_place *place, uint8_t b, int32_t *at, bool *alive, mt_error *err) {
+    *alive = s->user_count > 0 || s->source.free;
+    for (size_t i = 0; i < place->count; i++) {
+        at[i] = place->guess[i].at;
+        if (!s->source.free) MT_TRY(mt_spell_step(s, at[i], b, &at[i], err));
+        *alive |= at[i] != MT_SPELL_DEAD;
+    }
+    return MT_OK;
+}
+
+mt_status mt_spell_ends(mt_spell *s, const mt_spell_place *place, bool *out, mt_error *err) {
+    *out = s->source.free;
+    for (size_t i = 0; i < place->count && !*out; i++)
+        if (is_boundary(s, place->guess[i].state)) MT_TRY(mt_spell_may_end(s, place->guess[i].state, out, err));
+    return MT_OK;
+}
+
+void mt_spell_place_free(mt_spell_place *place) {
+    mt_free(place->guess);
+    *place = (mt_spell_place){0};
+}

@@ -1,0 +1,65 @@
+/* An mt_tok as a source of spellings. */
+#include "spell.h"
+
+static mt_str tok_bytes(void *self, int32_t id) {
+    return mt_tok_bytes(self, id);
+}
+static mt_spell_kind tok_kind(void *self, int32_t id) {
+    switch (mt_tok_kind(self, id)) {
+    case MT_TOKEN_NORMAL:
+        return MT_SPELL_NORMAL;
+    case MT_TOKEN_BYTE:
+        return MT_SPELL_BYTE;
+    case MT_TOKEN_USER:
+        return MT_SPELL_USER;
+    default:
+        return MT_SPELL_NO;
+    }
+}
+static bool tok_reachable(void *self, int32_t id) {
+    return mt_tok_reachable(self, id);
+}
+static bool tok_pair_ok(void *self, int32_t left, int32_t right) {
+    return mt_tok_pair_ok(self, left, right);
+}
+static mt_status tok_encode(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *err) {
+    mt_encode_options options = {.special_as_text = true};
+    mt_encoding e = {.ids = *out};
+    mt_status status = mt_tok_encode(self, text, n, &options, false, &e, err);
+    *out = e.ids;
+    return status;
+}
+static int32_t dfa_step(void *splitter, int32_t state, int symbol) {
+    return mt_dfa_step(splitter, state, symbol);
+}
+static bool dfa_confirms(void *splitter, int32_t state, int *back) {
+    return mt_dfa_confirms(splitter, state, back);
+}
+
+mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, mt_error *err) {
+    mt_tok_traits traits = {0};
+    mt_tok_traits_get(t, &traits);
+    *out = (mt_spell_source){.self = t,
+                             .size = mt_tok_size(t),
+                             .bytes = tok_bytes,
+                             .kind = tok_kind,
+                             .reachable = tok_reachable,
+                             .pair_ok = tok_pair_ok,
+                             .encode = tok_encode,
+                             .ignore_merges = traits.ignore_merges,
+                             .byte_fallback = traits.byte_fallback,
+                             .prefix_space = traits.prefix_space};
+    if (target == MT_TARGET_ALL) return MT_OK;
+    if (traits.unsupported) return mt_fail(err, MT_EUNKNOWN, "no exact byte model: %s", traits.unsupported);
+    if (traits.splitter) {
+        mt_dfa *d = mt_regex_dfa(traits.splitter);
+        if (!d)
+            return mt_fail(err, MT_EUNKNOWN,
+                           "no exact byte model: the splitting expression cannot be followed byte by byte");
+        out->splitter = d;
+        out->start = mt_dfa_start(d);
+        out->step = dfa_step;
+        out->confirms = dfa_confirms;
+    }
+    return MT_OK;
+}
