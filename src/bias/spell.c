@@ -80,9 +80,9 @@ static mt_status split_step(mt_spell *s, int32_t state, int symbol, int32_t *nex
 static mt_status confirm(mt_spell *s, int32_t state, int need, uint8_t *ok, mt_error *err) {
     int back = 0;
     if (!s->source.confirms(s->source.splitter, state, &back)) return MT_OK;
-    if (back > MT_SPELL_BACK)
+    if (back > s->source.look_ahead)
         return mt_fail(err, MT_EUNKNOWN, "no exact byte model: the splitting expression looks more than %d bytes ahead",
-                       MT_SPELL_BACK);
+                       s->source.look_ahead);
     *ok = back == need;
     return MT_OK;
 }
@@ -98,7 +98,7 @@ static mt_status due_step(mt_spell *s, mt_spell_due *due, uint8_t b, bool *gone,
     }
     int32_t to;
     MT_TRY(split_step(s, due->state, b, &to, err));
-    if (due->need <= MT_SPELL_BACK) due->need++;
+    if (due->need <= s->source.look_ahead) due->need++;
     if (to == MT_DFA_DEAD) {
         *gone = due->ok;
         *dead = !due->ok;
@@ -372,6 +372,9 @@ mt_status mt_spell_new(const mt_spell_source *source, int32_t vocab, mt_spell **
         s->source.start = 1;
         s->source.step = whole_step;
         s->source.confirms = whole_confirms;
+        s->source.look_ahead = 0;
+    } else if (s->source.look_ahead <= 0) {
+        s->source.look_ahead = MT_SPELL_BACK;
     }
     MT_TRY_GOTO(mt_spell_vocabulary(s, err), fail);
     if (!s->source.free && source->step) MT_TRY_GOTO(refuse_gaps(s, err), fail);

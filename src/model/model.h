@@ -50,6 +50,7 @@ typedef struct mt_session_options {
 } mt_session_options;
 mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o, mt_session **out, mt_error *err);
 void mt_session_free(mt_session *s);
+mt_model *mt_session_model(const mt_session *s);
 
 /* parent[i]: the slot that token i follows, MT_ROOT (it is the first of its sequence), or MT_IN_BATCH(j): token j < i
  * of this batch. Token i sees its ancestors and itself. position NULL: parent's position + 1. */

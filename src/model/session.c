@@ -515,6 +515,9 @@ const float *mt_session_logits(const mt_session *s, int32_t i) {
 
 /* ---- slots ---- */
 
+mt_model *mt_session_model(const mt_session *s) {
+    return s->m;
+}
 int32_t mt_session_free_slots(const mt_session *s) {
     return s->kv.slots - s->kv.used;
 }
