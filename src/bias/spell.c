@@ -76,14 +76,18 @@ static mt_status split_step(mt_spell *s, int32_t state, int symbol, int32_t *nex
     return MT_OK;
 }
 
-/* Does entering `state` make a match that ended `need` bytes ago the best one? Otherwise ok stays or falls. */
-static mt_status confirm(mt_spell *s, int32_t state, int need, uint8_t *ok, mt_error *err) {
-    int back = 0;
-    if (!s->source.confirms(s->source.splitter, state, &back)) return MT_OK;
-    if (back > s->source.look_ahead)
+/* Entering the obligation's state: a match that ended `need` bytes ago may have become the best one, or ceased to be.
+ * *dead: it is not, and cannot become it. */
+static mt_status settle(mt_spell *s, mt_spell_due *due, bool *dead, mt_error *err) {
+    int back;
+    if (s->source.confirms(s->source.splitter, due->state, &back)) due->ok = back == due->need;
+    /* (at need 0 the end of the text may still confirm it) */
+    if (due->need > 0 && s->source.pending && !s->source.pending(s->source.splitter, due->state, due->need))
+        due->need = -1;
+    if (due->need > MT_SPELL_BACK)
         return mt_fail(err, MT_EUNKNOWN, "no exact byte model: the splitting expression looks more than %d bytes ahead",
-                       s->source.look_ahead);
-    *ok = back == need;
+                       MT_SPELL_BACK);
+    *dead = due->need < 0 && !due->ok;
     return MT_OK;
 }
 
@@ -98,14 +102,14 @@ static mt_status due_step(mt_spell *s, mt_spell_due *due, uint8_t b, bool *gone,
     }
     int32_t to;
     MT_TRY(split_step(s, due->state, b, &to, err));
-    if (due->need <= s->source.look_ahead) due->need++;
+    if (due->need >= 0) due->need++;
     if (to == MT_DFA_DEAD) {
         *gone = due->ok;
         *dead = !due->ok;
         return MT_OK;
     }
     due->state = to;
-    return confirm(s, to, due->need, &due->ok, err);
+    return settle(s, due, dead, err);
 }
 
 /* The successor by a byte, alive or not; DEAD when something is violated at once. */
@@ -150,11 +154,12 @@ static mt_status raw_close(mt_spell *s, int32_t id, int32_t *out, mt_error *err)
     if (s->states[id].closed == UNKNOWN) {
         mt_spell_key key = s->states[id].key;
         mt_spell_due due = {.state = key.piece};
-        if (key.tail) {
+        bool dead = key.tail != 0;
+        if (!dead) MT_TRY(settle(s, &due, &dead, err));
+        if (dead) {
             *out = s->states[id].closed = MT_SPELL_DEAD;
             return MT_OK;
         }
-        MT_TRY(confirm(s, key.piece, 0, &due.ok, err));
         MT_TRY(add_due(&key, due, err));
         key.piece = -1;
         int32_t closed;
@@ -174,7 +179,8 @@ mt_status mt_spell_may_end(mt_spell *s, int32_t id, bool *out, mt_error *err) {
             if (due.added) continue;
             int32_t to;
             MT_TRY(split_step(s, due.state, MT_END, &to, err));
-            if (to != MT_DFA_DEAD) MT_TRY(confirm(s, to, due.need, &due.ok, err));
+            int back;
+            if (to != MT_DFA_DEAD && s->source.confirms(s->source.splitter, to, &back)) due.ok = back == due.need;
             all = due.ok;
         }
         s->states[id].may_end = all;
@@ -328,6 +334,13 @@ static bool whole_confirms(void *self, int32_t state, int *back) {
     return state == 2;
 }
 
+static bool whole_pending(void *self, int32_t state, int back) {
+    (void)self;
+    (void)state;
+    (void)back;
+    return false;
+}
+
 /* Where the splitter matches nothing, the text between two matches would be a pre-token of its own. Expressions of
  * tokenizers leave no such gaps; follow every run that has not matched yet to make sure. */
 static mt_status refuse_gaps(mt_spell *s, mt_error *err) {
@@ -372,9 +385,7 @@ mt_status mt_spell_new(const mt_spell_source *source, int32_t vocab, mt_spell **
         s->source.start = 1;
         s->source.step = whole_step;
         s->source.confirms = whole_confirms;
-        s->source.look_ahead = 0;
-    } else if (s->source.look_ahead <= 0) {
-        s->source.look_ahead = MT_SPELL_BACK;
+        s->source.pending = whole_pending;
     }
     MT_TRY_GOTO(mt_spell_vocabulary(s, err), fail);
     if (!s->source.free && source->step) MT_TRY_GOTO(refuse_gaps(s, err), fail);

@@ -47,7 +47,7 @@ typedef struct mt_spell_source {
     int32_t start;
     int32_t (*step)(void *splitter, int32_t state, int symbol);
     bool (*confirms)(void *splitter, int32_t state, int *back);
-    int look_ahead; /* upper bound on *back; 0: not known */
+    bool (*pending)(void *splitter, int32_t state, int back); /* NULL: always */
 } mt_spell_source;
 mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, mt_error *err);
 
@@ -115,13 +115,13 @@ void mt_spell_stats_get(const mt_spell *s, mt_spell_stats *out);
 
 enum {
     MT_SPELL_OBLIGATIONS = 8, /* pending at once */
-    MT_SPELL_BACK = 63,       /* look-ahead in bytes when the source does not know */
+    MT_SPELL_BACK = 255,      /* longest look-ahead in bytes */
     MT_SPELL_STATES = 1 << 20
 };
 
 typedef struct mt_spell_due {
     int32_t state; /* of the splitter, or a node of the trie of added tokens */
-    int16_t need;  /* bytes since the guessed end; above the look-ahead all numbers are the same */
+    int16_t need;  /* bytes since the guessed end; -1: no later match can end there */
     uint8_t ok;    /* the best match so far ends at the guessed place */
     uint8_t added; /* this is a trie node: an added token that would have won must not be completed */
 } mt_spell_due;

@@ -35,6 +35,9 @@ static int32_t dfa_step(void *splitter, int32_t state, int symbol) {
 static bool dfa_confirms(void *splitter, int32_t state, int *back) {
     return mt_dfa_confirms(splitter, state, back);
 }
+static bool dfa_pending(void *splitter, int32_t state, int back) {
+    return mt_dfa_pending(splitter, state, back);
+}
 
 mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, mt_error *err) {
     mt_tok_traits traits = {0};
@@ -60,6 +63,7 @@ mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, 
         out->start = mt_dfa_start(d);
         out->step = dfa_step;
         out->confirms = dfa_confirms;
+        out->pending = dfa_pending;
     }
     return MT_OK;
 }

@@ -635,6 +635,16 @@ bool mt_dfa_confirms(const mt_dfa *d, int32_t state, int *back) {
     return *back >= 0;
 }
 
+bool mt_dfa_pending(const mt_dfa *d, int32_t state, int back) {
+    if (state <= MT_DFA_DEAD || (size_t)state >= d->bytes_n) return false;
+    const mt_dfa_state *s = &d->states[d->bytes[state].state];
+    int unread = (int)node_pending(d->bytes[state].node);
+    if (back < unread) return s->n > 0;
+    for (uint16_t i = 0; i < s->n; i++)
+        if (s->threads[i].pc < 0 && s->threads[i].back + unread == back) return true;
+    return false;
+}
+
 /* ---- alive --------------------------------------------------------------------------------------------------------
  */
 

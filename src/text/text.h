@@ -85,6 +85,9 @@ int32_t mt_dfa_step(mt_dfa *d, int32_t state, int symbol);
  * (`back` > 0 when look-ahead was needed; MT_END counts 0 bytes). False: nothing new is confirmed by entering this
  * state. */
 bool mt_dfa_confirms(const mt_dfa *d, int32_t state, int *back);
+/* Can a later state still confirm a match that ended `back` >= 1 bytes ago, because a look-ahead or an unfinished character
+ * is not decided yet? Never says no where it can. */
+bool mt_dfa_pending(const mt_dfa *d, int32_t state, int back);
 /* Can some continuation from here still confirm a match ending at or after this point (bytes ahead >= 0)? Exact, except
  * that it answers yes when a limit of the automaton is met while looking. */
 bool mt_dfa_alive(mt_dfa *d, int32_t state);

@@ -154,6 +154,9 @@ static int32_t toy_dfa_step(void *d, int32_t state, int symbol) {
 static bool toy_dfa_confirms(void *d, int32_t state, int *back) {
     return mt_dfa_confirms(d, state, back);
 }
+static bool toy_dfa_pending(void *d, int32_t state, int back) {
+    return mt_dfa_pending(d, state, back);
+}
 static mt_spell_source toy_source(toy *t) {
     mt_spell_source s = {.self = t,
                          .size = t->count,
@@ -168,19 +171,20 @@ static mt_spell_source toy_source(toy *t) {
         s.start = mt_dfa_start(s.splitter);
         s.step = toy_dfa_step;
         s.confirms = toy_dfa_confirms;
+        s.pending = toy_dfa_pending;
     }
     return s;
 }
 
 /* HASH-11 and HASH-7 (methods: the shared test rig). */
-static toy toy_hash11(void) {
+static inline toy toy_hash11(void) {
     toy t = {0};
     static const int pairs[8][2] = {{0, 1}, {3, 2}, {1, 2}, {2, 0}, {6, 1}, {0, 0}, {4, 0}, {5, 5}};
     for (int i = 0; i < 3; i++) toy_token(&t, &"abc"[i], 1);
     for (int i = 0; i < 8; i++) toy_merge(&t, pairs[i][0], pairs[i][1]);
     return t;
 }
-static toy toy_hash7(void) {
+static inline toy toy_hash7(void) {
     toy t = {0};
     static const int pairs[4][2] = {{1, 2}, {0, 3}, {2, 2}, {0, 1}};
     for (int i = 0; i < 3; i++) toy_token(&t, &"abc"[i], 1);
