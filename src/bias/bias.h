@@ -36,8 +36,8 @@ typedef struct mt_lm {
      * MT_TARGET_ALL. */
     int64_t (*state)(void *self, int32_t context);
 } mt_lm;
-/* A session as an mt_lm: contexts are cache slots. The session belongs to the byte model until mt_lm_free_session. `bos` < 0: the tokenizer has none, and the end-of-text token stands
- * in. */
+/* A session as an mt_lm: contexts are cache slots. The session belongs to the byte model until mt_lm_free_session.
+ * `bos` < 0: the tokenizer has none, and the end-of-text token stands in. */
 mt_status mt_lm_of_session(mt_session *s, int32_t bos, int32_t end, mt_lm *out, mt_error *err);
 void mt_lm_free_session(mt_lm *lm);
 
@@ -65,10 +65,9 @@ mt_status mt_bytes_reset(mt_bytes *b, mt_error *err);
  * (mt_bytes_length). */
 mt_status mt_bytes_push(mt_bytes *b, const uint8_t *p, size_t n, mt_error *err);
 size_t mt_bytes_length(const mt_bytes *b);
-/* Natural log-probabilities of the next byte (256) and of the text ending here ([256]); they sum to 1. -infinity: cannot
- * be.
- * naive: the first byte of the next token after encode(text), the prompt-boundary-biased answer; sums to 1, or all
- * -infinity when encode(text) is no spelling of the text or it was not asked for. */
+/* Natural log-probabilities of the next byte (256) and of the text ending here ([256]); they sum to 1. -infinity:
+ * cannot be. naive: the first byte of the next token after encode(text), the prompt-boundary-biased answer; sums to 1,
+ * or all -infinity when encode(text) is no spelling of the text or it was not asked for. */
 typedef struct mt_next_bytes {
     double exact[257];
     double naive[257];
@@ -92,8 +91,8 @@ mt_status mt_bytes_tree(mt_bytes *b, mt_buf *json, mt_error *err);
 
 /* ---- static covers ---- */
 
-/* All token sequences t1..tk that can start the encoding of a text that starts with x, where only the last token reaches
- * or passes the end of x. Flat list; sequence i is ids[start[i]..start[i+1]). Exponential for MT_TARGET_ALL. */
+/* All token sequences t1..tk that can start the encoding of a text that starts with x, where only the last token
+ * reaches or passes the end of x. Flat list; sequence i is ids[start[i]..start[i+1]). Exponential for MT_TARGET_ALL. */
 typedef struct mt_cover {
     mt_ids ids;
     mt_ids start; /* count + 1 entries */

@@ -3,8 +3,8 @@
  *   cover(x) = sequences t1..tk that can start an encoding, whose first k-1 tokens are a proper prefix of x and whose
  *              whole starts with x;    Pr(x) = sum of P(t1..tk) over cover(x)
  *
- * Depth-first over the positions of x: at each context every token that agrees with what is left of x is asked whether it
- * can follow. Nothing is shared with the streaming model but the automaton itself.
+ * Depth-first over the positions of x: at each context every token that agrees with what is left of x is asked whether
+ * it can follow. Nothing is shared with the streaming model but the automaton itself.
  *
  *   merges a+b, ab+c; x = "ab": cover = { (ab), (abc) }; (a)(b...) cannot start an encoding */
 #include "spell.h"

@@ -26,9 +26,12 @@ mt_status mt_bytes_combine(mt_pool_rule rule, int32_t count, const double *log_p
             double w = weight ? (rule == MT_POOL_MEAN ? weight[m] / sum : weight[m]) : 1.0 / count;
             double l = log_p[(size_t)m * 257 + (size_t)c];
             if (w == 0) continue;
-            if (rule == MT_POOL_MEAN) p += w * exp(l);
-            else if (l > -INFINITY) p += w * l;
-            else p = -INFINITY; /* excluded, whatever other models or negative weights say */
+            if (rule == MT_POOL_MEAN)
+                p += w * exp(l);
+            else if (l > -INFINITY)
+                p += w * l;
+            else
+                p = -INFINITY; /* excluded, whatever other models or negative weights say */
             if (rule == MT_POOL_GEOMETRIC && p == -INFINITY) break;
         }
         mixed[c] = rule == MT_POOL_MEAN ? log(p) : p;

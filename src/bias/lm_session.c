@@ -30,8 +30,7 @@ static mt_status extend(void *self, int32_t n, const int32_t *parent, const int3
     l->rows = 0;
     if (n <= 0) return MT_OK;
     MT_TRY(grow_rows(l, n, err));
-    for (int32_t i = 0; i < n; i++)
-        l->batch[i] = parent[i] < -1 ? parent[i] : parent[i] == 0 ? l->root : parent[i] - 1;
+    for (int32_t i = 0; i < n; i++) l->batch[i] = parent[i] < -1 ? parent[i] : parent[i] == 0 ? l->root : parent[i] - 1;
     uint8_t *want = mt_malloc((size_t)n);
     if (!want) return mt_nomem(err, (size_t)n, "a batch");
     memset(want, 1, (size_t)n);
@@ -81,8 +80,8 @@ mt_status mt_lm_of_session(mt_session *s, int32_t bos, int32_t end, mt_lm *out, 
     if (bos < 0) bos = end;
     if (bos < 0 || bos >= info.vocab || end >= info.vocab)
         return mt_fail(err, MT_EMISSING,
-                       "a byte model needs a token to begin with: BOS is %d, end-of-text %d, the model has %d tokens", bos,
-                       end, info.vocab);
+                       "a byte model needs a token to begin with: BOS is %d, end-of-text %d, the model has %d tokens",
+                       bos, end, info.vocab);
     mt_status status = MT_OK;
     session_lm *l = mt_calloc(1, sizeof *l);
     if (!l) return mt_nomem(err, sizeof *l, "a language model");

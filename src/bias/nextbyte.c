@@ -2,9 +2,9 @@
  *
  * State after a text x: the open contexts (tree.h), each with the residual bytes of x inside its next token. By the
  * Byte-Token Representation Lemma (Phan et al., ICLR 2025) Pr(x) is the sum of P(context) P(t | context) over the open
- * contexts and the tokens t that start with the residual and can follow; the next byte adds the same sums by the token's
- * next byte, where a token that equals the residual is replaced by the context that it makes. Which tokens can follow is
- * spell.h's affair, so one engine serves all three targets:
+ * contexts and the tokens t that start with the residual and can follow; the next byte adds the same sums by the
+ * token's next byte, where a token that equals the residual is replaced by the context that it makes. Which tokens can
+ * follow is spell.h's affair, so one engine serves all three targets:
  *
  *   valid    tokens that can follow keep the model's probabilities; the sum is normalised once, when it is reported
  *   masked   at every context the tokens that can follow (and the end, where the text may end) are normalised
@@ -12,8 +12,8 @@
  *            the mass of the others
  *
  * Example (merges a+b, ab+c): after "ab" the open contexts are () with residual "ab" (next token abc...), and (ab) with
- * residual "" (next token anything but c, which the encoder would have merged); (a) is closed, as no token after it starts
- * with b. */
+ * residual "" (next token anything but c, which the encoder would have merged); (a) is closed, as no token after it
+ * starts with b. */
 #include "tree.h"
 
 #include <math.h>
@@ -110,8 +110,9 @@ mt_status mt_bytes_reset(mt_bytes *b, mt_error *err) {
 
 mt_status mt_bytes_set_beam(mt_bytes *b, int32_t beam, double epsilon, mt_error *err) {
     if (beam < 0 || !(epsilon >= 0 && epsilon < 1))
-        return mt_fail(err, MT_ERANGE, "a beam of %d contexts with epsilon %g: expected 0 or more, and 0 <= epsilon < 1",
-                       beam, epsilon);
+        return mt_fail(err, MT_ERANGE,
+                       "a beam of %d contexts with epsilon %g: expected 0 or more, and 0 <= epsilon < 1", beam,
+                       epsilon);
     b->beam = beam;
     b->epsilon = epsilon;
     return MT_OK;
@@ -403,9 +404,10 @@ mt_status mt_bytes_next(mt_bytes *b, mt_next_bytes *out, mt_error *err) {
     out->live_contexts = (int32_t)b->open_count;
     out->target = b->target;
     if (normalise(out->exact) == -INFINITY)
-        return mt_fail(err, MT_ERANGE, "%s", b->open_count || b->lost > -INFINITY
-                       ? "the model gives this text and everything that could follow the probability 0"
-                       : "the tokenizer has no spelling for this text");
+        return mt_fail(err, MT_ERANGE, "%s",
+                       b->open_count || b->lost > -INFINITY
+                           ? "the model gives this text and everything that could follow the probability 0"
+                           : "the tokenizer has no spelling for this text");
     if (!b->want_naive) return MT_OK;
     if (!naive) return naive_by_encoding(b, out->naive, err);
     naive_of(naive, out->naive);

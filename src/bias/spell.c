@@ -356,9 +356,11 @@ static mt_status refuse_gaps(mt_spell *s, mt_error *err) {
             int32_t to, ignored;
             if (b == MT_END ? head == 0 : !s->alphabet[b]) continue;
             MT_TRY_GOTO(split_step(s, queue.data[head], b, &to, err), done);
-            if (to == MT_DFA_DEAD) gap = "leaves gaps between its matches";
+            if (to == MT_DFA_DEAD)
+                gap = "leaves gaps between its matches";
             else if (!s->source.confirms(s->source.splitter, to, &back)) {
-                if (b == MT_END) gap = "leaves gaps between its matches";
+                if (b == MT_END)
+                    gap = "leaves gaps between its matches";
                 else if (!mt_map64_get(&seen, (uint64_t)to, &ignored)) {
                     MT_TRY_GOTO(mt_map64_set(&seen, (uint64_t)to, 1, err), done);
                     MT_TRY_GOTO(mt_ids_add(&queue, to, err), done);

@@ -1,21 +1,21 @@
-/* spell: which token sequences a tokenizer can produce, as an automaton over (bytes, tokens). Private to src/bias and its
- * tests.
+/* spell: which token sequences a tokenizer can produce, as an automaton over (bytes, tokens). Private to src/bias and
+ * its tests.
  *
- * A sequence is a spelling of a text when encoding some text that starts like it would start with exactly that sequence.
- * Encoding is: cut out added tokens; split what lies between into pre-tokens; segment every pre-token. Where a pre-token
- * ends can depend on bytes that come later, so the automaton guesses and verifies:
+ * A sequence is a spelling of a text when encoding some text that starts like it would start with exactly that
+ * sequence. Encoding is: cut out added tokens; split what lies between into pre-tokens; segment every pre-token. Where
+ * a pre-token ends can depend on bytes that come later, so the automaton guesses and verifies:
  *
- *   boundary state (piece < 0)    a pre-token ended here. It carries the *obligations* of that guess: for each pre-token
- *                                 whose end is not yet certain the splitter's state, how many bytes ago the guessed end was,
- *                                 and whether the best match confirmed so far ends exactly there.
- *   inside state (piece >= 0)     the splitter's state of the running pre-token, and the obligations of earlier ones.
+ *   boundary state (piece < 0)    a pre-token ended here. It carries the *obligations* of that guess: for each
+ * pre-token whose end is not yet certain the splitter's state, how many bytes ago the guessed end was, and whether the
+ * best match confirmed so far ends exactly there. inside state (piece >= 0)     the splitter's state of the running
+ * pre-token, and the obligations of earlier ones.
  *
  * An obligation is discharged when its splitter run is dead with the best match at the guessed place, and kills the
- * guess when it is dead with another one. A state is alive iff some bytes (or the end of the text) discharge everything;
- * states that are not alive are never entered (state 0, MT_SPELL_DEAD).
+ * guess when it is dead with another one. A state is alive iff some bytes (or the end of the text) discharge
+ * everything; states that are not alive are never entered (state 0, MT_SPELL_DEAD).
  *
- *   GPT-2's pattern, text "a  b": after "a" and one space, the guess "a pre-token ends here" is right iff the bytes go on
- *   with a space and a letter; the guess "it goes on" is right iff the text or the white space goes on.
+ *   GPT-2's pattern, text "a  b": after "a" and one space, the guess "a pre-token ends here" is right iff the bytes go
+ * on with a space and a letter; the guess "it goes on" is right iff the text or the white space goes on.
  *
  * Tokens are handled by their rank in the sorted vocabulary (unsigned lexicographic order of their bytes).
  */
@@ -41,7 +41,8 @@ typedef struct mt_spell_source {
     bool (*pair_ok)(void *self, int32_t left, int32_t right);
     mt_status (*encode)(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *err);
     bool ignore_merges, byte_fallback, prefix_space;
-    bool free; /* every sequence of tokens is a spelling: the target `all` */
+    bool prefix_if_none; /* the space before the text is put there only where the text does not begin with one */
+    bool free;           /* every sequence of tokens is a spelling: the target `all` */
     /* The splitter; step == NULL: the text is one pre-token. */
     void *splitter;
     int32_t start;
@@ -136,13 +137,13 @@ typedef struct mt_spell_key {
 
 typedef struct mt_spell_state {
     mt_spell_key key;
-    int32_t *next;   /* raw successors by byte, -1: not yet computed */
-    uint64_t *mask;  /* tokens that can follow whatever stands to the left */
-    int32_t closed;  /* the boundary state when the pre-token ends here; -1: not yet computed */
-    int32_t opened;  /* boundary state: the inside state that starts the next pre-token */
-    uint32_t seen;   /* generation of the search that met it last */
-    int8_t alive;    /* -1 unknown, 0 no, 1 yes */
-    int8_t may_end;  /* boundary state: all obligations are discharged when the text ends here; -1 unknown */
+    int32_t *next;  /* raw successors by byte, -1: not yet computed */
+    uint64_t *mask; /* tokens that can follow whatever stands to the left */
+    int32_t closed; /* the boundary state when the pre-token ends here; -1: not yet computed */
+    int32_t opened; /* boundary state: the inside state that starts the next pre-token */
+    uint32_t seen;  /* generation of the search that met it last */
+    int8_t alive;   /* -1 unknown, 0 no, 1 yes */
+    int8_t may_end; /* boundary state: all obligations are discharged when the text ends here; -1 unknown */
 } mt_spell_state;
 
 typedef struct mt_spell_node { /* trie of added tokens with failure links */

@@ -54,7 +54,8 @@ static mt_status walk_next(mt_spell *s, walk *w, int32_t base, bool *more, size_
     return MT_OK;
 }
 
-/* The inside state after a token whose bytes led from `before` to `after`: byte pieces move the unfinished character. */
+/* The inside state after a token whose bytes led from `before` to `after`: byte pieces move the unfinished character.
+ */
 static mt_status land(mt_spell *s, size_t rank, int32_t before, int32_t after, int32_t *out, mt_error *err) {
     *out = MT_SPELL_DEAD;
     if (after == MT_SPELL_DEAD) return MT_OK;
@@ -167,7 +168,8 @@ static bool get_bit(const uint64_t *bits, size_t i) {
 
 enum { MASK_BYTES = 32 << 20 }; /* of state masks that are kept */
 
-/* Tokens that can follow in this state whatever stands to the left and, inside a pre-token, as far as `seen` is empty. */
+/* Tokens that can follow in this state whatever stands to the left and, inside a pre-token, as far as `seen` is empty.
+ */
 static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_error *err) {
     if (s->states[id].mask) {
         *out = s->states[id].mask;

@@ -39,6 +39,39 @@ static bool dfa_pending(void *splitter, int32_t state, int back) {
     return mt_dfa_pending(splitter, state, back);
 }
 
+/* Added tokens are found leftmost-longest over the text. The text of a special token is ordinary text to us, but the
+ * tokenizer still steps over it, so another added token that overlaps it would not be cut out; and the spelling
+ * automaton knows added tokens by their bytes. Refuses vocabularies where that could matter. */
+static mt_status check_user(mt_tok *t, int32_t id, const mt_ids *specials, mt_error *err) {
+    char shown[60], other[60];
+    mt_str user = mt_tok_bytes(t, id);
+    if (!mt_str_eq(user, mt_tok_piece(t, id)))
+        return mt_fail(err, MT_EUNKNOWN, "no exact byte model: added token %d \"%s\" is spelt in another alphabet", id,
+                       mt_str_show(mt_tok_piece(t, id), shown, sizeof shown));
+    for (size_t i = 0; i < specials->len; i++) {
+        mt_str special = mt_tok_bytes(t, specials->data[i]);
+        for (size_t at = 0; at < special.n; at++) {
+            size_t rest = special.n - at, n = rest < user.n ? rest : user.n;
+            if ((at == 0 && user.n > special.n) || memcmp(special.p + at, user.p, n) != 0) continue;
+            return mt_fail(
+                err, MT_EUNKNOWN, "no exact byte model: added token %d \"%s\" overlaps special token %d \"%s\"", id,
+                mt_str_show(user, shown, sizeof shown), specials->data[i], mt_str_show(special, other, sizeof other));
+        }
+    }
+    return MT_OK;
+}
+static mt_status check_added(mt_tok *t, mt_error *err) {
+    mt_ids specials = {0};
+    mt_status status = MT_OK;
+    for (int32_t k = 0; k < mt_tok_size(t); k++)
+        if (mt_tok_kind(t, k) == MT_TOKEN_SPECIAL) MT_TRY_GOTO(mt_ids_add(&specials, k, err), done);
+    for (int32_t u = 0; u < mt_tok_size(t); u++)
+        if (mt_tok_kind(t, u) == MT_TOKEN_USER) MT_TRY_GOTO(check_user(t, u, &specials, err), done);
+done:
+    mt_ids_free(&specials);
+    return status;
+}
+
 mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, mt_error *err) {
     mt_tok_traits traits = {0};
     mt_tok_traits_get(t, &traits);
@@ -51,8 +84,10 @@ mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, 
                              .encode = tok_encode,
                              .ignore_merges = traits.ignore_merges,
                              .byte_fallback = traits.byte_fallback,
-                             .prefix_space = traits.prefix_space};
+                             .prefix_space = traits.prefix_space,
+                             .prefix_if_none = traits.prefix_if_none};
     if (target == MT_TARGET_ALL) return MT_OK;
+    MT_TRY(check_added(t, err));
     if (traits.unsupported) return mt_fail(err, MT_EUNKNOWN, "no exact byte model: %s", traits.unsupported);
     if (traits.splitter) {
         mt_dfa *d = mt_regex_dfa(traits.splitter);

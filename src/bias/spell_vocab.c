@@ -108,8 +108,10 @@ static size_t known_below(const mt_spell *s, uint32_t cp) {
     size_t lo = 0, hi = s->known_count;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (s->known[mid] < cp) lo = mid + 1;
-        else hi = mid;
+        if (s->known[mid] < cp)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
     return lo;
 }
@@ -243,15 +245,19 @@ void mt_spell_narrow(const mt_spell *s, size_t *lo, size_t *hi, size_t depth, ui
     size_t l = *lo, h = *hi;
     while (l < h) { /* first token whose byte at `depth` is >= b; shorter ones come before */
         size_t mid = l + (h - l) / 2;
-        if (s->text[mid].n <= depth || s->text[mid].p[depth] < b) l = mid + 1;
-        else h = mid;
+        if (s->text[mid].n <= depth || s->text[mid].p[depth] < b)
+            l = mid + 1;
+        else
+            h = mid;
     }
     *lo = l;
     h = *hi;
     while (l < h) {
         size_t mid = l + (h - l) / 2;
-        if (s->text[mid].p[depth] <= b) l = mid + 1;
-        else h = mid;
+        if (s->text[mid].p[depth] <= b)
+            l = mid + 1;
+        else
+            h = mid;
     }
     *hi = l;
 }
@@ -267,15 +273,19 @@ mt_spell_seen mt_spell_seen_add(const mt_spell *s, mt_spell_seen seen, mt_str te
         while (l < h) {
             int32_t mid = l + (h - l) / 2;
             mt_str t = s->text[s->hidden[mid]];
-            if (t.n <= depth || t.p[depth] < text.p[i]) l = mid + 1;
-            else h = mid;
+            if (t.n <= depth || t.p[depth] < text.p[i])
+                l = mid + 1;
+            else
+                h = mid;
         }
         seen.lo = l;
         h = seen.hi;
         while (l < h) {
             int32_t mid = l + (h - l) / 2;
-            if (s->text[s->hidden[mid]].p[depth] <= text.p[i]) l = mid + 1;
-            else h = mid;
+            if (s->text[s->hidden[mid]].p[depth] <= text.p[i])
+                l = mid + 1;
+            else
+                h = mid;
         }
         seen.hi = l;
         seen.depth++;

@@ -1,5 +1,5 @@
-/* Contexts of the streaming byte model: creation, evaluation in tree passes, removal leaf first, and for the target `all`
- * merging and pruning (trie beam; Vieira et al. 2025).
+/* Contexts of the streaming byte model: creation, evaluation in tree passes, removal leaf first, and for the target
+ * `all` merging and pruning (trie beam; Vieira et al. 2025).
  *
  * A node's row is read once, when its batch comes back: what the open tokens need is copied (in sorted order, with sums
  * over blocks of 64, so that the mass of any interval is a sum of few non-negative numbers and never a difference). */
@@ -105,9 +105,11 @@ double mt_node_mass(const mt_node *n, size_t lo, size_t hi) {
     return n->weight + log(sum_range(n, lo, hi)) - n->normalise;
 }
 
-/* The text may end after the context: the space that a tokenizer puts before the text is not there without a text. */
+/* The text may end after the context. The space that a tokenizer puts before the text is not there without a text,
+ * except where the text " " itself is encoded so (and read back as nothing). */
 static mt_status may_end(mt_bytes *b, const mt_node *n, bool *out, mt_error *err) {
-    if (b->lm.end < 0 || (b->prefix && n->parent && n->end <= b->prefix)) {
+    bool lone = b->prefix && n->parent && n->end <= b->prefix;
+    if (b->lm.end < 0 || (lone && !mt_spell_source_get(b->spell)->prefix_if_none)) {
         *out = false;
         return MT_OK;
     }
@@ -149,8 +151,10 @@ static mt_status digest(mt_bytes *b, mt_node *n, const double *row, mt_error *er
         if (!n->p) return mt_nomem(err, count * sizeof *n->p, "a context's probabilities");
         for (size_t i = n->lo; i < n->hi; i++) {
             bool in = true;
-            if (mask) in = mask[i >> 6] >> (i & 63) & 1;
-            else MT_TRY(mt_spell_member(b->spell, &n->place, n->rank, i, residual, &in, err));
+            if (mask)
+                in = mask[i >> 6] >> (i & 63) & 1;
+            else
+                MT_TRY(mt_spell_member(b->spell, &n->place, n->rank, i, residual, &in, err));
             n->p[i - n->lo] = in ? exp(row[mt_spell_id(b->spell, i)]) : 0;
         }
         MT_TRY(sum_blocks(n, err));
@@ -205,8 +209,10 @@ static mt_status evaluate_some(mt_bytes *b, size_t count, mt_error *err) {
         mt_node *n = b->waiting[done];
         status = b->lm.next(b->lm.self, n->context, b->row, err);
         if (status == MT_OK) status = digest(b, n, b->row, err);
-        if (status) forget_row(n);
-        else done++;
+        if (status)
+            forget_row(n);
+        else
+            done++;
     }
     b->stats.evaluations += done;
     for (size_t i = made + first; made && i-- > (done > first ? done : first);) {

@@ -41,9 +41,9 @@ struct mt_bytes {
     double epsilon;
     bool want_naive;
     bool trimmed; /* the beam was pruned after the last byte */
-    double lost; /* ln of the mass that was pruned */
-    double *row; /* [vocab] */
-    mt_ids at;   /* scratch of push */
+    double lost;  /* ln of the mass that was pruned */
+    double *row;  /* [vocab] */
+    mt_ids at;    /* scratch of push */
     mt_bytes_stats stats;
 };
 

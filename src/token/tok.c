@@ -274,14 +274,19 @@ void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
         const mt_split *s = &t->split[i];
         if (s->kind == MT_SPLIT_WORDS) continue;
         if (s->kind == MT_SPLIT_METASPACE && !s->split && !s->physical)
-            out->prefix_space |= s->first || s->always;
+            out->prefix_if_none |= s->first || s->always;
         else if (s->kind == MT_SPLIT_PREFIX)
-            out->prefix_space = true;
+            out->prefix_if_none = true;
         else if (s->kind == MT_SPLIT_PATTERN && s->pattern.regex && s->behavior == MT_SPLIT_ISOLATED && !out->splitter)
             out->splitter = s->pattern.regex;
         else
             why = why ? why : "several splitters follow one another";
     }
+    if (out->prefix_if_none && out->prefix_space) why = why ? why : "it puts a space before the text twice";
+    out->prefix_space |= out->prefix_if_none;
+    for (size_t i = 0; i < t->added_len && !why; i++)
+        if (!t->added[i].special && (t->added[i].lstrip || t->added[i].rstrip || t->added[i].single_word))
+            why = "an added token depends on what stands around it";
     out->unsupported = why;
 }
 

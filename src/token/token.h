@@ -79,6 +79,7 @@ typedef struct mt_tok_traits {
     bool byte_complete; /* every byte string can be encoded and decodes to itself */
     bool spm_space;     /* spaces are U+2581 inside pieces; the mt_tok_bytes view already has spaces */
     bool prefix_space;  /* a space is put before the text */
+    bool prefix_if_none; /* ...only where the text does not begin with one */
     bool ignore_merges; /* a whole pre-token that is a token is emitted directly */
     bool byte_fallback;
     const char *unsupported; /* NULL, or why the exact byte model does not exist for this tokenizer */

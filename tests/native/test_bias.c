@@ -28,11 +28,26 @@ typedef struct expected {
     double text, exact[4], naive[4];
 } expected;
 static const expected all_values[] = {
-    {"a", -0.637200009245, {.351080689, .580965676, .062154049, .005799586}, {.453474197, .294189354, .230800488, .021535961}},
-    {"ab", -1.180263610102, {.232088744, .113043118, .606679145, .048188994}, {.422654394, .206650831, .288895487, .081799287}},
-    {"abca", -2.074711599907, {.253480605, .539154368, .130669980, .076695047}, {.397356397, .275783290, .200065274, .126795039}},
-    {"bcb", -2.174603451906, {.006664819, .003146846, .988054355, .002133979}, {.375190424, .177149075, .327529924, .120130577}},
-    {"cab", -1.977213206847, {.520664712, .147553715, .255505636, .076275937}, {.422654394, .206650831, .288895487, .081799287}},
+    {"a",
+     -0.637200009245,
+     {.351080689, .580965676, .062154049, .005799586},
+     {.453474197, .294189354, .230800488, .021535961}},
+    {"ab",
+     -1.180263610102,
+     {.232088744, .113043118, .606679145, .048188994},
+     {.422654394, .206650831, .288895487, .081799287}},
+    {"abca",
+     -2.074711599907,
+     {.253480605, .539154368, .130669980, .076695047},
+     {.397356397, .275783290, .200065274, .126795039}},
+    {"bcb",
+     -2.174603451906,
+     {.006664819, .003146846, .988054355, .002133979},
+     {.375190424, .177149075, .327529924, .120130577}},
+    {"cab",
+     -1.977213206847,
+     {.520664712, .147553715, .255505636, .076275937},
+     {.422654394, .206650831, .288895487, .081799287}},
 };
 static const expected can_values[] = {
     {"a", -0.494972239587, {.391155126, .501741149, .091572952, .015530773}, {.602285092, 0, .340043526, .057671382}},
@@ -116,8 +131,8 @@ static void check_chain(mt_target target, bool canonical) {
 }
 
 /* Minimal covering sequences of x by enumeration; canonical: only those that encode their own text. */
-static double enumerate(const toy *t, const bigram *m, bool canonical, const uint8_t *x, size_t n, int32_t *path, int depth,
-                        size_t at, size_t *count) {
+static double enumerate(const toy *t, const bigram *m, bool canonical, const uint8_t *x, size_t n, int32_t *path,
+                        int depth, size_t at, size_t *count) {
     double sum = 0;
     for (int32_t id = 0; id < t->count; id++) {
         size_t k = t->length[id], left = n - at;
@@ -128,7 +143,8 @@ static double enumerate(const toy *t, const bigram *m, bool canonical, const uin
             int32_t ids[64];
             memcpy(text, x, at);
             memcpy(text + at, t->bytes[id], k);
-            if (toy_encode(t, text, at + k, ids) != depth + 1 || memcmp(ids, path, sizeof *ids * (size_t)(depth + 1)) != 0)
+            if (toy_encode(t, text, at + k, ids) != depth + 1 ||
+                memcmp(ids, path, sizeof *ids * (size_t)(depth + 1)) != 0)
                 continue;
         }
         if (k >= left) {
@@ -201,12 +217,9 @@ static void check_ensemble(void) {
     static const struct {
         const char *x;
         double mean[4], geometric[4];
-    } want[] = {{"ab",
-                 {.232581604, .157852882, .529498186, .080067328},
-                 {.237029932, .154254458, .533863099, .074852511}},
-                {"abca",
-                 {.168718655, .690976992, .086818030, .053486323},
-                 {.154684461, .714768416, .079450640, .051096483}}};
+    } want[] = {
+        {"ab", {.232581604, .157852882, .529498186, .080067328}, {.237029932, .154254458, .533863099, .074852511}},
+        {"abca", {.168718655, .690976992, .086818030, .053486323}, {.154684461, .714768416, .079450640, .051096483}}};
     toy t = toy_hash11(), t7 = toy_hash7();
     bigram_init(&model, &t, 12345, false);
     bigram_init(&model7, &t7, 99991, false);
@@ -284,8 +297,10 @@ static void check_beam(void) {
         printf("# beam %d: divergence %.3g bits, %d dead\n", width[w], sum, gone);
         CHECK(gone == dead[w], "beam %d: %d dead", width[w], gone);
         CHECK(over == 0, "the bound on the missing mass does not hold %d times", over);
-        if (width[w]) CHECK(fabs(sum / want[w] - 1) < .02, "beam %d: %.4g", width[w], sum);
-        else CHECK(sum < 1e-12, "beam %d: %.4g", width[w], sum);
+        if (width[w])
+            CHECK(fabs(sum / want[w] - 1) < .02, "beam %d: %.4g", width[w], sum);
+        else
+            CHECK(sum < 1e-12, "beam %d: %.4g", width[w], sum);
         mt_bytes_free(b);
     }
     mt_bytes_free(exact);
@@ -345,8 +360,8 @@ static void check_streaming(mt_target target) {
     CHECK(model.faults == 0 && model.held == 0, "%d faults, %d contexts held", model.faults, model.held);
 }
 
-/* The model or the allocator fails at every possible place: no leak, no broken use of the model, and the same answer when
- * it is asked again. */
+/* The model or the allocator fails at every possible place: no leak, no broken use of the model, and the same answer
+ * when it is asked again. */
 static void check_failures(mt_target target, bool allocator) {
     toy t = toy_hash11();
     bigram_init(&model, &t, 12345, false);
@@ -366,8 +381,10 @@ static void check_failures(mt_target target, bool allocator) {
     for (bool failed = true; failed && n < 5000; n++) {
         b = NULL;
         failed = false;
-        if (allocator) mt_fail_allocation_after(n);
-        else model.fail_after = n;
+        if (allocator)
+            mt_fail_allocation_after(n);
+        else
+            model.fail_after = n;
         mt_status s = mt_bytes_new_source(&source, &lm, target, &b, &err);
         if (s) {
             failed = true;
@@ -426,7 +443,8 @@ static void check_errors(void) {
     mt_lm lm = bigram_lm(&model, false);
     CHECK(mt_bytes_new_source(&source, &lm, (mt_target)7, &b, &err) == MT_EUNKNOWN && !b, "target 7");
     mt_cover cover;
-    CHECK(mt_cover_find_source(&source, 12, (const uint8_t *)"abcabc", 6, 1, &cover, &err) == MT_ELIMIT, "%s", err.text);
+    CHECK(mt_cover_find_source(&source, 12, (const uint8_t *)"abcabc", 6, 1, &cover, &err) == MT_ELIMIT, "%s",
+          err.text);
 }
 
 int main(void) {

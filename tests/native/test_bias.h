@@ -99,8 +99,8 @@ static int toy_encode(const toy *t, const uint8_t *p, size_t n, int32_t *out) {
     for (size_t at = 0; at <= n; at++) {
         int32_t user = -1;
         for (int32_t i = 0; i < t->count; i++)
-            if (t->kind[i] == MT_SPELL_USER && t->length[i] <= n - at && memcmp(t->bytes[i], p + at, t->length[i]) == 0 &&
-                (user < 0 || t->length[i] > t->length[user]))
+            if (t->kind[i] == MT_SPELL_USER && t->length[i] <= n - at &&
+                memcmp(t->bytes[i], p + at, t->length[i]) == 0 && (user < 0 || t->length[i] > t->length[user]))
                 user = i;
         if (user < 0 && at < n) continue;
         int k = toy_split(t, p + begin, at - begin, out + count);
@@ -235,8 +235,10 @@ static mt_status bigram_extend(void *self, int32_t n, const int32_t *parent, con
         if (parent[i] <= -2 && -2 - parent[i] >= i) m->faults++;
         if (p < 0 || p >= m->count || !m->state[p] || token[i] < 0 || token[i] >= m->tokens) m->faults++;
         int32_t c = m->count;
-        if (m->spare_count) c = m->spare[--m->spare_count];
-        else if (m->count++ == BIGRAM_CONTEXTS) return mt_fail(err, MT_ELIMIT, "the toy model is full");
+        if (m->spare_count)
+            c = m->spare[--m->spare_count];
+        else if (m->count++ == BIGRAM_CONTEXTS)
+            return mt_fail(err, MT_ELIMIT, "the toy model is full");
         m->state[c] = 1;
         m->last[c] = token[i];
         m->parent[c] = p;

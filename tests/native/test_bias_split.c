@@ -1,7 +1,7 @@
 /* The spelling automaton against its definition, on random dictionaries with real splitting expressions over alphabets
- * that are all trouble: a token sequence is live for x when some text that starts with x has an encoding that starts with
- * it. Every claim is checked in both directions: each live sequence must have such a text (searched), and every prefix
- * of the encoding of every short text must be claimed. */
+ * that are all trouble: a token sequence is live for x when some text that starts with x has an encoding that starts
+ * with it. Every claim is checked in both directions: each live sequence must have such a text (searched), and every
+ * prefix of the encoding of every short text must be claimed. */
 #include "test_bias.h"
 
 static mt_error err;
@@ -15,8 +15,9 @@ static const splitter splitters[] = {
     {"gpt2", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},
     {"llama3", "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
                "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
-    {"cl100k", "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|"
-               "\\s*[\\r\\n]|\\s+(?!\\S)|\\s"},
+    {"cl100k",
+     "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|"
+     "\\s*[\\r\\n]|\\s+(?!\\S)|\\s"},
     {"o200k", "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"
               "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"
               "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|"
@@ -28,7 +29,7 @@ static const splitter splitters[] = {
 enum { SPLITTERS = sizeof splitters / sizeof *splitters };
 static mt_regex *compiled[SPLITTERS];
 
-static const char *const alphabets[] = {" a\n'", " as'",     "a\xC3\xA9 ", "a1 \n",         "'lae",   " \n\ra",
+static const char *const alphabets[] = {" a\n'", " as'",     "a\xC3\xA9 ", "a1 \n",          "'lae",        " \n\ra",
                                         "1a2 ",  "\xC3\xA9", "!a\n ",      "\xE2\x81\x80 a", " \xC3\xA9\n", "Aa's"};
 enum { ALPHABETS = sizeof alphabets / sizeof *alphabets };
 
@@ -41,7 +42,8 @@ static void random_toy(toy *t, mt_rng *rng, int splitter, const char *alphabet) 
         int32_t l = (int32_t)mt_rng_below(rng, (uint64_t)t->count), r = (int32_t)mt_rng_below(rng, (uint64_t)t->count);
         if (t->length[l] + t->length[r] <= 5) toy_merge(t, l, r);
     }
-    for (int32_t i = t->merges - 1; i > 0 && mt_rng_below(rng, 3) == 0; i--) { /* ranks out of order: unreachable tokens */
+    for (int32_t i = t->merges - 1; i > 0 && mt_rng_below(rng, 3) == 0;
+         i--) { /* ranks out of order: unreachable tokens */
         int32_t j = (int32_t)mt_rng_below(rng, (uint64_t)i), k;
         k = t->left[i], t->left[i] = t->left[j], t->left[j] = k;
         k = t->right[i], t->right[i] = t->right[j], t->right[j] = k;
@@ -100,7 +102,8 @@ static void show(const toy *t, const int32_t *ids, int count, char *out, size_t 
     for (int i = 0; i < count && at + 40 < cap; i++) {
         out[at++] = '(';
         for (size_t k = 0; k < t->length[ids[i]]; k++)
-            at += (size_t)snprintf(out + at, cap - at, t->bytes[ids[i]][k] > 32 && t->bytes[ids[i]][k] < 127 ? "%c" : "\\x%02X",
+            at += (size_t)snprintf(out + at, cap - at,
+                                   t->bytes[ids[i]][k] > 32 && t->bytes[ids[i]][k] < 127 ? "%c" : "\\x%02X",
                                    t->bytes[ids[i]][k]);
         out[at++] = ')';
     }
@@ -152,8 +155,8 @@ static void check_dictionary(toy *t, const char *alphabet, const char *name, tal
                 at += t->length[ids[k]];
             }
             show(t, ids, m, line, sizeof line);
-            CHECK(has_witness(t, alphabet, text, at, ids, m, letters <= 2 ? 9 : 5), "%s: %s is claimed for %zu bytes, but no text has it", name,
-                  line, n);
+            CHECK(has_witness(t, alphabet, text, at, ids, m, letters <= 2 ? 9 : 5),
+                  "%s: %s is claimed for %zu bytes, but no text has it", name, line, n);
             sum->covers++;
             memcpy(key, x, n);
             memcpy(key + n, ids, sizeof *ids * (size_t)m);
@@ -212,8 +215,9 @@ static void check_dictionary(toy *t, const char *alphabet, const char *name, tal
             if ((i + k) % 3 == 0) CHECK_OK(mt_bytes_next(b, &next, &err));
         }
         CHECK_OK(mt_bytes_next(b, &next, &err));
-        if (n) CHECK(fabs(exp(next.text_logprob) - probability[i]) < 1e-14, "%s: text %g, cover %g", name,
-                     exp(next.text_logprob), probability[i]);
+        if (n)
+            CHECK(fabs(exp(next.text_logprob) - probability[i]) < 1e-14, "%s: text %g, cover %g", name,
+                  exp(next.text_logprob), probability[i]);
         for (size_t k = 0; k < letters; k++) {
             double got = exp(next.exact[(uint8_t)alphabet[k]]), want = probability[i * letters + 1 + k] / (parts + end);
             CHECK(fabs(got - want) < 1e-13, "%s: byte %zu after %zu: %g, cover %g", name, k, n, got, want);
@@ -224,7 +228,8 @@ static void check_dictionary(toy *t, const char *alphabet, const char *name, tal
         CHECK(fabs(share + exp(next.exact[256]) - 1) < 1e-12, "%s: sum", name);
         double naive = 0;
         for (int k = 0; k < 257; k++) naive += exp(next.naive[k]);
-        CHECK(fabs(naive - 1) < 1e-12 && fabs(exp(next.naive[256]) - exp(model.log_p[m ? ids[m - 1] : t->count + 1][t->count])) < 1e-12,
+        CHECK(fabs(naive - 1) < 1e-12 &&
+                  fabs(exp(next.naive[256]) - exp(model.log_p[m ? ids[m - 1] : t->count + 1][t->count])) < 1e-12,
               "%s: naive %g", name, naive);
         CHECK_OK(mt_bytes_reset(masked, &err));
         CHECK_OK(mt_bytes_push(masked, x, n, &err));
@@ -239,7 +244,8 @@ static void check_dictionary(toy *t, const char *alphabet, const char *name, tal
             ones += exp(longer);
         }
         ones += exp(mask.text_logprob + mask.exact[256]);
-        CHECK(fabs(ones - exp(mask.text_logprob)) < 1e-12, "%s: masked identity %g %g", name, ones, exp(mask.text_logprob));
+        CHECK(fabs(ones - exp(mask.text_logprob)) < 1e-12, "%s: masked identity %g %g", name, ones,
+              exp(mask.text_logprob));
         sum->texts++;
     }
     mt_free(probability);
