@@ -15,7 +15,7 @@ typedef struct reader {
     size_t merges_at; /* merges seen before the vocabulary: their place in the file */
     mt_str type, unk_token;
     int64_t unk_id;
-    bool unk_id_set, has_decoder;
+    bool unk_id_set, has_decoder, prefix_set;
     double max_chars;
     /* template: names in order, A marked by an empty name */
     mt_str *frame;
@@ -789,9 +789,10 @@ static mt_status read_model(reader *r) {
         else if (mt_str_is(key, "unk_id")) {
             r->unk_id_set = !mt_json_null(j);
             if (r->unk_id_set) r->unk_id = mt_json_int(j);
-        } else if (mt_str_is(key, "continuing_subword_prefix"))
+        } else if (mt_str_is(key, "continuing_subword_prefix")) {
+            r->prefix_set = true;
             MT_TRY(mt_tok_copy(t, optional_string(r), &t->word_prefix, r->err));
-        else if (mt_str_is(key, "end_of_word_suffix"))
+        } else if (mt_str_is(key, "end_of_word_suffix"))
             MT_TRY(mt_tok_copy(t, optional_string(r), &t->word_suffix, r->err));
         else if (mt_str_is(key, "fuse_unk"))
             t->fuse_unk = optional_bool(r);
@@ -935,8 +936,25 @@ static mt_status settle_model(reader *r) {
         if (t->byte_fallback) MT_TRY(mt_tok_find_byte_tokens(t, r->err));
         return MT_OK;
     }
+    if (mt_str_is(type, "Unigram")) {
+        if (!t->vocab.score) return mt_fail(r->err, MT_EFORMAT, "a Unigram model whose vocabulary has no scores");
+        t->model_name = "Unigram";
+        t->segmenter = &mt_segmenter_unigram;
+        t->unigram.fuse = true;
+        if (t->byte_fallback) MT_TRY(mt_tok_find_byte_tokens(t, r->err));
+        return MT_OK;
+    }
+    if (mt_str_is(type, "WordPiece") || mt_str_is(type, "WordLevel")) {
+        bool pieces = mt_str_is(type, "WordPiece");
+        t->model_name = pieces ? "WordPiece" : "WordLevel";
+        t->segmenter = pieces ? &mt_segmenter_wordpiece : &mt_segmenter_wordlevel;
+        if (pieces && !r->prefix_set) t->word_prefix = mt_str_of("##");
+        t->wordpiece.max_chars = r->max_chars > 0 ? (size_t)r->max_chars : 100;
+        return MT_OK;
+    }
     char shown[80];
-    return mt_fail(r->err, MT_EUNKNOWN, "unknown model \"%s\" (known: BPE)", mt_str_show(type, shown, sizeof shown));
+    return mt_fail(r->err, MT_EUNKNOWN, "unknown model \"%s\" (known: BPE, Unigram, WordPiece, WordLevel)",
+                   mt_str_show(type, shown, sizeof shown));
 }
 
 static mt_status settle(reader *r) {

@@ -209,6 +209,9 @@ mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
         MT_TRY(mt_bpe_finish(&t->bpe, &t->vocab, err));
         MT_TRY(add_word_cuts(t, err));
     }
+    if (t->segmenter == &mt_segmenter_unigram) return mt_unigram_prepare(t, err);
+    if (t->segmenter == &mt_segmenter_wordpiece) return mt_wordpiece_prepare(t, err);
+    if (t->segmenter == &mt_segmenter_greedy) return mt_greedy_prepare(t, err);
     return MT_OK;
 }
 

@@ -159,12 +159,12 @@ typedef struct mt_segmenter {
     void (*free)(mt_tok *t);
 } mt_segmenter;
 
-extern const mt_segmenter mt_segmenter_bpe; /* seg_bpe.c */
-// extern const mt_segmenter mt_segmenter_unigram;    /* unigram.c */
-// extern const mt_segmenter mt_segmenter_wordpiece;  /* wordpiece.c */
-// extern const mt_segmenter mt_segmenter_wordlevel;  /* wordpiece.c */
-// extern const mt_segmenter mt_segmenter_greedy;     /* greedy.c: longest match */
-// extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
+extern const mt_segmenter mt_segmenter_bpe;        /* seg_bpe.c */
+extern const mt_segmenter mt_segmenter_unigram;    /* unigram.c */
+extern const mt_segmenter mt_segmenter_wordpiece;  /* wordpiece.c */
+extern const mt_segmenter mt_segmenter_wordlevel;  /* wordpiece.c */
+extern const mt_segmenter mt_segmenter_greedy;     /* greedy.c: longest match */
+extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
 
 typedef struct mt_unigram {
     mt_trie trie;
@@ -179,6 +179,11 @@ typedef struct mt_wordpiece {
     mt_trie start, inside;
     size_t max_chars;
 } mt_wordpiece;
+
+/* Tables from the finished vocabulary. */
+mt_status mt_unigram_prepare(mt_tok *t, mt_error *err);
+mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err);
+mt_status mt_greedy_prepare(mt_tok *t, mt_error *err);
 
 /* Results for short words, to save segmenting them again: exactly keyed, direct-mapped, bounded. */
 typedef struct mt_memo {
@@ -198,6 +203,8 @@ struct mt_tok {
 
     /* options of models */
     int32_t unk, bos, eos;
+    bool code_points; /* characters: code points instead of bytes */
+    int32_t id_offset;
     bool fuse_unk, byte_fallback, ignore_merges, merge_only; /* merge_only: the fast encoder does not apply */
     int32_t byte_token[256];                                 /* -1: none */
     bool byte_tokens;                                        /* all 256 there */

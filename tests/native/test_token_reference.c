@@ -298,13 +298,42 @@ static void run(const family *f) {
 }
 
 int main(int argc, char **argv) {
-#define HF(name) {name, "tokenizer.json.gz", "reference.jsonl.gz", false, true, true}
+#define HF(name)  {name, "tokenizer.json.gz", "reference.jsonl.gz", false, true, true}
+#define HFJ(name) {name, "tokenizer.json", "reference.jsonl.gz", false, true, true}
 #define GGUF(name, kind)                                                                                               \
     {                                                                                                                  \
         name, "ggml-vocab-" kind ".gguf.gz", "ggml-vocab-" kind ".gguf", false, true, false                            \
     }
     static const family families[] = {HF("gpt2"),
                                       HF("llama2"),
+                                      HF("llama3"),
+                                      HF("qwen3"),
+                                      HF("deepseek-v3"),
+                                      HF("gpt-oss"),
+                                      HF("gemma"),
+                                      HF("gemma3"),
+                                      HF("mistral-v1"),
+                                      HF("mistral-v3"),
+                                      HF("phi-2"),
+                                      HF("phi-3"),
+                                      HF("falcon"),
+                                      HF("gpt-neox"),
+                                      HF("mpt"),
+                                      HF("modernbert"),
+                                      HF("roberta"),
+                                      HF("clip"),
+                                      HF("claude"),
+                                      HF("chatglm"),
+                                      HF("whisper-tiny"),
+                                      HF("whisper-large-v3"),
+                                      HF("bert-cased"),
+                                      HF("bert-uncased"),
+                                      HF("t5"),
+                                      HF("pegasus"),
+                                      HF("xlnet"),
+                                      HF("marian-nmt"),
+                                      HFJ("sqlpilot"),
+                                      HFJ("hw-doc-summarizer"),
                                       GGUF("gpt2", "gpt-2"),
                                       GGUF("llama2", "llama-spm"),
                                       GGUF("falcon", "falcon"),

@@ -1,0 +1,133 @@
+/* Unigram segmentation: the best path through the lattice of all pieces (Kudo 2018), by dynamic programming over byte
+ * positions with a trie. Of equally good paths the one found first stays: starts from left to right, short pieces
+ * before long ones.
+ *
+ * Ties and near-ties depend on how scores are kept. The tokenizers library sums in double precision; SentencePiece adds
+ * in double but keeps the best score of each position in single precision. Both are offered; each is exact with
+ * respect to its own.
+ *
+ * A character that no piece covers alone gets an edge with the lowest score minus 10 to the unknown token; neighbouring
+ * unknown characters are joined. */
+#include <math.h>
+
+#include "tok.h"
+
+typedef struct mt_unigram_best {
+    double score;
+    uint32_t from; /* UINT32_MAX: not reached */
+    int32_t id;
+} best;
+
+static const double UNKNOWN_PENALTY = 10;
+
+mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
+    mt_unigram *u = &t->unigram;
+    const mt_vocab *v = &t->vocab;
+    size_t bytes = 0;
+    double low = INFINITY, high = 1.17549435082228751e-38; /* as SentencePiece starts */
+    for (int32_t id = 0; id < v->size; id++) {
+        bytes += v->flags[id] & MT_MATCHES ? v->bytes[id].n : 0;
+        bool counts = u->single ? v->kind[id] == MT_TOKEN_NORMAL : (v->flags[id] & MT_IN_MODEL) != 0;
+        if (counts && v->score[id] < low) low = v->score[id];
+        if (counts && v->score[id] > high) high = v->score[id];
+    }
+    if (low == INFINITY) low = 0;
+    u->max_score = high;
+    u->unknown_score = u->single ? (float)((float)low - (float)UNKNOWN_PENALTY) : low - UNKNOWN_PENALTY;
+    MT_TRY(mt_trie_reserve(&u->trie, bytes / 3 + 16, err));
+    for (int32_t id = 0; id < v->size; id++) {
+        if (!(v->flags[id] & MT_MATCHES) || v->kind[id] == MT_TOKEN_UNUSED) continue;
+        mt_str s = mt_vocab_bytes(v, id);
+        int32_t old;
+        MT_TRY(mt_trie_add(&u->trie, s.p, s.n, id, &old, err));
+    }
+    return MT_OK;
+}
+
+static double piece_score(const mt_tok *t, int32_t id) {
+    if (!t->unigram.single || t->vocab.kind[id] != MT_TOKEN_USER) return t->vocab.score[id];
+    /* user-defined: always better than its parts; a space counts as long as its mark */
+    mt_str s = mt_vocab_bytes(&t->vocab, id);
+    size_t n = s.n;
+    for (size_t i = 0; i < s.n && t->mark.n; i++)
+        if (s.p[i] == ' ') n += t->mark.n - 1;
+    return (double)((float)n * (float)t->unigram.max_score) - 0.1;
+}
+
+static inline void offer(best *b, double score, uint32_t from, int32_t id, bool single) {
+    if (b->from != UINT32_MAX && !(score > b->score)) return;
+    b->score = single ? (float)score : score;
+    b->from = from;
+    b->id = id;
+}
+
+/* [from, to) is unknown: byte tokens or the unknown token. */
+static mt_status emit_unknown(mt_tok *t, const uint8_t *p, uint32_t from, uint32_t to, mt_error *err) {
+    bool bytes = t->byte_fallback && t->byte_tokens;
+    if (!bytes) {
+        if (t->unk < 0)
+            return mt_fail(err, MT_EMISSING, "the text has unknown characters and the model no unknown token");
+        return mt_emit(t, t->unk, from, to, err);
+    }
+    for (uint32_t i = from; i < to; i++) {
+        mt_str s = {p + i, 1};
+        if (t->mark.n && p[i] == ' ') s = t->mark;
+        for (size_t k = 0; k < s.n; k++) {
+            uint32_t begin = t->unigram.single ? i : from, end = t->unigram.single ? i + 1 : to;
+            MT_TRY(mt_emit(t, t->byte_token[s.p[k]], begin, end, err));
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
+    mt_unigram *u = &t->unigram;
+    MT_TRY(mt_grow((void **)&u->best, &u->best_cap, n + 1, sizeof *u->best, err));
+    best *b = u->best;
+    for (size_t i = 1; i <= n; i++) b[i].from = UINT32_MAX;
+    b[0].score = 0;
+    for (size_t at = 0, k; at < n; at += k) {
+        uint32_t c;
+        k = (size_t)mt_utf8_decode(p + at, n - at, &c);
+        if (!k) k = 1;
+        double here = b[at].score;
+        bool alone = false;
+        uint32_t node = 0;
+        for (size_t i = at; i < n && (node = mt_trie_step(&u->trie, node, p[i])); i++) {
+            int32_t id = u->trie.token[node];
+            if (id < 0) continue;
+            offer(&b[i + 1], piece_score(t, id) + here, (uint32_t)at, id, u->single);
+            alone |= i + 1 - at == k;
+        }
+        if (!alone) offer(&b[at + k], u->unknown_score + here, (uint32_t)at, -1, u->single);
+    }
+    /* Back along the best path, leaving the position of the next node in `from`'s place, then forward. */
+    uint32_t next = UINT32_MAX, at = (uint32_t)n;
+    while (at) {
+        uint32_t from = b[at].from;
+        if (from == UINT32_MAX) return mt_fail(err, MT_EFORMAT, "a piece of the vocabulary ends inside a character");
+        b[at].from = next;
+        next = at;
+        at = from;
+    }
+    for (uint32_t from = 0; next != UINT32_MAX;) {
+        uint32_t to = next;
+        int32_t id = b[to].id;
+        next = b[to].from;
+        if (id < 0)
+            while (u->fuse && next != UINT32_MAX && b[next].id < 0) {
+                to = next;
+                next = b[to].from;
+            }
+        MT_TRY(id < 0 ? emit_unknown(t, p, from, to, err) : mt_emit(t, id, from, to, err));
+        from = to;
+    }
+    return MT_OK;
+}
+
+static void drop(mt_tok *t) {
+    mt_trie_free(&t->unigram.trie);
+    mt_free(t->unigram.best);
+}
+
+const mt_segmenter mt_segmenter_unigram = {"Unigram", true, segment, drop};

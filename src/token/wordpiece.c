@@ -1,0 +1,50 @@
+/* WordPiece (greedy longest match from the left, pieces inside a word carry a prefix; a word that does not work out is
+ * unknown as a whole) and WordLevel (a word is a token or unknown). */
+#include "tok.h"
+
+mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err) {
+    const mt_vocab *v = &t->vocab;
+    mt_str prefix = t->word_prefix;
+    for (int32_t id = 0; id < v->size; id++) {
+        if (!(v->flags[id] & MT_IN_MODEL)) continue;
+        mt_str s = mt_vocab_piece(v, id);
+        int32_t old;
+        if (s.n) MT_TRY(mt_trie_add(&t->wordpiece.start, s.p, s.n, id, &old, err));
+        if (s.n > prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0)
+            MT_TRY(mt_trie_add(&t->wordpiece.inside, s.p + prefix.n, s.n - prefix.n, id, &old, err));
+    }
+    MT_TRY(mt_trie_reserve(&t->wordpiece.start, t->wordpiece.start.nodes, err));
+    return mt_trie_reserve(&t->wordpiece.inside, t->wordpiece.inside.nodes, err);
+}
+
+static mt_status unknown(mt_tok *t, size_t n, mt_error *err) {
+    t->out->ids.len = t->word_base;
+    if (t->unk < 0) return mt_fail(err, MT_EMISSING, "the text has unknown words and the model no unknown token");
+    return mt_emit(t, t->unk, 0, (uint32_t)n, err);
+}
+
+static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
+    size_t chars = 0, length = 0;
+    for (size_t i = 0; i < n; i++) chars += (p[i] & 0xC0) != 0x80;
+    if (chars > t->wordpiece.max_chars) return unknown(t, n, err);
+    for (size_t at = 0; at < n; at += length) {
+        int32_t id = mt_trie_longest(at ? &t->wordpiece.inside : &t->wordpiece.start, p + at, n - at, &length);
+        if (id < 0) return unknown(t, n, err);
+        MT_TRY(mt_emit(t, id, (uint32_t)at, (uint32_t)(at + length), err));
+    }
+    return MT_OK;
+}
+
+static void drop(mt_tok *t) {
+    mt_trie_free(&t->wordpiece.start);
+    mt_trie_free(&t->wordpiece.inside);
+}
+
+const mt_segmenter mt_segmenter_wordpiece = {"WordPiece", true, segment, drop};
+
+static mt_status whole(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
+    int32_t id = mt_vocab_find_bytes(&t->vocab, p, n);
+    return id < 0 ? unknown(t, n, err) : mt_emit(t, id, 0, (uint32_t)n, err);
+}
+
+const mt_segmenter mt_segmenter_wordlevel = {"WordLevel", true, whole, NULL};
