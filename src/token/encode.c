@@ -225,7 +225,9 @@ static mt_status normalize_part(mt_tok *t, const mt_view *v, mt_error *err) {
 static void trim(mt_tok *t, mt_encoding *e, size_t from) {
     for (size_t i = from; i < e->ids.len; i++) {
         mt_str s = mt_vocab_bytes(&t->vocab, e->ids.data[i]);
+        mt_span *x = &e->spans[i];
         bool added = t->vocab.flags[e->ids.data[i]] & MT_IN_ADDED;
+        if (added) s = (mt_str){t->text + x->begin, x->end - x->begin}; /* with the spaces that it swallowed */
         size_t lead = 0, tail = 0;
         uint32_t c;
         for (size_t k = 0, w; k < s.n; k += w, lead++) {
@@ -242,7 +244,6 @@ static void trim(mt_tok *t, mt_encoding *e, size_t from) {
             k = char_before(s.p, k, &c);
             if (!is_space(c)) break;
         }
-        mt_span *x = &e->spans[i];
         if (lead) {
             if (t->trim_keeps_prefix && (i == from || x->begin == 0)) lead--;
             for (; lead && x->begin < x->end; lead--) x->begin = char_end(t, x->begin);

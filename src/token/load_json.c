@@ -4,6 +4,9 @@
  *
  * After reading, `settle` looks at the steps as a whole: the byte alphabet and the space mark are taken off where that
  * does not change the result (see tok.h). */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "../base/json.h"
 #include "tok.h"
 
@@ -681,6 +684,43 @@ static mt_status read_vocab_object(reader *r) {
     return j->status;
 }
 
+/* A score as the reference implementation reads it: its JSON parser takes the digits as one 64-bit integer (dropping
+ * what no longer fits) and scales by a power of ten, which is not always the nearest double. Ties between segmentations
+ * depend on that last bit. */
+static double read_score(mt_json *j) {
+    if (mt_json_peek(j) != MT_JSON_NUMBER) return mt_json_number(j);
+    const uint8_t *p = j->p;
+    double exact = mt_json_number(j), v;
+    if (j->status != MT_OK) return 0;
+    bool minus = *p == '-', point = false, full = false;
+    uint64_t m = 0;
+    int exponent = 0, written = 0;
+    for (p += minus; p < j->p && (*p | 32) != 'e'; p++) {
+        if (*p == '.') {
+            point = true;
+            continue;
+        }
+        uint64_t next;
+        full = full || __builtin_mul_overflow(m, UINT64_C(10), &next) ||
+               __builtin_add_overflow(next, (uint64_t)(*p - '0'), &next);
+        if (!full) m = next;
+        exponent += full ? !point : -point;
+    }
+    if (p < j->p) {
+        bool down = p[1] == '-';
+        for (p += 1 + (p[1] == '-' || p[1] == '+'); p < j->p; p++)
+            if (written < 10000) written = written * 10 + (*p - '0');
+        exponent += down ? -written : written;
+    }
+    if (exponent < -308 || exponent > 308) return exact;
+    double scale = 1; /* 10^|exponent|, the nearest double */
+    char text[16];
+    snprintf(text, sizeof text, "1e%d", exponent < 0 ? -exponent : exponent);
+    scale = strtod(text, NULL);
+    v = exponent < 0 ? (double)m / scale : (double)m * scale;
+    return minus ? -v : v;
+}
+
 static mt_status read_vocab_list(reader *r) {
     mt_json *j = &r->j;
     mt_vocab *v = &r->t->vocab;
@@ -696,7 +736,7 @@ static mt_status read_vocab_list(reader *r) {
         double score = 0;
         MT_TRY(mt_json_array(j));
         if (mt_json_next(j)) piece = mt_json_string(j);
-        if (mt_json_next(j)) score = mt_json_number(j);
+        if (mt_json_next(j)) score = read_score(j);
         if (mt_json_next(j)) return mt_json_fail(j, MT_EFORMAT, "expected a pair of a piece and its score");
         MT_TRY(j->status);
         int32_t id = v->size;

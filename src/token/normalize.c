@@ -132,15 +132,14 @@ static int map_char(mt_norm_kind kind, uint32_t c, uint32_t to[3]) {
         return k == MT_MN || k == MT_MC || k == MT_ME ? 0 : -1;
     }
     case MT_NORM_DROP_NONSPACING:
-        return category(c) == MT_MN ? 0 : -1;
+        return mt_old_nonspacing(c) ? 0 : -1;
     case MT_NORM_BERT_CLEAN: {
         if (c == '\t' || c == '\n' || c == '\r') {
             to[0] = ' ';
             return 1;
         }
         if (c == 0 || c == 0xFFFD) return 0;
-        mt_category k = category(c);
-        if (c <= 0x10FFFF && (k == MT_CC || k == MT_CF || k == MT_CO || k == MT_CS || k == MT_CN)) return 0;
+        if (mt_old_other(c)) return 0;
         if (c != ' ' && is_space(c)) {
             to[0] = ' ';
             return 1;
@@ -254,8 +253,15 @@ static bool breaks_always(uint32_t c) {
     return k == MT_CC || k == MT_ZL || k == MT_ZP || (k == MT_CF && c != 0x200C && c != 0x200D);
 }
 
-static mt_status charsmap(const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
-    size_t kept = 0;
+/* One new character with its change, in the tokenizers library's terms: 0 it replaces the next old character, -k it
+ * replaces the next and k more vanish, 1 it is inserted. */
+static mt_status map_put(mt_made *out, mt_ids *changes, const uint8_t *p, size_t n, int32_t change, mt_error *err) {
+    MT_TRY(mt_made_put(out, p, n, MT_NO_ORIGIN, err));
+    return mt_ids_add(changes, change, err);
+}
+
+static mt_status map_text(const mt_norm *s, const mt_view *v, mt_made *out, mt_ids *changes, bool *changed,
+                          mt_error *err) {
     mt_str to;
     for (size_t i = 0; i < v->n;) {
         uint32_t c, d;
@@ -271,22 +277,39 @@ static mt_status charsmap(const mt_norm *s, const mt_view *v, mt_made *out, bool
         bool whole = end - i < 6 && mt_charsmap_find(s->map, v->p + i, end - i, true, &to);
         for (size_t k, at = i; at < end; at += k) {
             k = whole ? end - i : (size_t)decode(v->p + at, end - at, &c);
-            if (!whole && !mt_charsmap_find(s->map, v->p + at, k, true, &to)) continue;
-            *changed = true;
-            MT_TRY(mt_made_copy(out, v, kept, at, err));
-            /* the n-th new character takes the place of the n-th old one, further ones that of the last */
-            size_t from = at;
-            for (size_t m = 0, w; m < to.n; m += w) {
-                w = (size_t)decode(to.p + m, to.n - m, &c);
-                MT_TRY(mt_made_put(out, to.p + m, w, mt_view_origin(v, from), err));
-                size_t next = from + (size_t)decode(v->p + from, at + k - from, &d);
-                if (next < at + k) from = next;
+            if (!whole && !mt_charsmap_find(s->map, v->p + at, k, true, &to)) {
+                MT_TRY(map_put(out, changes, v->p + at, k, 0, err));
+                continue;
             }
-            kept = at + k;
+            *changed = true;
+            int32_t old = 0, made = 0;
+            for (size_t m = at; m < at + k; old++) m += (size_t)decode(v->p + m, at + k - m, &c);
+            for (size_t m = 0, w; m < to.n; m += w, made++) {
+                w = (size_t)decode(to.p + m, to.n - m, &c);
+                MT_TRY(map_put(out, changes, to.p + m, w, made < old ? 0 : 1, err));
+            }
+            /* what vanishes is charged to the character before; at the very start the library forgets it */
+            if (made < old && changes->len) changes->data[changes->len - 1] -= old - made;
         }
         i = end;
     }
-    return *changed ? mt_made_copy(out, v, kept, v->n, err) : MT_OK;
+    return MT_OK;
+}
+
+static mt_status charsmap(const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
+    mt_ids changes = {0};
+    mt_status status = map_text(s, v, out, &changes, changed, err);
+    size_t old = 0, at = 0;
+    for (size_t i = 0; status == MT_OK && *changed && i < changes.len; i++) {
+        uint32_t c, from = changes.data[i] > 0 ? last_origin(v, old)
+                           : old < v->n        ? mt_view_origin(v, old)
+                                               : MT_NO_ORIGIN;
+        size_t w = (size_t)decode(out->data + at, out->len - at, &c);
+        while (w--) out->origin[at++] = from;
+        for (int32_t k = changes.data[i]; k <= 0 && old < v->n; k++) old += (size_t)decode(v->p + old, v->n - old, &c);
+    }
+    mt_ids_free(&changes);
+    return status;
 }
 
 /* ---- the byte alphabet ---- */

@@ -32,7 +32,6 @@ static mt_status emit_unknown(mt_tok *t, const uint8_t *p, size_t at, size_t k, 
         }
         return MT_OK;
     }
-    if (t->unk < 0) return MT_OK;
     if (t->fuse_unk && *unknown_from != SIZE_MAX)
         t->out->ids.len--;
     else
@@ -87,6 +86,23 @@ done:
     return status;
 }
 
+/* No unknown token: the tokenizers library forgets unknown symbols before it merges, so that their neighbours can merge
+ * with each other, and counts offsets in what remains. */
+static mt_status segment_without_unknown(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
+    mt_buf *rest = &t->scratch;
+    rest->len = 0;
+    MT_TRY(mt_buf_reserve(rest, n, err));
+    for (size_t at = 0, k, width; at < n; at += k) {
+        k = char_length(t, p + at, n - at);
+        if (mt_bpe_symbol(&t->bpe, p + at, n - at, &width) < 0) continue;
+        memcpy(rest->data + rest->len, p + at, k);
+        rest->len += k;
+    }
+    size_t used, from = t->out->ids.len;
+    MT_TRY(mt_bpe_encode_known(&t->bpe, rest->data, rest->len, MT_BPE_FAST, &t->out->ids, &used, err));
+    return mt_emit_spans(t, from, 0, err);
+}
+
 static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     mt_bpe *b = &t->bpe;
     int32_t whole = mt_vocab_find_bytes(&t->vocab, p, n);
@@ -107,6 +123,10 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
         at += used;
         if (at == n) break;
         size_t k = char_length(t, p + at, n - at);
+        if (t->unk < 0 && !bytes_known(t, fallback_text(t, p + at, k))) {
+            t->out->ids.len = t->word_base;
+            return segment_without_unknown(t, p, n, err);
+        }
         MT_TRY(emit_unknown(t, p, at, k, &unknown_from, err));
         at += k;
     }

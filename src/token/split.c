@@ -11,9 +11,7 @@ static inline int decode(const uint8_t *p, size_t n, uint32_t *cp) {
 
 static bool is_punctuation(uint32_t c) {
     if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-    if (c > 0x10FFFF) return false;
-    mt_category k = mt_unicode_category(c);
-    return k >= MT_PC && k <= MT_PO;
+    return mt_old_punctuation(c);
 }
 static bool is_digit(uint32_t c) {
     if (c < 0x80) return c >= '0' && c <= '9';
