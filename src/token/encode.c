@@ -82,6 +82,7 @@ static mt_span span_of(const mt_tok *t, const mt_view *v, size_t begin, size_t e
         uint32_t o = begin < v->n ? v->origin[begin] : 0;
         return o == MT_NO_ORIGIN ? (mt_span){0, 0} : (mt_span){o, o};
     }
+    if (t->spans_to_next) return (mt_span){v->origin[begin], v->origin[end]}; /* there is one origin beyond the end */
     uint32_t from = v->origin[begin], to = v->origin[end - 1];
     if (from == MT_NO_ORIGIN) from = 0;
     to = to == MT_NO_ORIGIN ? 0 : char_end(t, to);

@@ -351,43 +351,71 @@ static mt_status byte_level(const mt_view *v, mt_made *out, mt_error *err) {
 
 /* ---- SentencePiece's normalizer ---- */
 
-/* Map, drop leading and repeated spaces, prefix (or suffix) a space. User-defined symbols pass unmapped. Spaces stay
- * spaces: see tok.h on the mark. */
-static mt_status spm(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
-    *changed = true;
-    size_t i = 0;
-    bool space_before = s->squeeze; /* so that leading spaces vanish */
-    bool begun = false;
-    while (i < v->n) {
-        size_t begin, end, used = 0;
-        mt_str to;
-        uint32_t c;
-        if (t->raw_set.any && mt_added_find(&t->raw_set, v->p, v->n, i, &begin, &end) >= 0 && begin == i) {
-            used = end - i;
-            to = (mt_str){v->p + i, used};
-        } else {
-            used = s->map ? mt_charsmap_find(s->map, v->p + i, v->n - i, false, &to) : 0;
-            if (!used) {
-                used = (size_t)mt_utf8_decode(v->p + i, v->n - i, &c);
-                to = used ? (mt_str){v->p + i, used} : (mt_str){(const uint8_t *)"\xEF\xBF\xBD", 3};
-                if (!used) used = 1;
-            }
-        }
-        uint32_t from = mt_view_origin(v, i);
-        while (space_before && s->squeeze && to.n && to.p[0] == ' ') to.p++, to.n--;
-        if (to.n) {
-            if (!begun && s->prefix && !s->suffix_mark) MT_TRY(mt_made_put(out, (const uint8_t *)" ", 1, from, err));
-            begun = true;
-            MT_TRY(mt_made_put(out, to.p, to.n, from, err));
-            space_before = to.p[to.n - 1] == ' ';
-        }
-        i += used;
-        if (!s->squeeze) space_before = false;
+/* The next stretch of the text as its normalizer sees it: a user-defined piece as it is, the longest entry of the map,
+ * or one character. */
+static size_t spm_prefix(mt_tok *t, const mt_norm *s, const uint8_t *p, size_t n, mt_str *to) {
+    uint32_t c;
+    size_t used;
+    if (t->user_set.any && mt_trie_longest(&t->user_set.trie, p, n, &used) >= 0) {
+        *to = (mt_str){p, used};
+        return used;
     }
-    if (s->squeeze)
-        while (out->len && out->data[out->len - 1] == ' ') out->len--;
-    if (s->prefix && s->suffix_mark && out->len)
-        MT_TRY(mt_made_put(out, (const uint8_t *)" ", 1, out->origin[out->len - 1], err));
+    used = s->map ? mt_charsmap_find(s->map, p, n, false, to) : 0;
+    if (used) return used;
+    used = (size_t)mt_utf8_decode(p, n, &c);
+    *to = used ? (mt_str){p, used} : (mt_str){(const uint8_t *)"\xEF\xBF\xBD", 3};
+    return used ? used : 1;
+}
+
+/* Map, drop leading and repeated spaces, prefix (or suffix) a space. Spaces stay spaces and marks become spaces: see
+ * tok.h. One origin more than bytes is written: where the text that was consumed ends. */
+static mt_status spm(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
+    static const uint8_t blank = ' ';
+    size_t i = 0, used;
+    mt_str to, mark = t->mark;
+    *changed = true;
+    while (s->squeeze && i < v->n) {
+        used = spm_prefix(t, s, v->p + i, v->n - i, &to);
+        if (!mt_str_is(to, " ")) break;
+        i += used;
+    }
+    if (i < v->n) {
+        bool space_before = s->squeeze;
+        uint32_t from = mt_view_origin(v, i);
+        if (s->prefix && !s->suffix_mark) MT_TRY(mt_made_put(out, &blank, 1, from, err));
+        for (; i < v->n; i += used) {
+            used = spm_prefix(t, s, v->p + i, v->n - i, &to);
+            while (space_before && to.n && to.p[0] == ' ') to.p++, to.n--;
+            if (to.n) {
+                MT_TRY(mt_made_put(out, to.p, to.n, mt_view_origin(v, i), err));
+                space_before = to.p[to.n - 1] == ' ';
+            }
+            if (!s->squeeze) space_before = false;
+        }
+    }
+    uint32_t consumed = v->n ? (i < v->n ? mt_view_origin(v, i) : mt_view_origin(v, v->n - 1) + 1) : v->base;
+    while (s->squeeze && out->len) {
+        size_t tail = out->data[out->len - 1] == ' ' ? 1 : 0;
+        if (!tail && mark.n && out->len >= mark.n && memcmp(out->data + out->len - mark.n, mark.p, mark.n) == 0)
+            tail = mark.n;
+        if (!tail) break;
+        out->len -= tail;
+        consumed = out->origin[out->len];
+    }
+    if (s->prefix && s->suffix_mark && v->n) MT_TRY(mt_made_put(out, &blank, 1, consumed, err));
+    if (mark.n) { /* marks in place */
+        size_t n = 0;
+        for (size_t k = 0; k < out->len; n++) {
+            bool is_mark =
+                out->data[k] == mark.p[0] && out->len - k >= mark.n && !memcmp(out->data + k, mark.p, mark.n);
+            out->data[n] = is_mark ? ' ' : out->data[k];
+            out->origin[n] = out->origin[k];
+            k += is_mark ? mark.n : 1;
+        }
+        out->len = n;
+    }
+    MT_TRY(mt_made_reserve(out, 1, err));
+    out->origin[out->len] = consumed;
     return MT_OK;
 }
 

@@ -28,6 +28,7 @@ static mt_status emit_unknown(mt_tok *t, const uint8_t *p, size_t at, size_t k, 
         *unknown_from = SIZE_MAX;
         for (size_t i = 0; i < s.n; i++) {
             size_t from = at + (s.n == k ? i : 0), to = s.n == k ? from + 1 : at + k;
+            if (t->spans_to_next) from = at, to = i + 1 == s.n ? at + k : at; /* the last byte has the span */
             MT_TRY(mt_emit(t, t->byte_token[s.p[i]], (uint32_t)from, (uint32_t)to, err));
         }
         return MT_OK;
@@ -103,13 +104,40 @@ static mt_status segment_without_unknown(mt_tok *t, const uint8_t *p, size_t n, 
     return mt_emit_spans(t, from, 0, err);
 }
 
+/* Replaces unused pieces by the parts that they were merged from, down to usable ones. */
+static mt_status take_apart(mt_tok *t, size_t from, mt_error *err) {
+    mt_ids *ids = &t->out->ids, todo = {0}, done = {0};
+    mt_status status = MT_OK;
+    for (size_t i = ids->len; i-- > from;) MT_TRY_GOTO(mt_ids_add(&todo, ids->data[i], err), end);
+    while (todo.len) {
+        int32_t id = todo.data[--todo.len];
+        bool known = false;
+        if (t->vocab.kind[id] == MT_TOKEN_UNUSED) MT_TRY_GOTO(mt_bpe_reachable(&t->bpe, id, &known, err), end);
+        if (known && t->bpe.left[id] >= 0) {
+            MT_TRY_GOTO(mt_ids_add(&todo, t->bpe.right[id], err), end);
+            MT_TRY_GOTO(mt_ids_add(&todo, t->bpe.left[id], err), end);
+        } else {
+            MT_TRY_GOTO(mt_ids_add(&done, id, err), end);
+        }
+    }
+    ids->len = from;
+    MT_TRY_GOTO(mt_ids_reserve(ids, done.len, err), end);
+    if (done.len) memcpy(ids->data + from, done.data, done.len * sizeof *done.data);
+    ids->len += done.len;
+end:
+    mt_ids_free(&todo);
+    mt_ids_free(&done);
+    return status;
+}
+
 static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     mt_bpe *b = &t->bpe;
     int32_t whole = mt_vocab_find_bytes(&t->vocab, p, n);
     if (whole >= 0) {
         bool yes = t->ignore_merges;
         if (!yes && !t->merge_only) MT_TRY(mt_bpe_reachable(b, whole, &yes, err));
-        if (yes) return mt_emit(t, whole, 0, (uint32_t)n, err);
+        if (yes && !(t->has_unused && t->vocab.kind[whole] == MT_TOKEN_UNUSED))
+            return mt_emit(t, whole, 0, (uint32_t)n, err);
     }
     if (t->merge_only) return segment_by_merging(t, p, n, err);
     size_t at = 0, unknown_from = SIZE_MAX;
@@ -117,6 +145,7 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
         size_t from = t->out->ids.len, used;
         MT_TRY(mt_bpe_encode_known(b, p + at, n - at, MT_BPE_FAST, &t->out->ids, &used, err));
         if (used) {
+            if (t->has_unused) MT_TRY(take_apart(t, from, err));
             MT_TRY(mt_emit_spans(t, from, (uint32_t)at, err));
             unknown_from = SIZE_MAX;
         }

@@ -29,6 +29,7 @@ void mt_tok_free(mt_tok *t) {
     mt_free(t->added);
     mt_added_free(&t->raw_set);
     mt_added_free(&t->normal_set);
+    mt_added_free(&t->user_set);
     mt_ids_free(&t->before);
     mt_ids_free(&t->after);
     mt_ids_free(&t->ranges);

@@ -82,7 +82,7 @@ typedef struct mt_norm {
     mt_pattern pattern;
     mt_str content;
     mt_charsmap *map;
-    bool squeeze, prefix, suffix_mark, escape; /* SentencePiece */
+    bool squeeze, prefix, suffix_mark; /* SentencePiece */
 } mt_norm;
 
 typedef enum mt_split_kind {
@@ -212,12 +212,13 @@ struct mt_tok {
     bool added_raw;                                          /* added tokens stand for themselves in any alphabet */
     bool byte_level;                                         /* the vocabulary was spelled in the byte alphabet */
     mt_str mark;                                             /* the space mark; empty: none */
-    bool drop_first_space;                                   /* SentencePiece: U+0020 is known as the mark only */
-    bool mark_suffix;
+    bool spans_to_next; /* SentencePiece: a token's span ends where the next one begins */
+    bool has_unused;    /* BPE pieces that may be formed but are taken apart again */
 
     mt_added *added;
     size_t added_len, added_cap;
     mt_added_set raw_set, normal_set;
+    mt_added_set user_set; /* SentencePiece: user-defined pieces, which its normalizer leaves alone */
     mt_norm *norm;
     size_t norm_len, norm_cap;
     mt_split *split;

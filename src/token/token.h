@@ -28,6 +28,7 @@ typedef enum mt_token_kind {
 /* ---- loading ---- */
 mt_status mt_tok_load_json(const uint8_t *p, size_t n, mt_tok **out, mt_error *err); /* Hugging Face tokenizer.json */
 mt_status mt_tok_load_gguf(const mt_gguf *g, mt_tok **out, mt_error *err);           /* tokenizer.ggml.* */
+mt_status mt_tok_load_spm(const uint8_t *p, size_t n, mt_tok **out, mt_error *err);  /* SentencePiece .model */
 void mt_tok_free(mt_tok *t);
 /* Things in the definition that we read and deliberately do not apply (truncation, padding...), one line each. */
 const char *mt_tok_warnings(const mt_tok *t);

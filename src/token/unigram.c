@@ -69,11 +69,18 @@ static mt_status emit_unknown(mt_tok *t, const uint8_t *p, uint32_t from, uint32
             return mt_fail(err, MT_EMISSING, "the text has unknown characters and the model no unknown token");
         return mt_emit(t, t->unk, from, to, err);
     }
+    uint32_t first = from; /* of the character */
     for (uint32_t i = from; i < to; i++) {
         mt_str s = {p + i, 1};
         if (t->mark.n && p[i] == ' ') s = t->mark;
         for (size_t k = 0; k < s.n; k++) {
-            uint32_t begin = t->unigram.single ? i : from, end = t->unigram.single ? i + 1 : to;
+            uint32_t begin = from, end = to;
+            if (t->spans_to_next) { /* the last byte of a character has its span */
+                uint32_t c, len = (uint32_t)mt_utf8_decode(p + first, to - first, &c);
+                if (k == 0 && i >= first + len) first = i, len = (uint32_t)mt_utf8_decode(p + i, to - i, &c);
+                begin = first;
+                end = i + 1 == first + len && k + 1 == s.n ? i + 1 : first;
+            }
             MT_TRY(mt_emit(t, t->byte_token[s.p[k]], begin, end, err));
         }
     }

@@ -135,6 +135,7 @@ static mt_status load(const family *f, const uint8_t *p, size_t n, mt_tok **t) {
         mt_gguf_free(&g);
         return status;
     }
+    if (ends_with(f->file, ".model.gz")) return mt_tok_load_spm(p, n, t, &err);
     return mt_tok_load_json(p, n, t, &err);
 }
 
@@ -298,8 +299,9 @@ static void run(const family *f) {
 }
 
 int main(int argc, char **argv) {
-#define HF(name)  {name, "tokenizer.json.gz", "reference.jsonl.gz", false, true, true}
-#define HFJ(name) {name, "tokenizer.json", "reference.jsonl.gz", false, true, true}
+#define HF(name)        {name, "tokenizer.json.gz", "reference.jsonl.gz", false, true, true}
+#define HFJ(name)       {name, "tokenizer.json", "reference.jsonl.gz", false, true, true}
+#define SPM(name, file) {name, file, "reference-spm.jsonl.gz", false, false, true}
 #define GGUF(name, kind)                                                                                               \
     {                                                                                                                  \
         name, "ggml-vocab-" kind ".gguf.gz", "ggml-vocab-" kind ".gguf", false, true, false                            \
@@ -342,7 +344,21 @@ int main(int argc, char **argv) {
                                       GGUF("refact", "refact"),
                                       GGUF("starcoder", "starcoder"),
                                       GGUF("deepseek-coder", "deepseek-coder"),
-                                      GGUF("deepseek-llm", "deepseek-llm")};
+                                      GGUF("deepseek-llm", "deepseek-llm"),
+                                      SPM("albert", "spiece.model.gz"),
+                                      SPM("bpemb-en-100k", "tokenizer.model.gz"),
+                                      SPM("chatglm-ice", "tokenizer.model.gz"),
+                                      SPM("llama2", "tokenizer.model.gz"),
+                                      SPM("marian-nmt", "tokenizer.model.gz"),
+                                      SPM("mistral-v1", "tokenizer.model.gz"),
+                                      SPM("mistral-v3", "tokenizer.model.gz"),
+                                      SPM("nai-t5", "spiece.model.gz"),
+                                      SPM("nerdstash", "tokenizer.model.gz"),
+                                      SPM("seqio-1k", "tokenizer.model.gz"),
+                                      SPM("spm-test-ja", "tokenizer.model.gz"),
+                                      SPM("spm-test-unigram", "tokenizer.model.gz"),
+                                      SPM("t5", "spiece.model.gz"),
+                                      SPM("xlnet", "spiece.model.gz")};
     const char *shared = getenv("MICROTOME_SHARED");
     snprintf(root, sizeof root, "%s", shared ? shared : "../shared");
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
