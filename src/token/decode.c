@@ -250,6 +250,12 @@ mt_status mt_tok_decode(mt_tok *t, const int32_t *ids, size_t n, const mt_decode
     }
     if (t->decoder_len == 1 && kind == MT_DECODE_SPM) {
         status = spm(t, &t->decoder[0], ids, n, skip, out, err);
+        if (status == MT_OK && t->denormalize && out->len > start) {
+            mt_view v = {out->data + start, out->len - start, NULL, 0};
+            status = mt_denormalize(t, v, &t->work[0], err);
+            out->len = start;
+            if (status == MT_OK) status = mt_buf_add(out, t->work[0].data, t->work[0].len, err);
+        }
         if (status != MT_OK) out->len = start;
         return status;
     }

@@ -3,7 +3,8 @@
  *   1 repeated pieces { 1 text, 2 float score, 3 type }     types: 1 normal 2 unknown 3 control 4 user 5 unused 6 byte
  *   2 trainer { 3 model: 1 Unigram 2 BPE 3 word 4 character; 24 whitespace as suffix; 35 byte fallback;
  *               40.. ids of unk, bos, eos, pad; 44 what unk is written as }
- *   3 normalizer { 2 character map, 3 dummy prefix, 4 drop extra spaces, 5 escape spaces }
+ *   3 normalizer, 5 denormalizer (for decoded text) { 2 character map, 3 dummy prefix, 4 drop extra spaces, 5 escape
+ * spaces }
  *
  * Differences from the same model as a tokenizer.json: control pieces in a text are text; user-defined pieces take part
  * in normalization and segmentation as SentencePiece has them; scores are single precision. */
@@ -73,11 +74,15 @@ static wire inner(const wire *w, mt_str bytes) {
     return (wire){bytes.p, bytes.p + bytes.n, w->begin, w->err};
 }
 
+typedef struct normalizer {
+    mt_str map;
+    bool prefix, squeeze, escape;
+} normalizer;
+
 typedef struct spec {
     uint64_t model, suffix, byte_fallback;
     int64_t unk, bos, eos;
-    mt_str unk_surface, map;
-    bool prefix, squeeze, escape;
+    mt_str unk_surface;
 } spec;
 
 static mt_status read_trainer(wire w, spec *s) {
@@ -113,7 +118,7 @@ static mt_status read_trainer(wire w, spec *s) {
     return MT_OK;
 }
 
-static mt_status read_normalizer(wire w, spec *s) {
+static mt_status read_normalizer(wire w, normalizer *s) {
     field f;
     while (w.p < w.end) {
         MT_TRY(next_field(&w, &f));
@@ -192,7 +197,8 @@ static int32_t role(const mt_tok *t, int64_t id, const char *name) {
 
 static mt_status load(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     wire w = {p, p + n, p, err};
-    spec s = {.model = 1, .unk = 0, .bos = 1, .eos = 2, .prefix = true, .squeeze = true, .escape = true};
+    spec s = {.model = 1, .unk = 0, .bos = 1, .eos = 2};
+    normalizer in = {mt_str_of(""), true, true, true}, back = in;
     s.unk_surface = mt_str_of(" \xE2\x81\x87 ");
     field f;
     MT_TRY(mt_vocab_reserve(&t->vocab, 1024, n, err));
@@ -205,10 +211,12 @@ static mt_status load(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
         else if (f.number == 2 && f.type == 2)
             MT_TRY(read_trainer(inner(&w, f.bytes), &s));
         else if (f.number == 3 && f.type == 2)
-            MT_TRY(read_normalizer(inner(&w, f.bytes), &s));
+            MT_TRY(read_normalizer(inner(&w, f.bytes), &in));
+        else if (f.number == 5 && f.type == 2)
+            MT_TRY(read_normalizer(inner(&w, f.bytes), &back));
     }
     if (!t->vocab.size) return mt_fail(err, MT_EMISSING, "the SentencePiece model has no pieces");
-    if (s.escape) t->mark = mt_str_of(MT_MARK);
+    if (in.escape) t->mark = mt_str_of(MT_MARK);
     t->byte_fallback = s.byte_fallback != 0;
     t->fuse_unk = true;
     t->spans_to_next = true;
@@ -229,18 +237,24 @@ static mt_status load(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     }
     mt_norm *norm = mt_tok_add_norm(t, MT_NORM_SPM, err);
     if (!norm) return MT_ENOMEM;
-    norm->squeeze = s.squeeze;
-    norm->prefix = s.prefix;
+    norm->squeeze = in.squeeze;
+    norm->prefix = in.prefix;
     norm->suffix_mark = s.suffix != 0;
-    if (s.map.n) {
+    if (in.map.n) {
         mt_charsmap *map;
-        MT_TRY(mt_charsmap_load(t, s.map, &map, err));
+        MT_TRY(mt_charsmap_load(t, in.map, &map, err));
         t->norm[0].map = map;
+    }
+    if (back.map.n) {
+        t->denormalize = mt_arena_alloc(&t->arena, sizeof *t->denormalize);
+        if (!t->denormalize) return mt_nomem(err, sizeof *t->denormalize, "the denormalizer");
+        *t->denormalize = (mt_norm){.kind = MT_NORM_SPM, .squeeze = back.squeeze, .prefix = back.prefix, .plain = true};
+        MT_TRY(mt_charsmap_load(t, back.map, &t->denormalize->map, err));
     }
     mt_decoder *d = mt_tok_add_decoder(t, MT_DECODE_SPM, err);
     if (!d) return MT_ENOMEM;
-    d->prefix = s.prefix || s.squeeze;
-    d->stop = s.squeeze;
+    d->prefix = in.prefix || in.squeeze;
+    d->stop = in.squeeze;
     d->cleanup = true;
     MT_TRY(mt_tok_copy(t, s.unk_surface, &d->extra, err));
     MT_TRY(mt_tok_finish(t, err));

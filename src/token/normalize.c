@@ -356,7 +356,7 @@ static mt_status byte_level(const mt_view *v, mt_made *out, mt_error *err) {
 static size_t spm_prefix(mt_tok *t, const mt_norm *s, const uint8_t *p, size_t n, mt_str *to) {
     uint32_t c;
     size_t used;
-    if (t->user_set.any && mt_trie_longest(&t->user_set.trie, p, n, &used) >= 0) {
+    if (!s->plain && t->user_set.any && mt_trie_longest(&t->user_set.trie, p, n, &used) >= 0) {
         *to = (mt_str){p, used};
         return used;
     }
@@ -372,7 +372,7 @@ static size_t spm_prefix(mt_tok *t, const mt_norm *s, const uint8_t *p, size_t n
 static mt_status spm(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
     static const uint8_t blank = ' ';
     size_t i = 0, used;
-    mt_str to, mark = t->mark;
+    mt_str to, mark = s->plain ? mt_str_of("") : t->mark;
     *changed = true;
     while (s->squeeze && i < v->n) {
         used = spm_prefix(t, s, v->p + i, v->n - i, &to);
@@ -461,4 +461,10 @@ mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err) 
     }
     *out = in;
     return MT_OK;
+}
+
+mt_status mt_denormalize(mt_tok *t, mt_view in, mt_made *out, mt_error *err) {
+    bool changed;
+    out->len = 0;
+    return spm(t, t->denormalize, &in, out, &changed, err);
 }

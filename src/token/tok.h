@@ -83,6 +83,7 @@ typedef struct mt_norm {
     mt_str content;
     mt_charsmap *map;
     bool squeeze, prefix, suffix_mark; /* SentencePiece */
+    bool plain;                        /* no user-defined pieces, no marks: its denormalizer */
 } mt_norm;
 
 typedef enum mt_split_kind {
@@ -226,6 +227,7 @@ struct mt_tok {
     mt_decoder *decoder;
     size_t decoder_len, decoder_cap;
     bool join_with_space; /* no decoder: pieces joined with spaces */
+    mt_norm *denormalize; /* SentencePiece: applied to decoded text; NULL: nothing */
     mt_ids before, after; /* the template around one sequence */
     bool trim_spans, trim_keeps_prefix;
     uint8_t never_crossed[32]; /* bit b: no token has a space after byte b inside (MT_SPLIT_WORDS) */
@@ -257,7 +259,8 @@ mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err);
 mt_status mt_segment_word(mt_tok *t, const mt_view *word, mt_error *err);
 
 /* ---- steps ---- */
-mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err);  /* out may live in t->work */
+mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err); /* out may live in t->work */
+mt_status mt_denormalize(mt_tok *t, mt_view in, mt_made *out, mt_error *err);
 mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err); /* down to mt_segment_word */
 int mt_byte_to_char(uint8_t b, uint8_t out[2]); /* the printable alphabet; returns 1 or 2 */
 int mt_char_to_byte(uint32_t cp);               /* -1: not in the alphabet */

@@ -29,6 +29,9 @@ typedef enum mt_token_kind {
 mt_status mt_tok_load_json(const uint8_t *p, size_t n, mt_tok **out, mt_error *err); /* Hugging Face tokenizer.json */
 mt_status mt_tok_load_gguf(const mt_gguf *g, mt_tok **out, mt_error *err);           /* tokenizer.ggml.* */
 mt_status mt_tok_load_spm(const uint8_t *p, size_t n, mt_tok **out, mt_error *err);  /* SentencePiece .model */
+/* tiktoken rank files. `name` (of the file or the vocabulary) chooses the splitting expression and the special tokens;
+ * a pattern overrides the expression. Either may be empty. */
+mt_status mt_tok_load_ranks(const uint8_t *p, size_t n, mt_str name, mt_str pattern, mt_tok **out, mt_error *err);
 void mt_tok_free(mt_tok *t);
 /* Things in the definition that we read and deliberately do not apply (truncation, padding...), one line each. */
 const char *mt_tok_warnings(const mt_tok *t);

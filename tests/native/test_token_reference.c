@@ -135,6 +135,7 @@ static mt_status load(const family *f, const uint8_t *p, size_t n, mt_tok **t) {
         mt_gguf_free(&g);
         return status;
     }
+    if (ends_with(f->file, ".tiktoken.gz")) return mt_tok_load_ranks(p, n, mt_str_of(f->name), mt_str_of(""), t, &err);
     if (ends_with(f->file, ".model.gz")) return mt_tok_load_spm(p, n, t, &err);
     return mt_tok_load_json(p, n, t, &err);
 }
@@ -302,6 +303,7 @@ int main(int argc, char **argv) {
 #define HF(name)        {name, "tokenizer.json.gz", "reference.jsonl.gz", false, true, true}
 #define HFJ(name)       {name, "tokenizer.json", "reference.jsonl.gz", false, true, true}
 #define SPM(name, file) {name, file, "reference-spm.jsonl.gz", false, false, true}
+#define RANKS(name)     {name, name ".tiktoken.gz", "reference.jsonl.gz", true, false, true}
 #define GGUF(name, kind)                                                                                               \
     {                                                                                                                  \
         name, "ggml-vocab-" kind ".gguf.gz", "ggml-vocab-" kind ".gguf", false, true, false                            \
@@ -358,7 +360,12 @@ int main(int argc, char **argv) {
                                       SPM("spm-test-ja", "tokenizer.model.gz"),
                                       SPM("spm-test-unigram", "tokenizer.model.gz"),
                                       SPM("t5", "spiece.model.gz"),
-                                      SPM("xlnet", "spiece.model.gz")};
+                                      SPM("xlnet", "spiece.model.gz"),
+                                      RANKS("cl100k_base"),
+                                      RANKS("o200k_base"),
+                                      RANKS("p50k_base"),
+                                      RANKS("r50k_base"),
+                                      {"llama4", "llama4.tiktoken.gz", "reference.jsonl.gz", true, false, true}};
     const char *shared = getenv("MICROTOME_SHARED");
     snprintf(root, sizeof root, "%s", shared ? shared : "../shared");
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
