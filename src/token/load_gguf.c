@@ -1,6 +1,9 @@
 /* GGUF tokenizer metadata (tokenizer.ggml.*) -> mt_tok.
  *
  *   model "gpt2"   byte-level BPE; the splitting expressions are not in the file but named by tokenizer.ggml.pre
+ *   model "bert"   WordPiece: pieces that begin a word carry U+2581, the others nothing
+ *   model "t5"     Unigram with SentencePiece's character map
+ *   model "rwkv"   longest match over RWKV's world vocabulary
  *   model "llama"  SentencePiece BPE: merges are ranked by the scores of what they make, unknown characters become
  * bytes
  *
@@ -289,6 +292,60 @@ static mt_status load_llama(const mt_gguf *g, mt_tok *t, bool *bos, mt_error *er
     return MT_OK;
 }
 
+static mt_status load_bert(const mt_gguf *g, mt_tok *t, bool *bos, bool *eos, mt_error *err) {
+    static const char *const spellings[] = {"tokenizer.ggml.seperator_token_id", "tokenizer.ggml.separator_token_id"};
+    if (mt_gguf_find(g, "tokenizer.ggml.cls_token_id"))
+        MT_TRY(role(g, "tokenizer.ggml.cls_token_id", t->vocab.size, &t->bos, err));
+    for (int i = 0; i < 2; i++)
+        if (mt_gguf_find(g, spellings[i])) MT_TRY(role(g, spellings[i], t->vocab.size, &t->eos, err));
+    if (t->bos < 0) t->bos = mt_vocab_find_piece(&t->vocab, mt_str_of("[CLS]"));
+    if (t->eos < 0) t->eos = mt_vocab_find_piece(&t->vocab, mt_str_of("[SEP]"));
+    if (t->unk < 0) t->unk = mt_vocab_find_piece(&t->vocab, mt_str_of("[UNK]"));
+    *bos = *eos = true;
+    MT_TRY(mt_tok_bert_steps(t, true, err));
+    t->word_prefix = mt_str_of("");
+    t->wordpiece.opener = mt_str_of(MT_MARK);
+    t->wordpiece.max_chars = SIZE_MAX;
+    t->mark = mt_str_of(MT_MARK);
+    t->decoder_len = 0;
+    mt_decoder *d = mt_tok_add_decoder(t, MT_DECODE_SPM, err); /* the opener is a space in front of the word */
+    if (!d) return MT_ENOMEM;
+    d->prefix = true;
+    d->extra = mt_str_of("[UNK]");
+    return MT_OK;
+}
+
+static mt_status load_t5(const mt_gguf *g, mt_tok *t, bool *eos, mt_error *err) {
+    bool prefix = true, squeeze = true;
+    const mt_gguf_key *blob;
+    mt_gguf_bool(g, "tokenizer.ggml.add_space_prefix", &prefix);
+    mt_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", &squeeze);
+    if (!t->vocab.score) return mt_fail(err, MT_EMISSING, "the file has no tokenizer.ggml.scores");
+    MT_TRY(array(g, "tokenizer.ggml.precompiled_charsmap", false, false, &blob, err));
+    mt_charsmap *map = NULL;
+    if (blob && blob->count) {
+        if (blob->bytes != blob->count)
+            return mt_fail(err, MT_EFORMAT, "tokenizer.ggml.precompiled_charsmap is not an array of bytes");
+        MT_TRY(mt_charsmap_load(t, (mt_str){blob->data, blob->bytes}, &map, err));
+    }
+    t->model_name = "Unigram";
+    t->segmenter = &mt_segmenter_unigram;
+    t->unigram.fuse = true;
+    t->mark = mt_str_of(MT_MARK);
+    *eos = true;
+    mt_norm *s = mt_tok_add_norm(t, MT_NORM_SPM, err);
+    if (!s) return MT_ENOMEM;
+    s->map = map;
+    s->prefix = prefix;
+    s->squeeze = squeeze;
+    mt_decoder *d = mt_tok_add_decoder(t, MT_DECODE_SPM, err);
+    if (!d) return MT_ENOMEM;
+    d->prefix = prefix || squeeze;
+    d->stop = squeeze;
+    d->extra = mt_str_of(" \xE2\x81\x87 ");
+    return MT_OK;
+}
+
 static mt_status load(const mt_gguf *g, mt_tok *t, mt_error *err) {
     mt_str model;
     bool bos = false, eos = false, flag;
@@ -304,8 +361,15 @@ static mt_status load(const mt_gguf *g, mt_tok *t, mt_error *err) {
         MT_TRY(load_gpt2(g, t, &bos, err));
     else if (mt_str_is(model, "llama"))
         MT_TRY(load_llama(g, t, &bos, err));
-    else
-        return mt_fail(err, MT_EUNKNOWN, "tokenizer.ggml.model \"%s\" (known: gpt2 llama)",
+    else if (mt_str_is(model, "bert"))
+        MT_TRY(load_bert(g, t, &bos, &eos, err));
+    else if (mt_str_is(model, "t5"))
+        MT_TRY(load_t5(g, t, &eos, err));
+    else if (mt_str_is(model, "rwkv")) {
+        MT_TRY(mt_tok_rwkv_unescape(t, err));
+        MT_TRY(mt_tok_rwkv_end(t, err));
+    } else
+        return mt_fail(err, MT_EUNKNOWN, "tokenizer.ggml.model \"%s\" (known: gpt2 llama bert t5 rwkv)",
                        mt_str_show(model, shown, sizeof shown));
     if (mt_gguf_bool(g, "tokenizer.ggml.add_bos_token", &flag)) bos = flag;
     if (mt_gguf_bool(g, "tokenizer.ggml.add_eos_token", &flag)) eos = flag;

@@ -179,6 +179,7 @@ typedef struct mt_unigram {
 typedef struct mt_wordpiece {
     mt_trie start, inside;
     size_t max_chars;
+    mt_str opener; /* GGUF: pieces that begin a word carry this, the others nothing */
 } mt_wordpiece;
 
 /* Tables from the finished vocabulary. */
@@ -279,6 +280,9 @@ mt_status mt_tok_warn(mt_tok *t, mt_error *err, const char *format, ...) __attri
 mt_status mt_tok_find_byte_tokens(mt_tok *t, mt_error *err);
 /* Score-ranked merging from vocab.score. */
 mt_status mt_tok_rank_by_score(mt_tok *t, mt_error *err);
+mt_status mt_tok_bert_steps(mt_tok *t, bool lower, mt_error *err);
+mt_status mt_tok_rwkv_end(mt_tok *t, mt_error *err);
+mt_status mt_tok_rwkv_unescape(mt_tok *t, mt_error *err);
 /* When everything is set: bytes, indexes, added-token sets, segmenter tables. */
 mt_status mt_tok_finish(mt_tok *t, mt_error *err);
 #define MT_PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"

@@ -26,6 +26,14 @@ typedef enum mt_token_kind {
 } mt_token_kind;
 
 /* ---- loading ---- */
+typedef struct mt_load_options {
+    mt_str name;    /* of the file or the vocabulary: decides what the bytes do not say; "byt5", "canine": no bytes */
+    mt_str pattern; /* splitting expression for rank files and vocab.json */
+    mt_str merges;  /* merges.txt, the second file of vocab.json */
+    int lowercase;  /* vocab.txt: 1 yes, 0 no, -1 judge by the vocabulary */
+} mt_load_options;
+/* Any definition: the format is recognised from the bytes. options may be NULL. */
+mt_status mt_tok_load(const uint8_t *p, size_t n, const mt_load_options *options, mt_tok **out, mt_error *err);
 mt_status mt_tok_load_json(const uint8_t *p, size_t n, mt_tok **out, mt_error *err); /* Hugging Face tokenizer.json */
 mt_status mt_tok_load_gguf(const mt_gguf *g, mt_tok **out, mt_error *err);           /* tokenizer.ggml.* */
 mt_status mt_tok_load_spm(const uint8_t *p, size_t n, mt_tok **out, mt_error *err);  /* SentencePiece .model */

@@ -9,6 +9,13 @@ mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err) {
         if (!(v->flags[id] & MT_IN_MODEL)) continue;
         mt_str s = mt_vocab_piece(v, id);
         int32_t old;
+        mt_str opener = t->wordpiece.opener;
+        if (opener.n) {
+            bool begins = s.n > opener.n && memcmp(s.p, opener.p, opener.n) == 0;
+            if (begins) s.p += opener.n, s.n -= opener.n;
+            if (s.n) MT_TRY(mt_trie_add(begins ? &t->wordpiece.start : &t->wordpiece.inside, s.p, s.n, id, &old, err));
+            continue;
+        }
         if (s.n) MT_TRY(mt_trie_add(&t->wordpiece.start, s.p, s.n, id, &old, err));
         if (s.n > prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0)
             MT_TRY(mt_trie_add(&t->wordpiece.inside, s.p + prefix.n, s.n - prefix.n, id, &old, err));
