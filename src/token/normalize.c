@@ -4,9 +4,6 @@
  * takes the place of the character before it, what replaces a match takes the place of the match's last character. */
 #include "tok.h"
 
-/* The normal forms may be left out of a build. */
-extern __typeof__(mt_normalize) mt_normalize __attribute__((weak));
-
 /* ---- made texts ---- */
 
 mt_status mt_made_reserve(mt_made *m, size_t extra, mt_error *err) {
@@ -96,7 +93,6 @@ static bool surely_normal(mt_nf form, const uint8_t *p, size_t n) {
 static mt_status normal_form(const mt_norm *s, mt_tok *t, const mt_view *v, mt_made *out, bool *changed,
                              mt_error *err) {
     if (surely_normal(s->form, v->p, v->n)) return MT_OK;
-    if (!mt_normalize) return mt_fail(err, MT_EUNKNOWN, "this build has no Unicode normal forms");
     mt_ids origin = {0};
     t->scratch.len = 0;
     mt_status status = mt_normalize(s->form, v->p, v->n, &t->scratch, &origin, err);
