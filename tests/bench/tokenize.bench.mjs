@@ -20,7 +20,7 @@ function documents() {
   const file = join(shared, 'corpora/bench-mixed.txt.gz');
   if (existsSync(file)) {
     const bytes = gunzipSync(readFileSync(file));
-    return JSON.parse(readFileSync(join(shared, 'corpora/bench-mixed.index.json'), 'utf8')).map(([, at, n]) => bytes.subarray(at, at + n).toString('utf8'));
+    return JSON.parse(readFileSync(join(shared, 'corpora/bench-mixed.index.json'), 'utf8')).segments.map(([, at, n]) => bytes.subarray(at, at + n).toString('utf8'));
   }
   let s = 1;
   const next = (n) => { s = (Math.imul(s, 1664525) + 1013904223) >>> 0; return s % n; };
