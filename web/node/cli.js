@@ -231,7 +231,7 @@ const COMMANDS = {
       if (options.ids && rest.length) throw new UsageError('--ids and ids as arguments exclude each other');
       const ids = options.ids ?? parseIds(rest.length ? rest.join(' ') : new TextDecoder().decode(await readInput()), 'decode');
       if (options.json) return line(json({ text: tokenizer.decode(ids, how) }));
-      await new Promise((resolve, reject) => process.stdout.write(Buffer.concat([tokenizer.decodeBytes(ids, how), Buffer.from('\n')]), (error) => (error ? reject(error) : resolve(undefined))));
+      await new Promise((resolve, reject) => process.stdout.write(Buffer.concat([tokenizer.decodeBytes(ids, how), Buffer.of(10)]), (error) => (error ? reject(error) : resolve(undefined))));
     },
   },
   logits: {
