@@ -27,6 +27,11 @@ int32_t mt_b_bias(mt_build *b, int32_t layer, mt_role role) {
     return p ? mt_g_vector(b->g, p->values, p->rows) : -1;
 }
 
+const float *mt_b_values(mt_build *b, int32_t layer, mt_role role) {
+    const mt_param *p = param(b, b->m->weight_of, layer, role);
+    return p ? p->values : NULL;
+}
+
 int32_t mt_b_linear(mt_build *b, int32_t x, int32_t layer, mt_role role) {
     return mt_g_matmul(b->g, x, mt_b_weight(b, layer, role), mt_b_bias(b, layer, role));
 }

@@ -33,6 +33,15 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_DOWN] = "blk.%d.ffn_down",
     [MT_ROLE_GATE_UP] = "blk.%d.ffn_up", /* phi3: gate and up in one */
     [MT_ROLE_FFN_POST_NORM] = "blk.%d.post_ffw_norm",
+    [MT_ROLE_SSM_IN] = "blk.%d.ssm_in",
+    [MT_ROLE_SSM_CONV] = "blk.%d.ssm_conv1d",
+    [MT_ROLE_SSM_X] = "blk.%d.ssm_x",
+    [MT_ROLE_SSM_DT] = "blk.%d.ssm_dt",
+    [MT_ROLE_SSM_DT_BIAS] = "blk.%d.ssm_dt.bias!",
+    [MT_ROLE_SSM_A] = "blk.%d.ssm_a!",
+    [MT_ROLE_SSM_D] = "blk.%d.ssm_d!",
+    [MT_ROLE_SSM_NORM] = "blk.%d.ssm_norm",
+    [MT_ROLE_SSM_OUT] = "blk.%d.ssm_out",
     [MT_ROLE_ROUTER] = "blk.%d.ffn_gate_inp",
     [MT_ROLE_GATE_EXPERTS] = "blk.%d.ffn_gate_exps|blk.%d.ffn_gate.%d",
     [MT_ROLE_UP_EXPERTS] = "blk.%d.ffn_up_exps|blk.%d.ffn_up.%d",
@@ -115,11 +124,15 @@ static void add_source(mt_declare *d, mt_source s) {
 static void add_sources(mt_declare *d, int32_t layer, mt_role role, const char *suffix, mt_source s) {
     char pattern[128], name[160];
     const char *names = names_of(d, role);
-    for (int i = 0; mt_alternative(names, i, '|', pattern, sizeof pattern); i++)
-        if (fill(pattern, layer, -1, suffix, name, sizeof name)) {
+    for (int i = 0; mt_alternative(names, i, '|', pattern, sizeof pattern); i++) {
+        size_t n = strlen(pattern);
+        bool whole_name = n && pattern[n - 1] == '!';
+        if (whole_name) pattern[n - 1] = 0;
+        if (fill(pattern, layer, -1, whole_name ? "" : suffix, name, sizeof name)) {
             s.name = name;
             add_source(d, s);
         }
+    }
 }
 
 static mt_part whole(int32_t param, int32_t rows) {
@@ -167,6 +180,21 @@ void mt_declare_vector(mt_declare *d, int32_t layer, mt_role role, int32_t n, bo
     int32_t p = add_param(d, layer, role, true, n, 1, 1, needed, false);
     add_sources(d, layer, role, ".weight",
                 (mt_source){.n_dims = 1, .dims = {n}, .parts_count = 1, .parts = {whole(p, n)}});
+}
+
+void mt_declare_array(mt_declare *d, int32_t layer, mt_role role, int32_t rows, int32_t cols, bool minus_exp) {
+    int64_t n = (int64_t)rows * cols;
+    if (n > INT32_MAX) {
+        bad(d, mt_fail(d->err, MT_ELIMIT, "%d x %d values are more than %d", rows, cols, INT32_MAX));
+        return;
+    }
+    int32_t p = add_param(d, layer, role, true, (int32_t)n, 1, 1, true, false);
+    mt_source s = {.n_dims = 2,
+                   .dims = {rows, cols},
+                   .minus_exp = d->hub && minus_exp,
+                   .parts_count = 1,
+                   .parts = {whole(p, (int32_t)n)}};
+    add_sources(d, layer, role, ".weight", s);
 }
 
 void mt_declare_experts(mt_declare *d, int32_t layer, mt_role role, int32_t count, int32_t rows, int32_t cols) {
@@ -239,6 +267,10 @@ static void declare_qkv(mt_declare *d, int32_t layer) {
         {periods, q + k + v, 0, q, 0}, {periods, q + k + v, q, k, 0}, {periods, q + k + v, q + k, v, 0}};
     if (layout == MT_QKV_QUARTERS) parts[1].first = q + v, parts[2].first = q;
     mt_declare_fused(d, layer, MT_ROLE_QKV, h->width, roles, parts, 3, h->qkv_bias);
+}
+
+void mt_declare_bias(mt_declare *d, int32_t layer, mt_role role, int32_t n, mt_bias bias) {
+    add_bias(d, layer, role, n, bias, true);
 }
 
 void mt_declare_layers(mt_declare *d) {

@@ -7,6 +7,7 @@
  * A group is some 64 KiB; vectors and transposed matrices are collected whole. Nothing else of the file is kept. */
 #include "container.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -178,12 +179,14 @@ static mt_status match(mt_loader *l, mt_entry *e, mt_error *err) {
                           shown, shape(e->dims, e->n_dims, found, sizeof found), l->m->arch->name);
     }
     mt_source *s = &l->declare.sources[index];
-    /* GGUF drops leading dimensions of size 1. */
-    int32_t skip_e = 0, skip_s = 0;
-    while (skip_e + 1 < e->n_dims && e->dims[skip_e] == 1) skip_e++;
-    while (skip_s + 1 < s->n_dims && s->dims[skip_s] == 1) skip_s++;
-    bool same = e->n_dims - skip_e == s->n_dims - skip_s;
-    for (int32_t d = 0; same && d < e->n_dims - skip_e; d++) same = e->dims[skip_e + d] == s->dims[skip_s + d];
+    /* Dimensions of size 1 do not count: GGUF drops leading ones, hub files of convolutions have one in the middle. */
+    int32_t d = 0, k = 0;
+    for (;; d++, k++) {
+        while (d < e->n_dims && e->dims[d] == 1) d++;
+        while (k < s->n_dims && s->dims[k] == 1) k++;
+        if (d == e->n_dims || k == s->n_dims || e->dims[d] != s->dims[k]) break;
+    }
+    bool same = d == e->n_dims && k == s->n_dims;
     if (!same)
         return mt_fail_at(err, MT_EFORMAT, e->begin, "tensor \"%s\" has shape %s, expected %s", shown,
                           shape(e->dims, e->n_dims, found, sizeof found),
@@ -321,6 +324,7 @@ static mt_status put_vector(mt_loader *l, const mt_entry *e, const mt_source *s,
     if (!values) return mt_nomem(err, n * sizeof *values, s->name);
     type->to_float(l->group, values, n);
     for (size_t i = 0; i < n && s->plus_one; i++) values[i] += 1;
+    for (size_t i = 0; i < n && s->minus_exp; i++) values[i] = -expf(values[i]);
     mt_status status = MT_OK;
     for (int32_t k = 0; k < s->parts_count && status == MT_OK; k++) {
         const mt_part *part = &s->parts[k];

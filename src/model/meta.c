@@ -92,11 +92,37 @@ static mt_status flatten(mt_config *c, mt_json *j, const char *path, mt_error *e
     return *path ? add(c, path, e, err) : MT_OK;
 }
 
+/* Python writes NaN and Infinity, which JSON does not have: they become null. */
+static void no_infinities(uint8_t *p, size_t n) {
+    static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
+    bool quoted = false;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] == '"')
+            quoted = !quoted;
+        else if (quoted && p[i] == '\\')
+            i++;
+        for (int w = 0; w < 3 && !quoted; w++) {
+            size_t length = strlen(words[w]);
+            if (n - i < length || memcmp(p + i, words[w], length) != 0) continue;
+            memset(p + i, ' ', length);
+            memcpy(p + i, length > 3 ? "null" : "0e0", length > 3 ? 4 : 3); /* a number that no field can want */
+            i += length - 1;
+            break;
+        }
+    }
+}
+
 mt_status mt_config_parse(const uint8_t *json, size_t n, mt_config **out, mt_error *err) {
     mt_config *c = mt_calloc(1, sizeof *c);
     if (!c) return mt_nomem(err, sizeof *c, "config.json");
+    uint8_t *text = mt_arena_copy(&c->arena, json, n);
+    if (!text) {
+        mt_config_free(c);
+        return mt_nomem(err, n, "config.json");
+    }
+    no_infinities(text, n);
     mt_json j;
-    mt_json_open(&j, json, n, err);
+    mt_json_open(&j, text, n, err);
     mt_status status = MT_OK;
     if (mt_json_peek(&j) != MT_JSON_OBJECT) status = mt_json_fail(&j, MT_EFORMAT, "expected an object");
     if (status == MT_OK) status = flatten(c, &j, "", err);

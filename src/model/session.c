@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { MAX_GRAPHS = 32, DEFAULT_BATCH = 256, DEFAULT_SLOTS = 4096 };
+enum { MAX_GRAPHS = 32, DEFAULT_BATCH = 256, DEFAULT_SLOTS = 4096, STATES = 64 };
 
 typedef struct cached_graph {
     mt_graph *graph;
@@ -46,6 +46,14 @@ struct mt_session {
     float *own_freq[MT_MAX_ROPES]; /* rotary frequencies that follow the length of the text */
     const float *inv_freq[MT_MAX_ROPES];
     int32_t reached[MT_MAX_ROPES];
+    /* recurrent models: the states after the slots that were used last */
+    float **state; /* per layer, [states][state_width] */
+    int32_t states;
+    int32_t *state_of;    /* slot -> state, -1: not kept (any more) */
+    int32_t *state_owner; /* state -> slot, -1: free */
+    uint64_t *state_stamp;
+    int32_t *parent_row, *state_in, *state_out;
+    size_t parent_row_capacity, state_in_capacity, state_out_capacity;
     /* traces and patches */
     char **globs;
     size_t glob_count, glob_capacity;
@@ -150,6 +158,26 @@ static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, const mt_gra
 
 /* ---- life ---- */
 
+static mt_status new_states(mt_session *s, mt_error *err) {
+    const mt_hyper *h = &s->m->h;
+    size_t bytes = 0;
+    s->states = s->kv.slots + 1 < STATES ? s->kv.slots + 1 : STATES;
+    s->state = mt_calloc((size_t)h->layers, sizeof *s->state);
+    s->state_of = mt_array((size_t)s->kv.slots, sizeof *s->state_of);
+    s->state_owner = mt_array((size_t)s->states, sizeof *s->state_owner);
+    s->state_stamp = mt_calloc((size_t)s->states, sizeof *s->state_stamp);
+    if (!s->state || !s->state_of || !s->state_owner || !s->state_stamp)
+        return mt_nomem(err, (size_t)s->kv.slots * 8, "the table of states");
+    for (int32_t i = 0; i < s->kv.slots; i++) s->state_of[i] = -1;
+    for (int32_t i = 0; i < s->states; i++) s->state_owner[i] = -1;
+    for (int32_t l = 0; l < h->layers; l++) {
+        bool fits = mt_mul_size(h->state_width, (size_t)s->states * sizeof(float), &bytes);
+        s->state[l] = fits ? mt_alloc_aligned(bytes, 64) : NULL;
+        if (!s->state[l]) return mt_nomem(err, bytes, "states");
+    }
+    return MT_OK;
+}
+
 mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o, mt_session **out, mt_error *err) {
     const mt_hyper *h = &m->h;
     int32_t slots = o && o->slots ? o->slots : h->context < DEFAULT_SLOTS ? h->context : DEFAULT_SLOTS;
@@ -170,7 +198,11 @@ mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o
         status = mt_nomem(err, (size_t)h->layers * 2 * sizeof *s->k, "the cache");
         goto failed;
     }
-    for (int32_t l = 0; l < h->layers; l++)
+    if (h->recurrent) {
+        status = new_states(s, err);
+        if (status != MT_OK) goto failed;
+    }
+    for (int32_t l = 0; l < h->layers && !h->recurrent; l++)
         for (int which = 0; which < 2; which++) {
             size_t bytes = (size_t)h->kv_heads * (size_t)(which ? h->value_width : h->head_width) * sizeof(float);
             float **p = which ? &s->v[l] : &s->k[l];
@@ -221,10 +253,18 @@ void mt_session_free(mt_session *s) {
     for (int32_t l = 0; l < s->m->h.layers; l++) {
         if (s->k) mt_free_aligned(s->k[l]);
         if (s->v) mt_free_aligned(s->v[l]);
+        if (s->state) mt_free_aligned(s->state[l]);
     }
     mt_free(s->k);
     mt_free(s->v);
     mt_kv_free(&s->kv);
+    mt_free(s->state);
+    mt_free(s->state_of);
+    mt_free(s->state_owner);
+    mt_free(s->state_stamp);
+    mt_free(s->parent_row);
+    mt_free(s->state_in);
+    mt_free(s->state_out);
     mt_free_aligned(s->scratch);
     mt_free(s->slot);
     mt_free(s->position);
@@ -252,11 +292,16 @@ static mt_status grow_ids(int32_t **p, size_t *capacity, size_t need, mt_error *
     return status;
 }
 
+/* The parent of row i of the batch, as the caller gave it. */
+static int32_t parent_of(const mt_batch *b, int32_t i) {
+    return b->parent ? b->parent[i] : i ? MT_IN_BATCH(i - 1) : MT_ROOT;
+}
+
 /* Tokens, parents and positions are in range; s->position is filled. */
 static mt_status check_batch(mt_session *s, const mt_batch *b, mt_error *err) {
     const mt_hyper *h = &s->m->h;
     for (int32_t i = 0; i < b->count; i++) {
-        int32_t parent = b->parent ? b->parent[i] : i ? MT_IN_BATCH(i - 1) : MT_ROOT, position = 0;
+        int32_t parent = parent_of(b, i), position = 0;
         if (b->token[i] < 0 || b->token[i] >= h->vocab)
             return mt_fail(err, MT_ERANGE, "token %d of the batch is %d, expected 0 to %d", i, b->token[i],
                            h->vocab - 1);
@@ -338,6 +383,73 @@ static mt_status find_runs(mt_session *s, int32_t from, int32_t T, mt_error *err
                 return mt_fail(err, MT_ELIMIT, "the batch sees more than %d runs of slots", INT32_MAX);
             s->run_start[w][t + 1] = (int32_t)count;
         }
+    }
+    return MT_OK;
+}
+
+/* A place for the state after `slot`: a free one, or that which was used longest ago; -1: all are needed now. */
+static int32_t take_state(mt_session *s, int32_t slot) {
+    int32_t best = -1;
+    for (int32_t i = 0; i < s->states; i++) {
+        int32_t owner = s->state_owner[i];
+        bool idle = owner < 0 || !s->kv.live[owner] || s->state_of[owner] != i;
+        if (!idle && s->state_stamp[i] == s->clock) continue;
+        if (best < 0 || idle || s->state_stamp[i] < s->state_stamp[best]) best = i;
+        if (idle) break;
+    }
+    if (best < 0) return -1;
+    if (s->state_owner[best] >= 0 && s->state_of[s->state_owner[best]] == best) s->state_of[s->state_owner[best]] = -1;
+    s->state_owner[best] = slot;
+    s->state_of[slot] = best;
+    s->state_stamp[best] = s->clock;
+    return best;
+}
+
+/* Recurrent models: a row continues the state of the row before it, or of a kept one. Kept are the states of rows that
+ * nothing follows in this batch and of those that another row than the next one follows. */
+static mt_status find_states(mt_session *s, const mt_batch *b, mt_error *err) {
+    size_t n = (size_t)b->count;
+    int32_t most = s->version ? b->count : s->max_batch;
+    MT_TRY(grow_ids(&s->parent_row, &s->parent_row_capacity, n, err));
+    MT_TRY(grow_ids(&s->state_in, &s->state_in_capacity, n, err));
+    MT_TRY(grow_ids(&s->state_out, &s->state_out_capacity, n, err));
+    s->clock++;
+    for (int32_t i = 0; i < b->count; i++) s->state_of[s->slot[i]] = -1;
+    for (int32_t i = 0; i < b->count; i++) s->state_out[i] = -2; /* nothing follows */
+    for (int32_t i = 0; i < b->count; i++) {
+        int32_t parent = parent_of(b, i), row = parent <= -2 ? -2 - parent : -1;
+        bool same_part = row >= 0 && row / most == i / most;
+        s->parent_row[i] = same_part ? row % most : -1;
+        s->state_in[i] = -1;
+        if (row >= 0) {
+            bool next = same_part && row == i - 1;
+            if (!next)
+                s->state_out[row] = 0;
+            else if (s->state_out[row] == -2)
+                s->state_out[row] = -1;
+        } else if (parent >= 0) {
+            int32_t state = s->state_of[parent];
+            if (state < 0)
+                return mt_fail(
+                    err, MT_ESTATE,
+                    "token %d of the batch follows slot %d, but the state after it is not kept: a recurrent model "
+                    "keeps those at the ends of batches, the last %d",
+                    i, parent, s->states);
+            s->state_stamp[state] = s->clock;
+            s->state_in[i] = state;
+        }
+    }
+    for (int32_t i = 0; i < b->count; i++) {
+        if (s->state_out[i] == -1) continue;
+        s->state_out[i] = take_state(s, s->slot[i]);
+        if (s->state_out[i] < 0)
+            return mt_fail(err, MT_ELIMIT,
+                           "the batch has more than %d ends and forks: a recurrent model keeps a state for each",
+                           s->states);
+    }
+    for (int32_t i = 0; i < b->count; i++) { /* parents in an earlier part of a batch that is cut */
+        int32_t parent = parent_of(b, i);
+        if (parent <= -2 && s->parent_row[i] < 0) s->state_in[i] = s->state_out[-2 - parent];
     }
     return MT_OK;
 }
@@ -436,6 +548,11 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
                     .run_start = (const int32_t *const *)s->run_start,
                     .slot_position = s->kv.position,
                     .inv_freq = s->inv_freq,
+                    .parent_row = s->m->h.recurrent ? s->parent_row + from : NULL,
+                    .state_in = s->m->h.recurrent ? s->state_in + from : NULL,
+                    .state_out = s->m->h.recurrent ? s->state_out + from : NULL,
+                    .state = s->state,
+                    .state_width = s->m->h.state_width,
                     .k = s->k,
                     .v = s->v,
                     .slots = s->kv.slots,
@@ -473,11 +590,12 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
     s->logits = grown;
     if (status != MT_OK) return status;
     for (int32_t i = 0; i < b->count; i++) {
-        int32_t parent = b->parent ? b->parent[i] : i ? MT_IN_BATCH(i - 1) : MT_ROOT;
+        int32_t parent = parent_of(b, i);
         if (parent <= -2) parent = s->slot[-2 - parent];
         s->slot[i] = mt_kv_take(&s->kv, parent, s->position[i]);
         ++*taken;
     }
+    if (s->m->h.recurrent) MT_TRY(find_states(s, b, err));
     int32_t length = 0, before = 0;
     for (int32_t i = 0; i < b->count; i++) length = s->position[i] >= length ? s->position[i] + 1 : length;
     for (int32_t r = 0; r < s->m->h.rope_count; r++)

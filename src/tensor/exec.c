@@ -52,6 +52,9 @@ static void activate(mt_act act, const float *x, float *y, size_t n) {
     case MT_ACT_RELU2:
         for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] * x[i] : 0;
         break;
+    case MT_ACT_SOFTPLUS: /* linear beyond 20, like the reference */
+        for (size_t i = 0; i < n; i++) y[i] = x[i] > 20 ? x[i] : log1pf(expf(x[i]));
+        break;
     case MT_ACT_TANH:
         mt_tanh(x, y, n);
         break;
@@ -94,6 +97,9 @@ static void rows_task(void *arg, int part, int parts) {
         break;
     case MT_OP_POSITION_EMBED:
         for (size_t t = from; t < to; t++, y += W) mt_weight_row(a->weight, j->feed->position[t] + n->i[0], y);
+        break;
+    case MT_OP_SLICE:
+        for (size_t t = from; t < to; t++, y += W) memcpy(y, j->in[0] + t * last_dim(a) + n->i[0], W * sizeof *y);
         break;
     case MT_OP_GATHER_ROWS:
         for (size_t t = from; t < to; t++, y += W) memcpy(y, j->in[0] + (size_t)j->feed->rows[t] * W, W * sizeof *y);
@@ -328,6 +334,89 @@ static void experts(const job *j, float *work) {
     }
 }
 
+/* ---- recurrences: rows follow their parents; the state after some of them is kept ---- */
+
+/* The input of the ancestor `distance` steps before row t: in this batch, in the kept state (the last taps - 1 inputs,
+ * oldest first), or nothing. */
+static const float *earlier_input(const job *j, const float *state, int32_t taps, size_t C, int32_t t,
+                                  int32_t distance) {
+    const mt_feed *f = j->feed;
+    for (; distance > 0 && f->parent_row[t] >= 0; distance--) t = f->parent_row[t];
+    if (distance == 0) return j->in[0] + (size_t)t * C;
+    if (f->state_in[t] < 0) return NULL;
+    return state + (size_t)f->state_in[t] * f->state_width + (size_t)(taps - 1 - distance) * C;
+}
+
+static void conv(const job *j) {
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    int32_t T = n->dims[0], taps = n->i[2];
+    size_t C = last_dim(n);
+    float *state = f->state[n->i[0]] + n->i[1];
+    for (int32_t t = 0; t < T; t++) {
+        const float *tap[MT_MAX_TAPS];
+        float *y = j->y + (size_t)t * C;
+        for (int32_t k = 0; k < taps; k++) tap[k] = earlier_input(j, state, taps, C, t, taps - 1 - k);
+        for (size_t c = 0; c < C; c++) {
+            float sum = j->in[2] ? j->in[2][c] : 0;
+            for (int32_t k = 0; k < taps; k++)
+                if (tap[k]) sum += j->in[1][c * (size_t)taps + (size_t)k] * tap[k][c];
+            y[c] = sum;
+        }
+        if (f->state_out[t] < 0) continue;
+        float *kept = state + (size_t)f->state_out[t] * f->state_width;
+        for (int32_t k = 1; k < taps; k++, kept += C) {
+            if (tap[k])
+                memcpy(kept, tap[k], C * sizeof *kept);
+            else
+                memset(kept, 0, C * sizeof *kept);
+        }
+    }
+}
+
+static void scan_task(void *arg, int part, int parts) {
+    const job *j = arg;
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    const mt_scan *s = n->extra;
+    int32_t T = n->dims[0], N = s->state, heads = s->channels / s->width;
+    float *state = f->state[n->i[0]] + n->i[1], h[256], decay[256];
+    int32_t from = (int32_t)((int64_t)s->channels * part / parts),
+            to = (int32_t)((int64_t)s->channels * (part + 1) / parts);
+    for (int32_t c = from; c < to; c++) {
+        int32_t head = c / s->width, group = (int32_t)((int64_t)head * s->groups / heads);
+        for (int32_t t = 0; t < T; t++) {
+            int32_t parent = f->parent_row[t], source = parent >= 0 ? f->state_out[parent] : f->state_in[t];
+            if (parent < 0 || parent != t - 1) {
+                if (source >= 0)
+                    memcpy(h, state + (size_t)source * f->state_width + (size_t)c * (size_t)N, (size_t)N * sizeof *h);
+                else
+                    memset(h, 0, (size_t)N * sizeof *h);
+            }
+            float u = j->in[0][(size_t)t * (size_t)s->channels + (size_t)c],
+                  dt = j->in[1][(size_t)t * (size_t)heads + (size_t)head];
+            const float *B = j->in[2] + ((size_t)t * (size_t)s->groups + (size_t)group) * (size_t)N;
+            const float *C = j->in[3] + ((size_t)t * (size_t)s->groups + (size_t)group) * (size_t)N;
+            float y = 0, du = dt * u;
+            if (s->scalar) {
+                float d = expf(dt * s->A[head]);
+                for (int32_t i = 0; i < N; i++) decay[i] = d;
+            } else {
+                for (int32_t i = 0; i < N; i++) decay[i] = dt * s->A[(size_t)c * (size_t)N + (size_t)i];
+                mt_exp(decay, decay, (size_t)N);
+            }
+            for (int32_t i = 0; i < N; i++) {
+                h[i] = decay[i] * h[i] + du * B[i];
+                y += C[i] * h[i];
+            }
+            j->y[(size_t)t * (size_t)s->channels + (size_t)c] = y + s->D[head] * u;
+            if (f->state_out[t] >= 0)
+                memcpy(state + (size_t)f->state_out[t] * f->state_width + (size_t)c * (size_t)N, h,
+                       (size_t)N * sizeof *h);
+        }
+    }
+}
+
 static void matmul(const job *j, void *kernel) {
     const mt_node *n = j->n;
     const mt_weight *w = j->g->nodes[n->in[1]].weight;
@@ -360,6 +449,12 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             break;
         case MT_OP_KV_STORE:
             kv_store(&j);
+            break;
+        case MT_OP_CONV:
+            conv(&j);
+            break;
+        case MT_OP_SCAN:
+            mt_pool_run(pool, scan_task, &j);
             break;
         case MT_OP_ADD_RELATIVE:
             add_relative(&j, kernel);

@@ -9,7 +9,8 @@ static const char *const op_names[MT_OP_COUNT] = {
     "gather_rows", "matmul",      "rms_norm",  "layer_norm",     "norm_scale",   "norm_apply",
     "add",         "mul",         "scale",     "add_row",        "act",          "clamp",
     "softcap",     "rope",        "kv_store",  "attend",         "scores",       "attn_softmax",
-    "mix",         "head_result", "sum_heads", "experts",        "copy"};
+    "mix",         "head_result", "sum_heads", "experts",        "slice",        "conv",
+    "scan",        "copy"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -236,6 +237,14 @@ int32_t mt_g_mul(mt_graph *g, int32_t a, int32_t b) {
     return binary(g, MT_OP_MUL, a, b);
 }
 
+int32_t mt_g_add_row(mt_graph *g, int32_t x, int32_t vector) {
+    if (dead(g, x) || dead(g, vector)) return -1;
+    if (!expect(g, width(g, vector) == width(g, x), MT_OP_ADD_ROW, width(g, vector), width(g, x))) return -1;
+    mt_node n = like(g, MT_OP_ADD_ROW, x);
+    n.in[1] = vector;
+    return append(g, n);
+}
+
 static int32_t with_float(mt_graph *g, mt_op op, int32_t x, float f) {
     if (dead(g, x)) return -1;
     mt_node n = like(g, op, x);
@@ -377,6 +386,48 @@ int32_t mt_g_experts(mt_graph *g, int32_t x, int32_t router_logits, const mt_exp
     mt_node n = like(g, MT_OP_EXPERTS, x);
     n.in[1] = router_logits;
     n.dims[n.n_dims - 1] = e->down[0].rows;
+    n.extra = kept;
+    return append(g, n);
+}
+
+int32_t mt_g_slice(mt_graph *g, int32_t x, int32_t first, int32_t count) {
+    if (dead(g, x)) return -1;
+    if (!expect(g, first >= 0 && count > 0 && first <= width(g, x) - count, MT_OP_SLICE, width(g, x), first + count))
+        return -1;
+    mt_node n = like(g, MT_OP_SLICE, x);
+    n.dims[n.n_dims - 1] = count;
+    n.i[0] = first;
+    return append(g, n);
+}
+
+int32_t mt_g_conv(mt_graph *g, int32_t x, int32_t weight, int32_t bias, int32_t taps, int32_t layer, int32_t place) {
+    if (dead(g, x) || dead(g, weight)) return -1;
+    if (!expect(g, width(g, weight) == width(g, x) * taps && taps >= 1 && taps <= MT_MAX_TAPS, MT_OP_CONV, width(g, x),
+                taps))
+        return -1;
+    mt_node n = like(g, MT_OP_CONV, x);
+    n.in[1] = weight;
+    n.in[2] = bias;
+    n.i[0] = layer, n.i[1] = place, n.i[2] = taps;
+    return append(g, n);
+}
+
+int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, const mt_scan *scan, int32_t layer,
+                  int32_t place) {
+    if (dead(g, u) || dead(g, dt) || dead(g, B) || dead(g, C)) return -1;
+    if (!expect(g, width(g, u) == scan->channels && width(g, dt) * scan->width == scan->channels, MT_OP_SCAN,
+                width(g, u), scan->channels) ||
+        !expect(g, width(g, B) == scan->groups * scan->state && width(g, C) == width(g, B), MT_OP_SCAN, width(g, B),
+                scan->groups * scan->state))
+        return -1;
+    const mt_scan *kept = mt_arena_copy(&g->names, scan, sizeof *scan);
+    if (!kept) {
+        g->status = mt_nomem(&g->error, sizeof *scan, "a scan node");
+        return -1;
+    }
+    mt_node n = like(g, MT_OP_SCAN, u);
+    n.in[1] = dt, n.in[2] = B, n.in[3] = C;
+    n.i[0] = layer, n.i[1] = place;
     n.extra = kept;
     return append(g, n);
 }

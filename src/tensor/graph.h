@@ -47,13 +47,25 @@ typedef enum mt_op {
     MT_OP_HEAD_RESULT, /* in[0] [T][H][E] by the columns of weight in[1] that belong to each head -> [T][H][D] */
     MT_OP_SUM_HEADS,   /* [T][H][D] -> [T][D] (+ vector in[1]) */
     MT_OP_EXPERTS,     /* mixture of experts, see mt_experts */
+    MT_OP_SLICE,       /* columns i[0] .. i[0] + width of in[0] */
+    MT_OP_CONV, /* depthwise causal convolution of in[0] [T][C] with vector in[1] [C][K] (+ in[2]); i[0] layer, i[1]
+                   place in the state, i[2] K */
+    MT_OP_SCAN, /* selective state-space recurrence, see mt_scan; i[0] layer, i[1] place in the state */
     MT_OP_COPY,
     MT_OP_COUNT
 } mt_op;
 
-typedef enum mt_act { MT_ACT_SILU, MT_ACT_GELU_TANH, MT_ACT_GELU_ERF, MT_ACT_RELU, MT_ACT_RELU2, MT_ACT_TANH } mt_act;
+typedef enum mt_act {
+    MT_ACT_SILU,
+    MT_ACT_GELU_TANH,
+    MT_ACT_GELU_ERF,
+    MT_ACT_RELU,
+    MT_ACT_RELU2,
+    MT_ACT_TANH,
+    MT_ACT_SOFTPLUS
+} mt_act;
 
-enum { MT_NODE_INPUTS = 4, MT_NODE_INTS = 6 };
+enum { MT_NODE_INPUTS = 4, MT_NODE_INTS = 6, MT_MAX_TAPS = 16 };
 typedef struct mt_node {
     mt_op op;
     int32_t in[MT_NODE_INPUTS]; /* node indices, -1: none; inputs come before their users */
@@ -104,6 +116,15 @@ typedef struct mt_experts {
     mt_act act;
 } mt_experts;
 
+/* h = exp(dt A) h + dt B u, y = C h + D u for every channel (Gu & Dao 2023; Dao & Gu 2024): in[0] u [T][channels],
+ * in[1] dt [T][channels / width], in[2] B and in[3] C [T][groups * state]. A is [channels][state], or one number for
+ * each head of `width` channels. The state is [channels][state]. */
+typedef struct mt_scan {
+    const float *A, *D; /* D: one number for each head */
+    int32_t channels, width, groups, state;
+    bool scalar;
+} mt_scan;
+
 mt_status mt_graph_new(mt_wanted wanted, void *arg, mt_graph **out, mt_error *err);
 void mt_graph_free(mt_graph *g);
 
@@ -125,6 +146,7 @@ int32_t mt_g_norm_scale(mt_graph *g, int32_t x, bool centre, float eps);
 int32_t mt_g_norm_apply(mt_graph *g, int32_t x, int32_t scale, bool centre, int32_t gain, int32_t bias);
 int32_t mt_g_add(mt_graph *g, int32_t a, int32_t b);
 int32_t mt_g_mul(mt_graph *g, int32_t a, int32_t b);
+int32_t mt_g_add_row(mt_graph *g, int32_t x, int32_t vector);
 int32_t mt_g_scale(mt_graph *g, int32_t x, float factor); /* 1: x itself */
 int32_t mt_g_act(mt_graph *g, int32_t x, mt_act act);
 int32_t mt_g_clamp(mt_graph *g, int32_t x, float limit);
@@ -140,6 +162,10 @@ int32_t mt_g_mix(mt_graph *g, int32_t pattern, const mt_attention *a);
 int32_t mt_g_head_result(mt_graph *g, int32_t z, int32_t weight);
 int32_t mt_g_sum_heads(mt_graph *g, int32_t result, int32_t bias);
 int32_t mt_g_experts(mt_graph *g, int32_t x, int32_t router_logits, const mt_experts *e);
+int32_t mt_g_slice(mt_graph *g, int32_t x, int32_t first, int32_t count);
+int32_t mt_g_conv(mt_graph *g, int32_t x, int32_t weight, int32_t bias, int32_t taps, int32_t layer, int32_t place);
+int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, const mt_scan *scan, int32_t layer,
+                  int32_t place);
 int32_t mt_g_copy(mt_graph *g, int32_t x);
 /* Marks the node whose value goes to feed.output. */
 void mt_g_output(mt_graph *g, int32_t x);
@@ -159,9 +185,15 @@ typedef struct mt_feed {
     const float *const *inv_freq; /* [sets of rotary frequencies], or NULL */
     float *const *k, *const *v;   /* [layers] planes [G][slots][E] */
     int32_t slots;
-    int32_t columns;            /* of stored score matrices */
-    const int32_t *column;      /* slot -> column, -1: not shown */
-    const int32_t *column_slot; /* column -> slot */
+    int32_t columns;       /* of stored score matrices */
+    const int32_t *column; /* slot -> column, -1: not shown */
+    const int32_t *column_slot;
+        /* column -> slot */   /* Recurrent models: what a row follows, and where the state after it is kept. */
+    const int32_t *parent_row; /* [T] an earlier row, or -1 */
+    const int32_t *state_in;   /* [T] of rows without one: the state that they continue, -1: the initial one */
+    const int32_t *state_out;  /* [T] -1: not kept; kept for every row that is followed by another than the next */
+    float *const *state;       /* [layers] [states][state_width] */
+    size_t state_width;
     float *output;
     void (*patch)(void *arg, const mt_node *node, float *value);
     void *patch_arg;

@@ -47,6 +47,15 @@ typedef enum mt_role {
     MT_ROLE_DOWN,
     MT_ROLE_GATE_UP, /* fused in the file */
     MT_ROLE_FFN_POST_NORM,
+    MT_ROLE_SSM_IN, /* state-space layers */
+    MT_ROLE_SSM_CONV,
+    MT_ROLE_SSM_X,
+    MT_ROLE_SSM_DT,
+    MT_ROLE_SSM_DT_BIAS,
+    MT_ROLE_SSM_A,
+    MT_ROLE_SSM_D,
+    MT_ROLE_SSM_NORM,
+    MT_ROLE_SSM_OUT,
     MT_ROLE_ROUTER,
     MT_ROLE_GATE_EXPERTS,
     MT_ROLE_UP_EXPERTS,
@@ -57,7 +66,8 @@ enum { MT_FIRST_LAYER_ROLE = MT_ROLE_ATTN_NORM };
 
 typedef struct mt_name {
     mt_role role;
-    const char *name; /* without ".weight"/".bias"; first %d: layer, second %d: expert; alternatives separated by '|' */
+    const char *name; /* a final ! stands for: nothing is added; without ".weight"/".bias"; first %d: layer, second %d:
+                         expert; alternatives separated by '|' */
 } mt_name;
 extern const char *const mt_gguf_names[MT_ROLE_COUNT];
 
@@ -127,7 +137,10 @@ typedef struct mt_hyper {
     int32_t layer_sets;   /* sets of layer parameters */
     int32_t types;        /* rows of the segment table */
     mt_act head_act;
-    int32_t buckets, bucket_distance; /* of relative positions; 0: none */
+    bool recurrent; /* no attention: a state of state_width floats in each layer */
+    size_t state_width;
+    int32_t inner, state, taps, rank, groups; /* of state-space layers; rank 0: Mamba-2 */
+    int32_t buckets, bucket_distance;         /* of relative positions; 0: none */
     int32_t experts, experts_used;
     bool experts_normalise;
     int tied;            /* 1: output is the token embedding, 0: it has its own, -1: the file decides */
@@ -209,8 +222,8 @@ enum { MT_MAX_PARTS = 3 };
 typedef struct mt_source {
     const char *name;
     int32_t n_dims;
-    int64_t dims[4]; /* row-major, as a hub file gives them */
-    bool transposed, plus_one;
+    int64_t dims[4];                      /* row-major, as a hub file gives them */
+    bool transposed, plus_one, minus_exp; /* plus_one: gain - 1 is stored; minus_exp: the logarithm of -A */
     int32_t parts_count;
     mt_part parts[MT_MAX_PARTS];
     bool seen;
@@ -229,12 +242,15 @@ void mt_declare_linear(mt_declare *d, int32_t layer, mt_role role, int32_t rows,
 void mt_declare_norm(mt_declare *d, int32_t layer, mt_role role, int32_t width, mt_bias bias);
 void mt_declare_table(mt_declare *d, mt_role role, int32_t rows, int32_t cols, bool needed); /* embeddings */
 void mt_declare_vector(mt_declare *d, int32_t layer, mt_role role, int32_t n, bool needed);
+/* Any shape, kept as floats; minus_exp: hub files hold ln(-x). */
+void mt_declare_array(mt_declare *d, int32_t layer, mt_role role, int32_t rows, int32_t cols, bool minus_exp);
 /* `count` matrices; GGUF and new hub files stack them, older hub files number them. */
 void mt_declare_experts(mt_declare *d, int32_t layer, mt_role role, int32_t count, int32_t rows, int32_t cols);
 /* A file tensor that holds the rows of several roles: roles[i] gets parts[i]; parts[i].param is the number of periods.
  */
 void mt_declare_fused(mt_declare *d, int32_t layer, mt_role fused, int32_t cols, const mt_role *roles,
                       const mt_part *parts, int32_t count, mt_bias bias);
+void mt_declare_bias(mt_declare *d, int32_t layer, mt_role role, int32_t n, mt_bias bias); /* alone */
 void mt_declare_layers(mt_declare *d);
 void mt_declare_decoder(mt_declare *d);
 void mt_declare_encoder(mt_declare *d);
@@ -249,6 +265,7 @@ typedef struct mt_build {
 } mt_build;
 int32_t mt_b_weight(mt_build *b, int32_t layer, mt_role role);
 int32_t mt_b_bias(mt_build *b, int32_t layer, mt_role role);
+const float *mt_b_values(mt_build *b, int32_t layer, mt_role role); /* of a vector */
 int32_t mt_b_linear(mt_build *b, int32_t x, int32_t layer, mt_role role);
 int32_t mt_b_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, const char *name /* "ln1" */);
 int32_t mt_b_mlp(mt_build *b, int32_t x, int32_t layer);
@@ -279,6 +296,8 @@ extern const mt_name mt_llama_names[]; /* names that many hub architectures shar
 /* Sets what nearly all decoders share: sizes, eps, context; and the defaults of the rest (RMS, sequential, pre-norm).
  */
 mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err);
+/* The sizes alone, for models without attention. */
+mt_status mt_hyper_sizes(mt_model *m, const mt_meta *meta, mt_error *err);
 /* Adds a rope set; the first one becomes that of all layers. */
 typedef struct mt_rope_source {
     const char *path; /* config.json: "rope_parameters.full_attention"; NULL: "rope_parameters" and the older keys */
