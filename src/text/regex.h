@@ -31,6 +31,7 @@ mt_status mt_set_intersect(mt_set *s, const mt_set *other, mt_error *err);
 mt_status mt_set_negate(mt_set *s, mt_error *err);
 mt_status mt_set_close_case(mt_set *s, mt_error *err); /* adds what differs by simple case folding only */
 bool mt_set_has(const mt_set *s, uint32_t cp);
+bool mt_set_meets(const mt_set *s, uint32_t lo, uint32_t hi);
 bool mt_set_disjoint(const mt_set *a, const mt_set *b);
 void mt_set_free(mt_set *s);
 
@@ -38,9 +39,8 @@ void mt_set_free(mt_set *s);
  * short name, with or without "gc=", "sc="; case, spaces, '_' and '-' do not matter. *known = false: no such name. */
 mt_status mt_set_property(mt_set *s, mt_str name, bool *known, mt_error *err);
 mt_status mt_set_categories(mt_set *s, uint32_t mask, mt_error *err); /* bit per mt_category */
-/* The pairs (cp, simple case folding of cp): visits all, until the callback fails. */
-mt_status mt_unicode_each_fold(mt_status (*visit)(void *self, uint32_t cp, uint32_t folded, mt_error *err), void *self,
-                               mt_error *err);
+/* Adds (without tidying) the simple case foldings of the members of `of`, or (unfold) all that folds to a member. */
+mt_status mt_set_add_folds(mt_set *s, const mt_set *of, bool unfold, mt_error *err);
 
 /* ---- syntax tree ----------------------------------------------------------------------------------------------- */
 

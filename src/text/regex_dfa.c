@@ -45,16 +45,17 @@ static mt_status intern_list(mt_dfa *d, mt_lists *lists, const int32_t *v, size_
 }
 
 /* d->out with a confirmation -> state. */
-static mt_status intern_state(mt_dfa *d, int back, uint32_t *state, mt_error *err) {
+static mt_status intern_state(mt_dfa *d, int back, int last, uint32_t *state, mt_error *err) {
     if (d->out_n > MT_DFA_MAX_ITEMS)
         return mt_fail(err, MT_ELIMIT, "a regular expression's automaton has too many threads");
     size_t bytes = d->out_n * sizeof *d->out;
     MT_TRY(mt_grow((void **)&d->out, &d->out_cap, d->out_n + 1, sizeof *d->out, err));
-    d->out[d->out_n] = (mt_thread){-2, back, 0}; /* the last part of the key */
+    d->out[d->out_n] = (mt_thread){-2, back, last}; /* the last part of the key */
     MT_TRY(mt_grow((void **)&d->states, &d->cap, d->n + 1, sizeof *d->states, err));
     size_t cells = (d->n + 1) * d->stride;
     MT_TRY(mt_grow((void **)&d->next, &d->cells, cells, sizeof *d->next, err));
-    MT_TRY(mt_grow((void **)&d->fused, &d->fused_cells, cells, sizeof *d->fused, err));
+    MT_TRY(mt_grow((void **)&d->wide, &d->wide_cells, cells, sizeof *d->wide, err));
+    MT_TRY(mt_grow((void **)&d->fused, &d->fused_cells, (d->n + 1) * 128, sizeof *d->fused, err));
     const void *kept;
     int32_t id;
     if (d->n >= MT_DFA_MAX_STATES || cells > MT_DFA_MAX_CELLS) {
@@ -69,9 +70,10 @@ static mt_status intern_state(mt_dfa *d, int back, uint32_t *state, mt_error *er
     if (!kept) return MT_OK;
     for (size_t i = cells - d->stride; i < cells; i++) {
         d->next[i] = d->n == 0 ? 0 : MT_DFA_UNKNOWN;
-        d->fused[i] = MT_FUSED_SLOW;
+        d->wide[i] = MT_FUSED_SLOW;
     }
-    d->states[d->n++] = (mt_dfa_state){kept, (uint16_t)d->out_n, (int16_t)back, 0};
+    for (size_t i = d->n * 128; i < (d->n + 1) * 128; i++) d->fused[i] = MT_FUSED_SLOW;
+    d->states[d->n++] = (mt_dfa_state){kept, (uint16_t)d->out_n, (int16_t)back, (int16_t)last, 0};
     return MT_OK;
 }
 
@@ -83,9 +85,17 @@ typedef struct edge { /* a set begins or ends */
     int32_t set; /* -1: a change of encoded length */
 } edge;
 
-static int by_cp(const void *a, const void *b) {
-    uint32_t x = ((const edge *)a)->cp, y = ((const edge *)b)->cp;
-    return (x > y) - (x < y);
+/* By code point, in two passes of counting; `spare` is as large as `v`. */
+static void sort_edges(edge *v, edge *spare, size_t n) {
+    for (unsigned shift = 0; shift < 22; shift += 11) {
+        uint32_t first[2049] = {0};
+        for (size_t i = 0; i < n; i++) first[(v[i].cp >> shift & 2047) + 1]++;
+        for (size_t i = 1; i < 2048; i++) first[i] += first[i - 1];
+        for (size_t i = 0; i < n; i++) spare[first[v[i].cp >> shift & 2047]++] = v[i];
+        edge *t = v;
+        v = spare;
+        spare = t;
+    }
 }
 
 typedef struct interval {
@@ -154,7 +164,7 @@ out:
 static mt_status make_classes(mt_dfa *d, mt_error *err) {
     const mt_sets *sets = &d->program->sets;
     size_t edges_n = 0, n = 0, signatures = 0, lengths = 0;
-    edge *edges = mt_array(2 * sets->ranges + 8, sizeof *edges);
+    edge *edges = mt_array(2 * (2 * sets->ranges + 8), sizeof *edges); /* the second half to sort in */
     interval *intervals = mt_array(2 * sets->ranges + 10, sizeof *intervals);
     mt_map map = {0};
     d->words = (uint32_t)(sets->n + 63) / 64 + 1; /* the last word is the length */
@@ -173,7 +183,7 @@ static mt_status make_classes(mt_dfa *d, mt_error *err) {
             edges[edges_n++] = (edge){sets->v[s].r[i].hi + 1, (int32_t)s};
         }
     }
-    qsort(edges, edges_n, sizeof *edges, by_cp);
+    sort_edges(edges, edges + 2 * sets->ranges + 8, edges_n);
     for (size_t i = 0; i < edges_n;) {
         uint32_t cp = edges[i].cp;
         for (; i < edges_n && edges[i].cp == cp; i++) {
@@ -434,7 +444,8 @@ mt_status mt_dfa_compute(mt_dfa *d, uint32_t state, uint32_t class, uint32_t *ne
             if (!covered) MT_TRY(put(d, -1, t.back + d->length[class], t.looks, err));
         }
     }
-    MT_TRY(intern_state(d, back, next, err));
+    int last = back > 0 && back == d->length[class] ? (int)class : -1;
+    MT_TRY(intern_state(d, back, last, next, err));
     d->next[(size_t)state * d->stride + class] = *next;
     return MT_OK;
 }
@@ -456,10 +467,10 @@ mt_status mt_dfa_new(const mt_program *p, mt_dfa **out, mt_error *err) {
     }
     MT_TRY_GOTO(make_classes(d, err), fail);
     MT_TRY_GOTO(intern_list(d, &d->look_sets, &none, 0, &none, err), fail); /* id 0: no looks */
-    MT_TRY_GOTO(intern_state(d, -1, &dead, err), fail);                     /* id 0: dead */
+    MT_TRY_GOTO(intern_state(d, -1, -1, &dead, err), fail);                 /* id 0: dead */
     begin_step(d);
     MT_TRY_GOTO(closure(d, p->start, NO_LOOKS, false, &matched, err), fail);
-    MT_TRY_GOTO(intern_state(d, matched ? 0 : -1, &d->start, err), fail);
+    MT_TRY_GOTO(intern_state(d, matched ? 0 : -1, -1, &d->start, err), fail);
     return MT_OK;
 fail:
     mt_dfa_free(d);
@@ -476,6 +487,7 @@ void mt_dfa_free(mt_dfa *d) {
     mt_free(d->states);
     mt_free(d->next);
     mt_free(d->fused);
+    mt_free(d->wide);
     mt_map_free(&d->state_map);
     mt_free(d->looks.v);
     mt_map_free(&d->looks.map);

@@ -24,14 +24,18 @@ typedef struct mt_dfa_state {
     const mt_thread *threads;
     uint16_t n;
     int16_t back;  /* entering this state confirms a match that ended so many bytes ago; -1: it does not */
+    int16_t last;  /* back > 0 and the length of just the last character: its class; otherwise -1 */
     uint8_t alive; /* memory of mt_dfa_alive: 0 unknown, 1 yes, 2 no */
 } mt_dfa_state;
 
 #define MT_DFA_UNKNOWN UINT32_MAX
-/* Entries of `fused`: the row of the next state, and: */
-#define MT_FUSED_CUT  UINT32_C(0x80000000) /* a piece ends before this character, which begins the next one */
-#define MT_FUSED_SLOW UINT32_C(0x40000000) /* look closer */
-#define MT_FUSED_ROW  UINT32_C(0x3FFFFFFF)
+/* Entries of `fused`: 128 times the next state, and: */
+#define MT_FUSED_CUT   UINT32_C(0x80000000) /* a piece ends before this character, which begins the next one */
+#define MT_FUSED_SLOW  UINT32_C(0x40000000) /* look closer: nothing is known yet, or one of the following */
+#define MT_FUSED_BACK  UINT32_C(0x20000000) /* a piece ends before the character before this one, */
+#define MT_FUSED_TWO   UINT32_C(0x10000000) /* and another between them */
+#define MT_FUSED_RERUN UINT32_C(0x08000000) /* the match has to be found again */
+#define MT_FUSED_ROW   UINT32_C(0x00FFFFFF)
 
 typedef struct mt_byte_state { /* a state with the bytes of an unfinished character */
     int32_t state;
@@ -56,8 +60,9 @@ struct mt_dfa {
     uint32_t stride; /* classes, end included */
     mt_dfa_state *states;
     size_t n, cap;
-    uint32_t *next, *fused; /* n * stride */
-    size_t cells, fused_cells;
+    uint32_t *next;         /* [state * stride + class] */
+    uint32_t *fused, *wide; /* [state * 128 + ASCII character], [state * stride + class]: for split_fast */
+    size_t cells, fused_cells, wide_cells;
     mt_map state_map;
     mt_lists looks, look_sets; /* look: [negative, pc...]; look set: ids of looks */
     uint32_t start;

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { REMEMBERED = 12 };
 typedef struct parser {
     mt_str pattern;
     size_t pos;
@@ -18,6 +19,12 @@ typedef struct parser {
     mt_error *err;
     bool icase, multiline, dotall, extended;
     unsigned depth;
+    /* Properties looked up last: patterns name the same ones again and again. */
+    struct {
+        char name[32];
+        mt_set set;
+    } properties[REMEMBERED];
+    unsigned properties_n;
 } parser;
 
 mt_status mt_regex_fail(mt_str pattern, size_t at, mt_status code, mt_error *err, const char *format, ...) {
@@ -133,6 +140,22 @@ out:
     return status;
 }
 
+/* Adds the property to the empty set. *known = false: there is none of that name. */
+static mt_status property(parser *p, mt_str name, mt_set *set, bool *known) {
+    *known = name.n > 0;
+    for (unsigned i = 0; i < REMEMBERED && *known; i++)
+        if (mt_str_is(name, p->properties[i].name)) return mt_set_union(set, &p->properties[i].set, p->err);
+    MT_TRY(mt_set_property(set, name, known, p->err));
+    if (!*known || name.n == 0 || name.n >= sizeof p->properties->name || memchr(name.p, 0, name.n)) return MT_OK;
+    unsigned k = p->properties_n++ % REMEMBERED;
+    p->properties[k].set.n = 0;
+    p->properties[k].name[0] = 0;
+    MT_TRY(mt_set_union(&p->properties[k].set, set, p->err));
+    memcpy(p->properties[k].name, name.p, name.n);
+    p->properties[k].name[name.n] = 0;
+    return MT_OK;
+}
+
 /* ---- escapes and classes ------------------------------------------------------------------------------------------
  */
 
@@ -178,7 +201,7 @@ static mt_status take_property(parser *p, size_t at, bool negative, mt_set *set)
         p->pos += more(p);
     }
     bool known;
-    MT_TRY(mt_set_property(set, name, &known, p->err));
+    MT_TRY(property(p, name, set, &known));
     char shown[64];
     if (!known)
         return FAIL(p, at, MT_EUNKNOWN,
@@ -234,7 +257,7 @@ static mt_status take_escape(parser *p, bool in_class, mt_set *set, bool *is_set
     case 'S': {
         bool known;
         *is_set = true;
-        MT_TRY(mt_set_property(set, mt_str_of("whitespace"), &known, p->err));
+        MT_TRY(property(p, mt_str_of("whitespace"), set, &known));
         return *cp == 'S' ? mt_set_negate(set, p->err) : MT_OK;
     }
     case 'd':
@@ -705,7 +728,9 @@ mt_status mt_regex_parse(mt_str pattern, mt_tree *tree, mt_error *err) {
                        MT_REGEX_MAX_PATTERN);
     if (!mt_utf8_valid(pattern.p, pattern.n)) return mt_regex_fail(pattern, 0, MT_EFORMAT, err, "not valid UTF-8");
     parser p = {.pattern = pattern, .tree = tree, .err = err};
-    MT_TRY(take_alternation(&p, &tree->root));
+    mt_status status = take_alternation(&p, &tree->root);
+    for (unsigned i = 0; i < REMEMBERED; i++) mt_set_free(&p.properties[i].set);
+    if (status != MT_OK) return status;
     if (more(&p)) return FAIL(&p, p.pos, MT_EFORMAT, ") without (");
     return MT_OK;
 }

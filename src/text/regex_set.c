@@ -82,16 +82,20 @@ mt_status mt_set_negate(mt_set *s, mt_error *err) {
     return MT_OK;
 }
 
-bool mt_set_has(const mt_set *s, uint32_t cp) {
-    size_t lo = 0, hi = s->n;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (s->r[mid].hi < cp)
-            lo = mid + 1;
+bool mt_set_meets(const mt_set *s, uint32_t lo, uint32_t hi) {
+    size_t first = 0, n = s->n;
+    while (first < n) {
+        size_t mid = (first + n) / 2;
+        if (s->r[mid].hi < lo)
+            first = mid + 1;
         else
-            hi = mid;
+            n = mid;
     }
-    return lo < s->n && s->r[lo].lo <= cp;
+    return first < s->n && s->r[first].lo <= hi;
+}
+
+bool mt_set_has(const mt_set *s, uint32_t cp) {
+    return mt_set_meets(s, cp, cp);
 }
 
 bool mt_set_disjoint(const mt_set *a, const mt_set *b) {
@@ -111,31 +115,16 @@ void mt_set_free(mt_set *s) {
     *s = (mt_set){0};
 }
 
-/* Two rounds over the folding pairs: first the foldings of what is in the set, then everything that folds to those. */
-typedef struct closing {
-    const mt_set *of;
-    mt_set added;
-} closing;
-
-static mt_status add_folded(void *self, uint32_t cp, uint32_t folded, mt_error *err) {
-    closing *c = self;
-    return mt_set_has(c->of, cp) ? mt_set_add(&c->added, folded, folded, err) : MT_OK;
-}
-
-static mt_status add_unfolded(void *self, uint32_t cp, uint32_t folded, mt_error *err) {
-    closing *c = self;
-    return mt_set_has(c->of, folded) ? mt_set_add(&c->added, cp, cp, err) : MT_OK;
-}
-
+/* Two rounds: first the foldings of what is in the set, then everything that folds to those. */
 mt_status mt_set_close_case(mt_set *s, mt_error *err) {
-    closing c = {.of = s};
-    mt_status status = mt_unicode_each_fold(add_folded, &c, err);
-    mt_set_tidy(&c.added);
-    if (status == MT_OK) status = mt_set_union(s, &c.added, err);
-    c.added.n = 0;
-    if (status == MT_OK) status = mt_unicode_each_fold(add_unfolded, &c, err);
-    mt_set_tidy(&c.added);
-    if (status == MT_OK) status = mt_set_union(s, &c.added, err);
-    mt_set_free(&c.added);
+    mt_set added = {0};
+    mt_status status = MT_OK;
+    for (int round = 0; round < 2 && status == MT_OK; round++) {
+        added.n = 0;
+        status = mt_set_add_folds(&added, s, round, err);
+        mt_set_tidy(&added);
+        if (status == MT_OK) status = mt_set_union(s, &added, err);
+    }
+    mt_set_free(&added);
     return status;
 }

@@ -111,18 +111,26 @@ typedef struct splitter {
 } splitter;
 
 /* What the fast loop may do in `state` at a character of the class. */
-static mt_status fuse(mt_dfa *d, uint32_t state, uint32_t class, mt_error *err) {
-    uint32_t next;
+static mt_status fuse(mt_dfa *d, uint32_t state, uint32_t class, uint32_t *entry, mt_error *err) {
+    uint32_t next, before;
+    int back = d->states[state].back, last = d->states[state].last;
     MT_TRY(mt_dfa_next(d, state, class, &next, err));
-    uint32_t value = next * d->stride;
-    if (!next) {
-        value = MT_FUSED_SLOW | 1;                             /* now we know */
-        if (d->states[state].back == 0 && state != d->start) { /* the match ends before this character */
+    *entry = next * 128;
+    if (next) return MT_OK;
+    *entry = MT_FUSED_SLOW | MT_FUSED_RERUN;
+    if (back == 0 && state != d->start) { /* the match ends before this character */
+        MT_TRY(mt_dfa_next(d, d->start, class, &next, err));
+        if (next) *entry = next * 128 | MT_FUSED_CUT;
+    } else if (last >= 0) { /* the match ends before the last character: this is the second of the next match */
+        MT_TRY(mt_dfa_next(d, d->start, (uint32_t)last, &before, err));
+        MT_TRY(mt_dfa_next(d, before, class, &next, err));
+        if (next)
+            *entry = next * 128 | MT_FUSED_SLOW | MT_FUSED_BACK;
+        else if (before && d->states[before].back == 0) { /* or the first of the one after it */
             MT_TRY(mt_dfa_next(d, d->start, class, &next, err));
-            if (next) value = next * d->stride | MT_FUSED_CUT;
+            if (next) *entry = next * 128 | MT_FUSED_SLOW | MT_FUSED_BACK | MT_FUSED_TWO;
         }
     }
-    d->fused[(size_t)state * d->stride + class] = value;
     return MT_OK;
 }
 
@@ -131,35 +139,52 @@ static mt_status fuse(mt_dfa *d, uint32_t state, uint32_t class, mt_error *err) 
 static mt_status split_fast(splitter *s) {
     mt_dfa *d = s->re->dfa;
     const uint8_t *text = s->text;
-    size_t n = s->n, pos = s->begin, count = s->count;
-    uint32_t row = d->start * d->stride, class = 0;
-    size_t *ends = s->ends;
+    const size_t n = s->n;
+    size_t *ends = s->ends, pos = s->begin, count = s->count;
+    uint32_t row = d->start * 128;
+    mt_status status = MT_OK;
     for (;;) {
-        const uint32_t *fused = d->fused;
-        size_t stop = n - pos < s->cap - count ? n : pos + (s->cap - count); /* a piece has at least one byte */
-        uint32_t entry = 0;
+        const uint32_t *fused = d->fused, *wide = d->wide;
+        const uint32_t stride = d->stride;
+        /* a piece has at least one byte, and one is kept free for a second end at the same character */
+        size_t room = s->cap - count, stop = room < 2 ? pos : n - pos < room - 1 ? n : pos + room - 1, length = 1;
+        uint32_t entry = 0, class = 0;
         while (pos < stop) {
-            size_t length = 1;
             uint32_t byte = text[pos];
-            class = byte < 0x80 ? d->ascii[byte] : mt_dfa_class(d, text + pos, n - pos, &length);
-            entry = fused[row + class];
+            if (byte < 0x80) {
+                length = 1;
+                entry = fused[row + byte];
+            } else {
+                class = mt_dfa_class(d, text + pos, n - pos, &length);
+                entry = wide[(row >> 7) * stride + class];
+            }
             if (entry & MT_FUSED_SLOW) break;
             ends[count] = pos;
             count += entry >> 31;
             row = entry & MT_FUSED_ROW;
             pos += length;
         }
-        if (pos < stop) {
-            if (entry != MT_FUSED_SLOW) break;
-            MT_TRY(fuse(d, row / d->stride, class, s->err));
-            if (!(d->fused[row + class] & MT_FUSED_SLOW)) continue;
+        if (pos >= stop) {
+            if (pos >= n || s->cap - count < 2) break;
+        } else if (entry & MT_FUSED_BACK) {
+            ends[count++] = pos - (size_t)d->states[row >> 7].back;
+            if (entry & MT_FUSED_TWO) ends[count++] = pos;
+            row = entry & MT_FUSED_ROW;
+            pos += length;
+        } else if (entry & MT_FUSED_RERUN)
             break;
+        else {
+            bool ascii = text[pos] < 0x80;
+            uint32_t state = row >> 7;
+            if (ascii) class = d->ascii[text[pos]];
+            status = fuse(d, state, class, &entry, s->err);
+            if (status != MT_OK) break;
+            *(ascii ? &d->fused[row + text[pos]] : &d->wide[(size_t)state * d->stride + class]) = entry;
         }
-        if (pos >= n || count == s->cap) break;
     }
     if (count > s->count) s->begin = ends[count - 1];
     s->count = count;
-    return MT_OK;
+    return status;
 }
 
 static void piece(splitter *s, size_t end) {

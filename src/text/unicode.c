@@ -47,14 +47,14 @@ int mt_unicode_lower(uint32_t cp, uint32_t out[3]) {
     return 1;
 }
 
-mt_status mt_unicode_each_fold(mt_status (*visit)(void *self, uint32_t cp, uint32_t folded, mt_error *err), void *self,
-                               mt_error *err) {
+mt_status mt_set_add_folds(mt_set *s, const mt_set *of, bool unfold, mt_error *err) {
     for (size_t i = 0; i < FOLD_RUNS; i++) {
         uint32_t first = fold_start[i] & 0x1FFFFF, step = 1 + (fold_start[i] >> 21 & 1), count = fold_start[i] >> 22;
-        for (uint32_t k = 0; k < count; k++) {
-            uint32_t cp = first + k * step;
-            MT_TRY(visit(self, cp, (uint32_t)((int32_t)cp + fold_delta[i]), err));
-        }
+        uint32_t delta = (uint32_t)fold_delta[i], last = first + (count - 1) * step;
+        uint32_t from = unfold ? delta : 0, to = unfold ? 0 : delta;
+        if (!mt_set_meets(of, first + from, last + from)) continue;
+        for (uint32_t cp = first; cp <= last; cp += step)
+            if (mt_set_has(of, cp + from)) MT_TRY(mt_set_add(s, cp + to, cp + to, err));
     }
     return MT_OK;
 }

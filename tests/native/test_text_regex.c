@@ -369,6 +369,8 @@ static void refused(void) {
         {"a\\", MT_EFORMAT, 1, "at the end"},
         {"(a)\\1", MT_EUNKNOWN, 3, "back-references"},
         {"\\p{Klingon}", MT_EUNKNOWN, 0, "Klingon"},
+        {"\\p{}", MT_EUNKNOWN, 0, "property"},
+        {"\\p", MT_EUNKNOWN, 0, "property"},
         {"\\y", MT_EUNKNOWN, 0, "unknown escape"},
         {"(?<=a*)b", MT_EUNKNOWN, 0, "look-behind"},
         {"(?Q)", MT_EUNKNOWN, 0, "unknown group"},
