@@ -10,7 +10,7 @@ after(() => model.dispose());
 const tok = model.tokenizer;
 const vocab = tok.vocabSize;
 const bytesOf = Array.from({ length: vocab }, (_, id) => Buffer.from(tok.tokenBytes(id)));
-const END = model.info.eosToken ?? 2047;
+const END = tok.eos;
 const special = new Set([END]);
 
 /** What may follow: enough different kinds of text to realise every way in which the splitter can cut the end of a token. */
