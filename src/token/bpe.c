@@ -63,19 +63,14 @@ mt_status mt_bpe_add_pair(mt_bpe *b, int32_t left, int32_t right, uint32_t rank,
 mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
     size_t n = (size_t)v->size;
     b->vocab = v;
-    b->state = mt_calloc(n, 1);
-    b->left = mt_array(n, sizeof *b->left);
-    b->right = mt_array(n, sizeof *b->right);
-    b->rank = mt_array(n, sizeof *b->rank);
+    b->tok = mt_array(n, sizeof *b->tok);
     b->pair_cache = mt_array(PAIR_CACHE, sizeof *b->pair_cache);
-    if (!b->state || !b->left || !b->right || !b->rank || !b->pair_cache)
-        return mt_nomem(err, n * 13 + PAIR_CACHE * 8, "byte-pair encoding");
+    if (!b->tok || !b->pair_cache) return mt_nomem(err, n * sizeof *b->tok + PAIR_CACHE * 8, "byte-pair encoding");
     memset(b->pair_cache, 0xFF, PAIR_CACHE * sizeof *b->pair_cache);
     for (int c = 0; c < 256; c++) b->base[c] = -1;
     if (b->by_string) {
-        b->hash = mt_array(n, sizeof *b->hash);
         b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);
-        if (!b->hash || !b->power) return mt_nomem(err, n * 8, "byte-pair encoding");
+        if (!b->power) return mt_nomem(err, v->longest * sizeof *b->power, "byte-pair encoding");
         b->power[0] = 1;
         for (uint32_t i = 1; i <= v->longest; i++) b->power[i] = b->power[i - 1] * MT_POLY;
     }
@@ -84,11 +79,18 @@ mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
         if (v->flags[id] & MT_MATCHES) bytes += v->bytes[id].n;
     MT_TRY(mt_trie_reserve(&b->trie, bytes / 3 + 16, err));
     for (int32_t id = 0; id < v->size; id++) {
-        if (!(v->flags[id] & MT_MATCHES)) continue;
+        bool matches = v->flags[id] & MT_MATCHES;
         mt_str s = mt_vocab_bytes(v, id);
         int32_t old;
+        b->tok[id] = (mt_bpe_token){b->by_string && matches ? mt_poly(s.p, s.n) : 0,
+                                    v->bytes[id].at,
+                                    matches ? v->bytes[id].n : UINT32_MAX / 2,
+                                    -1,
+                                    -1,
+                                    MT_NO_RANK,
+                                    matches ? 0 : 2};
+        if (!matches) continue;
         if (s.n == 1) b->base[s.p[0]] = id;
-        if (b->by_string) b->hash[id] = mt_poly(s.p, s.n);
         MT_TRY(mt_trie_add(&b->trie, s.p, s.n, id, &old, err));
     }
     return mt_trie_finish(&b->trie, err);
@@ -96,13 +98,9 @@ mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
 
 void mt_bpe_free(mt_bpe *b) {
     mt_free(b->pair);
-    mt_free(b->hash);
     mt_free(b->power);
     mt_free(b->rank_of);
-    mt_free(b->state);
-    mt_free(b->left);
-    mt_free(b->right);
-    mt_free(b->rank);
+    mt_free(b->tok);
     mt_trie_free(&b->trie);
     mt_free(b->pair_cache);
     mt_free(b->node);
@@ -116,10 +114,10 @@ void mt_bpe_free(mt_bpe *b) {
 uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *result) {
     if (b->by_string) {
         const mt_vocab *v = b->vocab;
-        if (!(v->flags[left] & v->flags[right] & MT_MATCHES)) return MT_NO_RANK; /* byte pieces, unknowns */
-        mt_ref l = v->bytes[left], r = v->bytes[right];
-        if (l.n + r.n > v->longest) return MT_NO_RANK;
-        int32_t id = mt_vocab_find_joined(v, l, r, b->hash[left] * b->power[r.n] + b->hash[right]);
+        const mt_bpe_token *l = &b->tok[left], *r = &b->tok[right];
+        if (l->n + r->n > v->longest) return MT_NO_RANK; /* also for byte pieces and unknowns */
+        int32_t id =
+            mt_vocab_find_joined(v, (mt_ref){l->at, l->n}, (mt_ref){r->at, r->n}, l->hash * b->power[r->n] + r->hash);
         if (id < 0) return MT_NO_RANK;
         *result = id;
         return b->rank_of ? b->rank_of[id] : (uint32_t)id;
@@ -182,8 +180,8 @@ done:
 }
 
 mt_status mt_bpe_reachable(mt_bpe *b, int32_t id, bool *yes, mt_error *err) {
-    if (b->state[id]) {
-        *yes = b->state[id] != 2;
+    if (b->tok[id].state) {
+        *yes = b->tok[id].state != 2;
         return MT_OK;
     }
     *yes = false;
@@ -194,23 +192,23 @@ mt_status mt_bpe_reachable(mt_bpe *b, int32_t id, bool *yes, mt_error *err) {
         *yes = n == 1 && made == id;
     }
     if (!*yes) {
-        b->state[id] = 2;
+        b->tok[id].state = 2;
         return MT_OK;
     }
-    b->left[id] = b->last_left;
-    b->right[id] = b->last_right;
-    b->rank[id] = b->last_rank;
-    b->state[id] = 1;
+    b->tok[id].left = b->last_left;
+    b->tok[id].right = b->last_right;
+    b->tok[id].rank = b->last_rank;
+    b->tok[id].state = 1;
     if (b->last_left >= 0) {
         /* orderly: this merge has the highest rank, and the parts are orderly; very long tokens count as out of order,
          * which bounds this recursion */
-        int32_t part[2] = {b->left[id], b->right[id]};
-        bool orderly = b->top_rank == b->rank[id] && b->vocab->bytes[id].n <= 256, known;
+        int32_t part[2] = {b->tok[id].left, b->tok[id].right};
+        bool orderly = b->top_rank == b->tok[id].rank && b->vocab->bytes[id].n <= 256, known;
         for (int i = 0; i < 2 && orderly; i++) {
             MT_TRY(mt_bpe_reachable(b, part[i], &known, err));
-            orderly = b->state[part[i]] == 1;
+            orderly = b->tok[part[i]].state == 1;
         }
-        if (!orderly) b->state[id] = 3;
+        if (!orderly) b->tok[id].state = 3;
     }
     return MT_OK;
 }
@@ -231,20 +229,20 @@ static mt_status pair_test(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt
     bool known;
     MT_TRY(mt_bpe_reachable(b, left, &known, err));
     MT_TRY(mt_bpe_reachable(b, right, &known, err));
-    if (b->state[left] != 1 || b->state[right] != 1) return pair_ok_by_encoding(b, left, right, yes, err);
+    if (b->tok[left].state != 1 || b->tok[right].state != 1) return pair_ok_by_encoding(b, left, right, yes, err);
     u[0] = left;
     v[0] = right;
     c[0] = d[0] = MT_NO_RANK;
-    for (; b->left[u[i]] >= 0; i++) {
+    for (; b->tok[u[i]].left >= 0; i++) {
         if (i + 1 == SPINE) return pair_ok_by_encoding(b, left, right, yes, err);
-        u[i + 1] = b->right[u[i]];
-        c[i + 1] = b->rank[u[i]];
+        u[i + 1] = b->tok[u[i]].right;
+        c[i + 1] = b->tok[u[i]].rank;
         MT_TRY(mt_bpe_reachable(b, u[i + 1], &known, err));
     }
-    for (; b->left[v[j]] >= 0; j++) {
+    for (; b->tok[v[j]].left >= 0; j++) {
         if (j + 1 == SPINE) return pair_ok_by_encoding(b, left, right, yes, err);
-        v[j + 1] = b->left[v[j]];
-        d[j + 1] = b->rank[v[j]];
+        v[j + 1] = b->tok[v[j]].left;
+        d[j + 1] = b->tok[v[j]].rank;
         MT_TRY(mt_bpe_reachable(b, v[j + 1], &known, err));
     }
     *yes = false;

@@ -17,21 +17,27 @@ typedef struct mt_pair {
     int32_t result;
 } mt_pair;
 
+/* What the encoder knows of a token, in one half of a cache line. */
+typedef struct mt_bpe_token {
+    uint64_t hash;       /* of its bytes */
+    uint32_t at, n;      /* its bytes in the vocabulary's text; n is UINT32_MAX / 2 when text cannot give it */
+    int32_t left, right; /* canonical derivation, found on demand: the last merge; -1 for base symbols */
+    uint32_t rank;       /* of the last merge */
+    uint32_t state;      /* 0 not looked at, 1 reachable, 2 unreachable, 3 reachable but out of order (see bpe.c) */
+} mt_bpe_token;
+
 typedef struct mt_bpe {
     const mt_vocab *vocab;
+    mt_bpe_token *tok; /* by id */
     bool by_string;
     bool base_bytes; /* base symbols are bytes; otherwise characters */
     /* pair-ranked */
     mt_pair *pair;
     size_t pair_mask, pair_count;
     /* string-ranked */
-    uint64_t *hash, *power;
+    uint64_t *power;   /* of the hash, by length */
     uint32_t *rank_of; /* by id; NULL: the id itself */
     int32_t base[256]; /* id of the one-byte token, or -1 */
-    /* canonical derivation of each token, found on demand: how the encoder builds it from its bytes */
-    uint8_t *state;        /* 0 not looked at, 1 reachable, 2 unreachable, 3 reachable but out of order (see bpe.c) */
-    int32_t *left, *right; /* of the last merge; -1 for base symbols */
-    uint32_t *rank;        /* of the last merge */
     mt_trie trie;
     uint64_t *pair_cache; /* left << 32 | right << 1 | ok */
     /* the last merge that mt_bpe_merge made, and the highest rank it saw */

@@ -216,7 +216,7 @@ static int32_t shorter(const mt_bpe *b, const uint8_t *p, size_t n) {
 
 static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out, size_t *used, bool *stuck,
                              mt_error *err) {
-    const mt_ref *bytes = b->vocab->bytes;
+    const mt_bpe_token *tok = b->tok;
     uint64_t small[2] = {0, 0}, *dead = small; /* bit i: no canonical encoding passes through position i */
     *stuck = false;
     if (n >= 128) {
@@ -227,18 +227,18 @@ static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out,
     size_t bottom = out->len, pos = 0;
     int32_t t = n ? longest(b, p, n) : -1, last = -1;
     while (pos < n) {
-        for (; t >= 0; t = shorter(b, p + pos, bytes[t].n)) {
-            size_t end = pos + bytes[t].n;
+        for (; t >= 0; t = shorter(b, p + pos, tok[t].n)) {
+            size_t end = pos + tok[t].n;
             if (dead[end >> 6] >> (end & 63) & 1) continue;
-            bool yes;
-            MT_TRY(mt_bpe_reachable(b, t, &yes, err));
+            bool yes = tok[t].state == 1;
+            if (!yes) MT_TRY(mt_bpe_reachable(b, t, &yes, err));
             if (yes && last >= 0) MT_TRY(mt_bpe_pair_ok(b, last, t, &yes, err));
             if (yes) break;
         }
         if (t >= 0) {
             if (out->len == out->cap) MT_TRY(mt_ids_reserve(out, 1, err));
             out->data[out->len++] = last = t;
-            pos += bytes[t].n;
+            pos += tok[t].n;
             t = pos < n ? longest(b, p + pos, n - pos) : -1;
         } else {
             /* no match may follow: go back, unless the symbol here is not in the vocabulary and ends the stretch */
@@ -249,8 +249,8 @@ static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out,
                 break;
             }
             dead[pos >> 6] |= UINT64_C(1) << (pos & 63);
-            pos -= bytes[last].n;
-            t = shorter(b, p + pos, bytes[last].n);
+            pos -= tok[last].n;
+            t = shorter(b, p + pos, tok[last].n);
             out->len--;
             last = out->len > bottom ? out->data[out->len - 1] : -1;
         }

@@ -113,9 +113,9 @@ static mt_status take_apart(mt_tok *t, size_t from, mt_error *err) {
         int32_t id = todo.data[--todo.len];
         bool known = false;
         if (t->vocab.kind[id] == MT_TOKEN_UNUSED) MT_TRY_GOTO(mt_bpe_reachable(&t->bpe, id, &known, err), end);
-        if (known && t->bpe.left[id] >= 0) {
-            MT_TRY_GOTO(mt_ids_add(&todo, t->bpe.right[id], err), end);
-            MT_TRY_GOTO(mt_ids_add(&todo, t->bpe.left[id], err), end);
+        if (known && t->bpe.tok[id].left >= 0) {
+            MT_TRY_GOTO(mt_ids_add(&todo, t->bpe.tok[id].right, err), end);
+            MT_TRY_GOTO(mt_ids_add(&todo, t->bpe.tok[id].left, err), end);
         } else {
             MT_TRY_GOTO(mt_ids_add(&done, id, err), end);
         }

@@ -103,31 +103,22 @@ static mt_status send_ranges(mt_tok *t, size_t step, size_t bottom, mt_split_beh
     return MT_OK;
 }
 
-/* Isolated matches of a regular expression need no list. */
+/* Isolated matches of a regular expression: all pieces in one pass, a batch at a time. */
 static mt_status isolate(mt_tok *t, size_t step, const mt_split *s, const mt_view *v, mt_error *err) {
-    size_t at = 0, done = 0, begin, end;
-    bool found;
-    while (at < v->n) {
-        MT_TRY(mt_regex_find(s->pattern.regex, v->p, v->n, at, &found, &begin, &end, err));
-        if (!found) break;
-        if (begin > done && !s->drop_gaps) {
-            mt_view gap = mt_view_part(v, done, begin);
-            MT_TRY(mt_split_view(t, step, &gap, err));
-        }
-        if (end > begin) {
-            mt_view part = mt_view_part(v, begin, end);
-            MT_TRY(mt_split_view(t, step, &part, err));
+    enum { BATCH = 512 };
+    size_t ends[BATCH], at = 0, count;
+    bool last = step == t->split_len;
+    do {
+        MT_TRY(mt_regex_split(s->pattern.regex, v->p, v->n, at, ends, BATCH, &count, err));
+        for (size_t i = 0; i < count; i++) {
+            size_t end = ends[i] & ~MT_SPLIT_GAP;
+            bool gap = ends[i] & MT_SPLIT_GAP;
+            mt_view part = mt_view_part(v, at, end);
             at = end;
-        } else {
-            uint32_t c;
-            at = begin + (begin < v->n ? (size_t)decode(v->p + begin, v->n - begin, &c) : 1);
+            if (gap && s->drop_gaps) continue;
+            MT_TRY(last ? mt_segment_word(t, &part, err) : mt_split_view(t, step, &part, err));
         }
-        done = end;
-    }
-    if (done < v->n && !s->drop_gaps) {
-        mt_view gap = mt_view_part(v, done, v->n);
-        return mt_split_view(t, step, &gap, err);
-    }
+    } while (count == BATCH);
     return MT_OK;
 }
 
