@@ -88,11 +88,11 @@ mt_status mt_tok_decode(mt_tok *t, const int32_t *ids, size_t n, const mt_decode
 
 /* How the text is prepared before the segmenter sees it, as far as the byte model must know. */
 typedef struct mt_tok_traits {
-    bool byte_complete; /* every byte string can be encoded and decodes to itself */
-    bool spm_space;     /* spaces are U+2581 inside pieces; the mt_tok_bytes view already has spaces */
-    bool prefix_space;  /* a space is put before the text */
+    bool byte_complete;  /* every byte string can be encoded and decodes to itself */
+    bool spm_space;      /* spaces are U+2581 inside pieces; the mt_tok_bytes view already has spaces */
+    bool prefix_space;   /* a space is put before the text */
     bool prefix_if_none; /* ...only where the text does not begin with one */
-    bool ignore_merges; /* a whole pre-token that is a token is emitted directly */
+    bool ignore_merges;  /* a whole pre-token that is a token is emitted directly */
     bool byte_fallback;
     const char *unsupported; /* NULL, or why the exact byte model does not exist for this tokenizer */
     mt_regex *splitter;      /* the single splitting expression; NULL: the text is one pre-token */
