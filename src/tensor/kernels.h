@@ -65,6 +65,8 @@ typedef struct mt_weight {
     float *scales; /* quantised types: scales of groups, stored apart; after them the minima of types that have them */
     float *minima; /* inside scales, or NULL */
     int32_t group; /* inputs that share a scale: 16 or 32; 0 for floats */
+    bool nibbles;  /* values are kept in 4 bits, as value + offset */
+    int32_t offset;
     bool infinite; /* F16 with infinities or NaN: takes the slow exact path */
     size_t bytes;  /* of data and scales */
 } mt_weight;

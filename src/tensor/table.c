@@ -21,18 +21,18 @@ static const mt_kernel_set simd_set = {
 #endif
 
 #ifdef MT_HAVE_RELAXED
-#define PICK_SAME(name)  mt_simd_##name
-#define PICK_FUSED(name) mt_relaxed_##name
+#define PICK_SAME(name) mt_simd_##name
+#define PICK_OWN(name)  mt_relaxed_##name
 static const mt_kernel_set relaxed_set = {
 #define X(how, name, result, arguments) .name = PICK_##how(name),
     MT_KERNELS(X)
 #undef X
 };
-#define RELAXED_ENTRY_SAME(name)  NULL
-#define RELAXED_ENTRY_FUSED(name) (mt_any_kernel) mt_relaxed_##name
+#define RELAXED_ENTRY_SAME(name) NULL
+#define RELAXED_ENTRY_OWN(name)  (mt_any_kernel) mt_relaxed_##name
 #else
-#define RELAXED_ENTRY_SAME(name)  NULL
-#define RELAXED_ENTRY_FUSED(name) NULL
+#define RELAXED_ENTRY_SAME(name) NULL
+#define RELAXED_ENTRY_OWN(name)  NULL
 #endif
 
 const mt_kernel_row mt_kernel_table[] = {

@@ -5,8 +5,12 @@
  * multiplied at once or how many threads share the work.
  *
  *   F32 F16 BF16   panels of 8 rows r, inputs k one by one:      r0k0 r1k0 .. r7k0 | r0k1 .. r7k1 | ...
- *   quantised      panels of 4 rows, inputs in pairs, int8:      r0k0 r0k1 r1k0 r1k1 r2k0 r2k1 r3k0 r3k1 | r0k2 r0k3
- * ... beside them the scales (and minima) as floats, [panel][group of inputs][4 rows]
+ *   8 bits         panels of 4 rows, inputs in pairs:           r0k0 r0k1 r1k0 r1k1 .. r3k1 | r0k2 r0k3 ...
+ *   4 bits         panels of 4 rows, inputs in eights, two in a byte (low and high nibble):
+ *                                                     r0k0,k4 r0k1,k5 r0k2,k6 r0k3,k7 r1k0,k4 .. r3k3,k7 | r0k8,k12 ...
+ *
+ * Quantised panels have their scales (and minima) apart, as floats, [panel][group of inputs][4 rows]. Types of up to 4
+ * bits are kept in 4 bits (Q4_0 Q4_1 Q4_K Q2_K Q3_K), the others in 8.
  *
  * Sums: floats in blocks of 256 inputs, whose sums are then added in order. Quantised: the activations are rounded once
  * per row to int8 with one scale d per 32 (the rule of Q8_0, d kept as a float), then for each group
@@ -24,6 +28,12 @@ static size_t float_bytes(uint32_t type) {
     return type == MT_F32 ? 4 : 2;
 }
 
+/* Whether values fit 4 bits, and what to add to make them 0..15. */
+static bool in_nibbles(uint32_t type, int32_t *offset) {
+    *offset = type == MT_Q4_0 ? 8 : type == MT_Q3_K ? 4 : 0;
+    return type == MT_Q4_0 || type == MT_Q4_1 || type == MT_Q4_K || type == MT_Q2_K || type == MT_Q3_K;
+}
+
 mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols, mt_error *err) {
     memset(w, 0, sizeof *w);
     const mt_dtype_info *info = mt_dtype_find(type);
@@ -37,8 +47,10 @@ mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols,
     int lanes = panel_rows(type);
     size_t padded = (size_t)((rows + lanes - 1) / lanes) * (size_t)lanes, values, data, scales = 0, all;
     bool fits = mt_mul_size(padded, (size_t)cols, &values);
+    int32_t offset;
+    bool nibbles = in_nibbles(type, &offset);
     if (codec) {
-        data = values;
+        data = nibbles ? values / 2 : values;
         fits = fits && mt_mul_size(values / (size_t)codec->group, codec->min ? 8 : 4, &scales);
     } else {
         fits = fits && mt_mul_size(values, float_bytes(type), &data);
@@ -51,11 +63,13 @@ mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols,
         mt_weight_free(w);
         return mt_nomem(err, all, "a weight matrix");
     }
-    memset(w->data, 0, data + 64);
+    memset(w->data, offset * 0x11, data + 64);
     if (codec) memset(w->scales, 0, scales);
     w->type = type;
     w->rows = (int32_t)rows;
     w->cols = (int32_t)cols;
+    w->nibbles = nibbles;
+    w->offset = offset;
     w->group = codec ? codec->group : 0;
     w->minima = codec && codec->min ? w->scales + values / (size_t)codec->group : NULL;
     w->bytes = all;
@@ -83,9 +97,12 @@ static void put_float_row(mt_weight *w, int32_t row, const uint8_t *source) {
     }
 }
 
-/* Where value k of a row lies in its panel of quants, and back. */
-static size_t quant_at(size_t k, size_t lane) {
+/* Where value k of a row lies in its panel of quants. */
+static size_t int8_at(size_t k, size_t lane) {
     return (k / 2) * 2 * MT_PANEL_Q + 2 * lane + (k & 1);
+}
+static size_t nibble_at(size_t k, size_t lane) { /* in the low half of the byte when k % 8 < 4 */
+    return k / 8 * 16 + 4 * lane + k % 4;
 }
 
 static void put_quant_row(mt_weight *w, int32_t row, const uint8_t *source) {
@@ -93,17 +110,22 @@ static void put_quant_row(mt_weight *w, int32_t row, const uint8_t *source) {
     const mt_block_codec *codec = mt_block_codec_find(w->type);
     size_t K = (size_t)w->cols, lane = (size_t)row % MT_PANEL_Q, panel = (size_t)row / MT_PANEL_Q;
     size_t groups = K / (size_t)codec->group;
-    int8_t *quants = (int8_t *)w->data + panel * MT_PANEL_Q * K;
+    uint8_t *quants = w->data + panel * MT_PANEL_Q * K / (w->nibbles ? 2 : 1);
     float *scales = w->scales + panel * groups * MT_PANEL_Q,
           *minima = w->minima ? w->minima + panel * groups * MT_PANEL_Q : NULL;
     int8_t q[MT_BLOCK_MAX];
     float scale[MT_GROUPS_MAX], min[MT_GROUPS_MAX];
     for (size_t k = 0; k < K; k += info->block, source += info->bytes) {
         codec->unpack(source, q, scale, min);
-        int8_t *to = quants + quant_at(k, lane);
-        for (size_t i = 0; i < info->block; i += 2, to += 2 * MT_PANEL_Q) {
-            to[0] = q[i];
-            to[1] = q[i + 1];
+        if (w->nibbles) {
+            for (size_t i = 0; i < info->block; i += 8) {
+                uint8_t *to = quants + nibble_at(k + i, lane);
+                for (size_t j = 0; j < 4; j++)
+                    to[j] = (uint8_t)((q[i + j] + w->offset) | (q[i + j + 4] + w->offset) << 4);
+            }
+        } else {
+            uint8_t *to = quants + int8_at(k, lane);
+            for (size_t i = 0; i < info->block; i += 2, to += 2 * MT_PANEL_Q) memcpy(to, q + i, 2);
         }
         for (size_t g = 0; g < info->block / (size_t)codec->group; g++) {
             size_t at = (k / (size_t)codec->group + g) * MT_PANEL_Q + lane;
@@ -139,10 +161,11 @@ void mt_weight_row(const mt_weight *w, int32_t row, float *out) {
         return;
     }
     size_t lane = (size_t)row % MT_PANEL_Q, panel = (size_t)row / MT_PANEL_Q, group = (size_t)w->group;
-    const int8_t *q = (const int8_t *)w->data + panel * MT_PANEL_Q * K;
+    const uint8_t *q = w->data + panel * MT_PANEL_Q * K / (w->nibbles ? 2 : 1);
     for (size_t k = 0; k < K; k++) {
         size_t at = (panel * (K / group) + k / group) * MT_PANEL_Q + lane;
-        float v = w->scales[at] * (float)q[quant_at(k, lane)];
+        int value = w->nibbles ? (q[nibble_at(k, lane)] >> (k & 4) & 15) - w->offset : (int8_t)q[int8_at(k, lane)];
+        float v = w->scales[at] * (float)value;
         out[k] = w->minima ? v - w->minima[at] : v;
     }
 }
@@ -162,13 +185,18 @@ typedef struct mm_job {
     int32_t panels, T, token_block;
     int16_t *q;
     float *d;
-    int32_t *s;
+    int32_t *sums; /* [T][K / 16] */
+    int32_t *shift;
+    float *low;
+    int8_t *bytes;
 } mm_job;
 
 size_t mt_matmul_scratch(const mt_weight *w, int32_t T) {
     if (is_float(w->type)) return 0;
     size_t K = (size_t)w->cols;
-    return (size_t)T * (2 * K + 4 * (K / MT_Q_BLOCK) + 4 * (K / 16));
+    /* q, d, sums, then what the type needs of shift, low and bytes */
+    size_t groups = K / (size_t)w->group, row = 2 * K + 4 * (K / MT_Q_BLOCK) + 4 * (K / 16);
+    return (size_t)T * (row + (w->offset ? 4 * groups : 0) + (w->minima ? 4 * groups : 0) + (w->nibbles ? K : 0));
 }
 
 static void quantize_part(void *arg, int part, int parts) {
@@ -177,8 +205,16 @@ static void quantize_part(void *arg, int part, int parts) {
     int32_t t0 = (int32_t)((int64_t)j->T * part / parts), t1 = (int32_t)((int64_t)j->T * (part + 1) / parts);
     for (int32_t t = t0; t < t1; t++) {
         size_t at = (size_t)t;
-        mt_kernels->quantize(j->m.x + at * j->m.x_stride, j->m.K, j->q + at * K, j->d + at * (K / MT_Q_BLOCK),
-                             j->s + at * (K / 16));
+        int32_t *sums = j->sums + at * (K / 16);
+        float *d = j->d + at * (K / MT_Q_BLOCK);
+        mt_kernels->quantize(j->m.x + at * j->m.x_stride, j->m.K, j->q + at * K, j->bytes ? j->bytes + at * K : NULL, d,
+                             sums);
+        size_t G = (size_t)j->m.group, groups = K / G;
+        for (size_t g = 0; g < groups && (j->shift || j->low); g++) {
+            int32_t sum = G == 32 ? sums[2 * g] + sums[2 * g + 1] : sums[g];
+            if (j->shift) j->shift[at * groups + g] = j->m.offset * sum;
+            if (j->low) j->low[at * groups + g] = (float)sum * d[g * G / MT_Q_BLOCK];
+        }
     }
 }
 
@@ -208,6 +244,7 @@ void mt_matmul(mt_pool *pool, const mt_weight *w, const float *x, size_t x_strid
                   .N = w->rows,
                   .K = w->cols,
                   .group = w->group,
+                  .offset = w->offset,
                   .x = x,
                   .x_stride = x_stride,
                   .bias = bias,
@@ -216,13 +253,20 @@ void mt_matmul(mt_pool *pool, const mt_weight *w, const float *x, size_t x_strid
     int64_t work = (int64_t)w->rows * w->cols * T;
     int threads = mt_pool_threads(pool);
     if (w->group) {
-        j.kernel = mt_kernels->mm_i8;
+        j.kernel = w->nibbles ? mt_kernels->mm_nibble : mt_kernels->mm_i8;
+        size_t rows = (size_t)T, groups = K / (size_t)w->group;
         j.q = scratch;
-        j.d = (float *)(j.q + (size_t)T * K);
-        j.s = (int32_t *)(j.d + (size_t)T * (K / MT_Q_BLOCK));
+        j.d = (float *)(j.q + rows * K);
+        j.sums = (int32_t *)(j.d + rows * (K / MT_Q_BLOCK));
+        int32_t *next = j.sums + rows * (K / 16);
+        if (w->offset) j.shift = next, next += rows * groups;
+        if (w->minima) j.low = (float *)next, next += rows * groups;
+        if (w->nibbles) j.bytes = (int8_t *)next;
         j.m.q = j.q;
         j.m.d = j.d;
-        j.m.s = j.s;
+        j.m.shift = j.shift;
+        j.m.low = j.low;
+        j.m.bytes = j.bytes;
         mt_pool_run_parts(T > 8 ? pool : NULL, quantize_part, &j, T > 8 ? threads : 1);
     } else {
         j.kernel = w->type == MT_F32    ? mt_kernels->mm_f32

@@ -103,7 +103,7 @@ EXPORT void bench_row(int which, int count) {
             mt_log_softmax_f64(x, wide, n);
             break;
         case 8:
-            mt_kernels->quantize(x, T, scratch, y, (int32_t *)wide);
+            mt_kernels->quantize(x, T, scratch, NULL, y, (int32_t *)wide);
             break;
         case 9:
             mt_mul(x, x, y, n);

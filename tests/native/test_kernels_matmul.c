@@ -65,7 +65,7 @@ static void check_product(uint32_t type, int32_t N, int32_t K, bool with_bias) {
         float *d = malloc((size_t)K / 32 * 4);
         int32_t *s = malloc((size_t)K / 16 * 4);
         for (int t = 0; t < T; t++) {
-            mt_ref_quantize(x + (size_t)t * xs, K, q, d, s);
+            mt_ref_quantize(x + (size_t)t * xs, K, q, NULL, d, s);
             for (int32_t k = 0; k < K; k++) {
                 xm[(size_t)t * xs + (size_t)k] = d[k / 32] * q[k];
                 CHECK(fabs((double)d[k / 32] * q[k] - x[(size_t)t * xs + (size_t)k]) <= d[k / 32] * 0.5000001,
@@ -144,8 +144,10 @@ static void check_quantize(void) {
     int16_t q[2][K];
     float d[2][K / 32];
     int32_t s[2][K / 16];
-    mt_ref_quantize(x, K, q[0], d[0], s[0]);
-    mt_simd_quantize(x, K, q[1], d[1], s[1]);
+    int8_t bytes[2][K];
+    mt_ref_quantize(x, K, q[0], bytes[0], d[0], s[0]);
+    mt_simd_quantize(x, K, q[1], bytes[1], d[1], s[1]);
+    for (int i = 0; i < K; i++) CHECK(bytes[0][i] == q[0][i] && bytes[1][i] == q[0][i], "byte %d", i);
     for (int i = 0; i < K; i++) CHECK(q[0][i] == q[1][i], "q[%d] of %.9g: %d, simd %d", i, x[i], q[0][i], q[1][i]);
     CHECK(differs(d[0], d[1], K / 32) == K / 32 && memcmp(s[0], s[1], sizeof s[0]) == 0, "scales and sums");
     CHECK(isnan(d[0][1]) && isnan(d[0][2]) && d[0][3] == 0, "NaN, infinity, subnormal");
@@ -279,7 +281,7 @@ int main(void) {
             int16_t q[K];
             float d[K / 32];
             int32_t s[K / 16];
-            mt_ref_quantize(x, K, q, d, s);
+            mt_ref_quantize(x, K, q, NULL, d, s);
             mt_weight w;
             CHECK_OK(mt_weight_new(&w, types[t], N, K, &err));
             mt_weight_put_rows(&w, 0, N, source);

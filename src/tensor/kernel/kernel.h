@@ -2,7 +2,7 @@
  * rounding. Only src/tensor includes it (and the tests and benchmarks, which walk the table).
  *
  * Every kernel exists as mt_ref_NAME and, in SIMD builds, mt_simd_NAME of the same signature; those marked
- * FUSED also as mt_relaxed_NAME. How their results may differ:
+ * OWN also as mt_relaxed_NAME. How their results may differ:
  *
  *   ref == simd                  bit for bit, everywhere: the scalar code adds in the order of the vector lanes
  *   relaxed == simd              bit for bit for all integer work; the float matrix products and attention use fused
@@ -27,26 +27,30 @@ typedef struct mt_mm {
     const uint8_t *w;
     const float *scale, *min; /* quantised: [panel][K / group][4]; min NULL: none */
     int32_t N, K, group;      /* group: inputs that share a scale, 16 or 32 */
+    int32_t offset;           /* nibbles: the value is nibble - offset */
     const float *x;           /* [T] rows, for float weights */
     size_t x_stride;
-    const int16_t *q; /* [T][K] quantised activations, for quantised weights */
-    const float *d;   /* [T][K / 32] their scales */
-    const int32_t *s; /* [T][K / 16] sums of q */
+    const int16_t *q;     /* [T][K] quantised activations, for quantised weights */
+    const int8_t *bytes;  /* the same as bytes, for nibbles */
+    const float *d;       /* [T][K / 32] their scales */
+    const int32_t *shift; /* [T][K / group] offset * sum of the group's q; NULL when offset is 0 */
+    const float *low;     /* [T][K / group] sum of the group's q, times d; NULL without min */
     const float *bias;
     float *y;
     size_t y_stride;
 } mt_mm;
 
 /* clang-format off */
-/* FUSED: has a relaxed version of its own; SAME: the SIMD version is used */
+/* OWN: has a relaxed version of its own; SAME: the SIMD version serves relaxed builds too */
 #define MT_KERNELS(X) \
-    /* x[K] -> q[K] in -127..127, d per 32, sums of q per 16; K multiple of 32 */ \
-    X(SAME, quantize, void, (const float *x, int32_t K, int16_t *q, float *d, int32_t *s)) \
+    /* x[K] -> q[K] in -127..127 (also as bytes unless NULL), d per 32, sums of q per 16; K multiple of 32 */ \
+    X(SAME, quantize, void, (const float *x, int32_t K, int16_t *q, int8_t *bytes, float *d, int32_t *s)) \
     /* panels p0..p1 of tokens t0..t1 */ \
-    X(FUSED, mm_f32, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
-    X(FUSED, mm_f16, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
-    X(FUSED, mm_bf16, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
+    X(OWN, mm_f32, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
+    X(OWN, mm_f16, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
+    X(OWN, mm_bf16, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
     X(SAME, mm_i8, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
+    X(OWN, mm_nibble, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
     /* one row of D */ \
     X(SAME, rms_norm, float, (const float *x, const float *gain, float eps, float *y, int32_t D)) \
     X(SAME, layer_norm, float, (const float *x, const float *gain, const float *bias, float eps, float *y, int32_t D)) \
@@ -62,9 +66,9 @@ typedef struct mt_mm {
     /* n pairs at (a[i], b[i]) = (x[2i], x[2i+1]) or (x[i], x[i+half]) */ \
     X(SAME, rotate, void, (const float *x, float *y, const float *cosine, const float *sine, size_t n, size_t half)) \
     /* query t, head h of mt_attend */ \
-    X(FUSED, attend, void, (const mt_attend_args *a, int32_t t, int32_t h)) \
-    X(FUSED, attend_scores, void, (const mt_attend_args *a, int32_t t, int32_t h, const int32_t *column, float *row)) \
-    X(FUSED, attend_values, void, (const float *p, const int32_t *slot, int32_t n, const float *v, int32_t EV, float *out))
+    X(OWN, attend, void, (const mt_attend_args *a, int32_t t, int32_t h)) \
+    X(OWN, attend_scores, void, (const mt_attend_args *a, int32_t t, int32_t h, const int32_t *column, float *row)) \
+    X(OWN, attend_values, void, (const float *p, const int32_t *slot, int32_t n, const float *v, int32_t EV, float *out))
 /* clang-format on */
 
 #define X(how, name, result, arguments)                                                                                \

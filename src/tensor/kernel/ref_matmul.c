@@ -14,7 +14,7 @@ static float half_away(float v) { /* nearest integer, ties away from zero */
 
 /* Blocks of 32: d = max|x| / 127, q = x * (1 / d) rounded half away. A block with NaN or infinity gets d = NaN, which
  * carries through to every output; one so small that 1 / d overflows counts as zero. */
-void mt_ref_quantize(const float *x, int32_t K, int16_t *q, float *d, int32_t *s) {
+void mt_ref_quantize(const float *x, int32_t K, int16_t *q, int8_t *bytes, float *d, int32_t *s) {
     for (int32_t b = 0; b < K / MT_Q_BLOCK; b++) {
         const float *in = x + MT_Q_BLOCK * b;
         uint32_t top = 0; /* magnitudes compare as integers, with infinity and NaN on top */
@@ -32,6 +32,7 @@ void mt_ref_quantize(const float *x, int32_t K, int16_t *q, float *d, int32_t *s
                 float v = half_away(in[i] * inverse);
                 int16_t n = scale == scale ? (int16_t)v : 0;
                 q[MT_Q_BLOCK * b + i] = n;
+                if (bytes) bytes[MT_Q_BLOCK * b + i] = (int8_t)n;
                 sum += n;
             }
             s[2 * b + g] = sum;
@@ -76,26 +77,41 @@ void mt_ref_mm_bf16(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t 
     mm_float(m, MT_BF16, p0, p1, t0, t1);
 }
 
-/* ---- int8 ---- */
+/* ---- int8 and nibbles ---- */
 
-void mt_ref_mm_i8(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
+static int int8_at(const mt_mm *m, size_t panel, size_t lane, size_t k) {
+    const int8_t *w = (const int8_t *)m->w + panel * (size_t)m->K * MT_PANEL_Q;
+    return w[(k / 2) * 2 * MT_PANEL_Q + 2 * lane + (k & 1)];
+}
+static int nibble_at(const mt_mm *m, size_t panel, size_t lane, size_t k) {
+    uint8_t byte = m->w[panel * (size_t)m->K * MT_PANEL_Q / 2 + k / 8 * 16 + 4 * lane + k % 4];
+    return byte >> (k & 4) & 15;
+}
+
+typedef int (*value_at)(const mt_mm *m, size_t panel, size_t lane, size_t k);
+static void mm_quants(const mt_mm *m, value_at value, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
     size_t K = (size_t)m->K, G = (size_t)m->group, groups = K / G;
     for (int32_t n = p0 * MT_PANEL_Q; n < p1 * MT_PANEL_Q && n < m->N; n++) {
         size_t panel = (size_t)n / MT_PANEL_Q, lane = (size_t)n % MT_PANEL_Q;
-        const int8_t *w = (const int8_t *)m->w + panel * K * MT_PANEL_Q + 2 * lane;
         for (int32_t t = t0; t < t1; t++) {
             const int16_t *q = m->q + (size_t)t * K;
             float total = 0;
             for (size_t g = 0; g < groups; g++) {
-                int32_t dot = 0, sum = 0;
-                for (size_t k = g * G; k < g * G + G; k++) dot += w[(k / 2) * 2 * MT_PANEL_Q + (k & 1)] * q[k];
-                for (size_t i = g * G / 16; i < (g + 1) * G / 16; i++) sum += m->s[(size_t)t * (K / 16) + i];
+                int32_t dot = 0;
+                for (size_t k = g * G; k < g * G + G; k++) dot += value(m, panel, lane, k) * q[k];
+                if (m->shift) dot -= m->shift[(size_t)t * groups + g];
                 float d = m->d[(size_t)t * (K / MT_Q_BLOCK) + g * G / MT_Q_BLOCK];
                 size_t at = (panel * groups + g) * MT_PANEL_Q + lane;
                 total = total + (float)dot * m->scale[at] * d;
-                if (m->min) total = total - m->min[at] * ((float)sum * d);
+                if (m->min) total = total - m->min[at] * m->low[(size_t)t * groups + g];
             }
             m->y[(size_t)t * m->y_stride + (size_t)n] = m->bias ? total + m->bias[n] : total;
         }
     }
+}
+void mt_ref_mm_i8(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
+    mm_quants(m, int8_at, p0, p1, t0, t1);
+}
+void mt_ref_mm_nibble(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1) {
+    mm_quants(m, nibble_at, p0, p1, t0, t1);
 }

@@ -40,16 +40,18 @@ static inline v128_t wasm_f32x4_relaxed_madd(v128_t a, v128_t b, v128_t c) {
     memcpy(&c, &z, 16);
     return c;
 }
-static inline v128_t wasm_i32x4_relaxed_dot_i8x16_i7x16_add(v128_t a, v128_t b, v128_t c) {
+static inline v128_t wasm_i16x8_relaxed_dot_i8x16_i7x16(v128_t a, v128_t b) {
     int8_t x[16];
     uint8_t y[16];
-    int32_t z[4];
+    int16_t z[8];
     memcpy(x, &a, 16);
     memcpy(y, &b, 16);
-    memcpy(z, &c, 16);
-    for (int i = 0; i < 16; i++) z[i / 4] += x[i] * y[i];
-    memcpy(&c, z, 16);
-    return c;
+    for (int i = 0; i < 8; i++) {
+        int sum = x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
+        z[i] = (int16_t)(sum > INT16_MAX ? INT16_MAX : sum < INT16_MIN ? INT16_MIN : sum);
+    }
+    memcpy(&a, z, 16);
+    return a;
 }
 #elif defined(MT_HAVE_SIMD)
 #include <wasm_simd128.h>

@@ -10,7 +10,7 @@
 
 #include "simd_constants.h"
 
-void mt_simd_quantize(const float *x, int32_t K, int16_t *q, float *d, int32_t *s) {
+void mt_simd_quantize(const float *x, int32_t K, int16_t *q, int8_t *bytes, float *d, int32_t *s) {
     const v128_t magnitude = F(MAGNITUDE);
     for (int32_t b = 0; b < K / MT_Q_BLOCK; b++, x += MT_Q_BLOCK, q += MT_Q_BLOCK, s += 2) {
         v128_t v[8], top = wasm_i32x4_splat(0);
@@ -36,6 +36,7 @@ void mt_simd_quantize(const float *x, int32_t K, int16_t *q, float *d, int32_t *
             v128_t c = wasm_i16x8_narrow_i32x4(v[4 * g + 2], v[4 * g + 3]);
             wasm_v128_store(q + 16 * g, a);
             wasm_v128_store(q + 16 * g + 8, c);
+            if (bytes) wasm_v128_store(bytes + MT_Q_BLOCK * b + 16 * g, wasm_i8x16_narrow_i16x8(a, c));
             sum[g] = wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_add(a, c));
             sum[g] = wasm_i32x4_add(sum[g], wasm_i32x4_shuffle(sum[g], sum[g], 2, 3, 0, 1));
             sum[g] = wasm_i32x4_add(sum[g], wasm_i32x4_shuffle(sum[g], sum[g], 1, 0, 3, 2));
@@ -79,11 +80,10 @@ INLINE void tile(const mt_mm *m, const int NT, const int NP, int32_t panel, int3
         }
         if (!min) continue;
         for (int i = 0; i < NT; i++) {
-            const int32_t *s = m->s + (size_t)(t + i) * (K / 16) + g * G / 16;
-            float sx = (float)(G == 32 ? s[0] + s[1] : s[0]) * d[(size_t)i * (K / MT_Q_BLOCK) + g * G / MT_Q_BLOCK];
+            v128_t sx = wasm_v128_load32_splat(m->low + (size_t)(t + i) * groups + g);
             for (int j = 0; j < NP; j++) {
                 v128_t low = wasm_v128_load(min + (size_t)j * next_scale + g * MT_PANEL_Q);
-                total[i * NP + j] = wasm_f32x4_sub(total[i * NP + j], wasm_f32x4_mul(low, wasm_f32x4_splat(sx)));
+                total[i * NP + j] = wasm_f32x4_sub(total[i * NP + j], wasm_f32x4_mul(low, sx));
             }
         }
     }
