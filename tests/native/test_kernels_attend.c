@@ -164,8 +164,8 @@ static void check(setup c) {
 int main(void) {
     mt_rng_seed(&rng, 4);
     if (mt_pool_new(3, &pool, &err) != MT_OK) return 1;
-    CASE("shapes: head widths, groups, lengths around the block of 32");
-    static const int32_t lengths[] = {1, 2, 5, 31, 32, 33, 64, 65, 200};
+    CASE("shapes: head widths, groups, lengths around the blocks of 8 and 64");
+    static const int32_t lengths[] = {1, 2, 5, 8, 9, 31, 63, 64, 65, 128, 200};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         check((setup){.T = 4, .H = 2, .G = 1, .E = 8, .EV = 8, .slots = lengths[i]});
         check((setup){.T = 3, .H = 3, .G = 3, .E = 5, .EV = 7, .slots = lengths[i]});

@@ -18,7 +18,7 @@ enum {
     MT_PANEL_Q = 4,      /* rows of a panel of quantised weights */
     MT_K_BLOCK = 256,    /* float products are summed in blocks of this many inputs, then block sums are added */
     MT_Q_BLOCK = 32,     /* activations share one scale per this many inputs */
-    MT_ATTEND_BLOCK = 32 /* slots that the online softmax takes at once */
+    MT_ATTEND_BLOCK = 64 /* slots that the online softmax takes at once */
 };
 
 /* One product y = x W^T as the panel kernels see it. Layouts (drawn in weight.c) keep the rows of a panel interleaved.

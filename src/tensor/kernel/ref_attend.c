@@ -1,5 +1,5 @@
 /* Scalar attention of one query and head over runs of cache slots, with the online softmax (Milakov & Gimelshein 2018;
- * Dao et al. 2022): slots are taken in blocks of 32, counted along the visible sequence and not along the runs, so the
+ * Dao et al. 2022): slots are taken in blocks of 64, counted along the visible sequence and not along the runs, so the
  * result depends on what is seen and in which order, never on where it is stored.
  *
  *     m, l, o = sink, 1, 0  (no sink: -inf, 0, 0)
@@ -49,16 +49,13 @@ void mt_ref_attend(const mt_attend_args *a, int32_t t, int32_t h) {
         if (n == 0) break;
         for (int j = 0; j < n; j++) {
             p[j] = score(a, t, h, slot[j]);
-            if (p[j] > top || p[j] != p[j])
-                top = p[j];
-            else if (top != top)
-                break;
+            if (p[j] > top) top = p[j]; /* NaN is skipped here: its share will be NaN and so will l */
         }
-        if (top != top) { /* NaN among the scores */
-            for (size_t e = 0; e < EV; e++) out[e] = NAN;
-            return;
+        if (top == -INFINITY) {
+            for (int j = 0; j < n; j++)
+                if (p[j] != p[j]) l = NAN;
+            continue;
         }
-        if (top == -INFINITY) continue;
         float shrink = mt_expf(m - top);
         if (shrink != 1)
             for (size_t e = 0; e < EV; e++) out[e] = out[e] * shrink;

@@ -1,6 +1,6 @@
-/* Attention of one query and head over cache slots: the algorithm of ref_attend.c. Four slots at a time share the loads
- * of the query, their four vector sums are transposed and added; values are accumulated four slots per pass over the
- * output row. */
+/* Attention of one query and head over cache slots: the algorithm of ref_attend.c. Eight slots at a time share the
+ * loads of the query, their vector sums are transposed and added; values are accumulated over all slots of a block with
+ * 32 outputs in registers. */
 #include "simd.h"
 #ifdef MT_HAVE_SIMD
 #include "kernel.h"
@@ -18,30 +18,33 @@ INLINE v128_t sum_lanes4(v128_t a, v128_t b, v128_t c, v128_t d) {
     return wasm_f32x4_add(wasm_f32x4_add(s0, s1), wasm_f32x4_add(s2, s3));
 }
 
-/* Scores of slot[0..n), n <= 32 and slot[] padded to a multiple of four with any slots that exist. */
-INLINE void scores(const mt_attend_args *a, int32_t t, int32_t h, const int32_t *slot, int n, float *out) {
-    size_t E = (size_t)a->E, whole = E & ~(size_t)3, g = (size_t)h * (size_t)a->G / (size_t)a->H;
-    const float *q = a->q + ((size_t)t * (size_t)a->H + (size_t)h) * E, *keys = a->k + g * a->k_stride;
+/* Dot products of q with eight rows: eight chains hide the latency of the addition. */
+INLINE void dots8(const float *q, const float *keys, size_t E, const int32_t *slot, v128_t *first, v128_t *second) {
+    const float *k[8];
+    v128_t s[8];
+    size_t whole = E & ~(size_t)3;
+    for (int i = 0; i < 8; i++) {
+        k[i] = keys + (size_t)slot[i] * E;
+        s[i] = wasm_f32x4_splat(0);
+    }
+    for (size_t e = 0; e < whole; e += 4) {
+        v128_t x = wasm_v128_load(q + e);
+        for (int i = 0; i < 8; i++) s[i] = MADD(x, wasm_v128_load(k[i] + e), s[i]);
+    }
+    if (whole < E) {
+        int rest = (int)(E - whole);
+        v128_t x = mt_load_lanes(q + whole, rest);
+        for (int i = 0; i < 8; i++) s[i] = MADD(x, mt_load_lanes(k[i] + whole, rest), s[i]);
+    }
+    *first = sum_lanes4(s[0], s[1], s[2], s[3]);
+    *second = sum_lanes4(s[4], s[5], s[6], s[7]);
+}
+
+/* The rarer parts of a score; n a multiple of four. */
+static __attribute__((noinline)) void NAME(attend_adjust)(const mt_attend_args *a, int32_t t, int32_t h,
+                                                          const int32_t *slot, int n, float *p) {
     for (int j = 0; j < n; j += 4) {
-        const float *k0 = keys + (size_t)slot[j] * E, *k1 = keys + (size_t)slot[j + 1] * E;
-        const float *k2 = keys + (size_t)slot[j + 2] * E, *k3 = keys + (size_t)slot[j + 3] * E;
-        v128_t s0 = wasm_f32x4_splat(0), s1 = s0, s2 = s0, s3 = s0;
-        for (size_t e = 0; e < whole; e += 4) {
-            v128_t x = wasm_v128_load(q + e);
-            s0 = MADD(x, wasm_v128_load(k0 + e), s0);
-            s1 = MADD(x, wasm_v128_load(k1 + e), s1);
-            s2 = MADD(x, wasm_v128_load(k2 + e), s2);
-            s3 = MADD(x, wasm_v128_load(k3 + e), s3);
-        }
-        if (whole < E) {
-            int n4 = (int)(E - whole);
-            v128_t x = mt_load_lanes(q + whole, n4);
-            s0 = MADD(x, mt_load_lanes(k0 + whole, n4), s0);
-            s1 = MADD(x, mt_load_lanes(k1 + whole, n4), s1);
-            s2 = MADD(x, mt_load_lanes(k2 + whole, n4), s2);
-            s3 = MADD(x, mt_load_lanes(k3 + whole, n4), s3);
-        }
-        v128_t s = wasm_f32x4_mul(sum_lanes4(s0, s1, s2, s3), wasm_f32x4_splat(a->scale));
+        v128_t s = wasm_v128_load(p + j);
         if (a->softcap != 0) {
             v128_t cap = wasm_f32x4_splat(a->softcap);
             s = wasm_f32x4_mul(mt_tanhf_x4(wasm_f32x4_div(s, cap)), cap);
@@ -52,53 +55,53 @@ INLINE void scores(const mt_attend_args *a, int32_t t, int32_t h, const int32_t 
             distance = wasm_f32x4_convert_i32x4(wasm_i32x4_sub(distance, wasm_i32x4_splat(a->position[t])));
             s = wasm_f32x4_add(s, wasm_f32x4_mul(wasm_f32x4_splat(a->alibi[h]), distance));
         }
-        wasm_v128_store(out + j, s);
+        wasm_v128_store(p + j, s);
     }
 }
 
-/* out += sum of p[j] v[slot[j]], in the order of j. */
+/* Scores of slot[0..n); slot[] and p[] are padded to a multiple of eight, slot[] with any slots that exist. */
+INLINE void scores(const mt_attend_args *a, int32_t t, int32_t h, const int32_t *slot, int n, float *p) {
+    size_t E = (size_t)a->E, g = (size_t)h * (size_t)a->G / (size_t)a->H;
+    const float *q = a->q + ((size_t)t * (size_t)a->H + (size_t)h) * E, *keys = a->k + g * a->k_stride;
+    v128_t scale = wasm_f32x4_splat(a->scale);
+    for (int j = 0; j < n; j += 8) {
+        v128_t first, second;
+        dots8(q, keys, E, slot + j, &first, &second);
+        wasm_v128_store(p + j, wasm_f32x4_mul(first, scale));
+        wasm_v128_store(p + j + 4, wasm_f32x4_mul(second, scale));
+    }
+    if (a->softcap != 0 || a->alibi) NAME(attend_adjust)(a, t, h, slot, (n + 7) & ~7, p);
+}
+
+/* out += sum of p[j] v[slot[j]], in the order of j; W vectors of the output stay in registers. */
+INLINE void values_slice(const float *p, const int32_t *slot, int n, const float *v, size_t EV, const int W,
+                         float *out) {
+    v128_t o[8];
+    for (int i = 0; i < W; i++) o[i] = wasm_v128_load(out + 4 * i);
+    for (int j = 0; j < n; j++) {
+        const float *row = v + (size_t)slot[j] * EV;
+        v128_t by = wasm_v128_load32_splat(p + j);
+        for (int i = 0; i < W; i++) o[i] = MADD(by, wasm_v128_load(row + 4 * i), o[i]);
+    }
+    for (int i = 0; i < W; i++) wasm_v128_store(out + 4 * i, o[i]);
+}
 INLINE void values(const float *p, const int32_t *slot, int n, const float *v, size_t EV, float *out) {
-    int j = 0;
-    size_t whole = EV & ~(size_t)3;
-    for (; j + 4 <= n; j += 4) {
-        const float *v0 = v + (size_t)slot[j] * EV, *v1 = v + (size_t)slot[j + 1] * EV;
-        const float *v2 = v + (size_t)slot[j + 2] * EV, *v3 = v + (size_t)slot[j + 3] * EV;
-        v128_t p0 = wasm_v128_load32_splat(p + j), p1 = wasm_v128_load32_splat(p + j + 1);
-        v128_t p2 = wasm_v128_load32_splat(p + j + 2), p3 = wasm_v128_load32_splat(p + j + 3);
-        for (size_t e = 0; e < whole; e += 4) {
-            v128_t o = wasm_v128_load(out + e);
-            o = MADD(p0, wasm_v128_load(v0 + e), o);
-            o = MADD(p1, wasm_v128_load(v1 + e), o);
-            o = MADD(p2, wasm_v128_load(v2 + e), o);
-            o = MADD(p3, wasm_v128_load(v3 + e), o);
-            wasm_v128_store(out + e, o);
-        }
-        if (whole < EV) {
-            int n4 = (int)(EV - whole);
-            v128_t o = mt_load_lanes(out + whole, n4);
-            o = MADD(p0, mt_load_lanes(v0 + whole, n4), o);
-            o = MADD(p1, mt_load_lanes(v1 + whole, n4), o);
-            o = MADD(p2, mt_load_lanes(v2 + whole, n4), o);
-            o = MADD(p3, mt_load_lanes(v3 + whole, n4), o);
-            mt_store_lanes(out + whole, o, n4);
-        }
-    }
-    for (; j < n; j++) {
-        v128_t pj = wasm_f32x4_splat(p[j]);
-        const float *vj = v + (size_t)slot[j] * EV;
-        for (size_t e = 0; e < EV; e += 4) {
-            int n4 = EV - e < 4 ? (int)(EV - e) : 4;
-            mt_store_lanes(out + e, MADD(pj, mt_load_lanes(vj + e, n4), mt_load_lanes(out + e, n4)), n4);
-        }
-    }
+    size_t e = 0;
+    for (; e + 32 <= EV; e += 32) values_slice(p, slot, n, v + e, EV, 8, out + e);
+    for (; e + 4 <= EV; e += 4) values_slice(p, slot, n, v + e, EV, 1, out + e);
+    if (e == EV) return;
+    int rest = (int)(EV - e);
+    v128_t o = mt_load_lanes(out + e, rest);
+    for (int j = 0; j < n; j++)
+        o = MADD(wasm_v128_load32_splat(p + j), mt_load_lanes(v + (size_t)slot[j] * EV + e, rest), o);
+    mt_store_lanes(out + e, o, rest);
 }
 
 INLINE void multiply(float *out, size_t n, float by) {
     v128_t b = wasm_f32x4_splat(by);
-    for (size_t e = 0; e < n; e += 4) {
-        int n4 = n - e < 4 ? (int)(n - e) : 4;
-        mt_store_lanes(out + e, wasm_f32x4_mul(mt_load_lanes(out + e, n4), b), n4);
-    }
+    size_t e = 0;
+    for (; e + 4 <= n; e += 4) wasm_v128_store(out + e, wasm_f32x4_mul(wasm_v128_load(out + e), b));
+    for (; e < n; e++) out[e] = out[e] * by;
 }
 
 void NAME(attend)(const mt_attend_args *a, int32_t t, int32_t h) {
@@ -120,30 +123,30 @@ void NAME(attend)(const mt_attend_args *a, int32_t t, int32_t h) {
             if (at >= a->runs[run].count) run++, at = 0;
         }
         if (n == 0) break;
-        for (int j = n; j & 3; j++) slot[j] = slot[0];
+        int padded = (n + 7) & ~7;
+        for (int j = n; j < padded; j++) slot[j] = slot[0];
         scores(a, t, h, slot, n, p);
-        for (int j = n; j & 3; j++) p[j] = -INFINITY;
+        for (int j = n; j < padded; j++) p[j] = -INFINITY;
         v128_t tops = wasm_f32x4_splat(m);
-        for (int j = 0; j < n; j += 4) tops = wasm_f32x4_max(tops, wasm_v128_load(p + j));
-        tops = wasm_f32x4_max(tops, wasm_i32x4_shuffle(tops, tops, 2, 3, 0, 1));
-        tops = wasm_f32x4_max(tops, wasm_i32x4_shuffle(tops, tops, 1, 0, 3, 2));
+        for (int j = 0; j < padded; j += 4) tops = wasm_f32x4_pmax(tops, wasm_v128_load(p + j)); /* skips NaN */
+        tops = wasm_f32x4_pmax(tops, wasm_i32x4_shuffle(tops, tops, 2, 3, 0, 1));
+        tops = wasm_f32x4_pmax(tops, wasm_i32x4_shuffle(tops, tops, 1, 0, 3, 2));
         float top = wasm_f32x4_extract_lane(tops, 0);
-        if (top != top) {
-            for (size_t e = 0; e < EV; e++) out[e] = NAN;
-            return;
+        if (top == -INFINITY) {
+            for (int j = 0; j < n; j++)
+                if (p[j] != p[j]) l = NAN;
+            continue;
         }
-        if (top == -INFINITY) continue;
         float shrink = mt_expf(m - top);
         if (shrink != 1) multiply(out, EV, shrink);
         v128_t sum = wasm_f32x4_splat(0), shift = wasm_f32x4_splat(top);
-        for (int j = 0; j < n; j += 4) {
+        for (int j = 0; j < padded; j += 4) {
             v128_t e = mt_expf_x4(wasm_f32x4_sub(wasm_v128_load(p + j), shift));
             wasm_v128_store(p + j, e);
             sum = wasm_f32x4_add(sum, e);
         }
-        float lane[4];
-        wasm_v128_store(lane, sum);
-        l = l * shrink + ((lane[0] + lane[1]) + (lane[2] + lane[3]));
+        l = l * shrink + ((wasm_f32x4_extract_lane(sum, 0) + wasm_f32x4_extract_lane(sum, 1)) +
+                          (wasm_f32x4_extract_lane(sum, 2) + wasm_f32x4_extract_lane(sum, 3)));
         m = top;
         values(p, slot, n, v, EV, out);
     }
