@@ -30,9 +30,13 @@ ABI_LAYOUT(token, ABI_STRUCT(abi_tok_info), ABI_FIELD(abi_tok_info, size), ABI_F
 
 /* ---- loading ---- */
 
-MT_EXPORT(tok_load_json) mt_status abi_tok_load_json(const uint8_t *p, size_t n, mt_tok **out) {
+/* Any definition, see mt_tok_load; name, pattern and merges may be 0 with length 0. */
+MT_EXPORT(tok_load)
+mt_status abi_tok_load(const uint8_t *p, size_t n, const uint8_t *name, size_t name_n, const uint8_t *pattern,
+                       size_t pattern_n, const uint8_t *merges, size_t merges_n, int32_t lowercase, mt_tok **out) {
     ABI_NEED(p);
-    return mt_tok_load_json(p, n, out, &abi_error);
+    mt_load_options options = {{name, name_n}, {pattern, pattern_n}, {merges, merges_n}, lowercase};
+    return mt_tok_load(p, n, &options, out, &abi_error);
 }
 MT_EXPORT(tok_load_gguf) mt_status abi_tok_load_gguf(const mt_gguf *gguf, mt_tok **out) {
     ABI_NEED(gguf);

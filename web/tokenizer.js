@@ -9,6 +9,14 @@ import { toSource } from './runtime/source.js';
 /** @typedef {'normal' | 'unknown' | 'special' | 'user' | 'unused' | 'byte' | 'hole'} TokenKind */
 /** @typedef {{id: number, bytes: Uint8Array, piece: string, kind: TokenKind}} Token bytes: what the token decodes to; piece: as the definition writes it; hole: no such token */
 /**
+ * @typedef {object} LoadOptions
+ * @property {AbortSignal} [signal]
+ * @property {string} [name] of the vocabulary ("cl100k_base"), which decides what the file does not say. Default: the file's name
+ * @property {string} [pattern] splitting expression, for rank files and vocab.json. Default: by the name
+ * @property {AnySource} [merges] merges.txt, for vocab.json
+ * @property {boolean} [lowercase] for vocab.txt. Default: judged by the vocabulary
+ */
+/**
  * @typedef {object} EncodeOptions
  * @property {boolean} [addSpecialTokens] run the definition's template (beginning and end of text...). Default false: the ids of your text and nothing else
  * @property {boolean} [specialAsText] text that spells a special token (`<|endoftext|>`) is ordinary text. Default false: it becomes that token
@@ -48,18 +56,19 @@ export class Tokenizer {
   #info;
 
   /**
-   * Loads a definition: a Hugging Face `tokenizer.json`, or a GGUF file (only its header is read).
+   * Loads a definition; its kind is recognised from the bytes: Hugging Face `tokenizer.json`, GGUF (only its header is read), SentencePiece
+   * `.model`, tiktoken rank files, BERT's `vocab.txt`, GPT-2's `vocab.json` with `merges.txt`, the RWKV and llama2.c vocabularies.
    * @param {AnySource} source URL, File, Blob, ArrayBuffer or typed array, stream; in Node also a path
-   * @param {{signal?: AbortSignal} & RuntimeOptions} [options]
+   * @param {LoadOptions & RuntimeOptions} [options]
    * @returns {Promise<Tokenizer>}
    * @throws {MicrotomeError} EHTTP, EIO: it cannot be read; EFORMAT, EUNKNOWN, EMISSING: it is not a definition that we know. AbortError when aborted
    */
   static async load(source, options = {}) {
-    checkOptions('Tokenizer.load', options, ['signal', ...RUNTIME_OPTIONS]);
-    const { signal } = options;
+    checkOptions('Tokenizer.load', options, ['signal', 'name', 'pattern', 'merges', 'lowercase', ...RUNTIME_OPTIONS]);
+    const { signal, merges } = options;
     const from = toSource(source);
-    const [heap, opened] = await Promise.all([loadHeap(options), openSource(from, signal)]);
-    try {
+    const [heap, opened, more] = await Promise.all([loadHeap(options), openSource(from, signal), merges === undefined ? null : openSource(toSource(merges), signal).then(gather)]);
+    return named(opened.name, async () => {
       const bytes = new Gathered(opened.size);
       let need = 4;
       let gguf = false;
@@ -68,7 +77,7 @@ export class Tokenizer {
         if (bytes.length < need) continue;
         gguf ||= bytes.startsWith('GGUF');
         if (!gguf) {
-          need = Infinity; // JSON: all of it
+          need = Infinity; // all of it
           continue;
         }
         const made = fromHeader(heap, bytes.all(), opened.size);
@@ -82,20 +91,18 @@ export class Tokenizer {
         if (typeof made !== 'number') return made;
         throw new MicrotomeError(`GGUF: the header goes on to byte ${made}, the file ends at ${bytes.length}`, { code: 'EFORMAT', details: { offset: bytes.length } });
       }
-      return heap.scope((alloc) => {
-        const all = bytes.all();
-        const at = alloc(all.length), out = alloc(4);
-        heap.putBytes(at, all);
-        heap.call('tok_load_json', at, all.length, out);
-        return new Tokenizer(heap, heap.u32(out));
-      });
-    } catch (error) {
-      if (error instanceof MicrotomeError && !error.details.file) {
-        error.message = `${opened.name}: ${error.message}`;
-        error.details = { file: opened.name, ...error.details };
-      }
-      throw error;
-    }
+      return fromDefinition(heap, bytes.all(), { ...options, name: options.name ?? opened.name }, more);
+    });
+  }
+
+  /**
+   * Tokenizers that need no file. @param {'byt5' | 'canine'} name bytes (ByT5) or code points (CANINE) as ids
+   * @param {{signal?: AbortSignal} & RuntimeOptions} [options] @returns {Promise<Tokenizer>}
+   */
+  static async builtin(name, options = {}) {
+    checkOptions('Tokenizer.builtin', options, ['signal', ...RUNTIME_OPTIONS]);
+    if (name !== 'byt5' && name !== 'canine') throw new MicrotomeError(`unknown tokenizer ${JSON.stringify(name)}: known are byt5, canine`, { code: 'EUNKNOWN' });
+    return fromDefinition(await loadHeap(options), new Uint8Array(0), { name }, null);
   }
 
   /**
@@ -467,6 +474,43 @@ function kindName(heap, kind) {
     case e.MT_TOKEN_HOLE: return 'hole';
     default: return 'normal';
   }
+}
+
+/** Errors of a definition carry its file's name. @template T @param {string} file @param {() => Promise<T>} body @returns {Promise<T>} */
+async function named(file, body) {
+  try {
+    return await body();
+  } catch (error) {
+    if (error instanceof MicrotomeError && !error.details.file) {
+      error.message = `${file}: ${error.message}`;
+      error.details = { file, ...error.details };
+    }
+    throw error;
+  }
+}
+
+/** @param {{size: number, chunks: AsyncIterable<Uint8Array>}} opened @returns {Promise<Uint8Array>} */
+async function gather(opened) {
+  const bytes = new Gathered(opened.size);
+  for await (const chunk of opened.chunks) bytes.add(chunk);
+  return bytes.all();
+}
+
+/**
+ * @param {Heap} heap @param {Uint8Array} definition @param {{name: string, pattern?: string, lowercase?: boolean}} options @param {Uint8Array | null} merges
+ * @returns {Tokenizer}
+ */
+function fromDefinition(heap, definition, { name, pattern = '', lowercase }, merges) {
+  return heap.scope((alloc) => {
+    const put = (/** @type {Uint8Array} */ bytes) => {
+      const at = alloc(bytes.length);
+      heap.putBytes(at, bytes);
+      return [at, bytes.length];
+    };
+    const out = alloc(4);
+    heap.call('tok_load', ...put(definition), ...put(heap.encoder.encode(name)), ...put(heap.encoder.encode(pattern)), ...put(merges ?? new Uint8Array(0)), lowercase === undefined ? -1 : Number(lowercase), out);
+    return new Tokenizer(heap, heap.u32(out));
+  });
 }
 
 /** @param {Heap} heap @param {Uint8Array} header @param {number} fileSize @returns {Tokenizer | number} a number: that many bytes are needed */

@@ -7,7 +7,16 @@ import { Tokenizer } from '../../web/index.js';
 import { readLines, readShared, shared, skipWithoutShared } from '../support/shared.mjs';
 
 /** tokenizer.json definitions, with Hugging Face tokenizers as the reference. */
-const FAMILIES = ['chatglm', 'deepseek-v3', 'gemma', 'gemma3', 'gpt-oss', 'gpt2', 'llama2', 'llama3', 'mistral-v1', 'mistral-v3', 'phi-2', 'phi-3', 'whisper-large-v3', 'whisper-tiny'];
+const FAMILIES = ['bert-cased', 'bert-uncased', 'chatglm', 'claude', 'clip', 'deepseek-v3', 'falcon', 'gemma', 'gemma3', 'gpt-neox', 'gpt-oss', 'gpt2', 'hw-doc-summarizer', 'llama2', 'llama3', 'marian-nmt', 'mistral-v1', 'mistral-v3',
+  'modernbert', 'mpt', 'pegasus', 'phi-2', 'phi-3', 'qwen3', 'roberta', 'sqlpilot', 't5', 'whisper-large-v3', 'whisper-tiny', 'xlnet'];
+/** Lines that are known to differ; the list may only shrink. Offsets where composition reorders combining marks; characters younger than the reference's tables. */
+const REORDERED = ['t0331', 't0851', 't0889'];
+const GAPS = /** @type {Record<string, string[]>} */ ({ claude: [...REORDERED, 't0930', 't1306'], clip: REORDERED, 'gpt-neox': REORDERED, modernbert: REORDERED, mpt: REORDERED, qwen3: REORDERED, sqlpilot: [...REORDERED, 't0930'] });
+/** Rank files, with tiktoken as the reference (or the written definition of the scheme): special tokens are text, and with ids_sp they are parsed. */
+const RANKS = [['cl100k_base', 'cl100k_base.tiktoken'], ['o200k_base', 'o200k_base.tiktoken'], ['p50k_base', 'p50k_base.tiktoken'], ['r50k_base', 'r50k_base.tiktoken'], ['rwkv-world', 'rwkv_vocab_v20230424.txt'], ['byt5', null], ['canine', null]];
+/** SentencePiece models, with SentencePiece as the reference. */
+const SENTENCEPIECE = [['llama2', 'tokenizer.model'], ['mistral-v1', 'tokenizer.model'], ['mistral-v3', 'tokenizer.model'], ['t5', 'spiece.model'], ['albert', 'spiece.model'], ['xlnet', 'spiece.model'], ['nai-t5', 'spiece.model'], ['bpemb-en-100k', 'tokenizer.model'],
+  ['chatglm-ice', 'tokenizer.model'], ['marian-nmt', 'tokenizer.model'], ['nerdstash', 'tokenizer.model'], ['seqio-1k', 'tokenizer.model'], ['spm-test-ja', 'tokenizer.model'], ['spm-test-unigram', 'tokenizer.model']];
 /** GGUF vocabularies, with llama.cpp's own vectors (ggml-vocab-NAME.gguf.inp and .out). */
 const GGUF_VECTORS = [['gpt2', 'gpt-2'], ['llama2', 'llama-spm']];
 
@@ -26,7 +35,8 @@ for (const family of FAMILIES)
   describe(`${family}: tokenizer.json`, { skip: skipWithoutShared }, () => {
     test('every line of the reference', { timeout: 120_000 }, async () => {
       const tokenizer = await load(readShared('tokenizers', family, 'tokenizer.json'));
-      const wrong = [];
+      /** @type {string[]} */ const wrong = [];
+      const gaps = new Set(GAPS[family]), met = new Set();
       let lines = 0;
       const records = readLines('tokenizers', family, 'reference.jsonl');
       const template = records.some((record) => record.ids_sp); // then lines without ids_sp did not record them
@@ -34,7 +44,9 @@ for (const family of FAMILIES)
         if (record.error) continue;
         lines++;
         const check = (/** @type {string} */ what, /** @type {any} */ got, /** @type {any} */ want) => {
-          if (JSON.stringify(got) !== JSON.stringify(want)) wrong.push(`${record.id} (${record.cat}) ${what}: got ${JSON.stringify(got).slice(0, 200)}, expected ${JSON.stringify(want).slice(0, 200)}; text ${JSON.stringify(record.text).slice(0, 120)}`);
+          if (JSON.stringify(got) === JSON.stringify(want)) return;
+          if (gaps.has(record.id)) met.add(record.id);
+          else wrong.push(`${record.id} (${record.cat}) ${what}: got ${JSON.stringify(got).slice(0, 200)}, expected ${JSON.stringify(want).slice(0, 200)}; text ${JSON.stringify(record.text).slice(0, 120)}`);
         };
         // What the reference was given: text (lone surrogates and bytes that are not UTF-8 arrive there as U+FFFD).
         const text = record.utf16 ? String.fromCharCode(...record.utf16) : record.text;
@@ -59,8 +71,51 @@ for (const family of FAMILIES)
       tokenizer.dispose();
       assert.ok(lines > 500, `${lines} lines`);
       assert.deepEqual(wrong.slice(0, 12), [], `${wrong.length} differences in ${lines} lines`);
+      assert.deepEqual([...met].sort(), [...gaps].sort(), 'a gap that has closed leaves the list');
     });
   });
+
+/** @param {Tokenizer} tokenizer @param {any[]} records @param {{text: (record: any) => string | Uint8Array, ids: (record: any) => number[] | undefined, options?: any}} how */
+function compare(tokenizer, records, { text, ids, options = {} }) {
+  const wrong = [];
+  let lines = 0;
+  for (const record of records) {
+    const want = ids(record);
+    if (record.error || !want) continue;
+    lines++;
+    const got = [...tokenizer.encode(text(record), { ...options, offsets: false }).ids];
+    if (String(got) !== String(want)) wrong.push(`${record.id} (${record.cat}): got ${String(got).slice(0, 200)}, expected ${String(want).slice(0, 200)}; text ${JSON.stringify(record.text).slice(0, 120)}`);
+  }
+  assert.ok(lines > 100, `${lines} lines`);
+  assert.deepEqual(wrong.slice(0, 12), [], `${wrong.length} differences in ${lines} lines`);
+}
+const textOf = (/** @type {any} */ record) => (record.utf16 ? String.fromCharCode(...record.utf16) : record.text);
+
+describe('rank files and schemes without a file', { skip: skipWithoutShared }, () => {
+  for (const [family, file] of RANKS)
+    test(`${family}`, { timeout: 60_000 }, async () => {
+      const tokenizer = file ? await Tokenizer.load(readShared('tokenizers', /** @type {string} */ (family), file), { name: file }) : await Tokenizer.builtin(/** @type {'byt5'} */ (family));
+      const records = readLines('tokenizers', /** @type {string} */ (family), 'reference.jsonl');
+      compare(tokenizer, records, { text: textOf, ids: (record) => record.ids, options: { specialAsText: true } });
+      if (records.some((record) => record.ids_sp)) compare(tokenizer, records.filter((record) => record.ids_sp).concat(records.slice(0, 101)), { text: textOf, ids: (record) => record.ids_sp ?? record.ids, options: { addSpecialTokens: !file } });
+      tokenizer.dispose();
+    });
+});
+
+describe('SentencePiece models', { skip: skipWithoutShared }, () => {
+  for (const [family, file] of SENTENCEPIECE)
+    test(`${family}`, { timeout: 60_000 }, async () => {
+      const tokenizer = await Tokenizer.load(readShared('tokenizers', family, file), { name: file });
+      const reference = ['reference-spm.jsonl', 'reference.jsonl'].find((name) => existsSync(shared('tokenizers', family, `${name}.gz`))) ?? '';
+      const records = readLines('tokenizers', family, reference);
+      compare(tokenizer, records, { text: textOf, ids: (record) => record.ids });
+      if (records.some((record) => record.ids_bytes)) {
+        const raw = records.filter((record) => record.ids_bytes);
+        for (const record of raw) assert.deepEqual([...tokenizer.encode(new Uint8Array(Buffer.from(record.b64, 'base64'))).ids], record.ids_bytes, record.id);
+      }
+      tokenizer.dispose();
+    });
+});
 
 describe('GGUF vocabularies', { skip: skipWithoutShared }, () => {
   for (const [family, name] of GGUF_VECTORS)

@@ -67,7 +67,13 @@ async function textOf(rest) {
 // ---- options that several commands share ---------------------------------------------------------------------------------------
 
 /** @type {OptionSpec} */ const JSON_OUT = { name: 'json', kind: 'flag', help: 'one line of JSON for machines (-Infinity is written as null)' };
-/** @type {OptionSpec} */ const TOKENIZER = { name: 'tokenizer', kind: 'text', value: 'FILE', help: 'tokenizer.json, or a GGUF file' };
+/** @type {OptionSpec} */ const TOKENIZER = { name: 'tokenizer', kind: 'text', value: 'FILE', help: 'tokenizer.json, GGUF, SentencePiece .model, rank file, vocab.txt, vocab.json...; byt5, canine need no file' };
+/** @type {OptionSpec[]} */ const DEFINITION = [
+  { name: 'merges', kind: 'text', value: 'FILE', help: 'merges.txt, beside a vocab.json' },
+  { name: 'pattern', kind: 'text', value: 'REGEX', help: 'splitting expression of a rank file or vocab.json; default: by the name' },
+  { name: 'name', kind: 'text', value: 'NAME', help: 'vocabulary that a rank file is (cl100k_base...); default: the file name' },
+  { name: 'lowercase', kind: 'text', value: 'yes|no', choices: ['yes', 'no'], help: 'for vocab.txt; default: judged by the vocabulary' },
+];
 /** @type {OptionSpec} */ const MODEL = { name: 'model', kind: 'text', value: 'FILE', help: 'GGUF file; default: the bundled model' };
 /** @type {OptionSpec[]} */ const ENGINE = [
   { name: 'threads', kind: 'int', value: 'N', min: 1, max: 64, help: 'threads; default: the cores, 4 at most. Results do not depend on it' },
@@ -112,7 +118,10 @@ async function withModel(options, body) {
 /** @param {Record<string, any>} options */
 function loadTokenizer(options) {
   if (options.tokenizer !== undefined && options.model !== undefined) throw new UsageError('--tokenizer and --model exclude each other');
-  return Tokenizer.load(options.tokenizer !== undefined ? mustExist(options.tokenizer) : modelFile(options));
+  const { tokenizer, pattern, merges, lowercase } = options;
+  if (tokenizer === undefined) return Tokenizer.load(modelFile(options));
+  if ((tokenizer === 'byt5' || tokenizer === 'canine') && !existsSync(tokenizer)) return Tokenizer.builtin(tokenizer);
+  return Tokenizer.load(mustExist(tokenizer), { ...(pattern !== undefined && { pattern }), ...(merges !== undefined && { merges: mustExist(merges) }), ...(lowercase !== undefined && { lowercase: lowercase === 'yes' }), ...(options.name !== undefined && { name: options.name }) });
 }
 
 /** Ids of a prompt, from --ids or a text with the special tokens that the model expects. @param {Model} model @param {Record<string, any>} options @param {string[]} rest */
@@ -162,7 +171,7 @@ const COMMANDS = {
   encode: {
     summary: 'text -> token ids',
     usage: 'encode (--tokenizer FILE | --model FILE) [options] [TEXT...]',
-    options: [TOKENIZER, MODEL, JSON_OUT, { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"text": ...}; one line {"ids": [...]} for each' }, ADD_SPECIAL,
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"text": ...}; one line {"ids": [...]} for each' }, ADD_SPECIAL,
       { name: 'special-as-text', kind: 'flag', help: 'text that spells a special token is ordinary text' },
       { name: 'offsets', kind: 'text', value: 'UNIT', choices: ['bytes', 'utf16'], help: 'add "offsets": [[begin, end], ...] to the JSON' }],
     async run(options, rest) {
@@ -205,7 +214,7 @@ const COMMANDS = {
   decode: {
     summary: 'token ids -> text',
     usage: 'decode (--tokenizer FILE | --model FILE) [options] [ID...]',
-    options: [TOKENIZER, MODEL, JSON_OUT, { ...IDS, help: 'token ids, "1,2,3" (or as arguments, or on standard input)' },
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { ...IDS, help: 'token ids, "1,2,3" (or as arguments, or on standard input)' },
       { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"ids": [...]}; one line {"text": ...} for each' },
       { name: 'skip-special-tokens', kind: 'flag', help: 'leave special tokens out' }],
     async run(options, rest) {
