@@ -1,20 +1,26 @@
 // The same model, seen over bytes: no token boundaries, so no prompt-boundary bias.
 import { MicrotomeError } from './runtime/worker.js';
-import { checkOptions, disposed } from './runtime/errors.js';
+import { checkNumber, checkOptions, disposed, throwIfAborted } from './runtime/errors.js';
 import { Model } from './model.js';
 
 /**
  * @typedef {object} NextBytes
  * @property {Float64Array} bytes natural log-probabilities of the 256 possible next bytes; -Infinity: impossible
  * @property {number} end log-probability that the text ends here; exp of the 257 sums to 1 (less missingMass)
- * @property {Float64Array} naive 257: the same as a prompt of the text's usual tokens gives it, the first byte of the next token; [256]: the end
+ * @property {Float64Array | null} naive 257: the same as a prompt of the text's usual tokens gives it, the first byte of the next
+ *   token; [256]: the end. All -Infinity when the usual tokens are no spelling of the text; null with `naive: false`
  * @property {number} missingMass proven upper bound on the probability that was left out; 0: exact
  * @property {number} textLogProb log-probability that a text starts with this one
  * @property {'valid' | 'masked' | 'all'} target which spellings count
  * @property {number} liveContexts token sequences that the text may be the beginning of
  * @property {ByteTree | null} tree for pictures, with the option `tree`
  */
-/** @typedef {{nodes: {token: number, bytes: number[] | string, weight: number | null, parent: number, live: boolean}[]}} ByteTree */
+/**
+ * Token sequences as a tree; node 0 is the beginning. `bytes`: of the token; `end`: bytes of text up to the token's end; `live`: the text's end
+ * cuts or touches it; `weight`: log-probability, null: none; a live one also says how many `tokens` may go on from it and their `mass`.
+ * @typedef {{id: number, parent: number, token: number, bytes: number[], end: number, live: boolean, weight: number | null, tokens?: number, mass?: number | null}} ByteNode
+ * @typedef {{length: number, prefix: number, text_logprob: number | null, nodes: ByteNode[]}} ByteTree
+ */
 
 /**
  * Exact probabilities of the next byte.
@@ -26,50 +32,70 @@ import { Model } from './model.js';
  */
 export class ByteModel {
   #model;
-  #target;
-  #slots;
+  #options;
   /** @type {Promise<number> | null} */ #handle = null;
   #disposed = false;
   /** Calls run one after the other, since each moves the state. @type {Promise<unknown>} */ #queue = Promise.resolve();
 
   /**
    * @param {Model} model
-   * @param {{target?: 'valid' | 'masked' | 'all', contextTokens?: number}} [options] target: which token sequences count as spellings of a text.
-   *   'valid' (default): those that the tokenizer can produce, with the model's probabilities, normalised by their sum; 'masked': the same
-   *   with impossible tokens masked at every step; 'all': every sequence. contextTokens: room for text and alternatives, default 2048 or the model's context
+   * @param {{target?: 'valid' | 'masked' | 'all', contextTokens?: number, beam?: number, epsilon?: number}} [options]
+   *   target: which token sequences count as spellings of a text. 'valid' (default): those that the tokenizer can produce, with the model's
+   *   probabilities, normalised by their sum; 'masked': the same with impossible tokens masked at every step; 'all': every sequence.
+   *   contextTokens: room for text and alternatives, default 2048 or the model's context. beam, epsilon: for 'all', which keeps at most
+   *   `beam` sequences (16; 0: all, exact and exponential) and drops those with less than `epsilon` (1e-6) of the mass; missingMass tells
    */
   constructor(model, options = {}) {
-    checkOptions('ByteModel', options, ['target', 'contextTokens']);
+    checkOptions('ByteModel', options, ['target', 'contextTokens', 'beam', 'epsilon']);
     if (!(model instanceof Model)) throw new MicrotomeError('ByteModel: a Model is needed', { code: 'ERANGE' });
-    const { target = 'valid', contextTokens } = options;
+    const { target = 'valid', contextTokens, beam, epsilon } = options;
     if (!['valid', 'masked', 'all'].includes(target)) throw new MicrotomeError(`ByteModel: unknown target ${JSON.stringify(target)}: known are valid, masked, all`, { code: 'EUNKNOWN' });
+    if (contextTokens !== undefined) checkNumber('ByteModel: contextTokens', contextTokens, 1, 2 ** 24, true);
+    if (beam !== undefined) checkNumber('ByteModel: beam', beam, 0, 2 ** 24, true);
+    if (epsilon !== undefined) checkNumber('ByteModel: epsilon', epsilon, 0, 1);
     this.#model = model;
-    this.#target = target;
-    this.#slots = contextTokens;
+    this.#options = { target, slots: contextTokens, beam, epsilon };
   }
 
-  get target() { return this.#target; }
+  get target() { return this.#options.target; }
 
   /**
    * @param {string | Uint8Array} text what comes before, from the beginning; bytes may end inside a character
-   * @param {{tree?: boolean, signal?: AbortSignal}} [options]
+   * @param {{tree?: boolean, naive?: boolean, signal?: AbortSignal}} [options] naive (default true): the usual prompt's answer too
    * @returns {Promise<NextBytes>}
    * @throws {MicrotomeError} EMISSING: the model has no tokenizer; EUNKNOWN: no exact byte model exists for it (the message says why);
    *   ELIMIT: the text is too long. The model stays usable
    */
   async next(text, options = {}) {
-    checkOptions('next', options, ['tree', 'signal']);
-    const { tree = false, signal } = options;
-    if (this.#disposed) throw disposed('this byte model');
+    checkOptions('next', options, ['tree', 'naive', 'signal']);
+    const { tree = false, naive = true, signal } = options;
+    return this.#ask('bytesNext', text, { tree, naive }, signal);
+  }
+
+  /**
+   * The natural log-probability that a text starts with this one; -Infinity: it has no spelling.
+   * @param {string | Uint8Array} text @param {{signal?: AbortSignal}} [options] @returns {Promise<{textLogProb: number, missingMass: number}>}
+   * @throws {MicrotomeError} as next
+   */
+  async score(text, options = {}) {
+    checkOptions('score', options, ['signal']);
+    return this.#ask('bytesScore', text, {}, options.signal);
+  }
+
+  /** @param {string} method @param {string | Uint8Array} text @param {any} args @param {AbortSignal} [signal] @returns {Promise<any>} */
+  #ask(method, text, args, signal) {
+    const live = () => { if (this.#disposed) throw disposed('this byte model'); };
+    live();
     const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
-    if (!(bytes instanceof Uint8Array)) throw new MicrotomeError('next: a string or a Uint8Array is needed', { code: 'ERANGE' });
+    if (!(bytes instanceof Uint8Array)) throw new MicrotomeError('a string or a Uint8Array is needed', { code: 'ERANGE' });
     const turn = this.#queue.then(async () => {
-      if (this.#disposed) throw disposed('this byte model');
+      live();
+      throwIfAborted(signal);
       const client = this.#model.client;
-      const opening = (this.#handle ??= client.call('bytesOpen', { target: this.#target, slots: this.#slots }));
+      const opening = (this.#handle ??= client.call('bytesOpen', this.#options));
       opening.catch(() => { if (this.#handle === opening) this.#handle = null; });
       const handle = await opening;
-      return client.call('bytesNext', { handle, text: bytes, tree }, { signal });
+      return client.call(method, { handle, text: bytes, ...args }, { signal });
     });
     this.#queue = turn.catch(() => {});
     return turn;

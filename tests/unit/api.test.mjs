@@ -10,7 +10,7 @@ import { RELAXED_PROBE, SIMD_PROBE } from '../../web/runtime/load.js';
 import { GGML, u32, writeGguf } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
 import { ROOT } from '../support/shared.mjs';
-import { engines, scratch, tinyTokenizer } from '../support/wasm.mjs';
+import { BUNDLED, engines, scratch, tinyTokenizer } from '../support/wasm.mjs';
 
 const files = scratch();
 const SHAPE = { layers: 2, width: 64, heads: 4, kvHeads: 2, ffn: 96, vocab: 300, context: 64, base: 10000 };
@@ -415,6 +415,91 @@ test('a worker that idles does not keep Node alive', async () => {
   assert.deepEqual([status, out, stderr], [0, '300\n', '']);
 });
 
-test('ByteModel wants a model', () => {
-  assert.throws(() => new ByteModel(/** @type {any} */ ({})), fails('ERANGE'));
+describe('ByteModel', () => {
+  /** @type {Model} */ let model;
+  before(async () => { model = await Model.load(BUNDLED, { threads: 1 }); });
+  after(() => model.dispose());
+  const close = (/** @type {number} */ a, /** @type {number} */ b, /** @type {string} */ what, tolerance = 1e-5) => assert.ok(a === b || Math.abs(a - b) < tolerance * Math.max(1, Math.abs(b)), `${what}: ${a}, expected ${b}`);
+  const sum = (/** @type {Iterable<number>} */ logs) => [...logs].reduce((total, x) => total + Math.exp(x), 0);
+
+  test('sums to one, does not depend on the way there, follows the chain rule', { timeout: 60_000 }, async () => {
+    const bytes = new ByteModel(model);
+    assert.equal(bytes.target, 'valid');
+    const texts = ['', 'Once', 'Once upon a ti', 'Once upon a time', 'Once upon', 'The sign said caf', 'The sign said caf\u00e9', 'Once upon a time'];
+    /** @type {Map<string, any>} */ const seen = new Map();
+    for (const text of texts) {
+      const got = await bytes.next(text);
+      assert.equal(got.bytes.length, 256);
+      assert.equal(got.naive?.length, 257);
+      assert.equal(got.missingMass, 0);
+      assert.equal(got.target, 'valid');
+      assert.equal(got.tree, null);
+      close(sum([...got.bytes, got.end]), 1, 'sum', 1e-9);
+      close(sum(/** @type {Float64Array} */ (got.naive)), 1, 'sum of the naive ones', 1e-9);
+      const fresh = new ByteModel(model);
+      const again = await fresh.next(text);
+      await fresh.dispose();
+      for (let b = 0; b < 256; b++) close(got.bytes[b], again.bytes[b], `${text} + byte ${b}`);
+      close(got.textLogProb, again.textLogProb, text);
+      seen.set(text, got);
+    }
+    // P(text + byte) = P(text) P(byte | text), asked in three ways.
+    const text = 'Once upon a tim';
+    const part = await bytes.next(text);
+    const whole = await bytes.next(`${text}e`);
+    close(whole.textLogProb, part.textLogProb + part.bytes[0x65], 'chain rule');
+    close((await bytes.score(`${text}e`)).textLogProb, whole.textLogProb, 'score', 1e-9);
+    let total = (await bytes.next('')).textLogProb; // not 0: the model gives something to what is no text
+    for (const [i, byte] of [...new TextEncoder().encode('Once')].entries()) total += (await bytes.next('Once'.slice(0, i))).bytes[byte];
+    close(total, seen.get('Once').textLogProb, 'byte by byte');
+    const [raw, text2] = [await bytes.next(Uint8Array.of(0x63, 0x61, 0x66, 0xc3)), await bytes.next('caf')];
+    assert.ok(raw.bytes[0xa9] > Math.log(0.2), 'half a character goes on');
+    close(raw.textLogProb, text2.textLogProb + text2.bytes[0xc3], 'half a character');
+    const bare = await bytes.next('Once upon', { naive: false, tree: true });
+    assert.equal(bare.naive, null);
+    assert.ok(bare.tree && bare.tree.length === 9 && bare.tree.nodes.some((node) => node.live));
+    close(bare.bytes[0x20], seen.get('Once upon').bytes[0x20], 'without the naive answer');
+    await bytes.dispose();
+    await bytes.dispose();
+    await assert.rejects(bytes.next('x'), fails('ESTATE', /disposed/));
+  });
+
+  test('targets, beams, several at once, threads', { timeout: 60_000 }, async () => {
+    const text = 'Lily was very hap';
+    const [valid, masked, all] = await Promise.all(['valid', 'masked', 'all'].map(async (target) => {
+      const bytes = new ByteModel(model, { target: /** @type {any} */ (target), ...(target === 'all' && { beam: 8, epsilon: 1e-4 }) });
+      const [a, b, c] = await Promise.all([bytes.next(text), bytes.next('Lily'), bytes.next(text)]); // in turn
+      assert.deepEqual(a.bytes.map((x) => Math.fround(x)), c.bytes.map((x) => Math.fround(x)));
+      assert.notDeepEqual(a.bytes, b.bytes);
+      await bytes.dispose();
+      return a;
+    }));
+    assert.deepEqual([valid.target, masked.target, all.target], ['valid', 'masked', 'all']);
+    assert.ok(all.missingMass > 0 && all.missingMass < 0.1);
+    for (const other of [masked, all]) assert.ok(Math.abs(Math.exp(valid.bytes[0x70]) - Math.exp(other.bytes[0x70])) < 0.05, 'the same model');
+    const threaded = await Model.load(BUNDLED, { threads: 2 });
+    assert.deepEqual((await new ByteModel(threaded).next(text)).bytes, valid.bytes);
+    await threaded.dispose();
+  });
+
+  test('what is wrong is said, and the model stays usable', { timeout: 60_000 }, async () => {
+    assert.throws(() => new ByteModel(/** @type {any} */ ({})), fails('ERANGE'));
+    assert.throws(() => new ByteModel(model, { target: /** @type {any} */ ('some') }), fails('EUNKNOWN', /known are valid, masked, all/));
+    assert.throws(() => new ByteModel(model, /** @type {any} */ ({ targets: 1 })), fails('EUNKNOWN', /unknown option/));
+    assert.throws(() => new ByteModel(model, { beam: -1 }), fails('ERANGE'));
+    const bytes = new ByteModel(model, { contextTokens: 64 });
+    await assert.rejects(bytes.next(/** @type {any} */ (3)), fails('ERANGE'));
+    const before = await bytes.next('Once upon a');
+    await assert.rejects(bytes.next('word '.repeat(400)), fails('ELIMIT'));
+    assert.deepEqual((await bytes.next('Once upon a')).bytes, before.bytes);
+    await assert.rejects(bytes.next('Once', { signal: AbortSignal.abort() }), aborted);
+    await bytes.dispose();
+    const bare = await Model.load(modelFile, { threads: 1 });
+    await assert.rejects(new ByteModel(bare).next('x'), MicrotomeError);
+    assert.equal((await bare.run([1])).vocab, 300);
+    await bare.dispose();
+    const orphan = new ByteModel(bare);
+    await assert.rejects(orphan.next('x'), fails('ESTATE'));
+    await orphan.dispose();
+  });
 });

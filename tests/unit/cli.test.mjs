@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { get } from 'node:http';
 import { join } from 'node:path';
-import { Model, Tokenizer } from '../../web/index.js';
+import { ByteModel, Model, Tokenizer } from '../../web/index.js';
 import { GGML } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
 import { ROOT } from '../support/shared.mjs';
@@ -179,6 +179,26 @@ describe('models', () => {
     refused(cut, 1, /cut\.gguf: .+/);
     const definitionSummary = JSON.parse((await cli(['inspect', tokenizerFile, '--json'])).stdout);
     assert.deepEqual([definitionSummary.kind, definitionSummary.vocab_size, definitionSummary.tokens.special], ['tokenizer', END + 1, 1]);
+  });
+
+  test('next-byte', async () => {
+    const text = 'Once upon a ti';
+    const got = JSON.parse((await cli(['next-byte', '--json', '--threads', '1', text])).stdout);
+    const model = await Model.load(BUNDLED, { threads: 1 });
+    const want = await new ByteModel(model).next(text);
+    await model.dispose();
+    const numbers = (list) => Array.from(list, (x) => (Number.isFinite(x) ? x : null));
+    assert.deepEqual(got.bytes, numbers(want.bytes));
+    assert.deepEqual([got.end, got.missing_mass, got.text_logprob, got.target], [...numbers([want.end]), 0, want.textLogProb, 'valid']);
+    assert.deepEqual([...got.naive, got.naive_end], numbers(want.naive));
+    assert.equal(got.naive.length, 256);
+    assert.ok(Math.abs([...got.bytes, got.end].reduce((sum, x) => sum + (x === null ? 0 : Math.exp(x)), 0) - 1) < 1e-9);
+    assert.deepEqual(JSON.parse((await cli(['next-byte', '--json', '--threads', '1'], { input: text })).stdout), got, 'from standard input');
+    assert.equal(JSON.parse((await cli(['next-byte', '--json', '--target', 'all', text])).stdout).target, 'all');
+    const shown = (await cli(['next-byte', '--top', '3', text])).stdout.trimEnd().split('\n');
+    assert.equal(shown.length, 4);
+    assert.match(shown[1], /^ {2}m {6}0\.99/);
+    refused(await cli(['next-byte', '--model', modelFile, 'x']), 1, /token/);
   });
 
   test('without --model the bundled one', async () => {

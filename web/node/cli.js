@@ -308,13 +308,14 @@ const COMMANDS = {
       await withModel(options, async (model) => {
         const bytes = new ByteModel(model, { target: options.target ?? 'valid' });
         const r = await bytes.next(text);
+        const naive = /** @type {Float64Array} */ (r.naive);
         if (options.json) {
-          return line(json({ bytes: r.bytes, end: r.end, naive: r.naive.subarray(0, 256), naive_end: r.naive[256], missing_mass: r.missingMass, text_logprob: r.textLogProb, target: r.target, live_contexts: r.liveContexts }));
+          return line(json({ bytes: r.bytes, end: r.end, naive: naive.subarray(0, 256), naive_end: naive[256], missing_mass: r.missingMass, text_logprob: r.textLogProb, target: r.target, live_contexts: r.liveContexts }));
         }
         const all = [...r.bytes, r.end];
         const order = all.map((_, b) => b).sort((a, b) => all[b] - all[a] || a - b).slice(0, options.top ?? 10);
         await line('  byte   exact      tokenized prompt');
-        for (const b of order) await line(`  ${b === 256 ? 'end ' : visible(Uint8Array.of(b)).padEnd(4)}   ${Math.exp(all[b]).toFixed(7)}  ${Math.exp(r.naive[b]).toFixed(7)}`);
+        for (const b of order) await line(`  ${b === 256 ? 'end ' : visible(Uint8Array.of(b)).padEnd(4)}   ${Math.exp(all[b]).toFixed(7)}  ${Math.exp(naive[b]).toFixed(7)}`);
         if (r.missingMass > 0) await line(`  at most ${r.missingMass.toExponential(2)} of the probability is left out`);
       });
     },

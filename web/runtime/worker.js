@@ -431,7 +431,7 @@ const tick = typeof setImmediate === 'function'
 
 /**
  * @typedef {{at: number, capacity: number}} Session
- * @typedef {{at: number, session: number, pushed: Uint8Array, valid: boolean}} Bytes
+ * @typedef {{at: number, session: number, pushed: Uint8Array}} Bytes
  */
 
 class Engine {
@@ -758,8 +758,8 @@ class Engine {
     return this.tokenizer;
   }
 
-  /** @param {{target: string, slots?: number}} args */
-  bytesOpen({ target, slots }) {
+  /** @param {{target: string, slots?: number, beam?: number, epsilon?: number}} args */
+  bytesOpen({ target, slots, beam, epsilon }) {
     const heap = this.heap;
     const targets = { valid: heap.enums.MT_TARGET_VALID, masked: heap.enums.MT_TARGET_MASKED, all: heap.enums.MT_TARGET_ALL };
     if (!(target in targets)) throw new MicrotomeError(`unknown target ${JSON.stringify(target)}: known are ${Object.keys(targets).join(', ')}`, { code: 'EUNKNOWN' });
@@ -771,8 +771,16 @@ class Engine {
         heap.call('bytes_new', session.at, tokenizer, targets[/** @type {'valid'} */ (target)], out);
         return heap.u32(out);
       });
+      if (beam !== undefined || epsilon !== undefined) {
+        try {
+          heap.call('bytes_set_beam', at, beam ?? 16, epsilon ?? 1e-6);
+        } catch (error) {
+          heap.exports.bytes_free(at);
+          throw error;
+        }
+      }
       const handle = this.nextHandle++;
-      this.bytes.set(handle, { at, session: session.at, pushed: new Uint8Array(0), valid: true });
+      this.bytes.set(handle, { at, session: session.at, pushed: new Uint8Array(0) });
       return handle;
     } catch (error) {
       this.#close(session, false);
@@ -790,41 +798,58 @@ class Engine {
   }
 
   /**
-   * Moves to `text` (only the new bytes are computed when it extends what was there) and gives the distribution of the next byte.
-   * @param {{handle: number, text: Uint8Array, tree: boolean}} args @param {Task} task
+   * Moves to `text`: only the new bytes are computed when it extends what was there.
+   * @param {number} handle @param {Uint8Array} text @param {Task} task @returns {Promise<number>} the byte model
    */
-  async bytesNext({ handle, text, tree }, task) {
+  async #moveTo(handle, text, task) {
     const heap = this.heap;
     const state = this.bytes.get(handle);
     if (!state) throw new MicrotomeError('this byte model has been disposed of', { code: 'ESTATE' });
-    const extends_ = state.valid && state.pushed.length <= text.length && state.pushed.every((byte, i) => byte === text[i]);
-    if (!extends_) {
-      state.valid = false;
+    if (state.pushed.length > text.length || !state.pushed.every((byte, i) => byte === text[i])) {
       heap.call('bytes_reset', state.at);
-      state.pushed = new Uint8Array(0);
-      state.valid = true;
+      state.pushed = text.slice(0, 0);
     }
     const fresh = text.subarray(state.pushed.length);
     if (fresh.length) {
-      state.valid = false; // until the core says that it has them
-      this.#withBytes(fresh, (at, n) => heap.call('bytes_push', state.at, at, n));
-      state.pushed = text.slice();
-      state.valid = true;
+      try {
+        this.#withBytes(fresh, (at, n) => heap.call('bytes_push', state.at, at, n));
+      } finally {
+        state.pushed = text.slice(0, heap.exports.bytes_length(state.at)); // of a failed push some bytes stay
+      }
       await task.breathe();
     }
+    return state.at;
+  }
+
+  /** The distribution of the next byte. @param {{handle: number, text: Uint8Array, tree: boolean, naive: boolean}} args @param {Task} task */
+  async bytesNext({ handle, text, tree, naive }, task) {
+    const heap = this.heap;
+    const at = await this.#moveTo(handle, text, task);
+    heap.call('bytes_set_naive', at, Number(naive));
     const result = heap.scope((alloc) => {
-      const at = alloc(heap.sizeOf('mt_next_bytes'));
-      heap.call('bytes_next', state.at, at);
-      const plain = heap.read('mt_next_bytes', at);
-      const exact = heap.doubles(at + heap.field('mt_next_bytes', 'exact').offset, 257);
-      const naive = heap.doubles(at + heap.field('mt_next_bytes', 'naive').offset, 257);
+      const out = alloc(heap.sizeOf('mt_next_bytes'));
+      heap.call('bytes_next', at, out);
+      const plain = heap.read('mt_next_bytes', out);
+      const exact = heap.doubles(out + heap.field('mt_next_bytes', 'exact').offset, 257);
       return {
-        bytes: exact.slice(0, 256), end: exact[256], naive, textLogProb: plain.text_logprob,
+        bytes: exact.slice(0, 256), end: exact[256], naive: naive ? heap.doubles(out + heap.field('mt_next_bytes', 'naive').offset, 257) : null, textLogProb: plain.text_logprob,
         missingMass: plain.missing_mass, liveContexts: plain.live_contexts,
         target: { [heap.enums.MT_TARGET_VALID]: 'valid', [heap.enums.MT_TARGET_MASKED]: 'masked', [heap.enums.MT_TARGET_ALL]: 'all' }[plain.target],
       };
     });
-    return { ...result, tree: tree ? JSON.parse(heap.printed('bytes_tree', state.at)) : null };
+    return { ...result, tree: tree ? JSON.parse(heap.printed('bytes_tree', at)) : null };
+  }
+
+  /** The probability of the text itself. @param {{handle: number, text: Uint8Array}} args @param {Task} task */
+  async bytesScore({ handle, text }, task) {
+    const heap = this.heap;
+    const at = await this.#moveTo(handle, text, task);
+    return heap.scope((alloc) => {
+      const out = alloc(16);
+      heap.call('bytes_score', at, out, out + 8);
+      const [textLogProb, missingMass] = heap.doubles(out, 2);
+      return { textLogProb, missingMass };
+    });
   }
 }
 
