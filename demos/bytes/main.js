@@ -24,7 +24,7 @@ const PRESETS = [
     { label: 'a trailing space', text: 'Once upon a time ' },
     { label: 'one letter', text: 'I have seen it with my own e' },
     { label: 'a number', text: 'In the year 1' },
-    { label: 'split letters', text: 'The café said λόγ' },
+    { label: 'split letters', text: 'The sign said λόγος in gol' },
 ];
 
 /** @template {Element} T @param {string} id @returns {T} */

@@ -37,17 +37,30 @@ async function readPage() {
     return { exact, naive, distance: document.getElementById('distance-value').textContent, text: document.getElementById('text').value };
 }
 
-/** The page's numbers are the package's, to the digits shown. */
-function assertSame(read, want) {
+/**
+ * The page's numbers are the package's: to the digits shown when the same kernels ran. Between kernels (Node may lack
+ * relaxed SIMD) products of quantised weights round differently, and small probabilities move by some percent.
+ */
+function assertSame(read, want, { sameKernels = false } = {}) {
+    const relative = sameKernels ? 0 : 0.25;
     for (const side of ['exact', 'naive']) {
         assert.equal(read[side].length, 257);
         for (let b = 0; b < 257; b++) {
             const [got, p] = [read[side][b], want[side][b]];
-            assert.ok(Math.abs(got - p) <= 2e-6 + 2e-3 * Math.min(got, 1e-4), `${side}, byte ${b}: the page says ${got}, the package ${p}`);
+            assert.ok(Math.abs(got - p) <= 2e-6 + 2e-3 * Math.min(got, 1e-4) + relative * Math.min(got, p), `${side}, byte ${b}: the page says ${got}, the package ${p}`);
         }
     }
     const distance = want.exact.reduce((sum, p, b) => sum + Math.abs(p - want.naive[b]) / 2, 0);
-    assert.ok(Math.abs(Number(read.distance) - distance) < 0.0006, `distance ${read.distance}, expected ${distance}`);
+    assert.ok(Math.abs(Number(read.distance) - distance) < (sameKernels ? 0.0006 : 0.02), `distance ${read.distance}, expected ${distance}`);
+}
+
+/** Runs in the page: the package's answer there, without the page's own code. */
+async function askPackage({ lib, file, text }) {
+    const { Model, ByteModel } = await import(lib);
+    const model = await Model.load(file);
+    const r = await new ByteModel(model).next(text);
+    await model.dispose();
+    return { exact: [...r.bytes, r.end].map(Math.exp), naive: [...r.naive].map(Math.exp) };
 }
 
 /** Waits until the page has answered for what stands in its box. */
@@ -131,7 +144,10 @@ describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Ch
 
     test('opens with the bundled model and shows its numbers', () =>
         onPage(async (page) => {
-            assertSame(await page.evaluate(readPage), await expected(FIRST));
+            const read = await page.evaluate(readPage);
+            assertSame(read, await expected(FIRST));
+            const there = await page.evaluate(askPackage, { lib: server.url('web/index.js'), file: server.url('models/microtome-tiny.gguf'), text: FIRST });
+            assertSame(read, there, { sameKernels: true });
             assert.equal(await modelName(page), 'microtome-tiny');
             assert.equal(await page.evaluate(() => globalThis.crossOriginIsolated), true);
             assert.match(await page.locator('#facts').textContent(), /target: \w+/);
@@ -181,15 +197,53 @@ describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Ch
             assert.ok(largest > 0.3, 'some example shows the bias');
         }));
 
-    test('the sentence quotes the numbers of the chart', () =>
+    test('the sentence quotes the numbers of the chart, and is spoken after a pause', () =>
         onPage(async (page) => {
             const { verdict, plain } = await import('../../demos/bytes/verdict.js');
-            const want = await expected(FIRST);
-            const last = await page.evaluate(() => [...document.querySelector('mt-token-strip').tokens.at(-1).bytes]);
-            const said = verdict({ text: FIRST, last: Uint8Array.from(last), ...want });
+            const { last, exact, naive } = await page.evaluate(async () => {
+                const { probabilities } = await import(new URL('../../web/elements/byte-distribution.js', location.href).href);
+                const p = probabilities(document.querySelector('mt-byte-distribution').result);
+                return { exact: [...p.exact], naive: [...p.naive], last: [...document.querySelector('mt-token-strip').tokens.at(-1).bytes] };
+            });
+            const said = verdict({ text: FIRST, last: Uint8Array.from(last), exact, naive });
             assert.equal(await page.locator('#verdict').textContent(), plain(said.headline).replace(/[‘’]/g, ''));
             await page.waitForFunction(() => document.getElementById('announce').textContent !== '');
             assert.match(await page.locator('#announce').textContent(), /Total variation distance \d/);
+        }));
+
+    test('the sentence names where the tokenizer cut', async () => {
+        const { verdict, plain } = await import('../../demos/bytes/verdict.js');
+        const point = (...entries) => {
+            const p = new Array(257).fill(0);
+            for (const [byte, x] of entries) p[typeof byte === 'string' ? byte.charCodeAt(0) : byte] = x;
+            return p;
+        };
+        const say = (text, last, exact, naive) => plain(verdict({ text, last: new TextEncoder().encode(last), exact, naive }).headline);
+        assert.equal(say('a ti', 'i', point(['m', 0.9], ['r', 0.1]), point(['r', 1])), 'The tokenizer ended a token inside your last word: the model gives ‘m’ 0. Really it is 90.0%.');
+        assert.match(say('in 1', '1', point(['8', 1]), point(['7', 1])), /^The tokenizer ended a token inside your last number: /);
+        assert.match(say('time ', ' ', point(['t', 1]), point(['Z', 1])), /^The tokenizer made your last space a token of its own: /);
+        assert.match(say('time, ', ', ', point(['t', 1]), point(['Z', 1])), /^The tokenizer ended a token after your last space: /);
+        assert.match(say('http:', ':', point(['/', 1]), point([' ', 1])), /^The tokenizer ended a token after ‘:’: the model gives ‘\/’ 0/);
+        assert.match(say('x\n', '\n', point([10, 1]), point([0xe2, 1])), /^The tokenizer ended a token at your last line break: the model gives a newline 0/);
+        assert.match(say('', '', point(['O', 1]), point([256, 1])), /^The text is still empty: /);
+        assert.match(say('time', 'time', point([',', 1]), point([',', 1])), /^The cut does no harm here: .*‘,’ \(100%\)/);
+        assert.match(say('time', 'time', point([',', 0.98], [' ', 0.02]), point([',', 0.96], [' ', 0.04])), /^A slight shift: ‘,’ is given 96.0%, really it is 98.0%/);
+    });
+
+    test('each writes on from the same text', () =>
+        onPage(async (page) => {
+            await page.waitForFunction(() => document.getElementById('story-exact').textContent && document.getElementById('story-naive').textContent);
+            const exact = await page.locator('#story-exact').textContent();
+            const naive = await page.locator('#story-naive').textContent();
+            assert.ok(exact.startsWith(FIRST) && naive.startsWith(FIRST));
+            const best = await page.evaluate(() => {
+                const { bytes } = document.querySelector('mt-byte-distribution').result;
+                return String.fromCharCode(bytes.indexOf(Math.max(...bytes)));
+            });
+            assert.equal(exact[FIRST.length], best);
+            const model = opened.get(BUNDLED) ?? (await expected(FIRST), opened.get(BUNDLED));
+            const { text } = await model.greedy(FIRST, { maxTokens: 3 });
+            assert.ok(naive.slice(FIRST.length).startsWith(text), `${naive} does not go on with ${text}`);
         }));
 
     test('a link restores text and scale; going back does too', () =>
@@ -241,7 +295,7 @@ describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Ch
             await page.waitForFunction(() => document.querySelector('mt-model-picker').shadowRoot.querySelector('.now b').textContent === 'stories260K.F32.gguf');
             await page.locator('#text').fill('Lily was very hap');
             await settled(page, 'Lily was very hap');
-            assertSame(await page.evaluate(readPage), await expected('Lily was very hap', STORIES));
+            assertSame(await page.evaluate(readPage), await expected('Lily was very hap', STORIES), { sameKernels: true }); // float32 weights
         }));
 
     test('broken files: the error stands in place, the page goes on with the model it has', () =>
@@ -265,7 +319,7 @@ describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Ch
                 assertSame(await page.evaluate(readPage), await expected(text));
             }
             await axe(page, 'with an error on show');
-            await page.getByRole('button', { name: 'Dismiss the message' }).click();
+            await page.getByRole('button', { name: 'Dismiss' }).click();
             assert.equal(await page.locator('mt-model-picker [role=alert]').textContent(), '');
         }));
 

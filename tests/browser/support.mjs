@@ -50,7 +50,7 @@ export async function serve({ isolated = true, base = '/', mount = {}, routes = 
             res.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
         }
         if (policy) res.setHeader('Content-Security-Policy', policy);
-        res.setHeader('Cache-Control', 'no-store');
+        res.setHeader('Cache-Control', 'max-age=600'); // as on an ordinary static host; every test has a browser context of its own
         if (routes[pathname]) return routes[pathname](req, res);
         const missing = () => res.writeHead(404, { 'Content-Type': 'text/plain' }).end('not found');
         if (!pathname.startsWith(base)) return missing();
@@ -131,7 +131,7 @@ export async function firefox() {
 export function watch(page, origin) {
     /** @type {string[]} */ const errors = [];
     /** @type {string[]} */ const foreign = [];
-    page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
+    page.on('console', (m) => m.type() === 'error' && errors.push(`${m.text()} (${m.location().url})`));
     page.on('pageerror', (e) => errors.push(String(e)));
     page.on('request', (r) => !/^(data|blob):/.test(r.url()) && new URL(r.url()).origin !== origin && foreign.push(r.url()));
     return { errors, foreign };

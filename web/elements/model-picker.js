@@ -266,7 +266,7 @@ export class ModelPicker extends HTMLElement {
     /** @param {unknown} error @param {string} name */
     #fail(error, name) {
         const message = error instanceof Error ? error.message : String(error);
-        const close = h('button', { type: 'button', 'aria-label': 'Dismiss the message' }, 'OK');
+        const close = h('button', { type: 'button' }, 'Dismiss');
         close.addEventListener('click', () => {
             this.#error.replaceChildren();
             this.#file.focus();
