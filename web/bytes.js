@@ -10,7 +10,7 @@ import { Model } from './model.js';
  * @property {Float64Array | null} naive 257: the same as a prompt of the text's usual tokens gives it, the first byte of the next
  *   token; [256]: the end. All -Infinity when the usual tokens are no spelling of the text; null with `naive: false`
  * @property {number} missingMass proven upper bound on the probability that was left out; 0: exact
- * @property {number} textLogProb log-probability that a text starts with this one
+ * @property {number} textLogProb log-probability that a text starts with this one (valid: the sum over its spellings, before normalisation)
  * @property {'valid' | 'masked' | 'all'} target which spellings count
  * @property {number} liveContexts token sequences that the text may be the beginning of
  * @property {ByteTree | null} tree for pictures, with the option `tree`
