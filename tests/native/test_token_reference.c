@@ -301,6 +301,105 @@ static void run(const family *f) {
     free(ref);
 }
 
+/* Vectors of another project: the whole text, or line by line with \\n and \\s; ids separated by commas. */
+static void run_lines(const char *name, const char *file, const char *vectors, bool by_line) {
+    static char title[140];
+    char path[600], a[300], b[300];
+    size_t n, in_n, out_n, count = 0;
+    case_end();
+    snprintf(title, sizeof title, "%s: %s, %s", name, file, vectors);
+    CASE(title);
+    snprintf(path, sizeof path, "%s/tokenizers/%s/%s", root, name, file);
+    uint8_t *p = slurp(path, &n);
+    snprintf(path, sizeof path, "%s/tokenizers/%s/%s_input.txt.gz", root, name, vectors);
+    uint8_t *in = slurp(path, &in_n);
+    snprintf(path, sizeof path, "%s/tokenizers/%s/%s_tokens.txt.gz", root, name, vectors);
+    uint8_t *out = slurp(path, &out_n);
+    mt_tok *t = NULL;
+    mt_load_options o = {.name = mt_str_of(name), .lowercase = -1};
+    if (!p || !in || !out)
+        printf("# SKIP %s: not in ../shared\n", title);
+    else
+        CHECK_OK(mt_tok_load(p, n, &o, &t, &err));
+    mt_encoding e = {0};
+    mt_ids want = {0};
+    mt_buf text = {0};
+    for (size_t at = 0, from = 0; t && at < in_n; count++) {
+        text.len = want.len = 0;
+        for (; at < in_n && !(by_line && in[at] == '\n'); at++) {
+            uint8_t next = by_line && in[at] == '\\' && at + 1 < in_n ? in[at + 1] : 0;
+            bool escape = next == 'n' || next == 's';
+            mt_buf_byte(&text, !escape ? in[at] : next == 'n' ? '\n' : ' ', &err);
+            at += escape;
+        }
+        at++;
+        while (from < out_n && out[from] != '\n') {
+            if (out[from] < '0' || out[from] > '9') {
+                from++;
+                continue;
+            }
+            int32_t id = 0;
+            for (; from < out_n && out[from] >= '0' && out[from] <= '9'; from++) id = id * 10 + (out[from] - '0');
+            mt_ids_add(&want, id, &err);
+        }
+        from++;
+        mt_encode_options text_only = {.special_as_text = true};
+        e.ids.len = 0;
+        CHECK_OK(mt_tok_encode(t, text.data, text.len, &text_only, false, &e, &err));
+        show_ids(&e.ids, a, sizeof a);
+        show_ids(&want, b, sizeof b);
+        CHECK(same_ids(&e.ids, &want), "line %zu: %s, expected %s", count + 1, a, b);
+    }
+    printf("# %s: %zu texts\n", title, count);
+    mt_encoding_free(&e);
+    mt_ids_free(&want);
+    mt_buf_free(&text);
+    mt_tok_free(t);
+    free(p);
+    free(in);
+    free(out);
+}
+
+/* The 512-token vocabulary of the smallest TinyStories model exists in two formats; both must say the same. */
+static void run_tok512(void) {
+    char path[600];
+    size_t n[3], lines = 0;
+    case_end();
+    CASE("tok512: llama2.c's list against the SentencePiece model");
+    uint8_t *p[3];
+    static const char *const files[] = {"models/stories260K/tok512.bin", "models/stories260K/tok512.model",
+                                        "corpora/tinystories-sample.txt.gz"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", root, files[i]);
+        p[i] = slurp(path, &n[i]);
+    }
+    mt_tok *t[2] = {NULL, NULL};
+    if (!p[0] || !p[1] || !p[2]) printf("# SKIP tok512: not in ../shared\n");
+    for (int i = 0; i < 2 && p[0] && p[1] && p[2]; i++) CHECK_OK(mt_tok_load(p[i], n[i], NULL, &t[i], &err));
+    mt_encoding a = {0}, b = {0};
+    mt_buf back = {0};
+    for (size_t at = 0; t[0] && t[1] && at < n[2] && lines < 2000; lines++) {
+        uint8_t *nl = memchr(p[2] + at, '\n', n[2] - at);
+        size_t end = nl ? (size_t)(nl - p[2]) + 1 : n[2];
+        a.ids.len = b.ids.len = back.len = 0;
+        CHECK_OK(mt_tok_encode(t[0], p[2] + at, end - at, NULL, false, &a, &err));
+        CHECK_OK(mt_tok_encode(t[1], p[2] + at, end - at, NULL, false, &b, &err));
+        bool spaces = p[2][at] == ' '; /* the model drops leading and repeated spaces, llama2.c keeps them */
+        for (size_t i = at; i + 1 < end; i++) spaces |= p[2][i] == ' ' && p[2][i + 1] == ' ';
+        CHECK(spaces || same_ids(&a.ids, &b.ids), "line %zu", lines + 1);
+        CHECK_OK(mt_tok_decode(t[0], a.ids.data, a.ids.len, NULL, &back, &err));
+        CHECK(mt_str_eq((mt_str){back.data, back.len}, (mt_str){p[2] + at, end - at}), "line %zu: decoded", lines + 1);
+        at = end;
+    }
+    printf("# tok512: %zu lines\n", lines);
+    mt_encoding_free(&a);
+    mt_encoding_free(&b);
+    mt_buf_free(&back);
+    for (int i = 0; i < 3; i++) free(p[i]);
+    mt_tok_free(t[0]);
+    mt_tok_free(t[1]);
+}
+
 int main(int argc, char **argv) {
 #define HF(name)        {name, "tokenizer.json.gz", "reference.jsonl.gz", false, true, true}
 #define HFJ(name)       {name, "tokenizer.json", "reference.jsonl.gz", false, true, true}
@@ -382,6 +481,10 @@ int main(int argc, char **argv) {
         for (int k = 1; k < argc; k++) wanted |= strcmp(argv[k], families[i].name) == 0;
         if (wanted) (ends_with(families[i].reference, ".gguf") ? run_vectors : run)(&families[i]);
     }
+    if (argc < 2) run_tok512();
+    static const char *const kimi[] = {"small", "mixed", "utf8"};
+    for (int i = 0; i < 3 && (argc < 2 || strcmp(argv[1], "kimi-k2") == 0); i++)
+        run_lines("kimi-k2", "kimi_k2.tiktoken.gz", kimi[i], i < 2);
     if (mt_live_allocations()) printf("# %zu live allocations at the end\n", mt_live_allocations());
     return test_end();
 }
