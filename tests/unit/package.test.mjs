@@ -1,0 +1,95 @@
+// The packed tarball, as people get it: what is in it, imported by name, type-checked by consumers, its program run; sizes.
+import { before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { ROOT } from '../support/shared.mjs';
+import { scratch } from '../support/wasm.mjs';
+
+const run = promisify(execFile);
+const project = scratch().folder;
+const installed = join(project, 'node_modules/microtome');
+/** @type {string[]} */ let paths;
+
+describe('the packed tarball', () => {
+  before(async () => {
+    const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], { cwd: ROOT, maxBuffer: 1 << 24 });
+    const [{ filename, files }] = JSON.parse(stdout);
+    paths = files.map((/** @type {{path: string}} */ file) => file.path);
+    mkdirSync(join(project, 'node_modules'), { recursive: true });
+    await run('tar', ['-xzf', join(project, filename), '-C', project]);
+    renameSync(join(project, 'package'), installed);
+    writeFileSync(join(project, 'package.json'), '{"name": "consumer", "private": true, "type": "module"}');
+  });
+
+  test('holds what it needs and no more', () => {
+    for (const path of ['package.json', 'README.md', 'LICENSE', 'docs/cli.md', 'models/microtome-tiny.gguf', 'web/index.js', 'web/node/cli.js', 'web/runtime/worker.js', 'types/index.d.ts', ...['simd', 'relaxed', 'simd-threads', 'relaxed-threads'].map((name) => `web/wasm/${name}.wasm`)])
+      assert.ok(paths.includes(path), path);
+    for (const path of paths) assert.match(path, /^(package\.json|README\.md|LICENSE|docs\/cli\.md|models\/microtome-tiny\.gguf|web\/([a-z-]+\/)?[a-z-]+\.js|web\/wasm\/[a-z-]+\.wasm|types\/([a-z-]+\/)?[a-z-]+\.d\.ts)$/, path);
+    const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+    const targets = (/** @type {any} */ entry) => (typeof entry === 'string' ? [entry] : Object.values(entry).flatMap(targets));
+    for (const target of [...targets(manifest.exports), ...targets(manifest.bin)]) if (!target.includes('*')) assert.ok(paths.includes(target.slice(2)), target);
+    assert.deepEqual(Object.keys(manifest.exports['.']), ['types', 'default'], 'types first, default last');
+    assert.equal(manifest.dependencies, undefined);
+  });
+
+  test('imports by name and works', async () => {
+    const script = `
+      import * as all from 'microtome';
+      const { Model, ByteModel, Tokenizer, MicrotomeError, detectFeatures } = all;
+      const file = ${JSON.stringify(join(installed, 'models/microtome-tiny.gguf'))};
+      const model = await Model.load(file, { threads: 2 });
+      const tokenizer = await Tokenizer.load(file);
+      const { ids } = tokenizer.encode('Once upon a time');
+      const { bytes } = await new ByteModel(model).next('Once upon a tim');
+      console.log(JSON.stringify({ names: Object.keys(all).sort(), ids: [...ids], text: tokenizer.decode(ids), e: bytes[0x65] > Math.log(0.9), threads: model.threads }));
+      await model.dispose();`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { cwd: project, timeout: 60_000 });
+    const said = JSON.parse(stdout);
+    assert.deepEqual(said.names, ['ByteModel', 'MicrotomeError', 'Model', 'Tokenizer', 'detectFeatures']);
+    assert.equal(said.text, 'Once upon a time');
+    assert.equal(said.e, true);
+    assert.equal(said.threads, 2);
+    const { stdout: encoded } = await run(process.execPath, [join(installed, 'web/node/cli.js'), 'encode', '--json', 'Once upon a time'], { cwd: project });
+    assert.deepEqual(JSON.parse(encoded).ids, said.ids);
+  });
+
+  for (const [resolution, module] of [['bundler', 'esnext'], ['node16', 'node16']])
+    test(`its types, with moduleResolution ${resolution}`, async () => {
+      writeFileSync(join(project, 'consumer.ts'), `
+        import { ByteModel, MicrotomeError, Model, Tokenizer } from 'microtome';
+        export async function use(signal: AbortSignal): Promise<number> {
+          const tokenizer: Tokenizer = await Tokenizer.load(new URL('https://example.org/tokenizer.json'), { signal });
+          const { ids, offsets } = tokenizer.encode('text', { offsets: 'bytes' });
+          const list: Int32Array = ids;
+          const places: Uint32Array | null = offsets;
+          const model = await Model.load(new Blob([]), { onProgress: ({ phase, loaded, total }) => { const n: number = loaded + (total ?? 0); void [phase, n]; }, threads: 2 });
+          for await (const { text, id } of model.generate('x', { temperature: 0.8, signal })) { const s: string = text; void [s, id]; }
+          const run = await model.run(ids, { all: true, trace: ['blocks.*'], patch: [{ name: 'x', kind: 'zero' }] });
+          const data: Float32Array = run.traces['x'].data;
+          const next = await new ByteModel(model, { target: 'valid' }).next('x', { tree: true });
+          try { tokenizer.dispose(); } catch (error) { if (error instanceof MicrotomeError) { const code: string = error.code; void code; } }
+          // @ts-expect-error an unknown option
+          model.run(ids, { everything: true });
+          // @ts-expect-error not a target
+          new ByteModel(model, { target: 'some' });
+          await model.dispose();
+          return next.bytes[0] + list[0] + (places?.[0] ?? 0) + data[0];
+        }`);
+      const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+      const { stdout } = await run(process.execPath, [tsc, '--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--module', module, '--moduleResolution', resolution, 'consumer.ts'], { cwd: project }).catch((error) => error);
+      assert.equal(stdout, '');
+    });
+
+  test('stays small', (t) => {
+    const size = (/** @type {string[]} */ list) => list.reduce((sum, path) => sum + gzipSync(readFileSync(join(installed, path)), { level: 9 }).length, 0);
+    const script = size(['web/index.js', 'web/tokenizer.js', 'web/model.js', 'web/bytes.js', ...readdirSync(join(installed, 'web/runtime')).map((name) => `web/runtime/${name}`)]);
+    const largest = Math.max(...readdirSync(join(installed, 'web/wasm')).map((name) => size([`web/wasm/${name}`])));
+    t.diagnostic(`JavaScript ${(script / 1024).toFixed(1)} kB, largest module ${(largest / 1024).toFixed(0)} kB, both gzipped`);
+    assert.ok(script < 48 * 1024, `JavaScript: ${script} bytes gzipped`);
+    assert.ok(largest < 512 * 1024, `a module: ${largest} bytes gzipped`);
+  });
+});
