@@ -43,7 +43,7 @@ typedef struct mt_mm {
 /* clang-format off */
 /* OWN: has a relaxed version of its own; SAME: the SIMD version serves relaxed builds too */
 #define MT_KERNELS(X) \
-    /* x[K] -> q[K] in -127..127 (also as bytes unless NULL), d per 32, sums of q per 16; K multiple of 32 */ \
+    /* x[K] -> q[K] in -32767..32767, or in -127..127 and also as bytes (unless NULL), d per 32, sums of q per 16; K multiple of 32 */ \
     X(SAME, quantize, void, (const float *x, int32_t K, int16_t *q, int8_t *bytes, float *d, int32_t *s)) \
     /* panels p0..p1 of tokens t0..t1 */ \
     X(OWN, mm_f32, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \

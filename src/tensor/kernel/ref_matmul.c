@@ -12,8 +12,11 @@ static float half_away(float v) { /* nearest integer, ties away from zero */
     return rest >= 0.5f ? t + copysignf(1.0f, v) : t;
 }
 
-/* Blocks of 32: d = max|x| / 127, q = x * (1 / d) rounded half away. A block with NaN or infinity gets d = NaN, which
- * carries through to every output; one so small that 1 / d overflows counts as zero. */
+/* Blocks of 32: d = max|x| / M, q = x * (1 / d) rounded half away. M = 127 when the values are wanted as bytes (nibble
+ * weights), else 32767: the int8 products multiply in 16 bits anyway, and 16 bits put the error of the inputs (2^-16 of
+ * the block's largest) far below that of any 8-bit weight, so that a Q8_0 model computes what its file says. A block
+ * with NaN or infinity gets d = NaN, which carries through to every output; one so small that 1 / d overflows counts as
+ * zero. */
 void mt_ref_quantize(const float *x, int32_t K, int16_t *q, int8_t *bytes, float *d, int32_t *s) {
     for (int32_t b = 0; b < K / MT_Q_BLOCK; b++) {
         const float *in = x + MT_Q_BLOCK * b;
@@ -22,7 +25,7 @@ void mt_ref_quantize(const float *x, int32_t K, int16_t *q, int8_t *bytes, float
             uint32_t bits = mt_bits_float(in[i]) & 0x7FFFFFFF;
             if (bits > top) top = bits;
         }
-        float scale = mt_float_bits(top) / 127.0f, inverse = 1.0f / scale;
+        float scale = mt_float_bits(top) / (bytes ? 127.0f : 32767.0f), inverse = 1.0f / scale;
         if (top >= 0x7F800000) scale = NAN, inverse = 0;
         if (!(inverse <= 3.4028234664e38f)) scale = 0, inverse = 0;
         d[b] = scale;

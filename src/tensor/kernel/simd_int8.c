@@ -20,7 +20,7 @@ void mt_simd_quantize(const float *x, int32_t K, int16_t *q, int8_t *bytes, floa
         }
         top = wasm_i32x4_max(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
         top = wasm_i32x4_max(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
-        float scale = wasm_f32x4_extract_lane(top, 0) / 127.0f, inverse = 1.0f / scale;
+        float scale = wasm_f32x4_extract_lane(top, 0) / (bytes ? 127.0f : 32767.0f), inverse = 1.0f / scale;
         if (wasm_i32x4_extract_lane(top, 0) >= 0x7F800000) scale = __builtin_nanf(""), inverse = 0;
         if (!(inverse <= 3.4028234664e38f)) scale = 0, inverse = 0;
         d[b] = scale;
@@ -37,7 +37,7 @@ void mt_simd_quantize(const float *x, int32_t K, int16_t *q, int8_t *bytes, floa
             wasm_v128_store(q + 16 * g, a);
             wasm_v128_store(q + 16 * g + 8, c);
             if (bytes) wasm_v128_store(bytes + MT_Q_BLOCK * b + 16 * g, wasm_i8x16_narrow_i16x8(a, c));
-            sum[g] = wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_add(a, c));
+            sum[g] = wasm_i32x4_add(wasm_i32x4_extadd_pairwise_i16x8(a), wasm_i32x4_extadd_pairwise_i16x8(c));
             sum[g] = wasm_i32x4_add(sum[g], wasm_i32x4_shuffle(sum[g], sum[g], 2, 3, 0, 1));
             sum[g] = wasm_i32x4_add(sum[g], wasm_i32x4_shuffle(sum[g], sum[g], 1, 0, 3, 2));
             s[g] = wasm_i32x4_extract_lane(sum[g], 0);
