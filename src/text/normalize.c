@@ -15,7 +15,7 @@
 typedef struct piece {
     uint32_t cp;
     uint32_t class; /* rank of the canonical combining class */
-    size_t from;    /* where the character that it comes from begins */
+    int32_t takes;  /* characters of the input that it stands for: 1 or, after the first of a decomposition, 0 */
 } piece;
 
 typedef struct pieces {
@@ -26,38 +26,48 @@ typedef struct pieces {
 typedef struct normalizer {
     uint16_t changes, starts; /* the form's bits in mt_kind_flags */
     bool compose, compatible;
+    bool old; /* Unicode 9.0 */
     const uint8_t *p;
     size_t n;
     mt_buf *out;
     mt_ids *origin;
     pieces run, sorted;
+    size_t *begins; /* where the characters of the segment begin */
+    size_t begins_n, begins_cap;
     mt_error *err;
 } normalizer;
 
-static mt_status add_piece(normalizer *z, uint32_t cp, size_t from) {
+/* The character's kind; that of a letter which never changes, when the version does not know the character. */
+static uint8_t kind_of(const normalizer *z, uint32_t cp) {
+    enum { INERT = MT_STARTS_NFC | MT_STARTS_NFD | MT_STARTS_NFKC | MT_STARTS_NFKD };
+    uint8_t kind = mt_unicode_kind(cp);
+    return z->old && mt_kind_flags[kind] != INERT && mt_unicode_age(cp) > 9 ? mt_unicode_kind('A') : kind;
+}
+
+static mt_status add_piece(normalizer *z, uint32_t cp, int32_t takes) {
     MT_TRY(mt_grow((void **)&z->run.v, &z->run.cap, z->run.n + 1, sizeof *z->run.v, z->err));
-    z->run.v[z->run.n++] = (piece){cp, mt_kind_class[mt_unicode_kind(cp)], from};
+    z->run.v[z->run.n++] = (piece){cp, mt_kind_class[kind_of(z, cp)], takes};
     return MT_OK;
 }
 
-static mt_status decompose(normalizer *z, uint32_t cp, size_t from) {
+static mt_status decompose(normalizer *z, uint32_t cp, int32_t takes) {
     if (cp - 0xAC00 < 11172) { /* Hangul syllable: leading consonant, vowel, perhaps trailing consonant */
         uint32_t index = cp - 0xAC00;
-        MT_TRY(add_piece(z, 0x1100 + index / 588, from));
-        MT_TRY(add_piece(z, 0x1161 + index % 588 / 28, from));
-        return index % 28 ? add_piece(z, 0x11A7 + index % 28, from) : MT_OK;
+        MT_TRY(add_piece(z, 0x1100 + index / 588, takes));
+        MT_TRY(add_piece(z, 0x1161 + index % 588 / 28, 0));
+        return index % 28 ? add_piece(z, 0x11A7 + index % 28, 0) : MT_OK;
     }
-    uint16_t flags = mt_kind_flags[mt_unicode_kind(cp)];
-    if (!(flags & (z->compatible ? MT_CHANGES_NFKD : MT_CHANGES_NFD))) return add_piece(z, cp, from);
+    uint16_t flags = mt_kind_flags[kind_of(z, cp)];
+    if (!(flags & (z->compatible ? MT_CHANGES_NFKD : MT_CHANGES_NFD))) return add_piece(z, cp, takes);
     uint32_t parts[MT_MAPPING_MAX];
     bool canonical;
     int n = mt_unicode_mapping(cp, &canonical, parts);
     for (int i = 0; i < n;
          i++) { /* the compatible form of a canonical part: one step more, as its own mapping is full */
         if (canonical && z->compatible)
-            MT_TRY(decompose(z, parts[i], from));
+            MT_TRY(decompose(z, parts[i], i ? 0 : takes));
         else
-            MT_TRY(add_piece(z, parts[i], from));
+            MT_TRY(add_piece(z, parts[i], i ? 0 : takes));
     }
     return MT_OK;
 }
@@ -84,15 +94,16 @@ static mt_status reorder(normalizer *z) {
 
 /* A character composes with the last starter unless one of the same or a higher class, or another starter, is between.
  */
-static void compose(pieces *run) {
+static void compose(pieces *run, bool old) {
     size_t n = 0, starter = SIZE_MAX;
     uint32_t last = 0; /* class of the piece before */
     for (size_t i = 0; i < run->n; i++) {
         piece c = run->v[i];
         if (starter != SIZE_MAX && (starter + 1 == n || last < c.class)) {
             uint32_t composed = mt_unicode_compose(run->v[starter].cp, c.cp);
-            if (composed) {
+            if (composed && !(old && mt_unicode_age(composed) > 9)) {
                 run->v[starter].cp = composed;
+                run->v[starter].takes += c.takes;
                 continue;
             }
         }
@@ -111,25 +122,31 @@ static mt_status put(normalizer *z, const uint8_t *bytes, size_t n, size_t from,
     return MT_OK;
 }
 
+/* Output characters are aligned with the input in order: each stands for the next `takes` characters, or, when it was
+ * added by a decomposition, for the one before. So marks that change places keep the origins of their places. */
 static mt_status segment(normalizer *z, size_t begin, size_t end) {
-    z->run.n = 0;
+    z->run.n = z->begins_n = 0;
     for (size_t i = begin; i < end;) {
         uint32_t cp;
         int length = mt_utf8_decode(z->p + i, z->n - i, &cp);
-        MT_TRY(decompose(z, cp, i));
+        MT_TRY(decompose(z, cp, 1));
+        MT_TRY(mt_grow((void **)&z->begins, &z->begins_cap, z->begins_n + 2, sizeof *z->begins, z->err));
+        z->begins[z->begins_n++] = i;
         i += (size_t)length;
     }
+    z->begins[z->begins_n] = end;
     MT_TRY(reorder(z));
-    if (z->compose) compose(&z->run);
-    size_t least = end; /* marks may have changed places: origins are made to increase */
-    for (size_t i = z->run.n; i-- > 0; z->run.v[i].from = least)
-        if (z->run.v[i].from < least) least = z->run.v[i].from;
+    if (z->compose) compose(&z->run, z->old);
+    size_t taken = 0;
     for (size_t i = 0; i < z->run.n; i++) {
         uint8_t bytes[4];
-        int length = mt_utf8_encode(z->run.v[i].cp, bytes);
-        size_t from = z->run.v[i].from, next = i + 1 < z->run.n ? z->run.v[i + 1].from : end;
-        bool same = next == from + (size_t)length && memcmp(z->p + from, bytes, (size_t)length) == 0;
-        MT_TRY(put(z, bytes, (size_t)length, from, same));
+        size_t length = (size_t)mt_utf8_encode(z->run.v[i].cp, bytes);
+        size_t from = z->begins[z->run.v[i].takes || taken == 0 ? taken : taken - 1];
+        taken += (size_t)z->run.v[i].takes;
+        bool alone = i + 1 == z->run.n || z->run.v[i + 1].takes; /* and not a part of what it comes from */
+        bool same = z->run.v[i].takes == 1 && alone && z->begins[taken] - from == length &&
+                    memcmp(z->p + from, bytes, length) == 0;
+        MT_TRY(put(z, bytes, length, from, same));
     }
     return MT_OK;
 }
@@ -160,7 +177,7 @@ static mt_status normalize(normalizer *z) {
             last = 0;
             continue;
         }
-        uint8_t kind = mt_unicode_kind(cp);
+        uint8_t kind = kind_of(z, cp);
         uint16_t flags = mt_kind_flags[kind];
         uint32_t class = mt_kind_class[kind];
         if (flags & z->starts) boundary = i;
@@ -172,7 +189,7 @@ static mt_status normalize(normalizer *z) {
         i += (size_t)length;
         for (; i < n && p[i] >= 0x80; i += (size_t)length) {
             length = mt_utf8_decode(p + i, n - i, &cp);
-            if (length == 0 || (mt_kind_flags[mt_unicode_kind(cp)] & z->starts)) break;
+            if (length == 0 || (mt_kind_flags[kind_of(z, cp)] & z->starts)) break;
         }
         MT_TRY(put(z, p + done, boundary - done, done, true));
         MT_TRY(segment(z, boundary, i));
@@ -185,13 +202,17 @@ static mt_status normalize(normalizer *z) {
 mt_status mt_normalize(mt_nf form, const uint8_t *p, size_t n, mt_buf *out, mt_ids *origin, mt_error *err) {
     static const uint16_t changes[] = {MT_CHANGES_NFC, MT_CHANGES_NFD, MT_CHANGES_NFKC, MT_CHANGES_NFKD};
     static const uint16_t starts[] = {MT_STARTS_NFC, MT_STARTS_NFD, MT_STARTS_NFKC, MT_STARTS_NFKD};
-    if ((unsigned)form > MT_NFKD) return mt_fail(err, MT_ERANGE, "normalization form %d: 0 to 3 are known", (int)form);
+    if ((unsigned)form > MT_NFKD_9)
+        return mt_fail(err, MT_ERANGE, "normalization form %d: 0 to 7 are known", (int)form);
     if (origin && n > INT32_MAX)
         return mt_fail(err, MT_ERANGE, "aligned normalization of %zu bytes: at most 2^31 - 1", n);
+    bool old = form >= MT_NFC_9;
+    if (old) form = (mt_nf)(form - MT_NFC_9);
     normalizer z = {.changes = changes[form],
                     .starts = starts[form],
                     .compose = form == MT_NFC || form == MT_NFKC,
                     .compatible = form == MT_NFKC || form == MT_NFKD,
+                    .old = old,
                     .p = p,
                     .n = n,
                     .out = out,
@@ -203,5 +224,6 @@ mt_status mt_normalize(mt_nf form, const uint8_t *p, size_t n, mt_buf *out, mt_i
     if (status == MT_OK && origin) status = mt_ids_add(origin, (int32_t)n, err);
     mt_free(z.run.v);
     mt_free(z.sorted.v);
+    mt_free(z.begins);
     return status;
 }

@@ -47,6 +47,11 @@ typedef enum mt_category { /* general categories, Unicode's own order of letters
                            MT_CO
 } mt_category;
 mt_category mt_unicode_category(uint32_t cp);
+/* The same as Unicode 8.0 or 9.0 had it (version 8 or 9): what was assigned later is MT_CN. Hugging Face's
+ * BertNormalizer and BertPreTokenizer use 8.0 (accents, control characters, punctuation), its StripAccents and normal
+ * forms 9.0. */
+mt_category mt_unicode_category_in(unsigned version, uint32_t cp);
+unsigned mt_unicode_age(uint32_t cp);  /* 8: assigned up to 8.0, or not at all; 9: in 9.0; 10: later */
 bool mt_unicode_is_space(uint32_t cp); /* White_Space, what \s means */
 /* Simple lower case / simple case folding of one code point; full lower case may give up to 3. */
 uint32_t mt_unicode_fold(uint32_t cp);
@@ -85,8 +90,8 @@ int32_t mt_dfa_step(mt_dfa *d, int32_t state, int symbol);
  * (`back` > 0 when look-ahead was needed; MT_END counts 0 bytes). False: nothing new is confirmed by entering this
  * state. */
 bool mt_dfa_confirms(const mt_dfa *d, int32_t state, int *back);
-/* Can a later state still confirm a match that ended `back` >= 1 bytes ago, because a look-ahead or an unfinished character
- * is not decided yet? Never says no where it can. */
+/* Can a later state still confirm a match that ended `back` >= 1 bytes ago, because a look-ahead or an unfinished
+ * character is not decided yet? Never says no where it can. */
 bool mt_dfa_pending(const mt_dfa *d, int32_t state, int back);
 /* Can some continuation from here still confirm a match ending at or after this point (bytes ahead >= 0)? Exact, except
  * that it answers yes when a limit of the automaton is met while looking. */
@@ -114,12 +119,21 @@ typedef enum mt_split_behavior {
 /* ---- normalization ------------------------------------------------------------------------------------------------
  */
 
-typedef enum mt_nf { MT_NFC, MT_NFD, MT_NFKC, MT_NFKD } mt_nf;
+typedef enum mt_nf {
+    MT_NFC,
+    MT_NFD,
+    MT_NFKC,
+    MT_NFKD,
+    MT_NFC_9, /* by the data of Unicode 9.0, as Hugging Face's normalizers do: what was assigned later stays as it is */
+    MT_NFD_9,
+    MT_NFKC_9,
+    MT_NFKD_9
+} mt_nf;
 /* Normalized copy of a UTF-8 text (invalid bytes pass through) in place of what `out` held. `origin`, when not NULL,
  * gets out->len + 1 entries that never decrease: where in the input the character begins that the output byte comes
- * from (the byte itself, inside characters that stay as they are); the last is n. So output bytes [i, j) come from the
- * input bytes [origin[i], origin[j]); a composed character comes from all its parts, marks that changed places share an
- * origin. */
+ * from (the byte itself, inside characters that stay as they are); the last is n. A composed character comes from all
+ * its parts, so output bytes [i, j) come from the input bytes [origin[i], origin[j]). Marks that change places are
+ * aligned in order: the first mark of the output with the first of the input. */
 mt_status mt_normalize(mt_nf form, const uint8_t *p, size_t n, mt_buf *out, mt_ids *origin, mt_error *err);
 
 #endif

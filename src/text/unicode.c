@@ -7,6 +7,44 @@ mt_category mt_unicode_category(uint32_t cp) {
     return cp > 0x10FFFF ? MT_CN : (mt_category)mt_kind_category[mt_unicode_kind(cp)];
 }
 
+unsigned mt_unicode_age(uint32_t cp) {
+    size_t lo = 0, hi = sizeof age_start / sizeof *age_start;
+    if (cp < age_start[0] / 2) return 8;
+    while (hi - lo > 1) { /* the last range that begins at or before cp */
+        size_t mid = (lo + hi) / 2;
+        if (age_start[mid] / 2 <= cp)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return cp - age_start[lo] / 2 > age_length[lo] ? 8 : 9 + (age_start[lo] & 1);
+}
+
+mt_category mt_unicode_category_in(unsigned version, uint32_t cp) {
+    if (version > 9) return mt_unicode_category(cp);
+    if (mt_unicode_age(cp) > version) return MT_CN;
+    switch (cp) { /* what has changed its category since */
+    case 0x166D:
+    case 0x111C9:
+        return MT_PO;
+    case 0x1734:
+    case 0x1171E:
+        return MT_MN;
+    case 0x1885:
+    case 0x1886:
+        return version < 9 ? MT_LO : MT_MN;
+    case 0x1CF2:
+    case 0x1CF3:
+    case 0xA9BD:
+        return MT_MC;
+    default:
+        break;
+    }
+    if (cp >= 0x10D0 && cp <= 0x10FF && cp != 0x10FB && cp != 0x10FC)
+        return MT_LO; /* Georgian, before it had capitals */
+    return mt_unicode_category(cp);
+}
+
 bool mt_unicode_is_space(uint32_t cp) {
     if (cp < 0x80) return cp == ' ' || (cp >= 9 && cp <= 13);
     if (cp < 0x1680) return cp == 0x85 || cp == 0xA0;

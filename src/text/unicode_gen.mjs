@@ -59,6 +59,20 @@ const PROPERTIES = [
   ['ASCII_Hex_Digit', 'AHex', [], 'ASCII_Hex_Digit'],
 ];
 
+// What was assigned in 9.0 and what after 9.0 (Unicode's DerivedAge), for software that stayed with older data: ranges as
+// distance from the one before and, after a dot, length - 1, in base 36.
+const ASSIGNED_IN_9 = `1py.7 n.e pq 5r 5.2 2.6 o.2 2yw.8 ab 16o.3 211.1 nze 7r hjc.1 ma.z 5.z 2mb ci.2h 2 2 eb.c 13o.8 2.18 2.d b.s 4.v 3.l 2.d gfe w.4q4 k.ky
+  gsu.6 2.g 3.6 2.1 2.4 1qu.22 6.9 5.1 1mk.h 3z n3 16 8d.1 y.2 f7.5 2.7 9 3.b 2.b 5.e 13.c`;
+const ASSIGNED_LATER = `128 14 2v 1a dc.2 2p.a 6.u 2.1 6.8 m 9.l 89.2 3c 3o.5 2e 4v 1k x q d 2h m d 4 1j.1 1x 79 3 3 2.5 5 8 8.1 3 e k 1mn 8 a 6o 2x g7.f 3i 2.1
+  1a.2 7e.1 6.16 3.2 1k 3 70.4 jp.1 n3 14.2 1gu z.2 d 9.p 5.f 1c 1c di.o bj.3 8f.1 3w.4 11.1 a 7k 59z.9 g7r.15 1io 9.l 3.1 2 2.7 m.4 1i
+  5u.1 h3.5 fvb am.f 3k 1b.1 pp b5.2 g1.a 2.e 2.6 2.1 2.a 2.e 2.6 2.1 4.1f b1.5 2.15 2.8 hm.1 j jc.13 9.9 7.11 4.s 9.1 6p.15 2.2 3.1 h.2
+  1k.17 9.15 n.p 13.r l.m 3e.5 25 b 3b.3 3r.1 34.2 6y 1x.9 2 3 2.11 2.9 2 3 2.3 2.9 2.1 9.1 3c 4.3 gn.1 n.j 1j 12.6 56.1n 5h.6 3 3.7 2.1
+  2.t 2.1 3.b a.9 1z.7 3.19 3.a s.1z 9.2a e.f 1t.9 53.x f.9 7b.6 2.1 2.17 4 2.1 2.8 9.9 7.5 2.1 2.10 2.1 2.5 8.9 8n.o 8.g 2.14 4.s 2e g.1d
+  e 32p.2q u5.12 b.32y 5qe.1l 1tj.26 2.9 hj.1l 5j.2i 4r.5 5 1c.8 2i.3 c.1 4qk.a l8.de 16.9 6w8.3 2.6 2.1 4.80 g u.2 3 f.3 9.az 4xx.6x 7.c3
+  25.19 3.m a.37 fa.1 5y.j d.j 3j.6 2a0.u 7.5 7a.1p y 35.18 4.d 3.9 5.1 8x.u i.1l 6 cx.15 5z.16 5 dd.6 2.3 2.1 2.e 99 me.1v 25.1o r4.2 w
+  1p.3 1q 4z.5 vi.4 5.3 o.5 3c.2 5.4 2e.4 7.b 5 5c.b 5.1 1r.f g 9.7 2.1 d d.3 g.w j.19 2.42 d.d 3.c 4.9 6.1j 8.e 3.a 7.8 8.42 2.2t xr2.8
+  386.4 4mv.5rk g.h9 3hf.3t6 6.38f`;
+
 const load = async (path) => (await import(`@unicode/unicode-${VERSION}/${path}.mjs`)).default;
 const loose = (name) => name.toLowerCase().replace(/[ _-]/g, '');
 
@@ -248,6 +262,16 @@ export async function generate() {
     parts.push(array('uint32_t', `${name}_start`, list.map((r) => r[0]), 'first code point | (step - 1) << 21 | count << 22'),
       array('int32_t', `${name}_delta`, list.map((r) => r[1]), 'what to add'));
   }
+  const ages = [ASSIGNED_IN_9, ASSIGNED_LATER].flatMap((list, later) => {
+    let last = 0;
+    return list.split(/\s+/).map((range) => {
+      const [gap, more] = range.split('.').map((digits) => parseInt(digits, 36)), start = last + gap;
+      last = start + (more ?? 0);
+      return [start, last - start, later];
+    });
+  }).sort((a, b) => a[0] - b[0]);
+  parts.push(array('uint32_t', 'age_start', ages.map((r) => r[0] * 2 + r[2]), 'ranges assigned after 8.0: first code point * 2 + (after 9.0)'),
+    array('uint16_t', 'age_length', ages.map((r) => r[1]), 'length - 1'));
   const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
   return { bytes, text: `/* Unicode ${VERSION}. Written by unicode_gen.mjs: do not edit. ${bytes} bytes of data. */\n/* clang-format off */\n${parts.map((part) => part.text).join('')}` };
 }

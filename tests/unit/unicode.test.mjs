@@ -1,8 +1,11 @@
 // Unicode tables and normalization against the data package, the JavaScript engine and, where it is at hand, Unicode's own test file.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 const root = new URL('../../', import.meta.url);
 const program = new URL('build/native-tests/test_text_unicode', root).pathname;
@@ -107,5 +110,46 @@ test('normal forms of every assigned character and of random sequences are the e
     }
     add(text);
   }
+  compare(cases);
+});
+
+// Hugging Face's normalizers, observed through a tokenizer whose tokens are the bytes.
+const require = createRequire(import.meta.url);
+let hub = null;
+try {
+  hub = require('tokenizers');
+} catch { /* no binary for this platform */ }
+
+test('the forms of Unicode 9.0 are those of Hugging Face tokenizers', { skip: missing || data || (hub ? false : 'the tokenizers package is not there'), timeout: 300_000 }, async () => {
+  const vocab = Object.fromEntries([...Array(256)].map((_, byte) => [`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`, byte]));
+  const folder = mkdtempSync(join(tmpdir(), 'microtome-'));
+  const cases = [], texts = [];
+  for (const { begin, end } of await load('Binary_Property/Assigned/ranges'))
+    for (let cp = begin; cp < end && cp < 0x2fa20; cp++) {
+      const c = String.fromCodePoint(cp);
+      if ((cp < 0xd800 || cp > 0xdfff) && !(cp >= 0xac00 && cp < 0xd7a4 && cp % 101) && (c.normalize('NFKD') !== c || /\p{M}/u.test(c))) texts.push(c, `a${c}\u0334`, `\u0345${c}`);
+    }
+  const single = texts.filter((_, i) => i % 3 === 0);
+  let seed = 3;
+  const below = (n) => (seed = (seed * 48271) % 0x7fffffff) % n;
+  for (let k = 0; k < 4000; k++) {
+    let text = '';
+    for (let n = 2 + below(6); n > 0; n--) text += below(3) ? single[below(single.length)] : 'aeK\u1100\u1161\u11a8'[below(6)];
+    texts.push(text);
+  }
+  try {
+    for (const [i, form] of FORMS.entries()) {
+      const file = join(folder, `${form}.json`);
+      writeFileSync(file, JSON.stringify({ version: '1.0', added_tokens: [], normalizer: { type: form }, model: { type: 'BPE', byte_fallback: true, unk_token: '<unk>', vocab: { ...vocab, '<unk>': 256 }, merges: [] } }));
+      const tokenizer = hub.Tokenizer.fromFile(file);
+      for (let at = 0; at < texts.length; at += 1000) {
+        const part = texts.slice(at, at + 1000), encodings = await tokenizer.encodeBatch(part, { addSpecialTokens: false });
+        for (const [k, encoding] of encodings.entries()) cases.push([4 + i, part[k], Buffer.from(encoding.getIds()).toString()]);
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  assert.ok(cases.length > 80000, `${cases.length} cases`);
   compare(cases);
 });
