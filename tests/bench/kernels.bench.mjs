@@ -8,6 +8,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { cpus } from 'node:os';
+import { linkWasm } from '../support/kernels_wasm.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const option = (name) => {
@@ -21,23 +22,9 @@ const F32 = 0, F16 = 1, BF16 = 30, Q8_0 = 8;
 const NAMES = { 0: 'F32', 1: 'F16', 2: 'Q4_0', 3: 'Q4_1', 6: 'Q5_0', 7: 'Q5_1', 8: 'Q8_0', 10: 'Q2_K', 11: 'Q3_K', 12: 'Q4_K', 13: 'Q5_K', 14: 'Q6_K', 20: 'IQ4_NL', 30: 'BF16' };
 const ROWS = ['exp', 'silu', 'gelu_tanh', 'gelu_erf', 'rms_norm', 'layer_norm', 'softmax', 'log_softmax_f64', 'quantize', 'mul', 'rope'];
 
-function build(variant) {
-  const clang = process.env.CLANG ?? 'clang-22', wasmLd = process.env.WASM_LD ?? 'wasm-ld-22';
-  const sysroot = process.env.WASM_SYSROOT ?? '/usr/share/emscripten/cache/sysroot', lib = `${sysroot}/lib/wasm32-emscripten`;
-  const out = `${root}build/bench/kernels-${variant}`;
-  mkdirSync(`${root}build/bench`, { recursive: true });
-  execFileSync(clang, ['--target=wasm32-unknown-emscripten', '-O3', '-std=c11', '-fno-math-errno', '-ffp-contract=off', '-mcpu=mvp', '-msimd128', '-mbulk-memory',
-    '-mbulk-memory-opt', '-mnontrapping-fptoint', '-msign-ext', '-mmutable-globals', ...(variant === 'relaxed' ? ['-mrelaxed-simd'] : []), `--sysroot=${sysroot}`,
-    '-Isrc', '-c', 'tests/bench/kernels.c', '-o', `${out}.o`], { cwd: root, stdio: 'inherit' });
-  const folder = `${root}build/wasm/${variant}/`;
-  const objects = readdirSync(folder).filter((f) => f.endsWith('.o') && /^(src_base|src_tensor|wasm_shim)/.test(f)).map((f) => folder + f);
-  const names = [...readFileSync(`${root}tests/bench/kernels.c`, 'utf8').matchAll(/^EXPORT \w+ (\w+)/gm)].map((m) => m[1]);
-  execFileSync(wasmLd, ['--no-entry', '--gc-sections', '-z', 'stack-size=1048576', '--import-memory', '--max-memory=4294967296', ...names.map((n) => `--export=${n}`),
-    `${out}.o`, ...objects, `${lib}/libdlmalloc.a`, `${lib}/libc.a`, `${lib}/libcompiler_rt.a`, '-o', `${out}.link.wasm`], { stdio: 'inherit' });
-  execFileSync(`${root}node_modules/.bin/wasm-opt`, ['-O3', '--enable-simd', '--enable-relaxed-simd', '--enable-bulk-memory', '--enable-nontrapping-float-to-int', '--enable-sign-ext',
-    '--enable-mutable-globals', `${out}.link.wasm`, '-o', `${out}.wasm`], { stdio: 'inherit' });
-  return `${out}.wasm`;
-}
+const build = (variant) => linkWasm(variant, 'tests/bench/kernels.c', `build/bench/kernels-${variant}`, {
+  exports: [...readFileSync(`${root}tests/bench/kernels.c`, 'utf8').matchAll(/^EXPORT \w+ (\w+)/gm)].map((m) => m[1]), optimize: true,
+});
 
 // Best of many short slices.
 function best(run, milliseconds = quick ? 120 : 400) {
