@@ -12,6 +12,7 @@ static float *x, *y;
 static void *scratch;
 static int32_t T;
 static mt_attend_args attend;
+static mt_pool *pool;
 static double *wide;
 
 static float noise(uint32_t *s) {
@@ -49,7 +50,7 @@ EXPORT double bench_matmul_new(int type, int N, int K, int tokens) {
     return (double)w.bytes;
 }
 EXPORT void bench_matmul(int count) {
-    for (int i = 0; i < count; i++) mt_matmul(NULL, &w, x, (size_t)w.cols, T, NULL, y, (size_t)w.rows, scratch);
+    for (int i = 0; i < count; i++) mt_matmul(pool, &w, x, (size_t)w.cols, T, NULL, y, (size_t)w.rows, scratch);
 }
 EXPORT void bench_free(void) {
     if (w.data) mt_weight_free(&w);
@@ -59,6 +60,27 @@ EXPORT void bench_free(void) {
             free((void *)attend.run_start), free((void *)attend.position);
     memset(&attend, 0, sizeof attend);
     x = y = NULL, scratch = NULL, wide = NULL;
+}
+
+/* Threads: the host starts workers that call bench_worker on stacks of their own. */
+EXPORT void *bench_pool_new(int threads, int may_block) {
+    if (mt_pool_new(threads, &pool, NULL) != MT_OK) return NULL;
+    mt_pool_may_block(pool, may_block);
+    return pool;
+}
+EXPORT void bench_pool_free(void) {
+    mt_pool_free(pool);
+    pool = NULL;
+}
+EXPORT void bench_worker(void *p) {
+    mt_pool_worker(p, 1);
+}
+EXPORT void *bench_stack(int bytes) {
+    return (char *)mt_alloc_aligned((size_t)bytes, 16) + bytes;
+}
+EXPORT uint32_t bench_result(void) { /* a hash of the last result */
+    uint64_t h = mt_hash_bytes(y, (size_t)w.rows * (size_t)T * sizeof(float));
+    return (uint32_t)(h ^ h >> 32);
 }
 
 /* Rows of n floats for the elementwise kernels. */
@@ -144,7 +166,7 @@ EXPORT void bench_attend_new(int tokens, int H, int G, int slots) {
                               .out = y};
 }
 EXPORT void bench_attend(int count) {
-    for (int i = 0; i < count; i++) mt_attend(NULL, &attend);
+    for (int i = 0; i < count; i++) mt_attend(pool, &attend);
 }
 
 /* Ceilings of this machine and engine: reading memory in four streams; multiply-adds on registers. */

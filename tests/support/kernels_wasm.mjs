@@ -12,22 +12,23 @@ export const haveObjects = (variant) => existsSync(join(root, 'build/wasm', vari
 
 /**
  * Compiles and links one C file. Returns the path of the module.
- * @param {'simd' | 'relaxed'} variant @param {string} source @param {string} out @param {{flags?: string[], exports: string[], optimize?: boolean}} options
+ * @param {'simd' | 'relaxed' | 'simd-threads' | 'relaxed-threads'} variant @param {string} source @param {string} out @param {{flags?: string[], exports: string[], optimize?: boolean}} options
  */
 export function linkWasm(variant, source, out, { flags = [], exports, optimize = false }) {
+  const threads = variant.endsWith('-threads');
   const sysroot = tool('WASM_SYSROOT', '/usr/share/emscripten/cache/sysroot'), lib = `${sysroot}/lib/wasm32-emscripten`;
   mkdirSync(join(root, out, '..'), { recursive: true });
   const at = join(root, out);
   execFileSync(tool('CLANG', 'clang-22'), ['--target=wasm32-unknown-emscripten', '-O3', '-std=c11', '-fno-math-errno', '-ffp-contract=off', '-mcpu=mvp', '-msimd128', '-mbulk-memory',
-    '-mbulk-memory-opt', '-mnontrapping-fptoint', '-msign-ext', '-mmutable-globals', ...(variant === 'relaxed' ? ['-mrelaxed-simd'] : []), `--sysroot=${sysroot}`, '-Isrc', '-Itests/native',
+    '-mbulk-memory-opt', '-mnontrapping-fptoint', '-msign-ext', '-mmutable-globals', ...(variant.startsWith('relaxed') ? ['-mrelaxed-simd'] : []), ...(threads ? ['-matomics'] : []), `--sysroot=${sysroot}`, '-Isrc', '-Itests/native',
     ...flags, '-c', source, '-o', `${at}.o`], { cwd: root, stdio: 'inherit' });
   const folder = join(root, 'build/wasm', variant);
   const objects = readdirSync(folder).filter((f) => f.endsWith('.o') && /^(src_base|src_tensor|wasm_shim)/.test(f)).map((f) => join(folder, f));
   const linked = optimize ? `${at}.link.wasm` : `${at}.wasm`;
   execFileSync(tool('WASM_LD', 'wasm-ld-22'), ['--no-entry', '--gc-sections', '-z', 'stack-size=4194304', '--import-memory', '--max-memory=4294967296', ...exports.map((n) => `--export=${n}`),
-    `${at}.o`, ...objects, `${lib}/libdlmalloc.a`, `${lib}/libc.a`, `${lib}/libcompiler_rt.a`, '-o', linked], { stdio: 'inherit' });
+    ...(threads ? ['--shared-memory', '--no-check-features', '--export=__stack_pointer'] : []), `${at}.o`, ...objects, `${lib}/libdlmalloc.a`, `${lib}/libc.a`, `${lib}/libcompiler_rt.a`, '-o', linked], { stdio: 'inherit' });
   if (optimize)
-    execFileSync(join(root, 'node_modules/.bin/wasm-opt'), ['-O3', '--enable-simd', '--enable-relaxed-simd', '--enable-bulk-memory', '--enable-nontrapping-float-to-int', '--enable-sign-ext',
+    execFileSync(join(root, 'node_modules/.bin/wasm-opt'), ['-O3', '--enable-simd', '--enable-relaxed-simd', '--enable-threads', '--enable-bulk-memory', '--enable-nontrapping-float-to-int', '--enable-sign-ext',
       '--enable-mutable-globals', linked, '-o', `${at}.wasm`], { stdio: 'inherit' });
   return `${at}.wasm`;
 }
