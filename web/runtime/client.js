@@ -9,7 +9,8 @@ const WINDOW = 32; // streamed parts that may be under way before the reader has
 async function spawn(workerUrl) {
   if (inNode()) {
     const { Worker: NodeWorker } = await nodeModule('node:worker_threads');
-    return new NodeWorker(workerUrl ? new URL(workerUrl, import.meta.url) : new URL('./worker.js', import.meta.url), { workerData: { microtome: PROTOCOL }, execArgv: [] });
+    const given = typeof workerUrl === 'string' && /^[a-z][a-z0-9+.-]+:/i.test(workerUrl) ? new URL(workerUrl) : workerUrl; // else a path
+    return new NodeWorker(given ?? new URL(/* webpackIgnore: true */ /* @vite-ignore */ './worker.js', import.meta.url), { workerData: { microtome: PROTOCOL }, execArgv: [] });
   }
   if (workerUrl) return new Worker(workerUrl, { type: 'module', name: 'microtome-worker-1' });
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'microtome-worker-1' });
