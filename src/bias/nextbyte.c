@@ -344,7 +344,9 @@ static mt_status naive_by_encoding(mt_bytes *b, double out[257], mt_error *err) 
     double mass[257] = {0};
     const mt_node *n = b->root;
     size_t at = 0;
-    MT_TRY_GOTO(src->encode(src->self, b->text.data + b->prefix, b->text.len - b->prefix, &ids, err), done);
+    /* a space that is put only where there is none may stand there already */
+    size_t skip = src->prefix_if_none && b->text.len > b->prefix ? 0 : b->prefix;
+    MT_TRY_GOTO(src->encode(src->self, b->text.data + skip, b->text.len - skip, &ids, err), done);
     size_t length = 0;
     for (size_t i = 0; i < ids.len; i++) {
         int32_t rank = mt_spell_rank(b->spell, ids.data[i]);
@@ -380,7 +382,7 @@ static mt_status naive_by_encoding(mt_bytes *b, double out[257], mt_error *err) 
     }
     status = b->lm.next(b->lm.self, context, b->row, err);
     if (status == MT_OK) {
-        mt_naive_row(b, ids.len == 0, b->row, mass);
+        mt_naive_row(b, ids.len == 0, b->row, mass, NULL);
         naive_of(mass, out);
     }
 done:

@@ -53,8 +53,8 @@ static mt_status intern(mt_spell *s, mt_spell_key *key, int32_t *out, mt_error *
     if (s->state_count >= MT_SPELL_STATES)
         return mt_fail(err, MT_ELIMIT, "the splitting expression has more than %d spelling states", MT_SPELL_STATES);
     MT_TRY(mt_grow((void **)&s->states, &s->state_cap, s->state_count + 1, sizeof *s->states, err));
-    s->states[s->state_count] =
-        (mt_spell_state){.key = *key, .closed = UNKNOWN, .opened = UNKNOWN, .alive = -1, .may_end = -1};
+    s->states[s->state_count] = (mt_spell_state){
+        .key = *key, .closed = UNKNOWN, .opened = UNKNOWN, .plain = UNKNOWN, .alive = -1, .may_end = -1};
     *out = s->table[at] = (int32_t)s->state_count++;
     return MT_OK;
 }
@@ -112,15 +112,32 @@ static mt_status due_step(mt_spell *s, mt_spell_due *due, uint8_t b, bool *gone,
     return settle(s, due, dead, err);
 }
 
-/* The successor by a byte, alive or not; DEAD when something is violated at once. */
-static mt_status raw_step(mt_spell *s, int32_t id, uint8_t b, int32_t *out, mt_error *err) {
+static mt_status plain_of(mt_spell *s, int32_t id, int32_t *out, mt_error *err) {
+    if (s->states[id].plain == UNKNOWN) {
+        mt_spell_key key = s->states[id].key;
+        key.tail = 0;
+        MT_TRY(intern(s, &key, out, err));
+        s->states[id].plain = *out;
+    }
+    *out = s->states[id].plain;
+    return MT_OK;
+}
+
+/* The successor by a byte, alive or not; DEAD when something is violated at once. `keep`: it will be asked again. */
+static mt_status raw_step(mt_spell *s, int32_t id, uint8_t b, bool keep, int32_t *out, mt_error *err) {
     mt_spell_state *from = &s->states[id];
-    if (!from->next) {
+    if (from->key.tail) { /* many, each used a few times: no table */
+        uint32_t tail = from->key.tail;
+        MT_TRY(plain_of(s, id, &id, err));
+        MT_TRY(raw_step(s, id, b, keep, out, err));
+        return mt_spell_with_tail(s, *out, tail, out, err);
+    }
+    if (!from->next && keep) {
         from->next = mt_array(256, sizeof *from->next);
         if (!from->next) return mt_nomem(err, 256 * sizeof *from->next, "a state of the spelling automaton");
         for (int i = 0; i < 256; i++) from->next[i] = UNKNOWN;
     }
-    if (from->next[b] != UNKNOWN) {
+    if (from->next && from->next[b] != UNKNOWN) {
         *out = from->next[b];
         return MT_OK;
     }
@@ -146,7 +163,7 @@ static mt_status raw_step(mt_spell *s, int32_t id, uint8_t b, int32_t *out, mt_e
     key.count = n;
     MT_TRY(intern(s, &key, out, err));
 done:
-    s->states[id].next[b] = *out;
+    if (keep) s->states[id].next[b] = *out;
     return MT_OK;
 }
 
@@ -223,7 +240,7 @@ static mt_status find_alive(mt_spell *s, int32_t id, bool *out, mt_error *err) {
         for (int b = 0; b < 256 && !found; b++) {
             int32_t to;
             if (!s->alphabet[b]) continue;
-            MT_TRY_GOTO(raw_step(s, at, (uint8_t)b, &to, err), done);
+            MT_TRY_GOTO(raw_step(s, at, (uint8_t)b, false, &to, err), done);
             if (to == MT_SPELL_DEAD || s->states[to].alive == 0 || s->states[to].seen == generation) continue;
             found = s->states[to].alive == 1;
             s->states[to].seen = generation;
@@ -247,11 +264,7 @@ done:
 static mt_status keep_alive(mt_spell *s, int32_t *id, mt_error *err) {
     bool alive = false;
     int32_t ask = *id;
-    if (ask != MT_SPELL_DEAD && s->states[ask].key.tail) {
-        mt_spell_key key = s->states[ask].key;
-        key.tail = 0;
-        MT_TRY(intern(s, &key, &ask, err));
-    }
+    if (ask != MT_SPELL_DEAD && s->states[ask].key.tail) MT_TRY(plain_of(s, ask, &ask, err));
     MT_TRY(find_alive(s, ask, &alive, err));
     if (!alive) *id = MT_SPELL_DEAD;
     return MT_OK;
@@ -262,7 +275,7 @@ mt_status mt_spell_step(mt_spell *s, int32_t state, uint8_t b, int32_t *out, mt_
         *out = MT_SPELL_DEAD;
         return MT_OK;
     }
-    MT_TRY(raw_step(s, state, b, out, err));
+    MT_TRY(raw_step(s, state, b, true, out, err));
     return keep_alive(s, out, err);
 }
 
@@ -424,6 +437,7 @@ void mt_spell_free(mt_spell *s) {
     mt_free(s->rank);
     mt_free(s->hidden);
     mt_free(s->known);
+    mt_free(s->byte);
     mt_free(s->user);
     mt_free(s->nodes);
     mt_free(s->user_node);

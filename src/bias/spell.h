@@ -108,7 +108,7 @@ mt_status mt_cover_find_source(const mt_spell_source *source, int32_t vocab, con
 
 /* Sizes of the caches, for reports. */
 typedef struct mt_spell_stats {
-    size_t states, state_masks, place_masks, mask_hits, mask_builds;
+    size_t states, tables, state_masks, place_masks, mask_hits, mask_builds; /* tables: of 1 KiB */
 } mt_spell_stats;
 void mt_spell_stats_get(const mt_spell *s, mt_spell_stats *out);
 
@@ -140,6 +140,7 @@ typedef struct mt_spell_state {
     int32_t *next;  /* raw successors by byte, -1: not yet computed */
     uint64_t *mask; /* tokens that can follow whatever stands to the left */
     int32_t closed; /* the boundary state when the pre-token ends here; -1: not yet computed */
+    int32_t plain;  /* the same without an unfinished character; -1: not yet computed */
     int32_t opened; /* boundary state: the inside state that starts the next pre-token */
     uint32_t seen;  /* generation of the search that met it last */
     int8_t alive;   /* -1 unknown, 0 no, 1 yes */
@@ -153,7 +154,7 @@ typedef struct mt_spell_node { /* trie of added tokens with failure links */
     bool any_terminal; /* here or at a suffix */
 } mt_spell_node;
 
-enum { MT_SPELL_PLACE_MASKS = 64 };
+enum { MT_SPELL_PLACE_MASKS = 256, MT_SPELL_PLACE_BYTES = 4 << 20 };
 typedef struct mt_spell_cached {
     mt_buf key;
     uint64_t *bits;
@@ -176,6 +177,8 @@ struct mt_spell {
     int32_t hidden_count;
     uint32_t *known; /* byte fallback: characters that are pieces, sorted */
     size_t known_count;
+    int32_t *byte; /* ranks of the byte pieces */
+    size_t byte_count;
     int32_t *user; /* ranks of the added tokens */
     size_t user_count;
     mt_spell_node *nodes;
@@ -190,6 +193,7 @@ struct mt_spell {
     size_t words; /* of a bit set over ranks */
     size_t masks; /* state masks alive */
     mt_spell_cached cached[MT_SPELL_PLACE_MASKS];
+    size_t cached_limit; /* of them may be used */
     uint64_t clock;
     mt_map goes_on; /* (last token, state, seen) -> place in answers: can the pre-token go on? */
     mt_buf answers;

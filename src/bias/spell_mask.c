@@ -28,16 +28,44 @@ typedef struct walk {
     size_t depth; /* path[0..depth] is valid for the previous token */
 } walk;
 
+/* First rank after i whose token does not share the first n bytes of token i. */
+static size_t past_prefix(const mt_spell *s, size_t i, size_t n) {
+    const uint8_t *p = s->text[i].p;
+    size_t lo = i, step = 1, hi;
+    while (lo + step < s->count && s->text[lo + step].n >= n && memcmp(s->text[lo + step].p, p, n) == 0) {
+        lo += step;
+        step *= 2;
+    }
+    hi = lo + step < s->count ? lo + step : s->count;
+    while (lo + 1 < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (s->text[mid].n >= n && memcmp(s->text[mid].p, p, n) == 0)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return hi;
+}
+
 /* The next token and the state after it; false at the end. The stack s->path is shared: one walk at a time. */
 static mt_status walk_next(mt_spell *s, walk *w, int32_t base, bool *more, size_t *rank, int32_t *after,
                            mt_error *err) {
+    if (s->states[base].key.tail) { /* inside an unfinished character only byte pieces can follow */
+        *more = w->rank < s->byte_count;
+        if (!*more) return MT_OK;
+        *rank = (size_t)s->byte[w->rank++];
+        return mt_spell_step(s, base, s->text[*rank].p[0], after, err);
+    }
     if (w->rank == 0) {
         s->path[0] = base;
         w->depth = 0;
     }
     for (; w->rank < s->count; w->rank++) {
         size_t i = w->rank, d = s->common[i] < w->depth ? s->common[i] : w->depth;
-        if (s->common[i] > w->depth) continue; /* shares the byte that could not be followed */
+        if (s->common[i] > w->depth) { /* shares the byte that could not be followed */
+            w->rank = past_prefix(s, i, w->depth + 1) - 1;
+            continue;
+        }
         for (; d < s->text[i].n; d++) {
             MT_TRY(mt_spell_step(s, s->path[d], s->text[i].p[d], &s->path[d + 1], err));
             if (s->path[d + 1] == MT_SPELL_DEAD) break;
@@ -305,7 +333,7 @@ mt_status mt_spell_mask(mt_spell *s, const mt_spell_place *place, int32_t left, 
     uint64_t *own = NULL;
     if (status) goto done;
     mt_spell_cached *oldest = &s->cached[0];
-    for (size_t i = 0; i < MT_SPELL_PLACE_MASKS; i++) {
+    for (size_t i = 0; i < s->cached_limit; i++) {
         mt_spell_cached *c = &s->cached[i];
         if (c->bits && c->key.len == key.len && memcmp(c->key.data, key.data, key.len) == 0) {
             c->used = ++s->clock;

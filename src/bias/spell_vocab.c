@@ -43,6 +43,9 @@ static mt_status sort_tokens(mt_spell *s, mt_error *err) {
     qsort(list, n, sizeof *list, by_text);
     s->count = n;
     s->words = (n + 63) / 64;
+    s->cached_limit = MT_SPELL_PLACE_BYTES / 8 / (s->words + 1);
+    if (s->cached_limit < 16) s->cached_limit = 16;
+    if (s->cached_limit > MT_SPELL_PLACE_MASKS) s->cached_limit = MT_SPELL_PLACE_MASKS;
     s->id = mt_array(n, sizeof *s->id);
     s->text = mt_array(n, sizeof *s->text);
     s->common = mt_array(n, sizeof *s->common);
@@ -138,6 +141,12 @@ static int by_value(const void *a, const void *b) {
 
 static mt_status list_known(mt_spell *s, mt_error *err) {
     size_t cap = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->kind[i] != MT_SPELL_BYTE) continue;
+        MT_TRY(mt_grow((void **)&s->byte, &cap, s->byte_count + 1, sizeof *s->byte, err));
+        s->byte[s->byte_count++] = (int32_t)i;
+    }
+    cap = 0;
     MT_TRY(mt_grow((void **)&s->known, &cap, 2, sizeof *s->known, err));
     s->known[s->known_count++] = ' ';    /* the text's spaces are U+2581 in the pieces... */
     s->known[s->known_count++] = 0x2581; /* ...and one that stands in the text itself is read back as a space */
@@ -312,4 +321,5 @@ void mt_spell_stats_get(const mt_spell *s, mt_spell_stats *out) {
     *out = s->stats;
     out->states = s->state_count;
     out->state_masks = s->masks;
+    for (size_t i = 0; i < s->state_count; i++) out->tables += s->states[i].next != NULL;
 }

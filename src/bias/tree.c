@@ -141,7 +141,7 @@ static mt_status digest(mt_bytes *b, mt_node *n, const double *row, mt_error *er
                 size_t i = w * 64 + (size_t)__builtin_ctzll(bits);
                 if (!lead || mt_spell_text(b->spell, i).p[0] == ' ') sum += exp(row[mt_spell_id(b->spell, i)]);
             }
-        normalise = log(sum);
+        if (sum > 0) normalise = log(sum);
     }
     if (n->open) {
         size_t count = n->hi - n->lo;
@@ -149,20 +149,24 @@ static mt_status digest(mt_bytes *b, mt_node *n, const double *row, mt_error *er
         n->p_hi = n->hi;
         n->p = mt_array(count, sizeof *n->p);
         if (!n->p) return mt_nomem(err, count * sizeof *n->p, "a context's probabilities");
+        if (b->want_naive && ends && b->target != MT_TARGET_ALL && residual == (n->parent ? 0 : b->prefix)) {
+            n->naive = mt_calloc(257, sizeof *n->naive);
+            if (!n->naive) return mt_nomem(err, 257 * sizeof *n->naive, "a context's probabilities");
+            mt_naive_row(b, n->parent == NULL, row, n->naive, residual ? NULL : n->p);
+        }
+        bool filled = n->naive && residual == 0;
         for (size_t i = n->lo; i < n->hi; i++) {
             bool in = true;
             if (mask)
                 in = mask[i >> 6] >> (i & 63) & 1;
-            else
+            else if (b->target != MT_TARGET_ALL)
                 MT_TRY(mt_spell_member(b->spell, &n->place, n->rank, i, residual, &in, err));
-            n->p[i - n->lo] = in ? exp(row[mt_spell_id(b->spell, i)]) : 0;
+            if (!in)
+                n->p[i - n->lo] = 0;
+            else if (!filled)
+                n->p[i - n->lo] = exp(row[mt_spell_id(b->spell, i)]);
         }
         MT_TRY(sum_blocks(n, err));
-        if (b->want_naive && ends && b->target != MT_TARGET_ALL && residual == (n->parent ? 0 : b->prefix)) {
-            n->naive = mt_calloc(257, sizeof *n->naive);
-            if (!n->naive) return mt_nomem(err, 257 * sizeof *n->naive, "a context's probabilities");
-            mt_naive_row(b, n->parent == NULL, row, n->naive);
-        }
     }
     n->normalise = normalise;
     n->end_logp = ends ? row[b->lm.end] - normalise : -INFINITY;
@@ -172,11 +176,20 @@ static mt_status digest(mt_bytes *b, mt_node *n, const double *row, mt_error *er
     return MT_OK;
 }
 
-void mt_naive_row(const mt_bytes *b, bool root, const double *row, double out[257]) {
-    size_t skip = root ? b->prefix : 0; /* after nothing, the first byte behind the space that is put before the text */
-    for (size_t i = 0; i < mt_spell_count(b->spell); i++) {
-        mt_str t = mt_spell_text(b->spell, i);
-        if (t.n > skip && (!skip || t.p[0] == ' ')) out[t.p[skip]] += exp(row[mt_spell_id(b->spell, i)]);
+void mt_naive_row(const mt_bytes *b, bool root, const double *row, double out[257], double *p) {
+    /* after nothing, the first byte behind the space that is put before the text */
+    size_t skip = root ? b->prefix : 0, first = 0, last = mt_spell_count(b->spell);
+    if (skip) mt_spell_narrow(b->spell, &first, &last, 0, ' ');
+    for (int c = 0; c < 256; c++) {
+        size_t lo = first, hi = last;
+        double sum = 0;
+        mt_spell_narrow(b->spell, &lo, &hi, skip, (uint8_t)c);
+        for (size_t i = lo; i < hi; i++) {
+            double e = exp(row[mt_spell_id(b->spell, i)]);
+            sum += e;
+            if (p) p[i] = e;
+        }
+        out[c] += sum;
     }
     if (b->lm.end >= 0) out[256] += exp(row[b->lm.end]);
 }

@@ -59,8 +59,8 @@ void mt_tree_merge(mt_bytes *b);
 void mt_tree_prune(mt_bytes *b);
 /* ln of the mass of tokens [lo, hi) after this context, times the context's. The node is evaluated. */
 double mt_node_mass(const mt_node *n, size_t lo, size_t hi);
-/* Adds the probabilities of all tokens by their first byte, and of the end. */
-void mt_naive_row(const mt_bytes *b, bool root, const double *row, double out[257]);
+/* Adds the probabilities of all tokens by their first byte, and of the end; p, when not NULL, gets them by rank. */
+void mt_naive_row(const mt_bytes *b, bool root, const double *row, double out[257], double *p);
 
 mt_status mt_bytes_new_source(const mt_spell_source *source, const mt_lm *lm, mt_target target, mt_bytes **out,
                               mt_error *err);
