@@ -5,7 +5,7 @@
  *   lm_session.c      a model session as an mt_lm
  *   spell.h spell*.c  which token sequences a tokenizer can produce, as an automaton (private)
  *   nextbyte.c        the streaming next-byte model: one new context per byte, all live contexts in one tree pass
- *   tree.c            its contexts: evaluation, weights, pruning
+ *   tree.c beam.c     its contexts: evaluation, weights; merging and pruning
  *   cover.c           static cover encodings of a string (Byte-Token Representation Lemma, Phan et al. 2025)
  *   ensemble.c        mixtures of next-byte distributions of models with different vocabularies
  *   mpe.c             branch and pass for longest-match tokenizers
@@ -82,7 +82,8 @@ mt_status mt_bytes_next(mt_bytes *b, mt_next_bytes *out, mt_error *err);
 mt_status mt_bytes_score(mt_bytes *b, double *text_logprob, double *missing_mass, mt_error *err);
 typedef struct mt_bytes_stats {
     uint64_t contexts_made, contexts_dropped, evaluations, passes; /* since mt_bytes_new */
-    int32_t contexts;                                              /* held now, without the root */
+    uint64_t revived; /* times that a byte emptied the beam, and contexts that pruning had passed over were opened */
+    int32_t contexts; /* held now, without the root */
     int32_t live;
 } mt_bytes_stats;
 void mt_bytes_stats_get(const mt_bytes *b, mt_bytes_stats *out);

@@ -174,6 +174,7 @@ static mt_status extend(mt_bytes *b, mt_error *err) {
             added = true;
         }
         b->lost = mt_log_add(b->lost, lost);
+        n->least = least;
         n->extended = true;
     }
     if (b->lm.state && b->target == MT_TARGET_ALL && added) {
@@ -202,58 +203,74 @@ static mt_status find_witness(mt_bytes *b, const mt_node *n, size_t lo, size_t h
     return MT_OK;
 }
 
-/* All or nothing: the successors are worked out before anything is changed. */
-static mt_status push_byte(mt_bytes *b, uint8_t c, mt_error *err) {
+/* What a byte does to the open contexts, worked out before anything is changed: in b->at, per context the new lo, hi
+ * and witness (two words each), then what its guesses were before; the guesses themselves are moved on already. */
+enum { HEAD = 6 };
+
+static void take_back(mt_bytes *b, size_t count) {
+    for (size_t k = 0, at = 0; k < count; k++) {
+        mt_spell_place *place = &b->open[k]->place;
+        for (size_t i = 0; i < place->count; i++) place->guess[i].at = b->at.data[at + HEAD + i];
+        at += HEAD + place->count;
+    }
+}
+
+static mt_status work_out(mt_bytes *b, uint8_t c, bool *alive, mt_error *err) {
     mt_status status = MT_OK;
-    MT_TRY(mt_buf_reserve(&b->text, 1, err));
-    MT_TRY(extend(b, err));
-    size_t guesses = 0, done = 0, used = 0;
-    for (size_t k = 0; k < b->open_count; k++) guesses += b->open[k]->place.count + 6;
+    size_t room = 0, done = 0, used = 0;
+    *alive = false;
+    for (size_t k = 0; k < b->open_count; k++) room += b->open[k]->place.count + HEAD;
     b->at.len = 0;
-    MT_TRY(mt_ids_reserve(&b->at, guesses, err));
-    /* at: per node lo, hi, witness (two words each), then what the guesses were before the byte */
-    for (; done < b->open_count; done++) {
+    MT_TRY(mt_ids_reserve(&b->at, room, err));
+    while (done < b->open_count && !status) {
         mt_node *n = b->open[done];
-        size_t residual = residual_of(b, n), now[3] = {n->lo, n->hi, SIZE_MAX};
-        bool alive;
-        int32_t *old = b->at.data + used + 6;
-        MT_TRY_GOTO(mt_spell_walk(b->spell, &n->place, c, old, &alive, err), undo);
+        size_t now[3] = {n->lo, n->hi, SIZE_MAX};
+        int32_t *old = b->at.data + used + HEAD;
+        bool goes_on = false;
+        status = mt_spell_walk(b->spell, &n->place, c, old, &goes_on, err);
+        if (status) break;
         for (size_t i = 0; i < n->place.count; i++) {
             int32_t at = n->place.guess[i].at;
             n->place.guess[i].at = old[i];
             old[i] = at;
         }
-        used += 6 + n->place.count;
-        mt_spell_narrow(b->spell, &now[0], &now[1], residual, c);
-        if (alive) status = find_witness(b, n, now[0], now[1], residual + 1, &now[2], err);
-        memcpy(old - 6, now, sizeof now);
-        if (status) {
-            done++;
-            goto undo;
-        }
+        mt_spell_narrow(b->spell, &now[0], &now[1], residual_of(b, n), c);
+        if (goes_on) status = find_witness(b, n, now[0], now[1], residual_of(b, n) + 1, &now[2], err);
+        memcpy(b->at.data + used, now, sizeof now);
+        *alive |= now[2] != SIZE_MAX;
+        used += HEAD + n->place.count;
+        done++;
     }
-    b->text.data[b->text.len++] = c;
-    b->trimmed = false;
-    for (size_t k = 0, at = 0; k < done; k++) {
+    if (status) take_back(b, done);
+    return status;
+}
+
+static mt_status push_byte(mt_bytes *b, uint8_t c, mt_error *err) {
+    bool alive, revived = false;
+    MT_TRY(mt_buf_reserve(&b->text, 1, err));
+    MT_TRY(extend(b, err));
+    MT_TRY(work_out(b, c, &alive, err));
+    if (!alive && pruning(b)) {
+        take_back(b, b->open_count);
+        MT_TRY(mt_tree_revive(b, c, &revived, err));
+        b->stats.revived += revived;
+        MT_TRY(work_out(b, c, &alive, err));
+    }
+    for (size_t k = 0, at = 0; k < b->open_count; k++) {
         mt_node *n = b->open[k];
         size_t now[3];
         memcpy(now, b->at.data + at, sizeof now);
-        at += 6 + n->place.count;
+        at += HEAD + n->place.count;
         n->lo = now[0];
         n->hi = now[1];
         n->witness = now[2];
         n->extended = false;
     }
+    b->text.data[b->text.len++] = c;
+    b->trimmed = false;
     for (size_t k = b->open_count; k-- > 0;)
         if (b->open[k]->witness == SIZE_MAX) mt_node_close(b, b->open[k]);
     return MT_OK;
-undo:
-    for (size_t k = 0, at = 0; k < done; k++) {
-        mt_spell_place *place = &b->open[k]->place;
-        for (size_t i = 0; i < place->count; i++) place->guess[i].at = b->at.data[at + 6 + i];
-        at += 6 + place->count;
-    }
-    return status;
 }
 
 /* Only the target `all` needs probabilities while text is pushed: to keep the beam. */

@@ -18,6 +18,7 @@ struct mt_node {
     double weight;    /* ln P(context); known as soon as the parent is evaluated */
     double normalise; /* ln of the mass of what can follow (MT_TARGET_MASKED), else 0 */
     double end_logp;  /* ln of the probability of the end of the text, normalised, -infinity when it cannot end here */
+    double least;     /* tokens of less mass were not made contexts when the residual ended one */
     bool evaluated, open, extended;
     size_t lo, hi;        /* sorted tokens that start with the residual */
     size_t witness;       /* one of them that can follow */
@@ -57,6 +58,8 @@ void mt_node_close(mt_bytes *b, mt_node *n); /* no token is open: removed with a
 mt_status mt_tree_evaluate(mt_bytes *b, mt_error *err);
 void mt_tree_merge(mt_bytes *b);
 void mt_tree_prune(mt_bytes *b);
+/* No open context can read byte c: opens others that pruning has passed over. *yes: some were. */
+mt_status mt_tree_revive(mt_bytes *b, uint8_t c, bool *yes, mt_error *err);
 /* ln of the mass of tokens [lo, hi) after this context, times the context's. The node is evaluated. */
 double mt_node_mass(const mt_node *n, size_t lo, size_t hi);
 /* Adds the probabilities of all tokens by their first byte, and of the end; p, when not NULL, gets them by rank. */

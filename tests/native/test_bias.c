@@ -274,6 +274,8 @@ static void check_beam(void) {
         CHECK_OK(mt_bytes_set_beam(b, width[w], 0, &err));
         double sum = 0;
         int gone = 0, over = 0;
+        uint64_t revived = 0;
+        mt_bytes_stats stats;
         for (size_t i = 364; i <= 3279; i++) {
             uint8_t x[8];
             size_t n = string_of(i, 3, (const uint8_t *)"abc", x);
@@ -283,7 +285,10 @@ static void check_beam(void) {
             CHECK_OK(mt_bytes_next(exact, &e, &err));
             CHECK_OK(mt_bytes_reset(b, &err));
             CHECK_OK(mt_bytes_push(b, x, n, &err));
-            if (mt_bytes_next(b, &a, &err) != MT_OK) {
+            CHECK_OK(mt_bytes_next(b, &a, &err));
+            mt_bytes_stats_get(b, &stats);
+            if (stats.revived != revived) { /* a byte has emptied the beam */
+                revived = stats.revived;
                 gone++;
                 continue;
             }
