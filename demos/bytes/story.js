@@ -9,8 +9,8 @@ const MAX_TOKENS = 14;
 /** A sentence's end is a good place to stop. @param {string} text */
 const ended = (text) => /[.!?]["”]?\s?$|\n/.test(text);
 
-/** What was cut off for want of room. @param {string} text */
-const unfinished = (text) => `${text.trimEnd()} …`;
+/** What was cut off for want of room, up to its last whole word. @param {string} text */
+const unfinished = (text) => `${/^(.*\S)\s\S*$/su.exec(text)?.[1] ?? text.replace(/\ufffd+$/, '')} …`;
 
 /**
  * @param {any} model
@@ -20,11 +20,12 @@ const unfinished = (text) => `${text.trimEnd()} …`;
  */
 export async function writeTokens(model, text, signal) {
     let made = '';
+    let count = 0;
     for await (const piece of model.generate(text, { temperature: 0, maxTokens: MAX_TOKENS, signal })) {
         made += piece.text;
         if (ended(made)) return made;
-        if (made.length >= MAX_BYTES) break;
-        if (piece.last) return made;
+        if (made.length >= MAX_BYTES || ++count >= MAX_TOKENS) break;
+        if (piece.last) return made; // the model ended the text
     }
     return unfinished(made);
 }

@@ -76,9 +76,7 @@ async function settled(page, text) {
 
 const FIRST = 'Once upon a ti';
 
-const ABSENT = existsSync(BUNDLED) ? false : 'models/microtome-tiny.gguf is not here';
-
-describe('demos/bytes in Chromium', { skip: ABSENT || (CHROMIUM ? false : 'no Chromium here') }, () => {
+describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
     let browser, server;
     before(async () => {
         browser = await chromium();
@@ -688,7 +686,7 @@ test('only the newest question is answered', async () => {
     assert.deepEqual(log, ['C', 'd: no', 'F']);
 });
 
-test('the code on the page runs and prints what the page says', { skip: ABSENT }, async () => {
+test('the code on the page runs and prints what the page says', async () => {
     const { spawnSync } = await import('node:child_process');
     const html = readFileSync(path.join(ROOT, 'demos/bytes/index.html'), 'utf8');
     const code = /<code id="snippet">([^]*?)<\/code>/.exec(html)[1].replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
@@ -699,7 +697,7 @@ test('the code on the page runs and prints what the page says', { skip: ABSENT }
     assert.match(run.stdout.split('\n')[0], new RegExp(`"${String.fromCharCode(best)}" exact ${want.exact[best].toFixed(4)}`));
 });
 
-describe('demos/bytes in Firefox', { skip: ABSENT || (FIREFOX ? false : 'no Firefox here') }, () => {
+describe('demos/bytes in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
     test('opens, types, shows the package’s numbers', async () => {
         const server = await serve();
         const { browser, close } = await firefox();

@@ -196,7 +196,7 @@ export class ModelPicker extends HTMLElement {
                 signal: controller.signal,
                 onProgress: (p) => {
                     if (this.#controller !== controller) return;
-                    loaded = Math.max(loaded, p.loaded);
+                    if (!known && p.phase !== 'ready') loaded = p.total ?? p.loaded;
                     this.#showProgress(name, p);
                 },
             });
