@@ -39,10 +39,10 @@ async function readPage() {
 
 /**
  * The page's numbers are the package's: to the digits shown when the same kernels ran. Between kernels (Node may lack
- * relaxed SIMD) products of quantised weights round differently, and small probabilities move by some percent.
+ * relaxed SIMD) products of quantised weights round differently, and small probabilities move a little.
  */
 function assertSame(read, want, { sameKernels = false } = {}) {
-    const relative = sameKernels ? 0 : 0.25;
+    const relative = sameKernels ? 0 : 0.02;
     for (const side of ['exact', 'naive']) {
         assert.equal(read[side].length, 257);
         for (let b = 0; b < 257; b++) {
@@ -51,7 +51,7 @@ function assertSame(read, want, { sameKernels = false } = {}) {
         }
     }
     const distance = want.exact.reduce((sum, p, b) => sum + Math.abs(p - want.naive[b]) / 2, 0);
-    assert.ok(Math.abs(Number(read.distance) - distance) < (sameKernels ? 0.0006 : 0.02), `distance ${read.distance}, expected ${distance}`);
+    assert.ok(Math.abs(Number(read.distance) - distance) < (sameKernels ? 0.0006 : 0.003), `distance ${read.distance}, expected ${distance}`);
 }
 
 /** Runs in the page: the package's answer there, without the page's own code. */
