@@ -22,6 +22,7 @@ typedef struct parser {
     /* Properties looked up last: patterns name the same ones again and again. */
     struct {
         char name[32];
+        bool icase;
         mt_set set;
     } properties[REMEMBERED];
     unsigned properties_n;
@@ -140,18 +141,22 @@ out:
     return status;
 }
 
-/* Adds the property to the empty set. *known = false: there is none of that name. */
+/* Adds the property, under (?i) with its case variants, to the empty set. *known = false: there is none of that name.
+ */
 static mt_status property(parser *p, mt_str name, mt_set *set, bool *known) {
     *known = name.n > 0;
     for (unsigned i = 0; i < REMEMBERED && *known; i++)
-        if (mt_str_is(name, p->properties[i].name)) return mt_set_union(set, &p->properties[i].set, p->err);
+        if (p->properties[i].icase == p->icase && mt_str_is(name, p->properties[i].name))
+            return mt_set_union(set, &p->properties[i].set, p->err);
     MT_TRY(mt_set_property(set, name, known, p->err));
+    if (p->icase) MT_TRY(mt_set_close_case(set, p->err));
     if (!*known || name.n == 0 || name.n >= sizeof p->properties->name || memchr(name.p, 0, name.n)) return MT_OK;
     unsigned k = p->properties_n++ % REMEMBERED;
     p->properties[k].set.n = 0;
     p->properties[k].name[0] = 0;
     MT_TRY(mt_set_union(&p->properties[k].set, set, p->err));
     memcpy(p->properties[k].name, name.p, name.n);
+    p->properties[k].icase = p->icase;
     p->properties[k].name[name.n] = 0;
     return MT_OK;
 }
@@ -160,10 +165,16 @@ static mt_status property(parser *p, mt_str name, mt_set *set, bool *known) {
  */
 
 static mt_status set_word(parser *p, mt_set *set) {
-    bool known;
-    MT_TRY(mt_set_property(set, mt_str_of("alphabetic"), &known, p->err));
-    MT_TRY(mt_set_property(set, mt_str_of("joincontrol"), &known, p->err));
-    return mt_set_categories(set, 1u << MT_MN | 1u << MT_MC | 1u << MT_ME | 1u << MT_ND | 1u << MT_PC, p->err);
+    static const char *const parts[] = {"alphabetic", "m", "nd", "pc", "joincontrol"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        mt_set part = {0};
+        bool known;
+        mt_status status = property(p, mt_str_of(parts[i]), &part, &known);
+        if (status == MT_OK) status = mt_set_union(set, &part, p->err);
+        mt_set_free(&part);
+        if (status != MT_OK) return status;
+    }
+    return MT_OK;
 }
 
 static int hex_digit(int c) {
@@ -207,7 +218,6 @@ static mt_status take_property(parser *p, size_t at, bool negative, mt_set *set)
         return FAIL(p, at, MT_EUNKNOWN,
                     "unknown Unicode property '%s': general categories, scripts and common binary properties are known",
                     mt_str_show(name, shown, sizeof shown));
-    if (p->icase) MT_TRY(mt_set_close_case(set, p->err));
     return negative ? mt_set_negate(set, p->err) : MT_OK;
 }
 
@@ -261,10 +271,12 @@ static mt_status take_escape(parser *p, bool in_class, mt_set *set, bool *is_set
         return *cp == 'S' ? mt_set_negate(set, p->err) : MT_OK;
     }
     case 'd':
-    case 'D':
+    case 'D': {
+        bool known;
         *is_set = true;
-        MT_TRY(mt_set_categories(set, 1u << MT_ND, p->err));
+        MT_TRY(property(p, mt_str_of("nd"), set, &known));
         return *cp == 'D' ? mt_set_negate(set, p->err) : MT_OK;
+    }
     case 'w':
     case 'W':
         *is_set = true;
