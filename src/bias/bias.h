@@ -10,6 +10,7 @@
  *   ensemble.c        mixtures of next-byte distributions of models with different vocabularies
  *   mpe.c             branch and pass for longest-match tokenizers
  *   heal.c            token healing and alignment
+ *   infill.c          fill-in-the-middle without sub-token cuts
  */
 #ifndef MT_BIAS_H
 #define MT_BIAS_H
@@ -109,5 +110,67 @@ typedef enum mt_pool_rule { MT_POOL_MEAN, MT_POOL_GEOMETRIC } mt_pool_rule;
 /* Combines `count` next-byte distributions (natural logs, 257 each, one after the other) with weights (NULL: equal). */
 mt_status mt_bytes_combine(mt_pool_rule rule, int32_t count, const double *log_p, const double *weight, double *out,
                            mt_error *err);
+
+/* ---- longest-match tokenizers ---- */
+
+/* A vocabulary that is matched longest first. */
+typedef struct mt_mpe {
+    const mt_str *token; /* by id */
+    int32_t count;
+} mt_mpe;
+/* Branch and pass: next byte (natural logs, 257), the naive answer, ln Pr(text), and the number of model calls that
+ * Pr(text) takes (the next byte takes one more). anchor: the last token that is a substring of no other stands for the
+ * text before it, and text_logprob is conditional on that. */
+mt_status mt_mpe_next(const mt_mpe *v, const mt_lm *lm, const uint8_t *x, size_t n, bool anchor, double next[257],
+                      double naive[257], double *text_logprob, int32_t *calls, mt_error *err);
+
+/* ---- token healing and alignment ---- */
+
+typedef struct mt_heal_options {
+    int32_t tokens; /* how many tokens of encode(text) are given up and generated anew under constraint; < 0: all */
+    bool classic;   /* one token must cover what was given up; otherwise several may */
+    bool keep;      /* keep the paths' probabilities and normalise once; otherwise every step is normalised by itself,
+                       which is what sampling under a mask does */
+    int32_t limit;  /* contexts; 0: 4096. More: MT_ELIMIT */
+    double epsilon; /* paths of less probability than this are given up (they count as `dead`) */
+} mt_heal_options;
+typedef struct mt_healed {
+    double next[257]; /* natural logs, as in mt_next_bytes */
+    double dead;      /* share of the mass that ran into dead ends (kept weights: that was given up) */
+    int32_t dropped;  /* tokens given up */
+    int32_t contexts; /* evaluated */
+} mt_healed;
+/* The next byte as a model answers that is healed at the prompt's end. Exact for the method, whose answer differs from
+ * mt_bytes_next's: healing conditions on the tokens before the ones given up. */
+mt_status mt_heal_next(mt_tok *t, const mt_lm *lm, const uint8_t *x, size_t n, const mt_heal_options *options,
+                       mt_healed *out, mt_error *err);
+
+/* The same for samplers: generate under masks until the given-up bytes are reproduced. */
+typedef struct mt_align mt_align;
+mt_status mt_align_new(mt_tok *t, int32_t vocab, mt_align **out, mt_error *err);
+void mt_align_free(mt_align *a);
+/* Gives up at most `tokens` of ids[0..n), never one that is no ordinary text (BOS, chat markers). *kept: how many stay;
+ * what is given up has to be reproduced. */
+mt_status mt_align_begin(mt_align *a, const int32_t *ids, size_t n, int32_t tokens, size_t *kept, mt_error *err);
+/* Tokens allowed next, one bit per id: those that start with what is left, or that it starts with. NULL: nothing is
+ * left, everything is allowed. Valid until the next call. */
+mt_status mt_align_mask(mt_align *a, const uint64_t **bits, mt_error *err);
+/* The token that was chosen. MT_ERANGE when it was not allowed. */
+mt_status mt_align_accept(mt_align *a, int32_t id, mt_error *err);
+mt_str mt_align_left(const mt_align *a);
+
+/* ---- infilling by whole lines (FIM-SE) ---- */
+
+/* text[0..from) + middle + text[to..n): the prompt's lines and hints, and what the model has to write: whole lines. */
+typedef struct mt_infill {
+    mt_str prefix_lines; /* up to and with the last newline before the middle */
+    mt_str prefix_hint;  /* the begun line */
+    mt_str suffix_hint;  /* the rest of the line behind the middle, with its newline */
+    mt_str suffix_lines;
+    mt_str target; /* hint + middle + hint */
+} mt_infill;
+mt_status mt_infill_split(const uint8_t *text, size_t n, size_t from, size_t to, mt_infill *out, mt_error *err);
+/* Does generated text start and end with the hints? *middle: what stands between. */
+bool mt_infill_accept(const mt_infill *parts, mt_str generated, mt_str *middle);
 
 #endif

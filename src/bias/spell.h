@@ -106,6 +106,11 @@ void mt_spell_place_free(mt_spell_place *place);
 mt_status mt_cover_find_source(const mt_spell_source *source, int32_t vocab, const uint8_t *x, size_t n, size_t limit,
                                mt_cover *out, mt_error *err);
 
+/* mt_heal_next and mt_align_new over any source. */
+mt_status mt_heal_next_source(const mt_spell_source *source, const mt_lm *lm, const uint8_t *x, size_t n,
+                              const mt_heal_options *options, mt_healed *out, mt_error *err);
+mt_status mt_align_new_source(const mt_spell_source *source, int32_t vocab, mt_align **out, mt_error *err);
+
 /* Sizes of the caches, for reports. */
 typedef struct mt_spell_stats {
     size_t states, tables, state_masks, place_masks, mask_hits, mask_builds; /* tables: of 1 KiB */

@@ -281,7 +281,7 @@ static mt_lm bigram_lm(bigram *m, bool merge) {
                    .drop = bigram_drop,
                    .state = merge ? bigram_state : NULL};
 }
-static double bigram_score(const bigram *m, const int32_t *ids, size_t n) {
+static inline double bigram_score(const bigram *m, const int32_t *ids, size_t n) {
     double sum = 0;
     int32_t last = m->tokens + 1;
     for (size_t i = 0; i < n; i++) {
