@@ -9,7 +9,8 @@ ABI_LAYOUT(model, ABI_STRUCT(mt_model_info), ABI_FIELD(mt_model_info, architectu
            ABI_FIELD(mt_model_info, kv_heads), ABI_FIELD(mt_model_info, head_width),
            ABI_FIELD(mt_model_info, ffn_width), ABI_FIELD(mt_model_info, vocab), ABI_FIELD(mt_model_info, context),
            ABI_FIELD(mt_model_info, parameters), ABI_FIELD(mt_model_info, weight_bytes),
-           ABI_FIELD(mt_model_info, weight_type), ABI_STRUCT(mt_traced), ABI_FIELD(mt_traced, name),
+           ABI_FIELD(mt_model_info, weight_type), ABI_FIELD(mt_model_info, encoder_layers),
+           ABI_FIELD(mt_model_info, decoder_start), ABI_STRUCT(mt_traced), ABI_FIELD(mt_traced, name),
            ABI_FIELD(mt_traced, n_dims), ABI_ARRAY(mt_traced, dims), ABI_FIELD(mt_traced, data), ABI_ENUM(MT_ROOT),
            ABI_ENUM(MT_PATCH_REPLACE), ABI_ENUM(MT_PATCH_ADD), ABI_ENUM(MT_PATCH_SCALE), ABI_ENUM(MT_PATCH_ZERO))
 
@@ -75,6 +76,12 @@ MT_EXPORT(session_reset) mt_status abi_session_reset(mt_session *session) {
     ABI_NEED(session);
     mt_session_reset(session);
     return MT_OK;
+}
+/* Encoder-decoder models: the source text, before the decoder's tokens. Empties the cache. */
+MT_EXPORT(session_encode) mt_status abi_session_encode(mt_session *session, const int32_t *token, int32_t count) {
+    ABI_NEED(session);
+    ABI_NEED(token);
+    return mt_session_encode(session, token, count, &abi_error);
 }
 /* position and want may be 0. slot: count numbers, filled. */
 MT_EXPORT(session_eval)

@@ -32,6 +32,8 @@ import { Tokenizer } from './tokenizer.js';
  * @property {number} parameters
  * @property {number} weightBytes
  * @property {string} weightType of most weights: "Q8_0"...
+ * @property {number} [encoderLayers] of encoder-decoder models alone, whose `layers` are the decoder's
+ * @property {number | null} [decoderStart] the token that such a decoder starts from; null: not known
  */
 /** @typedef {{shape: number[], data: Float32Array}} Traced row-major, the first dimension is the slowest */
 /** @typedef {{name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}} Patch
@@ -144,15 +146,16 @@ export class Model {
   /**
    * Logits, and any intermediate value by its name.
    * @param {Iterable<number> | string} ids tokens; a string is encoded with the model's tokenizer and its special tokens
-   * @param {{all?: boolean, trace?: string | string[], patch?: Patch[], signal?: AbortSignal}} [options]
+   * @param {{all?: boolean, decoderIds?: Iterable<number>, trace?: string | string[], patch?: Patch[], signal?: AbortSignal}} [options]
+   *   decoderIds: of encoder-decoder models, for which `ids` are the source text (default: the token that the decoder starts from);
    *   all: logits of every position; trace: names or globs ("blocks.*.attn.hook_pattern"); patch: values to change on the way
    * @returns {Promise<RunResult>}
    * @throws {MicrotomeError} ERANGE: an id outside the vocabulary, no ids; ELIMIT: more than the context; EUNKNOWN: no such name. AbortError when aborted
    */
   async run(ids, options = {}) {
-    checkOptions('run', options, ['all', 'trace', 'patch', 'signal']);
-    const { all = false, trace = [], patch = [], signal } = options;
-    return this.#live().call('run', { ids: this.#ids(ids), all, trace: typeof trace === 'string' ? [trace] : trace, patch }, { signal });
+    checkOptions('run', options, ['all', 'decoderIds', 'trace', 'patch', 'signal']);
+    const { all = false, decoderIds, trace = [], patch = [], signal } = options;
+    return this.#live().call('run', { ids: this.#ids(ids), decoderIds: decoderIds ? Array.from(decoderIds) : null, all, trace: typeof trace === 'string' ? [trace] : trace, patch }, { signal });
   }
 
   /** @param {Iterable<number> | string} prompt */

@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 static const mt_param *param(const mt_build *b, const int32_t *table, int32_t layer, mt_role role) {
-    if (layer >= 0) layer = b->m->h.layer[layer].set;
-    int32_t i = table[(layer + 1) * MT_ROLE_COUNT + (int32_t)role];
+    if (layer >= 0) layer = b->h->layer[layer].set;
+    int32_t i = table[mt_param_at(b->scope, layer, role)];
     return i < 0 || b->m->params[i].filled == 0 ? NULL : &b->m->params[i];
 }
 
@@ -41,7 +41,7 @@ static int32_t norm(mt_build *b, int32_t x, int32_t gain, int32_t bias, mt_norm_
                     const char *name) {
     mt_graph *g = b->g;
     bool centre = kind == MT_NORM_LAYER;
-    float eps = b->m->h.eps;
+    float eps = b->h->eps;
     char full[64] = "";
     if (name && layer >= 0)
         snprintf(full, sizeof full, "blocks.%d.%s", layer, name);
@@ -57,14 +57,14 @@ static int32_t norm(mt_build *b, int32_t x, int32_t gain, int32_t bias, mt_norm_
 }
 
 int32_t mt_b_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, const char *name) {
-    return norm(b, x, mt_b_weight(b, layer, role), mt_b_bias(b, layer, role), b->m->h.norm, layer, name);
+    return norm(b, x, mt_b_weight(b, layer, role), mt_b_bias(b, layer, role), b->h->norm, layer, name);
 }
 
 /* ---- attention ---- */
 
 /* RMSNorm or LayerNorm of a query or key: of every head, or of all heads as one vector. */
 static int32_t qk_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, int32_t heads, int32_t width) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     int32_t dims[3] = {b->T, heads, width}, flat[2] = {b->T, heads * width};
     if (h->qk_norm == MT_QK_NORM_FULL) x = mt_g_view(b->g, x, 2, flat);
     x = norm(b, x, mt_b_weight(b, layer, role), mt_b_bias(b, layer, role), h->qk_norm_kind, layer, NULL);
@@ -73,7 +73,7 @@ static int32_t qk_norm(mt_build *b, int32_t x, int32_t layer, mt_role role, int3
 
 /* One of q, k, v: projected, shaped [T][heads][width], named; q and k may be normalised and are rotated. */
 static int32_t project(mt_build *b, int32_t x, int32_t layer, mt_role role, mt_role norm_role, char letter) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     int32_t heads = role == MT_ROLE_Q ? h->heads : h->kv_heads;
     int32_t width = role == MT_ROLE_V ? h->value_width : h->head_width;
@@ -97,17 +97,47 @@ static int32_t project(mt_build *b, int32_t x, int32_t layer, mt_role role, mt_r
 static int32_t input_of(mt_build *b, int32_t x, int32_t n, int32_t layer, char letter) {
     if (!mt_g_wanted(b->g, "blocks.%d.hook_%c_input", layer, letter)) return n;
     x = mt_g_name(b->g, mt_g_copy(b->g, x), "blocks.%d.hook_%c_input", layer, letter);
-    return b->m->h.pre_norm && b->m->h.flow != MT_FLOW_POST_NORM ? mt_b_norm(b, x, layer, MT_ROLE_ATTN_NORM, NULL) : x;
+    return b->h->pre_norm && b->h->flow != MT_FLOW_POST_NORM ? mt_b_norm(b, x, layer, MT_ROLE_ATTN_NORM, NULL) : x;
+}
+
+/* Queries over the cache, or over an encoder's output: scores, pattern, mix, output. `part`: "attn" or "cross_attn". */
+static int32_t attend(mt_build *b, int32_t q, const mt_attention *a, int32_t layer, const char *part, mt_role out) {
+    const mt_hyper *h = b->h;
+    mt_graph *g = b->g;
+    int32_t z, columns = a->runs == MT_RUNS_MEMORY ? b->memory : b->columns;
+    bool relative = h->buckets && a->runs != MT_RUNS_MEMORY;
+    if (relative || mt_g_wanted(g, "blocks.%d.%s.hook_attn_scores", layer, part) ||
+        mt_g_wanted(g, "blocks.%d.%s.hook_pattern", layer, part)) {
+        int32_t s = mt_g_scores(g, q, a, columns);
+        if (relative) {
+            int32_t table = mt_b_weight(b, h->own_relative ? layer : -1, MT_ROLE_RELATIVE);
+            s = mt_g_add_relative(g, s, table, h->bucket_distance, h->bidirectional);
+        }
+        s = mt_g_name(g, s, "blocks.%d.%s.hook_attn_scores", layer, part);
+        int32_t p = mt_g_name(g, mt_g_attn_softmax(g, s, a), "blocks.%d.%s.hook_pattern", layer, part);
+        z = mt_g_mix(g, p, a);
+    } else {
+        z = mt_g_attend(g, q, a);
+    }
+    z = mt_g_name(g, z, "blocks.%d.%s.hook_z", layer, part);
+    if (h->sub_norms) {
+        int32_t flat[2] = {b->T, h->heads * h->value_width}, dims[3] = {b->T, h->heads, h->value_width};
+        z = mt_b_norm(b, mt_g_view(g, z, 2, flat), layer, MT_ROLE_ATTN_SUB_NORM, NULL);
+        z = mt_g_view(g, z, 3, dims);
+    }
+    if (!mt_g_wanted(g, "blocks.%d.%s.hook_result", layer, part)) return mt_b_linear(b, z, layer, out);
+    int32_t r = mt_g_head_result(g, z, mt_b_weight(b, layer, out));
+    r = mt_g_name(g, r, "blocks.%d.%s.hook_result", layer, part);
+    return mt_g_sum_heads(g, r, mt_b_bias(b, layer, out));
 }
 
 static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     int32_t q = project(b, input_of(b, x, n, layer, 'q'), layer, MT_ROLE_Q, MT_ROLE_Q_NORM, 'q');
     int32_t k = project(b, input_of(b, x, n, layer, 'k'), layer, MT_ROLE_K, MT_ROLE_K_NORM, 'k');
     int32_t v = project(b, input_of(b, x, n, layer, 'v'), layer, MT_ROLE_V, MT_ROLE_V, 'v');
-    mt_g_kv_store(g, k, v, layer);
-    mt_attention a = {.layer = layer,
+    mt_attention a = {.layer = b->scope ? b->m->h.layers : layer, /* an encoder's layers share one plane */
                       .runs = h->layer[layer].visible,
                       .kv_heads = h->kv_heads,
                       .key_width = h->head_width,
@@ -116,35 +146,31 @@ static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
                       .softcap = h->attn_softcap,
                       .alibi = h->alibi ? mt_g_vector(g, h->alibi_slopes, h->heads) : -1,
                       .sink = -1};
-    int32_t z;
-    bool seen = mt_g_wanted(g, "blocks.%d.attn.hook_attn_scores", layer) ||
-                mt_g_wanted(g, "blocks.%d.attn.hook_pattern", layer);
-    if (seen || h->buckets) {
-        int32_t s = mt_g_scores(g, q, &a, b->columns);
-        if (h->buckets)
-            s = mt_g_add_relative(g, s, mt_b_weight(b, -1, MT_ROLE_RELATIVE), h->bucket_distance, h->bidirectional);
-        s = mt_g_name(g, s, "blocks.%d.attn.hook_attn_scores", layer);
-        int32_t p = mt_g_name(g, mt_g_attn_softmax(g, s, &a), "blocks.%d.attn.hook_pattern", layer);
-        z = mt_g_mix(g, p, &a);
-    } else {
-        z = mt_g_attend(g, q, &a);
-    }
-    z = mt_g_name(g, z, "blocks.%d.attn.hook_z", layer);
-    if (h->sub_norms) {
-        int32_t flat[2] = {b->T, h->heads * h->value_width}, dims[3] = {b->T, h->heads, h->value_width};
-        z = mt_b_norm(b, mt_g_view(g, z, 2, flat), layer, MT_ROLE_ATTN_SUB_NORM, NULL);
-        z = mt_g_view(g, z, 3, dims);
-    }
-    if (!mt_g_wanted(g, "blocks.%d.attn.hook_result", layer)) return mt_b_linear(b, z, layer, MT_ROLE_ATTN_OUT);
-    int32_t r = mt_g_head_result(g, z, mt_b_weight(b, layer, MT_ROLE_ATTN_OUT));
-    r = mt_g_name(g, r, "blocks.%d.attn.hook_result", layer);
-    return mt_g_sum_heads(g, r, mt_b_bias(b, layer, MT_ROLE_ATTN_OUT));
+    mt_g_kv_store(g, k, v, a.layer);
+    return attend(b, q, &a, layer, "attn", MT_ROLE_ATTN_OUT);
+}
+
+/* Keys and values are those that mt_build_memory stored. */
+static int32_t cross_attention(mt_build *b, int32_t x, int32_t layer) {
+    const mt_hyper *h = b->h;
+    int32_t dims[3] = {b->T, h->heads, h->head_width};
+    int32_t q = mt_g_view(b->g, mt_b_linear(b, x, layer, MT_ROLE_CROSS_Q), 3, dims);
+    q = mt_g_name(b->g, q, "blocks.%d.cross_attn.hook_q", layer);
+    mt_attention a = {.layer = layer,
+                      .runs = MT_RUNS_MEMORY,
+                      .kv_heads = h->kv_heads,
+                      .key_width = h->head_width,
+                      .value_width = h->value_width,
+                      .scale = h->attn_scale,
+                      .alibi = -1,
+                      .sink = -1};
+    return attend(b, q, &a, layer, "cross_attn", MT_ROLE_CROSS_OUT);
 }
 
 /* ---- feed-forward ---- */
 
 static int32_t experts(mt_build *b, int32_t x, int32_t layer) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     const mt_param *gate = param(b, b->m->weight_of, layer, MT_ROLE_GATE_EXPERTS);
     const mt_param *up = param(b, b->m->weight_of, layer, MT_ROLE_UP_EXPERTS);
     const mt_param *down = param(b, b->m->weight_of, layer, MT_ROLE_DOWN_EXPERTS);
@@ -162,7 +188,7 @@ static int32_t experts(mt_build *b, int32_t x, int32_t layer) {
 }
 
 int32_t mt_b_mlp(mt_build *b, int32_t x, int32_t layer) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     if (h->experts) return experts(b, x, layer);
     int32_t post;
@@ -183,21 +209,22 @@ int32_t mt_b_mlp(mt_build *b, int32_t x, int32_t layer) {
 /* ---- the decoder ---- */
 
 int32_t mt_b_embed(mt_build *b) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     int32_t x = mt_g_embed(g, mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED), b->T, h->embed_scale);
     if (h->embed_width != h->width) x = mt_b_linear(b, x, -1, MT_ROLE_EMBED_IN);
-    if (h->embed_norm) x = mt_b_norm(b, x, -1, MT_ROLE_EMBED_NORM, NULL);
+    if (h->embed_norm && !h->embed_norm_last) x = mt_b_norm(b, x, -1, MT_ROLE_EMBED_NORM, NULL);
     x = mt_g_name(g, x, "hook_embed");
     if (h->position_rows) {
         int32_t p = mt_g_position_embed(g, mt_b_weight(b, -1, MT_ROLE_POSITION_EMBED), b->T, h->position_first);
         x = mt_g_add(g, x, mt_g_name(g, p, "hook_pos_embed"));
     }
-    return x;
+    if (h->sinusoids) x = mt_g_sinusoid(g, x);
+    return h->embed_norm && h->embed_norm_last ? mt_b_norm(b, x, -1, MT_ROLE_EMBED_NORM, NULL) : x;
 }
 
 void mt_b_head(mt_build *b, int32_t x) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     bool early = b->rows < b->T && !b->all_rows;
     if (b->rows == 0 && !b->all_rows) return;
@@ -213,8 +240,18 @@ void mt_b_head(mt_build *b, int32_t x) {
     mt_g_output(g, x);
 }
 
+/* The decoder's look at the encoder's output, between the other two parts of a layer. */
+static int32_t cross(mt_build *b, int32_t x, int32_t l) {
+    bool pre = b->h->pre_norm && b->h->flow != MT_FLOW_POST_NORM;
+    x = mt_g_name(b->g, x, "blocks.%d.hook_resid_cross", l);
+    int32_t n = pre ? mt_b_norm(b, x, l, MT_ROLE_CROSS_NORM, "ln_cross") : x;
+    n = mt_g_name(b->g, cross_attention(b, n, l), "blocks.%d.hook_cross_attn_out", l);
+    x = mt_g_add(b->g, x, n);
+    return pre ? x : mt_b_norm(b, x, l, MT_ROLE_CROSS_NORM, "ln_cross");
+}
+
 int32_t mt_b_layer(mt_build *b, int32_t x, int32_t l) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     bool pre = h->pre_norm && h->flow != MT_FLOW_POST_NORM;
     x = mt_g_name(g, x, "blocks.%d.hook_resid_pre", l);
@@ -234,6 +271,7 @@ int32_t mt_b_layer(mt_build *b, int32_t x, int32_t l) {
     }
     mid = mt_g_add(g, h->residual_from_norm ? n : x, attn);
     if (h->flow == MT_FLOW_POST_NORM) mid = mt_b_norm(b, mid, l, MT_ROLE_ATTN_NORM, "ln1");
+    if (h->cross) mid = cross(b, mid, l);
     mid = mt_g_name(g, mid, "blocks.%d.hook_resid_mid", l);
     in = mid;
     if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l)) in = mt_g_name(g, mt_g_copy(g, mid), "blocks.%d.hook_mlp_in", l);
@@ -248,14 +286,14 @@ int32_t mt_b_layer(mt_build *b, int32_t x, int32_t l) {
 
 void mt_build_decoder(mt_build *b) {
     int32_t x = mt_b_embed(b);
-    for (int32_t l = 0; l < b->m->h.layers; l++) x = mt_b_layer(b, x, l);
+    for (int32_t l = 0; l < b->h->layers; l++) x = mt_b_layer(b, x, l);
     mt_b_head(b, x);
 }
 
 /* ---- the encoder ---- */
 
 void mt_build_encoder(mt_build *b) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     int32_t x =
         mt_g_name(g, mt_g_embed(g, mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED), b->T, h->embed_scale), "hook_embed");
@@ -275,4 +313,35 @@ void mt_build_encoder(mt_build *b) {
     int32_t w = mt_b_weight(b, -1, MT_ROLE_OUTPUT);
     if (w < 0) w = mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED);
     mt_g_output(g, mt_g_matmul(g, x, w, mt_b_bias(b, -1, MT_ROLE_OUTPUT)));
+}
+
+/* ---- the encoder of an encoder-decoder model ---- */
+
+void mt_build_memory(mt_build *b) {
+    mt_graph *g = b->g;
+    int32_t embed = mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED); /* both halves share it */
+    const mt_hyper *decoder = b->h, *h = b->h = &b->m->encoder;
+    b->scope = decoder->layers + 1;
+    g->scope = "encoder.";
+    int32_t x = mt_g_name(g, mt_g_embed(g, embed, b->T, h->embed_scale), "hook_embed");
+    if (h->position_rows) {
+        int32_t p = mt_g_position_embed(g, mt_b_weight(b, -1, MT_ROLE_POSITION_EMBED), b->T, h->position_first);
+        x = mt_g_add(g, x, mt_g_name(g, p, "hook_pos_embed"));
+    }
+    if (h->sinusoids) x = mt_g_sinusoid(g, x);
+    if (h->embed_norm) x = mt_b_norm(b, x, -1, MT_ROLE_EMBED_NORM, NULL);
+    for (int32_t l = 0; l < h->layers; l++) x = mt_b_layer(b, x, l);
+    if (h->final_norm) x = mt_b_norm(b, x, -1, MT_ROLE_OUTPUT_NORM, "ln_final");
+    b->h = decoder;
+    b->scope = 0;
+    g->scope = NULL;
+    for (int32_t l = 0; l < decoder->layers; l++) {
+        int32_t k_dims[3] = {b->T, decoder->kv_heads, decoder->head_width};
+        int32_t v_dims[3] = {b->T, decoder->kv_heads, decoder->value_width};
+        int32_t k = mt_g_view(g, mt_b_linear(b, x, l, MT_ROLE_CROSS_K), 3, k_dims);
+        int32_t v = mt_g_view(g, mt_b_linear(b, x, l, MT_ROLE_CROSS_V), 3, v_dims);
+        k = mt_g_name(g, k, "blocks.%d.cross_attn.hook_k", l);
+        v = mt_g_name(g, v, "blocks.%d.cross_attn.hook_v", l);
+        mt_g_kv_store(g, k, v, l);
+    }
 }

@@ -27,6 +27,11 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_ATTN_POST_NORM] = "blk.%d.post_attention_norm",
     [MT_ROLE_ATTN_SUB_NORM] = "blk.%d.attn_sub_norm",
     [MT_ROLE_FFN_SUB_NORM] = "blk.%d.ffn_sub_norm",
+    [MT_ROLE_CROSS_NORM] = "blk.%d.cross_attn_norm",
+    [MT_ROLE_CROSS_Q] = "blk.%d.cross_attn_q",
+    [MT_ROLE_CROSS_K] = "blk.%d.cross_attn_k",
+    [MT_ROLE_CROSS_V] = "blk.%d.cross_attn_v",
+    [MT_ROLE_CROSS_OUT] = "blk.%d.cross_attn_output",
     [MT_ROLE_FFN_NORM] = "blk.%d.ffn_norm",
     [MT_ROLE_GATE] = "blk.%d.ffn_gate",
     [MT_ROLE_UP] = "blk.%d.ffn_up",
@@ -42,6 +47,15 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_SSM_D] = "blk.%d.ssm_d!",
     [MT_ROLE_SSM_NORM] = "blk.%d.ssm_norm",
     [MT_ROLE_SSM_OUT] = "blk.%d.ssm_out",
+    [MT_ROLE_MIX_K] = "blk.%d.time_mix_k",
+    [MT_ROLE_MIX_V] = "blk.%d.time_mix_v",
+    [MT_ROLE_MIX_R] = "blk.%d.time_mix_r",
+    [MT_ROLE_DECAY] = "blk.%d.time_mix_decay",
+    [MT_ROLE_BONUS] = "blk.%d.time_mix_first",
+    [MT_ROLE_RECEPTANCE] = "blk.%d.time_mix_receptance",
+    [MT_ROLE_FFN_MIX_K] = "blk.%d.channel_mix_lerp_k",
+    [MT_ROLE_FFN_MIX_R] = "blk.%d.channel_mix_lerp_r",
+    [MT_ROLE_FFN_RECEPTANCE] = "blk.%d.channel_mix_receptance",
     [MT_ROLE_ROUTER] = "blk.%d.ffn_gate_inp",
     [MT_ROLE_GATE_EXPERTS] = "blk.%d.ffn_gate_exps|blk.%d.ffn_gate.%d",
     [MT_ROLE_UP_EXPERTS] = "blk.%d.ffn_up_exps|blk.%d.ffn_up.%d",
@@ -70,7 +84,7 @@ static bool fill(const char *pattern, int32_t layer, int32_t expert, const char 
 
 static const char *names_of(const mt_declare *d, mt_role role) {
     if (!d->hub) return mt_gguf_names[role];
-    for (const mt_name *n = d->m->arch->names; n->name; n++)
+    for (const mt_name *n = d->names; n->name; n++)
         if (n->role == role) return n->name;
     return NULL;
 }
@@ -93,7 +107,8 @@ static int32_t add_param(mt_declare *d, int32_t layer, mt_role role, bool vector
     mt_model *m = d->m;
     char first[96], name[128];
     mt_alternative(mt_gguf_names[role], 0, '|', first, sizeof first);
-    fill(first, layer, -1, bias ? ".bias" : ".weight", name, sizeof name);
+    size_t encoder = d->scope ? (size_t)snprintf(name, sizeof name, "encoder.") : 0;
+    fill(first, layer, -1, bias ? ".bias" : ".weight", name + encoder, sizeof name - encoder);
     void *params = m->params;
     mt_status status = mt_grow(&params, &m->param_capacity, m->param_count + 1, sizeof *m->params, d->err);
     m->params = params;
@@ -108,7 +123,7 @@ static int32_t add_param(mt_declare *d, int32_t layer, mt_role role, bool vector
                                            .count = count,
                                            .vector = vector,
                                            .needed = needed};
-    (bias ? m->bias_of : m->weight_of)[(layer + 1) * MT_ROLE_COUNT + (int)role] = (int32_t)m->param_count;
+    (bias ? m->bias_of : m->weight_of)[mt_param_at(d->scope, layer, role)] = (int32_t)m->param_count;
     return (int32_t)m->param_count++;
 }
 
@@ -150,7 +165,7 @@ static void add_bias(mt_declare *d, int32_t layer, mt_role role, int32_t rows, m
 void mt_declare_linear(mt_declare *d, int32_t layer, mt_role role, int32_t rows, int32_t cols, mt_bias bias) {
     int32_t p = add_param(d, layer, role, false, rows, cols, 1, true, false);
     mt_source s = {.n_dims = 2, .dims = {rows, cols}, .parts_count = 1, .parts = {whole(p, rows)}};
-    if (d->hub && d->m->h.transposed && layer >= 0) {
+    if (d->hub && d->h->transposed && layer >= 0) {
         s.transposed = true;
         s.dims[0] = cols, s.dims[1] = rows;
     }
@@ -159,12 +174,12 @@ void mt_declare_linear(mt_declare *d, int32_t layer, mt_role role, int32_t rows,
 }
 
 void mt_declare_norm(mt_declare *d, int32_t layer, mt_role role, int32_t width, mt_bias bias) {
-    if (d->m->h.bare_norms) return;
+    if (d->h->bare_norms) return;
     int32_t p = add_param(d, layer, role, true, width, 1, 1, true, false);
     add_sources(d, layer, role, ".weight",
                 (mt_source){.n_dims = 1,
                             .dims = {width},
-                            .plus_one = d->hub && d->m->h.norm_plus_one,
+                            .plus_one = d->hub && d->h->norm_plus_one,
                             .parts_count = 1,
                             .parts = {whole(p, width)}});
     add_bias(d, layer, role, width, bias, true);
@@ -239,7 +254,7 @@ void mt_declare_fused(mt_declare *d, int32_t layer, mt_role fused, int32_t cols,
         }
         s.n_dims = b ? 1 : 2;
         s.dims[0] = rows, s.dims[1] = b ? 0 : cols;
-        if (!b && d->hub && d->m->h.transposed) {
+        if (!b && d->hub && d->h->transposed) {
             s.transposed = true;
             s.dims[0] = cols, s.dims[1] = rows;
         }
@@ -249,7 +264,7 @@ void mt_declare_fused(mt_declare *d, int32_t layer, mt_role fused, int32_t cols,
 
 /* Query, key and value: three tensors, or one whose rows interleave them. */
 static void declare_qkv(mt_declare *d, int32_t layer) {
-    const mt_hyper *h = &d->m->h;
+    const mt_hyper *h = d->h;
     int32_t Q = h->heads * h->head_width, K = h->kv_heads * h->head_width, V = h->kv_heads * h->value_width;
     mt_qkv_layout layout = h->qkv;
     if (layout == MT_QKV_SEPARATE) {
@@ -273,8 +288,18 @@ void mt_declare_bias(mt_declare *d, int32_t layer, mt_role role, int32_t n, mt_b
     add_bias(d, layer, role, n, bias, true);
 }
 
+static void declare_cross(mt_declare *d, int32_t layer) {
+    const mt_hyper *h = d->h;
+    int32_t memory = d->m->encoder.width;
+    mt_declare_norm(d, layer, MT_ROLE_CROSS_NORM, h->width, h->norm_bias);
+    mt_declare_linear(d, layer, MT_ROLE_CROSS_Q, h->heads * h->head_width, h->width, h->qkv_bias);
+    mt_declare_linear(d, layer, MT_ROLE_CROSS_K, h->kv_heads * h->head_width, memory, h->qkv_bias);
+    mt_declare_linear(d, layer, MT_ROLE_CROSS_V, h->kv_heads * h->value_width, memory, h->qkv_bias);
+    mt_declare_linear(d, layer, MT_ROLE_CROSS_OUT, h->width, h->heads * h->value_width, h->attn_out_bias);
+}
+
 void mt_declare_layers(mt_declare *d) {
-    const mt_hyper *h = &d->m->h;
+    const mt_hyper *h = d->h;
     for (int32_t l = 0; l < h->layer_sets && d->status == MT_OK; l++) {
         bool second = h->flow != MT_FLOW_PARALLEL_SHARED;
         if (h->pre_norm) {
@@ -287,6 +312,8 @@ void mt_declare_layers(mt_declare *d) {
         }
         declare_qkv(d, l);
         mt_declare_linear(d, l, MT_ROLE_ATTN_OUT, h->width, h->heads * h->value_width, h->attn_out_bias);
+        if (h->own_relative) mt_declare_linear(d, l, MT_ROLE_RELATIVE, h->buckets, h->heads, MT_BIAS_NONE);
+        if (h->cross) declare_cross(d, l);
         if (h->qk_norm != MT_QK_NORM_NONE) {
             bool full = h->qk_norm == MT_QK_NORM_FULL;
             mt_bias bias = h->qk_norm_kind == MT_NORM_LAYER ? h->norm_bias : MT_BIAS_NONE;
@@ -317,7 +344,7 @@ void mt_declare_layers(mt_declare *d) {
 }
 
 void mt_declare_decoder(mt_declare *d) {
-    const mt_hyper *h = &d->m->h;
+    const mt_hyper *h = d->h;
     mt_declare_table(d, MT_ROLE_TOKEN_EMBED, h->vocab, h->embed_width, true);
     if (h->position_rows) mt_declare_table(d, MT_ROLE_POSITION_EMBED, h->position_rows, h->width, true);
     if (h->embed_norm) mt_declare_norm(d, -1, MT_ROLE_EMBED_NORM, h->width, h->norm_bias);
@@ -325,6 +352,7 @@ void mt_declare_decoder(mt_declare *d) {
         mt_declare_linear(d, -1, MT_ROLE_EMBED_IN, h->width, h->embed_width, MT_BIAS_NONE);
         mt_declare_linear(d, -1, MT_ROLE_EMBED_OUT, h->embed_width, h->width, MT_BIAS_NONE);
     }
+    if (h->buckets && !h->own_relative) mt_declare_table(d, MT_ROLE_RELATIVE, h->buckets, h->heads, true);
     if (h->has_rope_freqs && h->rope_count) mt_declare_vector(d, -1, MT_ROLE_ROPE_FREQS, h->ropes[0].dims / 2, false);
     mt_declare_layers(d);
     if (h->final_norm) mt_declare_norm(d, -1, MT_ROLE_OUTPUT_NORM, h->width, h->norm_bias);
@@ -333,7 +361,7 @@ void mt_declare_decoder(mt_declare *d) {
 }
 
 void mt_declare_encoder(mt_declare *d) {
-    const mt_hyper *h = &d->m->h;
+    const mt_hyper *h = d->h;
     mt_declare_table(d, MT_ROLE_TOKEN_EMBED, h->vocab, h->embed_width, true);
     if (h->position_rows) mt_declare_table(d, MT_ROLE_POSITION_EMBED, h->position_rows, h->embed_width, true);
     if (h->types) mt_declare_table(d, MT_ROLE_TYPE_EMBED, h->types, h->embed_width, true);
@@ -347,4 +375,17 @@ void mt_declare_encoder(mt_declare *d) {
     mt_declare_norm(d, -1, MT_ROLE_HEAD_NORM, h->embed_width, h->norm_bias);
     if (h->tied <= 0) mt_declare_table(d, MT_ROLE_OUTPUT, h->vocab, h->embed_width, h->tied == 0);
     add_bias(d, -1, MT_ROLE_OUTPUT, h->vocab, MT_BIAS_NEEDED, true);
+}
+
+/* The decoder with the token embeddings, which both halves share; then what is the encoder's own. */
+void mt_declare_encoder_decoder(mt_declare *d) {
+    mt_declare_decoder(d);
+    const mt_hyper *h = d->h = &d->m->encoder;
+    d->scope = d->m->h.layers + 1;
+    d->names = d->m->arch->encoder_names;
+    if (h->position_rows) mt_declare_table(d, MT_ROLE_POSITION_EMBED, h->position_rows, h->width, true);
+    if (h->embed_norm) mt_declare_norm(d, -1, MT_ROLE_EMBED_NORM, h->width, h->norm_bias);
+    if (h->buckets && !h->own_relative) mt_declare_table(d, MT_ROLE_RELATIVE, h->buckets, h->heads, true);
+    mt_declare_layers(d);
+    if (h->final_norm) mt_declare_norm(d, -1, MT_ROLE_OUTPUT_NORM, h->width, h->norm_bias);
 }

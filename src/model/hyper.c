@@ -10,10 +10,19 @@
 enum { MOST = 1 << 24 };
 #define PI 3.14159265358979323846
 
+mt_status mt_hyper_layers(mt_model *m, int32_t layers, mt_error *err) {
+    mt_hyper *h = &m->h;
+    h->layers = h->layer_sets = layers;
+    h->layer = mt_arena_alloc(&m->arena, (size_t)layers * sizeof *h->layer);
+    if (!h->layer) return mt_nomem(err, (size_t)layers * sizeof *h->layer, "the layer table");
+    for (int32_t l = 0; l < layers; l++) h->layer[l] = (mt_layer){.rope = -1, .visible = 0, .set = l};
+    return MT_OK;
+}
+
 mt_status mt_hyper_sizes(mt_model *m, const mt_meta *meta, mt_error *err) {
     mt_hyper *h = &m->h;
-    MT_TRY(mt_meta_int(meta, "block_count", "num_hidden_layers|n_layer|n_layers|num_layers", 1, 4096, MT_NEEDED,
-                       &h->layers, err));
+    MT_TRY(mt_meta_int(meta, "block_count", "num_hidden_layers|n_layer|n_layers|num_layers|encoder_layers", 1, 4096,
+                       MT_NEEDED, &h->layers, err));
     MT_TRY(mt_meta_int(meta, "embedding_length", "hidden_size|n_embd|d_model|dim", 1, MOST, MT_NEEDED, &h->width, err));
     MT_TRY(mt_meta_int(meta, "context_length",
                        "max_position_embeddings|n_positions|n_ctx|max_seq_len|max_sequence_length|seq_length", 1,
@@ -42,19 +51,16 @@ mt_status mt_hyper_sizes(mt_model *m, const mt_meta *meta, mt_error *err) {
     h->tied = -1;
     h->windows[0] = 0;
     h->window_count = 1;
-    h->layer = mt_arena_alloc(&m->arena, (size_t)h->layers * sizeof *h->layer);
-    if (!h->layer) return mt_nomem(err, (size_t)h->layers * sizeof *h->layer, "the layer table");
-    for (int32_t l = 0; l < h->layers; l++) h->layer[l] = (mt_layer){.rope = -1, .visible = 0, .set = l};
-    h->layer_sets = h->layers;
     h->head_act = MT_ACT_GELU_ERF;
-    return MT_OK;
+    return mt_hyper_layers(m, h->layers, err);
 }
 
 mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err) {
     mt_hyper *h = &m->h;
     MT_TRY(mt_hyper_sizes(m, meta, err));
-    MT_TRY(mt_meta_int(meta, "attention.head_count", "num_attention_heads|n_head|n_heads|num_heads", 1, 65536,
-                       MT_NEEDED, &h->heads, err));
+    MT_TRY(mt_meta_int(meta, "attention.head_count",
+                       "num_attention_heads|n_head|n_heads|num_heads|encoder_attention_heads", 1, 65536, MT_NEEDED,
+                       &h->heads, err));
     MT_TRY(mt_meta_int(meta, "attention.head_count_kv", "num_key_value_heads", 1, 65536, h->heads, &h->kv_heads, err));
     if (h->heads % h->kv_heads)
         return mt_fail(err, MT_ERANGE, "%d heads are no multiple of %d key/value heads", h->heads, h->kv_heads);
@@ -65,7 +71,8 @@ mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err) {
         return mt_fail(err, MT_ERANGE, "width %d is no multiple of %d heads", h->width, h->heads);
     if ((int64_t)h->heads * h->head_width > MOST || (int64_t)h->heads * h->value_width > MOST)
         return mt_fail(err, MT_ERANGE, "%d heads of width %d are wider than %d", h->heads, h->head_width, MOST);
-    MT_TRY(mt_meta_int(meta, "feed_forward_length", "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|hidden_dim", 1,
+    MT_TRY(mt_meta_int(meta, "feed_forward_length",
+                       "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|hidden_dim|d_ff|d_inner|encoder_ffn_dim", 1,
                        MOST, 4 * (int64_t)h->width, &h->ffn, err));
     h->attn_scale = 1 / sqrtf((float)h->head_width);
     return MT_OK;

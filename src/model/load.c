@@ -103,12 +103,14 @@ static mt_status begin_model(mt_loader *l, const mt_gguf *gguf, mt_error *err) {
     m->name = mt_arena_copy(&m->arena, mt_str_show(name, shown, sizeof shown), sizeof shown);
     if (!m->name) return mt_nomem(err, sizeof shown, "the model's name");
     MT_TRY(m->arch->configure(m, &meta, err));
-    size_t slots = ((size_t)m->h.layers + 1) * MT_ROLE_COUNT;
+    size_t slots = mt_param_at(m->h.layers + 1, m->encoder.layers, 0); /* all of the encoder's, if there is one */
     m->weight_of = mt_arena_alloc(&m->arena, slots * sizeof *m->weight_of);
     m->bias_of = mt_arena_alloc(&m->arena, slots * sizeof *m->bias_of);
     if (!m->weight_of || !m->bias_of) return mt_nomem(err, 2 * slots * sizeof(int32_t), "the parameter table");
     for (size_t i = 0; i < slots; i++) m->weight_of[i] = m->bias_of[i] = -1;
     l->declare.m = m;
+    l->declare.h = &m->h;
+    l->declare.names = m->arch->names;
     l->declare.hub = gguf == NULL;
     l->declare.err = err;
     m->arch->declare(&l->declare);

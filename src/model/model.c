@@ -34,7 +34,9 @@ void mt_model_info_get(const mt_model *m, mt_model_info *out) {
                            .context = h->context,
                            .parameters = m->parameters,
                            .weight_bytes = m->weight_bytes,
-                           .weight_type = type ? type->name : "?"};
+                           .weight_type = type ? type->name : "?",
+                           .encoder_layers = m->encoder.layers,
+                           .decoder_start = m->encoder.layers ? h->decoder_start : -1};
 }
 
 const mt_gguf *mt_model_gguf(const mt_model *m) {

@@ -36,6 +36,8 @@ typedef struct mt_model_info {
     int32_t layers, width, heads, kv_heads, head_width, ffn_width, vocab, context; /* context: trained length */
     uint64_t parameters, weight_bytes;
     const char *weight_type; /* of most weights: "Q8_0" */
+    int32_t encoder_layers;  /* more than 0: mt_session_encode comes first */
+    int32_t decoder_start;   /* the token that its decoder starts from, -1: not known */
 } mt_model_info;
 void mt_model_info_get(const mt_model *m, mt_model_info *out);
 const mt_gguf *mt_model_gguf(const mt_model *m); /* metadata, e.g. for mt_tok_load_gguf; NULL for other containers */
@@ -64,6 +66,9 @@ typedef struct mt_batch {
     const uint8_t *want;     /* want[i]: keep logits of row i; NULL: only the last */
     int32_t *slot;           /* out: the slot of each token */
 } mt_batch;
+/* Encoder-decoder models: reads the whole source text at once. What the decoder looks at is kept until the next call,
+ * which also empties the cache: the decoder's slots belong to one source. */
+mt_status mt_session_encode(mt_session *s, const int32_t *token, int32_t count, mt_error *err);
 /* Evaluates all rows in one pass (cut at max_batch). On failure nothing stays allocated and earlier slots are intact.
  */
 mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err);

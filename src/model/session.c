@@ -12,6 +12,7 @@ enum { MAX_GRAPHS = 32, DEFAULT_BATCH = 256, DEFAULT_SLOTS = 4096, STATES = 64 }
 typedef struct cached_graph {
     mt_graph *graph;
     int32_t T, rows, columns;
+    int32_t memory;   /* rows of the encoder's output, where scores are stored; -1: the encoder's own graph */
     uint64_t version; /* of the wishes that it was built for; 0: none */
     uint64_t stamp;
 } cached_graph;
@@ -54,6 +55,12 @@ struct mt_session {
     uint64_t *state_stamp;
     int32_t *parent_row, *state_in, *state_out;
     size_t parent_row_capacity, state_in_capacity, state_out_capacity;
+    /* encoder-decoder models: keys and values of the encoder's output; the last plane serves the encoder itself */
+    float **memory_k, **memory_v;
+    int32_t memory, memory_capacity;
+    mt_run *memory_runs;
+    int32_t *identity; /* 0, 1, 2... */
+    size_t identity_count, identity_capacity, memory_runs_capacity;
     /* traces and patches */
     char **globs;
     size_t glob_count, glob_capacity;
@@ -72,13 +79,17 @@ struct mt_session {
 /* ---- building graphs ---- */
 
 static mt_status build(const mt_model *m, mt_wanted wanted, void *arg, bool all_rows, int32_t T, int32_t rows,
-                       int32_t columns, mt_graph **out, mt_error *err) {
+                       int32_t columns, int32_t memory, mt_graph **out, mt_error *err) {
     mt_graph *g;
     MT_TRY(mt_graph_new(wanted, arg, &g, err));
-    mt_build b = {.m = m, .g = g, .T = T, .rows = rows, .columns = columns, .all_rows = all_rows};
-    m->arch->build(&b);
+    mt_build b = {
+        .m = m, .h = &m->h, .g = g, .T = T, .rows = rows, .columns = columns, .memory = memory, .all_rows = all_rows};
+    if (memory < 0)
+        mt_build_memory(&b);
+    else
+        m->arch->build(&b);
     mt_status status = mt_graph_plan(g, err);
-    if (status == MT_OK && rows > 0 && g->output < 0)
+    if (status == MT_OK && rows > 0 && memory >= 0 && g->output < 0)
         status = mt_fail(err, MT_ESTATE, "the graph of \"%s\" has no output", m->arch->name);
     if (status != MT_OK) {
         mt_graph_free(g);
@@ -105,13 +116,16 @@ static int wants_all(void *arg, const char *name) {
 }
 
 mt_status mt_trace_names(const mt_model *m, mt_buf *out, mt_error *err) {
-    mt_graph *g;
-    MT_TRY(build(m, wants_all, NULL, true, 1, 1, 1, &g, err));
-    mt_status status = MT_OK;
-    for (int32_t i = 0; i < g->count && status == MT_OK; i++)
-        if (g->nodes[i].name) status = mt_buf_printf(out, err, "%s\n", g->nodes[i].name);
-    mt_graph_free(g);
-    return status;
+    for (int32_t memory = m->encoder.layers ? -1 : 1; memory <= 1; memory += 2) { /* the encoder's, then the others */
+        mt_graph *g;
+        MT_TRY(build(m, wants_all, NULL, true, 1, 1, 1, memory, &g, err));
+        mt_status status = MT_OK;
+        for (int32_t i = 0; i < g->count && status == MT_OK; i++)
+            if (g->nodes[i].name) status = mt_buf_printf(out, err, "%s\n", g->nodes[i].name);
+        mt_graph_free(g);
+        MT_TRY(status);
+    }
+    return MT_OK;
 }
 
 static void free_graphs(mt_session *s, bool only_wishes) {
@@ -132,12 +146,13 @@ static bool stored_scores(const mt_session *s) {
     return s->version || s->m->h.buckets;
 }
 
-static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, const mt_graph **out, mt_error *err) {
-    int32_t columns = stored_scores(s) ? s->columns : 0, oldest = 0;
+static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, bool encoder, const mt_graph **out, mt_error *err) {
+    int32_t columns = encoder ? T : stored_scores(s) ? s->columns : 0, oldest = 0;
+    int32_t memory = encoder ? -1 : stored_scores(s) ? s->memory : 0;
     s->clock++;
     for (int32_t i = 0; i < s->graph_count; i++) {
         cached_graph *c = &s->graphs[i];
-        if (c->T == T && c->rows == rows && c->columns == columns && c->version == s->version) {
+        if (c->T == T && c->rows == rows && c->columns == columns && c->memory == memory && c->version == s->version) {
             c->stamp = s->clock;
             *out = c->graph;
             return MT_OK;
@@ -145,13 +160,13 @@ static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, const mt_gra
         if (c->stamp < s->graphs[oldest].stamp) oldest = i;
     }
     mt_graph *g;
-    MT_TRY(build(s->m, s->version ? session_wants : NULL, s, s->version != 0, T, rows, columns, &g, err));
+    MT_TRY(build(s->m, s->version ? session_wants : NULL, s, s->version != 0, T, rows, columns, memory, &g, err));
     int32_t at = oldest;
     if (s->graph_count < MAX_GRAPHS)
         at = s->graph_count++;
     else
         mt_graph_free(s->graphs[at].graph);
-    s->graphs[at] = (cached_graph){g, T, rows, columns, s->version, s->clock};
+    s->graphs[at] = (cached_graph){g, T, rows, columns, memory, s->version, s->clock};
     *out = g;
     return MT_OK;
 }
@@ -171,6 +186,7 @@ static mt_status new_states(mt_session *s, mt_error *err) {
     for (int32_t i = 0; i < s->kv.slots; i++) s->state_of[i] = -1;
     for (int32_t i = 0; i < s->states; i++) s->state_owner[i] = -1;
     for (int32_t l = 0; l < h->layers; l++) {
+        if (!h->layer[l].recurrent) continue;
         bool fits = mt_mul_size(h->state_width, (size_t)s->states * sizeof(float), &bytes);
         s->state[l] = fits ? mt_alloc_aligned(bytes, 64) : NULL;
         if (!s->state[l]) return mt_nomem(err, bytes, "states");
@@ -198,12 +214,20 @@ mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o
         status = mt_nomem(err, (size_t)h->layers * 2 * sizeof *s->k, "the cache");
         goto failed;
     }
+    if (m->encoder.layers) {
+        s->memory_k = mt_calloc((size_t)h->layers + 1, sizeof *s->memory_k);
+        s->memory_v = mt_calloc((size_t)h->layers + 1, sizeof *s->memory_v);
+        if (!s->memory_k || !s->memory_v) {
+            status = mt_nomem(err, (size_t)h->layers * 2 * sizeof *s->k, "the encoder's output");
+            goto failed;
+        }
+    }
     if (h->recurrent) {
         status = new_states(s, err);
         if (status != MT_OK) goto failed;
     }
-    for (int32_t l = 0; l < h->layers && !h->recurrent; l++)
-        for (int which = 0; which < 2; which++) {
+    for (int32_t l = 0; l < h->layers; l++)
+        for (int which = 0; which < 2 && !h->layer[l].recurrent; which++) {
             size_t bytes = (size_t)h->kv_heads * (size_t)(which ? h->value_width : h->head_width) * sizeof(float);
             float **p = which ? &s->v[l] : &s->k[l];
             bool fits = mt_mul_size(bytes, (size_t)slots, &bytes);
@@ -258,6 +282,14 @@ void mt_session_free(mt_session *s) {
     mt_free(s->k);
     mt_free(s->v);
     mt_kv_free(&s->kv);
+    for (int32_t l = 0; l <= s->m->h.layers; l++) {
+        if (s->memory_k) mt_free_aligned(s->memory_k[l]);
+        if (s->memory_v) mt_free_aligned(s->memory_v[l]);
+    }
+    mt_free(s->memory_k);
+    mt_free(s->memory_v);
+    mt_free(s->memory_runs);
+    mt_free(s->identity);
     mt_free(s->state);
     mt_free(s->state_of);
     mt_free(s->state_owner);
@@ -522,6 +554,102 @@ static bool wanted(const mt_batch *b, int32_t i) {
     return b->want ? b->want[i] != 0 : i == b->count - 1;
 }
 
+static mt_status prepare(mt_session *s, const mt_graph *g, mt_error *err) {
+    if (s->patch_count) MT_TRY(check_patches(s, g, err));
+    if (g->scratch <= s->scratch_size) return MT_OK;
+    mt_free_aligned(s->scratch);
+    s->scratch_size = 0;
+    s->scratch = mt_alloc_aligned(g->scratch * sizeof(float), 64);
+    if (!s->scratch) return mt_nomem(err, g->scratch * sizeof(float), "intermediate values");
+    s->scratch_size = g->scratch;
+    return MT_OK;
+}
+
+static void run_graph(mt_session *s, const mt_graph *g, const mt_feed *feed) {
+    mt_graph_run(g, s->pool, s->scratch, feed);
+    s->traced = NULL;
+    s->traced_count = 0;
+    for (int32_t n = 0; s->version && n < g->count; n++) s->traced_count += g->nodes[n].kept;
+    if (s->traced_count) s->traced = g;
+}
+
+/* Every one of T rows sees the whole memory. */
+static mt_status memory_runs(mt_session *s, int32_t T, mt_error *err) {
+    size_t most = (size_t)(T > s->memory ? T : s->memory) + 1;
+    void *runs = s->memory_runs;
+    mt_status status = mt_grow(&runs, &s->memory_runs_capacity, (size_t)T, sizeof *s->memory_runs, err);
+    s->memory_runs = runs;
+    if (status != MT_OK) return status;
+    for (int32_t t = 0; t < T; t++) s->memory_runs[t] = (mt_run){0, s->memory};
+    MT_TRY(grow_ids(&s->identity, &s->identity_capacity, most, err));
+    for (; s->identity_count < most; s->identity_count++) s->identity[s->identity_count] = (int32_t)s->identity_count;
+    return MT_OK;
+}
+
+static mt_status new_memory(mt_session *s, int32_t count, mt_error *err) {
+    if (count <= s->memory_capacity) return MT_OK;
+    const mt_hyper *h = &s->m->h, *e = &s->m->encoder;
+    s->memory_capacity = 0;
+    for (int32_t l = 0; l <= h->layers; l++)
+        for (int which = 0; which < 2; which++) {
+            const mt_hyper *half = l < h->layers ? h : e;
+            size_t bytes = (size_t)half->kv_heads * (size_t)(which ? half->value_width : half->head_width);
+            float **p = which ? &s->memory_v[l] : &s->memory_k[l];
+            bool fits = mt_mul_size(bytes * sizeof(float), (size_t)count, &bytes);
+            mt_free_aligned(*p);
+            *p = fits ? mt_alloc_aligned(bytes, 64) : NULL;
+            if (!*p)
+                return mt_nomem(err, bytes, which ? "values of the encoder's output" : "keys of the encoder's output");
+        }
+    s->memory_capacity = count;
+    return MT_OK;
+}
+
+static mt_status encode(mt_session *s, const int32_t *token, int32_t count, mt_error *err) {
+    const mt_hyper *e = &s->m->encoder;
+    if (count < 1) return mt_fail(err, MT_ERANGE, "a source of %d tokens, expected 1 or more", count);
+    if (e->position_rows && count > e->position_rows - e->position_first)
+        return mt_fail(err, MT_ELIMIT, "a source of %d tokens, but the encoder has learned only %d positions", count,
+                       e->position_rows - e->position_first);
+    for (int32_t i = 0; i < count; i++)
+        if (token[i] < 0 || token[i] >= e->vocab)
+            return mt_fail(err, MT_ERANGE, "token %d of the source is %d, expected 0 to %d", i, token[i], e->vocab - 1);
+    MT_TRY(new_memory(s, count, err));
+    s->memory = count;
+    MT_TRY(memory_runs(s, count, err));
+    const mt_graph *g;
+    MT_TRY(find_graph(s, count, 0, true, &g, err));
+    MT_TRY(prepare(s, g, err));
+    mt_feed feed = {.T = count,
+                    .token = token,
+                    .position = s->identity,
+                    .slot = s->identity,
+                    .runs = (const mt_run *const[]){s->memory_runs},
+                    .run_start = (const int32_t *const[]){s->identity},
+                    .slot_position = s->identity,
+                    .k = s->memory_k,
+                    .v = s->memory_v,
+                    .slots = s->memory_capacity,
+                    .columns = count,
+                    .column = s->identity,
+                    .column_slot = s->identity,
+                    .patch = s->patch_count ? apply_patches : NULL,
+                    .patch_arg = s};
+    run_graph(s, g, &feed);
+    return MT_OK;
+}
+
+mt_status mt_session_encode(mt_session *s, const int32_t *token, int32_t count, mt_error *err) {
+    if (!s->m->encoder.layers)
+        return mt_fail(err, MT_ESTATE, "a model of architecture \"%s\" has no encoder beside a decoder",
+                       s->m->arch->name);
+    mt_session_reset(s);
+    s->memory = 0;
+    mt_status status = encode(s, token, count, err);
+    if (status != MT_OK) s->memory = 0;
+    return status;
+}
+
 static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32_t T, int32_t logits_before,
                            mt_error *err) {
     int32_t rows = 0;
@@ -530,15 +658,9 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
     MT_TRY(find_runs(s, from, T, err));
     if (stored_scores(s)) MT_TRY(find_columns(s, T, err));
     const mt_graph *g;
-    MT_TRY(find_graph(s, T, rows, &g, err));
-    if (s->patch_count) MT_TRY(check_patches(s, g, err));
-    if (g->scratch > s->scratch_size) {
-        mt_free_aligned(s->scratch);
-        s->scratch_size = 0;
-        s->scratch = mt_alloc_aligned(g->scratch * sizeof(float), 64);
-        if (!s->scratch) return mt_nomem(err, g->scratch * sizeof(float), "intermediate values");
-        s->scratch_size = g->scratch;
-    }
+    MT_TRY(find_graph(s, T, rows, false, &g, err));
+    if (s->m->encoder.layers) MT_TRY(memory_runs(s, T, err));
+    MT_TRY(prepare(s, g, err));
     mt_feed feed = {.T = T,
                     .token = b->token + from,
                     .position = s->position + from,
@@ -559,14 +681,16 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
                     .columns = s->columns,
                     .column = s->column,
                     .column_slot = s->column_slots,
+                    .memory_k = s->memory_k,
+                    .memory_v = s->memory_v,
+                    .memory = s->memory_capacity,
+                    .memory_columns = s->memory,
+                    .memory_runs = s->memory_runs,
+                    .identity = s->identity,
                     .output = s->logits + (size_t)logits_before * (size_t)s->m->h.vocab,
                     .patch = s->patch_count ? apply_patches : NULL,
                     .patch_arg = s};
-    mt_graph_run(g, s->pool, s->scratch, &feed);
-    s->traced = NULL;
-    s->traced_count = 0;
-    for (int32_t n = 0; s->version && n < g->count; n++) s->traced_count += g->nodes[n].kept;
-    if (s->traced_count) s->traced = g;
+    run_graph(s, g, &feed);
     return MT_OK;
 }
 
@@ -615,6 +739,8 @@ mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err) {
     s->traced = NULL;
     s->traced_count = 0;
     if (b->count < 1) return mt_fail(err, MT_ERANGE, "a batch of %d tokens, expected 1 or more", b->count);
+    if (s->m->encoder.layers && !s->memory)
+        return mt_fail(err, MT_ESTATE, "the decoder has nothing to look at: the source text must be encoded first");
     int32_t taken = 0;
     mt_status status = eval(s, b, &taken, err);
     if (status != MT_OK) { /* children have higher batch indices than their parents */

@@ -52,6 +52,9 @@ static void activate(mt_act act, const float *x, float *y, size_t n) {
     case MT_ACT_RELU2:
         for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] * x[i] : 0;
         break;
+    case MT_ACT_SIGMOID:
+        for (size_t i = 0; i < n; i++) y[i] = 1 / (1 + expf(-x[i]));
+        break;
     case MT_ACT_SOFTPLUS: /* linear beyond 20, like the reference */
         for (size_t i = 0; i < n; i++) y[i] = x[i] > 20 ? x[i] : log1pf(expf(x[i]));
         break;
@@ -91,6 +94,14 @@ static void rows_task(void *arg, int part, int parts) {
             if (n->f[0] != 1)
                 for (size_t i = 0; i < W; i++) y[i] *= n->f[0];
         }
+        break;
+    case MT_OP_SINUSOID:
+        for (size_t t = from; t < to; t++, x += W, y += W)
+            for (size_t i = 0; i < W; i++) {
+                size_t half = (W + 1) / 2, m = i < half ? i : i - half; /* a width that is odd has one more sine */
+                double angle = j->feed->position[t] * pow(10000, -2.0 * (double)m / (double)W);
+                y[i] = x[i] + (float)(i < half ? sin(angle) : cos(angle));
+            }
         break;
     case MT_OP_CONSTANT_ROW:
         for (size_t t = from; t < to; t++, y += W) mt_weight_row(a->weight, n->i[0], y);
@@ -142,6 +153,10 @@ static void rows_task(void *arg, int part, int parts) {
     case MT_OP_ACT:
         for (size_t t = from; t < to; t++, x += W, y += W) activate((mt_act)n->i[0], x, y, W);
         break;
+    case MT_OP_LERP:
+        for (size_t t = from; t < to; t++, x += W, y += W)
+            for (size_t i = 0; i < W; i++) y[i] = x[i] * j->in[2][i] + b[t * W + i] * (1 - j->in[2][i]);
+        break;
     case MT_OP_CLAMP:
         for (size_t i = 0; i < (size_t)T * W; i++) y[i] = x[i] < -n->f[0] ? -n->f[0] : x[i] > n->f[0] ? n->f[0] : x[i];
         break;
@@ -177,20 +192,23 @@ static void by_rows(job *j) {
 static void attend(const job *j) {
     const mt_node *n = j->n;
     const mt_feed *f = j->feed;
+    bool memory = n->i[1] == MT_RUNS_MEMORY;
+    size_t slots = (size_t)(memory ? f->memory : f->slots);
+    int32_t columns = memory ? f->memory_columns : f->columns;
     mt_attend_args a = {.T = f->T,
                         .H = n->i[5],
                         .G = n->i[2],
                         .E = n->i[3],
                         .EV = n->i[4],
                         .q = j->in[0],
-                        .k = f->k[n->i[0]],
-                        .v = f->v[n->i[0]],
-                        .k_stride = (size_t)f->slots * (size_t)n->i[3],
-                        .v_stride = (size_t)f->slots * (size_t)n->i[4],
-                        .runs = f->runs[n->i[1]],
-                        .run_start = f->run_start[n->i[1]],
+                        .k = (memory ? f->memory_k : f->k)[n->i[0]],
+                        .v = (memory ? f->memory_v : f->v)[n->i[0]],
+                        .k_stride = slots * (size_t)n->i[3],
+                        .v_stride = slots * (size_t)n->i[4],
+                        .runs = memory ? f->memory_runs : f->runs[n->i[1]],
+                        .run_start = memory ? f->identity : f->run_start[n->i[1]],
                         .position = f->position,
-                        .slot_position = f->slot_position,
+                        .slot_position = memory ? f->identity : f->slot_position,
                         .scale = n->f[0],
                         .softcap = n->f[1],
                         .alibi = j->in[1],
@@ -198,13 +216,13 @@ static void attend(const job *j) {
                         .out = j->y};
     switch (n->op) {
     case MT_OP_SCORES:
-        mt_attend_scores(j->pool, &a, f->column, f->columns, j->y);
+        mt_attend_scores(j->pool, &a, memory ? f->identity : f->column, columns, j->y);
         break;
     case MT_OP_ATTN_SOFTMAX:
-        mt_attend_softmax(j->pool, &a, f->columns, j->in[0], j->y);
+        mt_attend_softmax(j->pool, &a, columns, j->in[0], j->y);
         break;
     case MT_OP_MIX:
-        mt_attend_values(j->pool, &a, f->column_slot, f->columns, j->in[0]);
+        mt_attend_values(j->pool, &a, memory ? f->identity : f->column_slot, columns, j->in[0]);
         break;
     default:
         mt_attend(j->pool, &a);
@@ -374,6 +392,53 @@ static void conv(const job *j) {
     }
 }
 
+static void shift(const job *j) {
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    int32_t T = n->dims[0];
+    size_t C = last_dim(n);
+    float *state = f->state[n->i[0]] + n->i[1];
+    for (int32_t t = 0; t < T; t++) {
+        const float *before = earlier_input(j, state, 2, C, t, 1);
+        if (before)
+            memcpy(j->y + (size_t)t * C, before, C * sizeof(float));
+        else
+            memset(j->y + (size_t)t * C, 0, C * sizeof(float));
+        if (f->state_out[t] >= 0)
+            memcpy(state + (size_t)f->state_out[t] * f->state_width, j->in[0] + (size_t)t * C, C * sizeof(float));
+    }
+}
+
+/* The average of all values so far, each weighted by e^(key - decay * age) and the present one by e^(key + bonus); sums
+ * are kept divided by e^most, so that nothing overflows. The state is [sum of weighted values][sum of weights][most].
+ */
+static void wkv(const job *j) {
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    int32_t T = n->dims[0];
+    size_t C = last_dim(n);
+    float *state = f->state[n->i[0]] + n->i[1];
+    for (size_t c = 0; c < C; c++) {
+        float sum = 0, weights = 0, most = -1e38f, decay = j->in[2][c], bonus = j->in[3][c];
+        for (int32_t t = 0; t < T; t++) {
+            int32_t parent = f->parent_row[t], source = parent >= 0 ? f->state_out[parent] : f->state_in[t];
+            if (parent < 0 || parent != t - 1) {
+                const float *kept = source >= 0 ? state + (size_t)source * f->state_width : NULL;
+                sum = kept ? kept[c] : 0, weights = kept ? kept[C + c] : 0, most = kept ? kept[2 * C + c] : -1e38f;
+            }
+            float k = j->in[0][(size_t)t * C + c], v = j->in[1][(size_t)t * C + c];
+            float top = most > k + bonus ? most : k + bonus, old = expf(most - top), now = expf(k + bonus - top);
+            j->y[(size_t)t * C + c] = (old * sum + now * v) / (old * weights + now);
+            top = most + decay > k ? most + decay : k;
+            old = expf(most + decay - top), now = expf(k - top);
+            sum = old * sum + now * v, weights = old * weights + now, most = top;
+            if (f->state_out[t] < 0) continue;
+            float *kept = state + (size_t)f->state_out[t] * f->state_width;
+            kept[c] = sum, kept[C + c] = weights, kept[2 * C + c] = most;
+        }
+    }
+}
+
 static void scan_task(void *arg, int part, int parts) {
     const job *j = arg;
     const mt_node *n = j->n;
@@ -452,6 +517,12 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             break;
         case MT_OP_CONV:
             conv(&j);
+            break;
+        case MT_OP_SHIFT:
+            shift(&j);
+            break;
+        case MT_OP_WKV:
+            wkv(&j);
             break;
         case MT_OP_SCAN:
             mt_pool_run(pool, scan_task, &j);

@@ -4,13 +4,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char *const op_names[MT_OP_COUNT] = {
-    "weight",      "vector",      "embed",     "position_embed", "constant_row", "add_relative",
-    "gather_rows", "matmul",      "rms_norm",  "layer_norm",     "norm_scale",   "norm_apply",
-    "add",         "mul",         "scale",     "add_row",        "act",          "clamp",
-    "softcap",     "rope",        "kv_store",  "attend",         "scores",       "attn_softmax",
-    "mix",         "head_result", "sum_heads", "experts",        "slice",        "conv",
-    "scan",        "copy"};
+static const char *const op_names[MT_OP_COUNT] = {"weight",       "vector",       "embed",        "position_embed",
+                                                  "sinusoid",     "constant_row", "add_relative", "gather_rows",
+                                                  "matmul",       "rms_norm",     "layer_norm",   "norm_scale",
+                                                  "norm_apply",   "add",          "mul",          "scale",
+                                                  "add_row",      "act",          "clamp",        "softcap",
+                                                  "rope",         "kv_store",     "attend",       "scores",
+                                                  "attn_softmax", "mix",          "head_result",  "sum_heads",
+                                                  "experts",      "slice",        "conv",         "shift",
+                                                  "lerp",         "wkv",          "scan",         "copy"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -94,12 +96,18 @@ int32_t mt_g_vector(mt_graph *g, const float *v, int32_t n) {
     return append(g, (mt_node){.op = MT_OP_VECTOR, .in = {-1, -1, -1, -1}, .n_dims = 1, .dims = {n}, .vector = v});
 }
 
+static void print_name(const mt_graph *g, char *name, size_t cap, const char *format, va_list args) {
+    size_t n = g->scope ? strlen(g->scope) : 0;
+    memcpy(name, g->scope ? g->scope : "", n);
+    vsnprintf(name + n, cap - n, format, args);
+}
+
 int mt_g_wanted(mt_graph *g, const char *format, ...) {
     if (!g->wanted) return MT_WANT_NOT;
     char name[128];
     va_list args;
     va_start(args, format);
-    vsnprintf(name, sizeof name, format, args);
+    print_name(g, name, sizeof name, format, args);
     va_end(args);
     return g->wanted(g->wanted_arg, name);
 }
@@ -109,7 +117,7 @@ int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) {
     char name[128];
     va_list args;
     va_start(args, format);
-    vsnprintf(name, sizeof name, format, args);
+    print_name(g, name, sizeof name, format, args);
     va_end(args);
     int want = g->wanted(g->wanted_arg, name);
     if (want == MT_WANT_NOT) return x;
@@ -143,6 +151,10 @@ int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t firs
                                .n_dims = 2,
                                .dims = {T, width(g, weight)},
                                .i = {first}});
+}
+
+int32_t mt_g_sinusoid(mt_graph *g, int32_t x) {
+    return dead(g, x) ? -1 : append(g, like(g, MT_OP_SINUSOID, x));
 }
 
 int32_t mt_g_constant_row(mt_graph *g, int32_t weight, int32_t T, int32_t row) {
@@ -432,6 +444,32 @@ int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, cons
     return append(g, n);
 }
 
+int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place) {
+    if (dead(g, x)) return -1;
+    mt_node n = like(g, MT_OP_SHIFT, x);
+    n.i[0] = layer, n.i[1] = place;
+    return append(g, n);
+}
+
+int32_t mt_g_lerp(mt_graph *g, int32_t a, int32_t b, int32_t share) {
+    if (dead(g, share)) return -1;
+    int32_t x = binary(g, MT_OP_LERP, a, b);
+    if (x < 0 || !expect(g, width(g, share) == width(g, a), MT_OP_LERP, width(g, share), width(g, a))) return -1;
+    g->nodes[x].in[2] = share;
+    return x;
+}
+
+int32_t mt_g_wkv(mt_graph *g, int32_t k, int32_t v, int32_t decay, int32_t bonus, int32_t layer, int32_t place) {
+    if (dead(g, decay) || dead(g, bonus)) return -1;
+    int32_t x = binary(g, MT_OP_WKV, k, v);
+    if (x < 0 || !expect(g, width(g, decay) == width(g, k) && width(g, bonus) == width(g, k), MT_OP_WKV,
+                         width(g, decay), width(g, k)))
+        return -1;
+    g->nodes[x].in[2] = decay, g->nodes[x].in[3] = bonus;
+    g->nodes[x].i[0] = layer, g->nodes[x].i[1] = place;
+    return x;
+}
+
 int32_t mt_g_copy(mt_graph *g, int32_t x) {
     if (dead(g, x)) return -1;
     return append(g, like(g, MT_OP_COPY, x));
@@ -454,6 +492,7 @@ static bool may_overwrite(mt_op op) {
     case MT_OP_ADD:
     case MT_OP_MUL:
     case MT_OP_SCALE:
+    case MT_OP_SINUSOID:
     case MT_OP_ADD_ROW:
     case MT_OP_ACT:
     case MT_OP_CLAMP:

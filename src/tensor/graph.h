@@ -21,6 +21,7 @@ typedef enum mt_op {
     MT_OP_VECTOR,         /* leaf: floats */
     MT_OP_EMBED,          /* rows of weight in[0] at feed.token * f[0] */
     MT_OP_POSITION_EMBED, /* rows of weight in[0] at feed.position + i[0] */
+    MT_OP_SINUSOID,       /* in[0] + sines, then cosines, of feed.position by 10000^(-2 i / width) */
     MT_OP_CONSTANT_ROW,   /* row i[0] of weight in[0], T times */
     MT_OP_ADD_RELATIVE, /* scores in[0] + weight in[1] [buckets][H] at the bucket of (key - query); i[0] distance, i[1]
                            both ways */
@@ -48,9 +49,12 @@ typedef enum mt_op {
     MT_OP_SUM_HEADS,   /* [T][H][D] -> [T][D] (+ vector in[1]) */
     MT_OP_EXPERTS,     /* mixture of experts, see mt_experts */
     MT_OP_SLICE,       /* columns i[0] .. i[0] + width of in[0] */
-    MT_OP_CONV, /* depthwise causal convolution of in[0] [T][C] with vector in[1] [C][K] (+ in[2]); i[0] layer, i[1]
-                   place in the state, i[2] K */
-    MT_OP_SCAN, /* selective state-space recurrence, see mt_scan; i[0] layer, i[1] place in the state */
+    MT_OP_CONV,  /* depthwise causal convolution of in[0] [T][C] with vector in[1] [C][K] (+ in[2]); i[0] layer, i[1]
+                    place in the state, i[2] K */
+    MT_OP_SHIFT, /* the row before: of this batch, or kept; i[0] layer, i[1] place in the state */
+    MT_OP_LERP,  /* in[0] * vector in[2] + in[1] * (1 - vector in[2]) */
+    MT_OP_WKV,   /* RWKV-4's average of values in[1] by keys in[0]; vectors: decay in[2], bonus in[3]; i[0], i[1] */
+    MT_OP_SCAN,  /* selective state-space recurrence, see mt_scan; i[0] layer, i[1] place in the state */
     MT_OP_COPY,
     MT_OP_COUNT
 } mt_op;
@@ -62,6 +66,7 @@ typedef enum mt_act {
     MT_ACT_RELU,
     MT_ACT_RELU2,
     MT_ACT_TANH,
+    MT_ACT_SIGMOID,
     MT_ACT_SOFTPLUS
 } mt_act;
 
@@ -94,6 +99,7 @@ typedef struct mt_graph {
     mt_arena names;
     mt_wanted wanted;
     void *wanted_arg;
+    const char *scope; /* goes before every name: "encoder."; NULL: nothing */
     int32_t output;
     size_t scratch;   /* floats that a run needs */
     size_t kernel_at; /* from this float on: working memory of the kernels */
@@ -102,6 +108,7 @@ typedef struct mt_graph {
 } mt_graph;
 
 /* Attention as nodes see it: layer of the cache, set of runs (one per kind of visibility), shapes and score rules. */
+enum { MT_RUNS_MEMORY = -1 }; /* mt_attention.runs: every row sees all of feed.memory */
 typedef struct mt_attention {
     int32_t layer, runs, kv_heads, key_width, value_width;
     float scale, softcap;
@@ -136,6 +143,7 @@ int mt_g_wanted(mt_graph *g, const char *format, ...) __attribute__((format(prin
 int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int32_t mt_g_embed(mt_graph *g, int32_t weight, int32_t T, float scale);
 int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t first);
+int32_t mt_g_sinusoid(mt_graph *g, int32_t x);
 int32_t mt_g_constant_row(mt_graph *g, int32_t weight, int32_t T, int32_t row);
 int32_t mt_g_add_relative(mt_graph *g, int32_t scores, int32_t table, int32_t distance, bool both_ways);
 int32_t mt_g_gather_rows(mt_graph *g, int32_t x, int32_t rows);
@@ -166,6 +174,9 @@ int32_t mt_g_slice(mt_graph *g, int32_t x, int32_t first, int32_t count);
 int32_t mt_g_conv(mt_graph *g, int32_t x, int32_t weight, int32_t bias, int32_t taps, int32_t layer, int32_t place);
 int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, const mt_scan *scan, int32_t layer,
                   int32_t place);
+int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place);
+int32_t mt_g_lerp(mt_graph *g, int32_t a, int32_t b, int32_t share);
+int32_t mt_g_wkv(mt_graph *g, int32_t k, int32_t v, int32_t decay, int32_t bonus, int32_t layer, int32_t place);
 int32_t mt_g_copy(mt_graph *g, int32_t x);
 /* Marks the node whose value goes to feed.output. */
 void mt_g_output(mt_graph *g, int32_t x);
@@ -185,10 +196,16 @@ typedef struct mt_feed {
     const float *const *inv_freq; /* [sets of rotary frequencies], or NULL */
     float *const *k, *const *v;   /* [layers] planes [G][slots][E] */
     int32_t slots;
-    int32_t columns;       /* of stored score matrices */
-    const int32_t *column; /* slot -> column, -1: not shown */
-    const int32_t *column_slot;
-        /* column -> slot */   /* Recurrent models: what a row follows, and where the state after it is kept. */
+    int32_t columns;            /* of stored score matrices */
+    const int32_t *column;      /* slot -> column, -1: not shown */
+    const int32_t *column_slot; /* column -> slot */
+    /* Encoder-decoder models: keys and values of an encoder's output, what its rows are called. */
+    float *const *memory_k, *const *memory_v; /* [layers] planes [G][memory][E] */
+    int32_t memory;
+    int32_t memory_columns;
+    const mt_run *memory_runs; /* [T], all the same */
+    const int32_t *identity;   /* 0, 1, 2... up to T and memory */
+    /* Recurrent models: what a row follows, and where the state after it is kept. */
     const int32_t *parent_row; /* [T] an earlier row, or -1 */
     const int32_t *state_in;   /* [T] of rows without one: the state that they continue, -1: the initial one */
     const int32_t *state_out;  /* [T] -1: not kept; kept for every row that is followed by another than the next */

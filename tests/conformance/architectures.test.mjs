@@ -8,7 +8,18 @@ import { readSafetensors } from '../support/safetensors_read.mjs';
 import { skipWithoutShared, unpack } from '../support/shared.mjs';
 import { engines } from '../support/wasm.mjs';
 
-const EXPECTED = ['gpt2', 'llama', 'llama3_rope', 'mistral'];
+/** Folders of architectures.tar.xz and of architectures-more.tar.xz. */
+const EXPECTED = {
+  'architectures.tar.xz': ['albert', 'bart', 'bert', 'bloom', 'distilbert', 'electra', 'falcon', 'gemma', 'gemma2', 'gemma3', 'gpt2', 'gpt_neo', 'gpt_neox', 'gptj', 'granite',
+    'llama', 'llama3_rope', 'mamba', 'mamba2', 'mistral', 'mixtral', 'modernbert', 'mpnet', 'mpt', 'olmo2', 'opt', 'phi', 'phi3', 'qwen2', 'qwen3', 'roberta', 'stablelm',
+    'starcoder2', 't5'],
+  'architectures-more.tar.xz': ['biogpt', 'bitnet', 'codegen', 'cohere', 'ernie4_5', 'exaone4', 'falcon_new', 'gemma2_softcap', 'gemma3_deep', 'glm4', 'gpt_bigcode', 'hunyuan',
+    'llama_bias', 'llama_rope_dynamic', 'llama_rope_linear', 'llama_rope_yarn', 'nemotron', 'neox_serial', 'olmo', 'olmo3', 'olmoe', 'openai_gpt', 'opt_postnorm_proj',
+    'phi3_longrope', 'qwen3_moe', 'smollm3', 't5_v1_0', 'umt5', 'xlm_roberta'],
+};
+const FOLDERS = { 'architectures.tar.xz': 'hf_public', 'architectures-more.tar.xz': 'hf_public2' };
+/** Their reference's hidden state i is what layer i leaves, not what it gets. */
+const AFTER = ['mamba', 'mamba2', 'rwkv'];
 const TOLERANCE = 1e-4; // of the largest value, as the reference's notes ask of a float32 engine
 
 /** @param {ArrayLike<number>} got @param {ArrayLike<number>} want @param {string} what */
@@ -19,34 +30,55 @@ function close(got, want, what) {
   for (let i = 0; i < want.length; i++) assert.ok(Math.abs(got[i] - want[i]) <= TOLERANCE * scale, `${what}: value ${i} is ${got[i]}, expected ${want[i]} (largest ${scale})`);
 }
 
+/** Our names of what the reference holds. @param {string} name @param {string} architecture @param {number} layers */
+function ourName(name, architecture, layers) {
+  const [kind, layer] = name.split('.');
+  const state = AFTER.includes(architecture) ? 'hook_resid_post' : 'hook_resid_pre';
+  if (Number(layer) >= layers) return null; // the last hidden state: after the final norm, or not; the logits tell
+  return { hidden: `blocks.${layer}.${state}`, dec_hidden: `blocks.${layer}.${state}`, enc_hidden: `encoder.blocks.${layer}.${state}`, attn: `blocks.${layer}.attn.hook_pattern`,
+    dec_attn: `blocks.${layer}.attn.hook_pattern`, enc_attn: `encoder.blocks.${layer}.attn.hook_pattern`, cross_attn: `blocks.${layer}.cross_attn.hook_pattern` }[kind] ?? null;
+}
+
 describe('architectures', { skip: skipWithoutShared }, () => {
-  /** @type {string} */ let folder;
-  before(() => { folder = join(unpack('architectures.tar.xz'), 'hf_public'); });
+  for (const [archive, architectures] of Object.entries(EXPECTED))
+    describe(archive, () => {
+      /** @type {string} */ let folder;
+      before(() => { folder = join(unpack(archive), FOLDERS[/** @type {keyof typeof FOLDERS} */ (archive)]); });
 
-  for (const architecture of EXPECTED)
-    for (const { name, options } of engines())
-      test(`${architecture}, ${name}`, { timeout: 60_000 }, async () => {
-        const files = ['config.json', 'model.safetensors'].map((file) => join(folder, architecture, file));
-        const reference = readSafetensors(join(folder, architecture, 'reference.safetensors'));
-        const ids = [.../** @type {Int32Array} */ (reference.input_ids.data)];
-        const model = await Model.load(files, options);
-        try {
-          const { logits } = await model.run(ids, { all: true });
-          close(logits, /** @type {Float32Array} */ (reference.logits.data), 'logits');
-          const greedy = [.../** @type {Int32Array} */ (reference.greedy.data)];
-          const more = await model.greedy(ids, { maxTokens: greedy.length - ids.length, stop: [] });
-          assert.deepEqual([...ids, ...more.ids], greedy);
-
-          const traced = await model.run(ids, { all: true, trace: ['blocks.*.hook_resid_pre', 'blocks.*.attn.hook_pattern'] });
-          close(traced.logits, /** @type {Float32Array} */ (reference.logits.data), 'logits while tracing');
-          for (let layer = 0; layer < model.info.layers; layer++) {
-            close(traced.traces[`blocks.${layer}.hook_resid_pre`].data, /** @type {Float32Array} */ (reference[`hidden.${layer}`].data), `hidden state ${layer}`);
-            const pattern = traced.traces[`blocks.${layer}.attn.hook_pattern`];
-            assert.deepEqual(pattern.shape, reference[`attn.${layer}`].shape.slice(1));
-            close(pattern.data, /** @type {Float32Array} */ (reference[`attn.${layer}`].data), `attention pattern ${layer}`);
-          }
-        } finally {
-          await model.dispose();
-        }
-      });
+      for (const architecture of architectures)
+        for (const { name, options } of engines())
+          test(`${architecture}, ${name}`, { timeout: 60_000 }, async () => {
+            const files = ['config.json', 'model.safetensors'].map((file) => join(folder, architecture, file));
+            const reference = readSafetensors(join(folder, architecture, 'reference.safetensors'));
+            const logitsWanted = /** @type {Float32Array} */ (reference.logits.data);
+            const ids = [.../** @type {Int32Array} */ (reference.input_ids.data)];
+            const decoderIds = reference.decoder_input_ids && [.../** @type {Int32Array} */ (reference.decoder_input_ids.data)];
+            const model = await Model.load(files, options);
+            try {
+              const { logits } = await model.run(ids, { all: true, decoderIds });
+              close(logits, logitsWanted, 'logits');
+              if (reference.greedy) {
+                const greedy = [.../** @type {Int32Array} */ (reference.greedy.data)];
+                const more = await model.greedy(ids, { maxTokens: greedy.length - ids.length, stop: [] });
+                assert.deepEqual([...ids, ...more.ids], greedy);
+              }
+              const wanted = Object.keys(reference).flatMap((theirs) => {
+                const ours = ourName(theirs, architecture, model.info.layers);
+                return ours ? [{ theirs, ours }] : [];
+              });
+              if (decoderIds) await assert.rejects(model.run(ids, { decoderIds: [] }), { code: 'ERANGE' });
+              const known = await model.traceNames();
+              const traced = await model.run(ids, { all: true, decoderIds, trace: wanted.map(({ ours }) => ours).filter((ours) => known.includes(ours)) });
+              close(traced.logits, logitsWanted, 'logits while tracing');
+              for (const { theirs, ours } of wanted) {
+                // Layers without attention have no pattern; the reference's list then skips them.
+                if (!known.includes(ours)) continue;
+                assert.deepEqual(traced.traces[ours].shape, reference[theirs].shape.slice(1), theirs);
+                close(traced.traces[ours].data, /** @type {Float32Array} */ (reference[theirs].data), `${theirs} (${ours})`);
+              }
+            } finally {
+              await model.dispose();
+            }
+          });
+    });
 });

@@ -246,18 +246,18 @@ const COMMANDS = {
   logits: {
     summary: 'what a model expects next',
     usage: 'logits [--model FILE] [options] (--ids LIST | [TEXT...])',
-    options: [MODEL, IDS, { name: 'all', kind: 'flag', help: 'a list for every position, not the last alone' }, JSON_OUT, { name: 'top', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'without --json: how many tokens to show, default 10' }, ...ENGINE],
+    options: [MODEL, IDS, { name: 'decoder-ids', kind: 'ids', value: 'LIST', help: 'encoder-decoder models: the decoder\'s tokens; --ids or TEXT is the source' }, { name: 'all', kind: 'flag', help: 'a list for every position, not the last alone' }, JSON_OUT, { name: 'top', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'without --json: how many tokens to show, default 10' }, ...ENGINE],
     async run(options, rest) {
       await withModel(options, async (model) => {
         const ids = await promptIds(model, options, rest);
-        const { logits, vocab } = await model.run(ids, { all: !!options.all });
+        const { logits, vocab } = await model.run(ids, { all: !!options.all, decoderIds: options['decoder-ids'] });
         const rows = Array.from({ length: logits.length / vocab }, (_, i) => logits.subarray(i * vocab, (i + 1) * vocab));
         if (options.json) return line(json({ logits: options.all ? rows : rows[0] }));
         for (const [i, row] of rows.entries()) {
           const most = row.reduce((a, b) => Math.max(a, b), -Infinity);
           const total = row.reduce((sum, x) => sum + Math.exp(x - most), 0);
           const order = Array.from(row, (_, id) => id).sort((a, b) => row[b] - row[a] || a - b).slice(0, options.top ?? 10);
-          if (options.all) await line(`after token ${i} (id ${ids[i]}):`);
+          if (options.all) await line(`after token ${i} (id ${(options['decoder-ids'] ?? ids)[i]}):`);
           for (const id of order) await line(`${String(id).padStart(7)} ${row[id].toFixed(4).padStart(10)} ${(Math.exp(row[id] - most) / total).toFixed(6)}  ${shown(model, id)}`);
         }
       });

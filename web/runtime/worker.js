@@ -563,10 +563,13 @@ class Engine {
       const i = heap.read('mt_model_info', at);
       this.context = i.context;
       this.vocab = i.vocab;
+      this.encoderLayers = i.encoder_layers;
+      this.decoderStart = i.decoder_start;
       return {
         architecture: heap.cstring(i.architecture), name: heap.cstring(i.name), layers: i.layers, width: i.width, heads: i.heads, kvHeads: i.kv_heads,
         headWidth: i.head_width, ffnWidth: i.ffn_width, vocab: i.vocab, context: i.context, parameters: i.parameters, weightBytes: i.weight_bytes,
         weightType: heap.cstring(i.weight_type),
+        ...(i.encoder_layers > 0 && { encoderLayers: i.encoder_layers, decoderStart: i.decoder_start < 0 ? null : i.decoder_start }),
       };
     });
   }
@@ -664,12 +667,15 @@ class Engine {
   }
 
   /**
-   * @param {{ids: ArrayLike<number>, all?: boolean, trace?: string[],
+   * @param {{ids: ArrayLike<number>, decoderIds?: ArrayLike<number> | null, all?: boolean, trace?: string[],
    *   patch?: {name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}[]}} args
    * @param {Task} task
    */
-  async run({ ids, all = false, trace = [], patch = [] }, task) {
+  async run({ ids: given, decoderIds = null, all = false, trace = [], patch = [] }, task) {
     const heap = this.heap;
+    this.#checkIds(given);
+    if (decoderIds && !this.encoderLayers) throw new MicrotomeError('run: decoderIds: this model has no encoder beside a decoder', { code: 'ESTATE' });
+    const ids = this.encoderLayers ? (decoderIds ?? this.#decoderStart()) : given;
     this.#checkIds(ids);
     const special = trace.length > 0 || patch.length > 0; // whole sequence in one evaluation, in a session of its own
     const session = this.#open(ids.length, special ? ids.length : 0);
@@ -678,23 +684,48 @@ class Engine {
       for (const p of patch) this.#patch(session, p);
       const vocab = this.vocab;
       const logits = new Float32Array(vocab * (all ? ids.length : 1));
-      await this.#feed(session, ids, heap.enums.MT_ROOT, all ? 'all' : 'last', task, special ? ids.length : CHUNK_TOKENS, (row, at) => logits.set(heap.floats(at, vocab), all ? row * vocab : 0));
       /** @type {Record<string, {shape: number[], data: Float32Array}>} */
       const traces = {};
-      const count = trace.length ? heap.exports.trace_count(session.at) : 0;
-      heap.scope((alloc) => {
-        const at = alloc(heap.sizeOf('mt_traced'));
-        for (let i = 0; i < count; i++) {
-          heap.call('trace_get', session.at, i, at);
-          const { name, n_dims, data } = heap.read('mt_traced', at);
-          const shape = heap.array('mt_traced', at, 'dims').slice(0, n_dims);
-          traces[heap.cstring(name)] = { shape, data: heap.floats(data, shape.reduce((a, b) => a * b, 1)) };
-        }
-      });
+      if (this.encoderLayers) {
+        this.#encode(session, given);
+        if (trace.length) this.#traces(session, traces);
+      }
+      await this.#feed(session, ids, heap.enums.MT_ROOT, all ? 'all' : 'last', task, special ? ids.length : CHUNK_TOKENS, (row, at) => logits.set(heap.floats(at, vocab), all ? row * vocab : 0));
+      if (trace.length) this.#traces(session, traces);
       return { logits, vocab, traces };
     } finally {
       this.#close(session, !special);
     }
+  }
+
+  /** What the last evaluation left, by name. @param {Session} session @param {Record<string, {shape: number[], data: Float32Array}>} traces */
+  #traces(session, traces) {
+    const heap = this.heap;
+    heap.scope((alloc) => {
+      const at = alloc(heap.sizeOf('mt_traced'));
+      for (let i = 0, count = heap.exports.trace_count(session.at); i < count; i++) {
+        heap.call('trace_get', session.at, i, at);
+        const { name, n_dims, data } = heap.read('mt_traced', at);
+        const shape = heap.array('mt_traced', at, 'dims').slice(0, n_dims);
+        traces[heap.cstring(name)] = { shape, data: heap.floats(data, shape.reduce((a, b) => a * b, 1)) };
+      }
+    });
+  }
+
+  /** The source text of an encoder-decoder model. @param {Session} session @param {ArrayLike<number>} ids */
+  #encode(session, ids) {
+    const heap = this.heap;
+    heap.scope((alloc) => {
+      const tokens = alloc(4 * ids.length);
+      heap.putInts(tokens, ids);
+      heap.call('session_encode', session.at, tokens, ids.length);
+    });
+  }
+
+  /** What the decoder starts from. */
+  #decoderStart() {
+    if (this.decoderStart < 0) throw new MicrotomeError('the model does not say which token its decoder starts from: give decoderIds', { code: 'EMISSING' });
+    return [this.decoderStart];
   }
 
   /** @param {Session} session @param {{name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}} patch */
@@ -717,8 +748,9 @@ class Engine {
    */
   async generate(args, task) {
     const heap = this.heap;
-    const { ids, maxTokens, stop } = args;
-    this.#checkIds(ids);
+    const { maxTokens, stop } = args;
+    this.#checkIds(args.ids);
+    const ids = this.encoderLayers ? this.#decoderStart() : args.ids; // of the text that grows
     const room = this.context ? this.context - ids.length : Infinity;
     const total = Math.min(maxTokens, room + 1); // the last token drawn needs no slot
     if (total <= 0) return { reason: 'length' };
@@ -727,6 +759,7 @@ class Engine {
     try {
       let id = -1, logProb = 0, reason = 'length';
       const pick = (/** @type {number} */ _, /** @type {number} */ at) => { ({ id, logProb } = sampler.draw(at)); };
+      if (this.encoderLayers) this.#encode(session, args.ids);
       let slot = await this.#feed(session, ids, heap.enums.MT_ROOT, 'last', task, CHUNK_TOKENS, pick);
       for (let i = 0; ; i++) {
         const stopped = stop.includes(id), last = stopped || i === total - 1;

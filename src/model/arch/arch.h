@@ -41,6 +41,11 @@ typedef enum mt_role {
     MT_ROLE_ATTN_POST_NORM,
     MT_ROLE_ATTN_SUB_NORM,
     MT_ROLE_FFN_SUB_NORM,
+    MT_ROLE_CROSS_NORM, /* attention to an encoder's output */
+    MT_ROLE_CROSS_Q,
+    MT_ROLE_CROSS_K,
+    MT_ROLE_CROSS_V,
+    MT_ROLE_CROSS_OUT,
     MT_ROLE_FFN_NORM,
     MT_ROLE_GATE,
     MT_ROLE_UP,
@@ -56,6 +61,15 @@ typedef enum mt_role {
     MT_ROLE_SSM_D,
     MT_ROLE_SSM_NORM,
     MT_ROLE_SSM_OUT,
+    MT_ROLE_MIX_K, /* RWKV: how much of a row, the rest is of the row before */
+    MT_ROLE_MIX_V,
+    MT_ROLE_MIX_R,
+    MT_ROLE_DECAY,
+    MT_ROLE_BONUS,
+    MT_ROLE_RECEPTANCE,
+    MT_ROLE_FFN_MIX_K,
+    MT_ROLE_FFN_MIX_R,
+    MT_ROLE_FFN_RECEPTANCE,
     MT_ROLE_ROUTER,
     MT_ROLE_GATE_EXPERTS,
     MT_ROLE_UP_EXPERTS,
@@ -105,6 +119,7 @@ typedef struct mt_rope_set {
 typedef struct mt_layer {
     int8_t rope;    /* index of the rope set, -1: none */
     int8_t visible; /* index into mt_hyper.windows */
+    bool recurrent; /* a state instead of attention */
     int32_t set;    /* whose parameters it uses: its own, or those that several layers share */
 } mt_layer;
 
@@ -124,6 +139,11 @@ typedef struct mt_hyper {
     bool bare_norms;      /* norms have neither gain nor bias */
     bool sub_norms;       /* norms before the two output projections */
     bool embed_norm, rope_interleaved;
+    bool embed_norm_last;                  /* after the positions were added */
+    int32_t decoder_start;                 /* encoder-decoder models: first token of the decoder, -1: not known */
+    bool sinusoids;                        /* positions as in the first transformer: all sines, then all cosines */
+    bool cross;                            /* each layer also looks at the output of an encoder */
+    bool own_relative;                     /* every layer has a table of relative positions of its own */
     bool rope_permuted;                    /* GGUF stores q and k rows so that rotary pairs are adjacent */
     int32_t position_rows, position_first; /* learned positions: rows of the table (0: none), index of position 0 */
     bool alibi;
@@ -137,7 +157,7 @@ typedef struct mt_hyper {
     int32_t layer_sets;   /* sets of layer parameters */
     int32_t types;        /* rows of the segment table */
     mt_act head_act;
-    bool recurrent; /* no attention: a state of state_width floats in each layer */
+    bool recurrent; /* some layers keep a state of state_width floats */
     size_t state_width;
     int32_t inner, state, taps, rank, groups; /* of state-space layers; rank 0: Mamba-2 */
     int32_t buckets, bucket_distance;         /* of relative positions; 0: none */
@@ -200,9 +220,10 @@ typedef struct mt_file_tensor { /* for describe */
 struct mt_model {
     const mt_arch *arch;
     mt_hyper h;
+    mt_hyper encoder; /* of encoder-decoder models, whose decoder is h; else layers is 0 */
     mt_param *params;
     size_t param_count, param_capacity;
-    int32_t *weight_of, *bias_of; /* [(layers + 1) * MT_ROLE_COUNT] -> param, -1 */
+    int32_t *weight_of, *bias_of; /* mt_param_at -> param, -1 */
     uint8_t *header;              /* GGUF header bytes that gguf borrows */
     mt_gguf gguf;
     bool has_gguf;
@@ -213,6 +234,11 @@ struct mt_model {
     uint64_t parameters, weight_bytes;
     uint32_t main_type;
 };
+
+/* Parameters are found by scope, layer and role. Scope 0: the model, or its decoder; m->h.layers + 1: its encoder. */
+static inline size_t mt_param_at(int32_t scope, int32_t layer, mt_role role) {
+    return ((size_t)scope + (size_t)(layer + 1)) * MT_ROLE_COUNT + (size_t)role;
+}
 
 /* Where the rows of one file tensor go: of every `period` rows, those from `first` on go, in order, to `param`. */
 typedef struct mt_part {
@@ -232,6 +258,9 @@ typedef struct mt_source {
 /* Collects what a model needs while arch->declare runs. */
 typedef struct mt_declare {
     mt_model *m;
+    const mt_hyper *h; /* of the half that is declared now */
+    const mt_name *names;
+    int32_t scope;
     bool hub; /* names and layouts of hub repositories; else GGUF */
     mt_source *sources;
     size_t count, capacity;
@@ -254,13 +283,17 @@ void mt_declare_bias(mt_declare *d, int32_t layer, mt_role role, int32_t n, mt_b
 void mt_declare_layers(mt_declare *d);
 void mt_declare_decoder(mt_declare *d);
 void mt_declare_encoder(mt_declare *d);
+void mt_declare_encoder_decoder(mt_declare *d);
 
 /* ---- building ---- */
 typedef struct mt_build {
     const mt_model *m;
+    const mt_hyper *h; /* of the half that is built now */
+    int32_t scope;
     mt_graph *g;
     int32_t T, rows; /* rows whose logits are wanted */
     int32_t columns; /* of stored score matrices */
+    int32_t memory;  /* rows of the encoder's output */
     bool all_rows;   /* gather the wanted rows only after the final norm: somebody looks at it */
 } mt_build;
 int32_t mt_b_weight(mt_build *b, int32_t layer, mt_role role);
@@ -274,14 +307,16 @@ void mt_b_head(mt_build *b, int32_t x);
 int32_t mt_b_layer(mt_build *b, int32_t x, int32_t layer); /* attention and feed-forward, in the order of h.flow */
 void mt_build_decoder(mt_build *b);
 void mt_build_encoder(mt_build *b);
+void mt_build_memory(mt_build *b); /* the encoder of an encoder-decoder model, and what the decoder looks at */
 
 struct mt_arch {
     const char *name;
-    const char *gguf_names;  /* further general.architecture values, separated by spaces */
-    const char *model_types; /* of config.json */
-    const mt_name *names;    /* ends with name NULL */
-    const char *prefix;      /* base-model prefix that a hub file may lack: "transformer." */
-    const char *ignored;     /* globs of tensors that hold nothing of use, separated by spaces */
+    const char *gguf_names;       /* further general.architecture values, separated by spaces */
+    const char *model_types;      /* of config.json */
+    const mt_name *names;         /* ends with name NULL */
+    const mt_name *encoder_names; /* of encoder-decoder models */
+    const char *prefix;           /* base-model prefix that a hub file may lack: "transformer." */
+    const char *ignored;          /* globs of tensors that hold nothing of use, separated by spaces */
     mt_status (*configure)(mt_model *m, const mt_meta *meta, mt_error *err);
     void (*declare)(mt_declare *d);
     void (*build)(mt_build *b);
@@ -298,6 +333,7 @@ extern const mt_name mt_llama_names[]; /* names that many hub architectures shar
 mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err);
 /* The sizes alone, for models without attention. */
 mt_status mt_hyper_sizes(mt_model *m, const mt_meta *meta, mt_error *err);
+mt_status mt_hyper_layers(mt_model *m, int32_t layers, mt_error *err); /* another number of layers */
 /* Adds a rope set; the first one becomes that of all layers. */
 typedef struct mt_rope_source {
     const char *path; /* config.json: "rope_parameters.full_attention"; NULL: "rope_parameters" and the older keys */

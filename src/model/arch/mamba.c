@@ -61,6 +61,7 @@ static mt_status configure_any(mt_model *m, const mt_meta *meta, bool second, mt
     }
     mt_hyper_tied(m, meta, second ? 0 : 1);
     h->recurrent = true;
+    for (int32_t l = 0; l < h->layers; l++) h->layer[l].recurrent = true;
     h->mlp_bias = mt_meta_bool(meta, NULL, "use_bias", false) ? MT_BIAS_NEEDED : MT_BIAS_NONE;
     h->qkv_bias = mt_meta_bool(meta, NULL, "use_conv_bias", true) ? MT_BIAS_NEEDED : MT_BIAS_NONE;
     h->state_width = (size_t)(h->taps - 1) * (size_t)mixed(h) + (size_t)h->inner * (size_t)h->state;
@@ -75,7 +76,7 @@ static mt_status configure_2(mt_model *m, const mt_meta *meta, mt_error *err) {
 }
 
 static void declare(mt_declare *d) {
-    const mt_hyper *h = &d->m->h;
+    const mt_hyper *h = d->h;
     int32_t bc = 2 * h->groups * h->state;
     mt_declare_table(d, MT_ROLE_TOKEN_EMBED, h->vocab, h->width, true);
     for (int32_t l = 0; l < h->layers && d->status == MT_OK; l++) {
@@ -101,7 +102,7 @@ static void declare(mt_declare *d) {
 }
 
 static int32_t mixer(mt_build *b, int32_t x, int32_t l) {
-    const mt_hyper *h = &b->m->h;
+    const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     int32_t bc = h->groups * h->state, channels = mixed(h), z, u, dt, B, C;
     int32_t in = mt_b_linear(b, x, l, MT_ROLE_SSM_IN);
