@@ -100,19 +100,39 @@ static int32_t input_of(mt_build *b, int32_t x, int32_t n, int32_t layer, char l
     return b->h->pre_norm && b->h->flow != MT_FLOW_POST_NORM ? mt_b_norm(b, x, layer, MT_ROLE_ATTN_NORM, NULL) : x;
 }
 
+/* A vector over all heads, added to every query. */
+static int32_t plus_bias(mt_build *b, int32_t q, int32_t layer, mt_role role) {
+    int32_t flat[2] = {b->T, b->h->heads * b->h->head_width}, dims[3] = {b->T, b->h->heads, b->h->head_width};
+    return mt_g_view(b->g, mt_g_add_row(b->g, mt_g_view(b->g, q, 2, flat), mt_b_weight(b, layer, role)), 3, dims);
+}
+
+/* What relative positions add to the scores: products of queries and keys with representations of positions. */
+static int32_t relation(mt_build *b, int32_t scores, int32_t q, const mt_attention *a, int32_t layer) {
+    const mt_hyper *h = b->h;
+    int32_t to = -1, from = -1;
+    if (h->relation == MT_RELATION_SINUSOID || h->to_position)
+        to = mt_b_linear(b, b->relative, layer, h->shared_relation ? MT_ROLE_K : MT_ROLE_POSITION_K);
+    if (h->from_position)
+        from = mt_b_linear(b, b->relative, layer, h->shared_relation ? MT_ROLE_Q : MT_ROLE_POSITION_Q);
+    return mt_g_add_relation(b->g, scores, q, to, from, a, h->relation, h->buckets_log, h->bucket_distance);
+}
+
 /* Queries over the cache, or over an encoder's output: scores, pattern, mix, output. `part`: "attn" or "cross_attn". */
-static int32_t attend(mt_build *b, int32_t q, const mt_attention *a, int32_t layer, const char *part, mt_role out) {
+static int32_t attend(mt_build *b, int32_t q, int32_t to_position, const mt_attention *a, int32_t layer,
+                      const char *part, mt_role out) {
     const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     int32_t z, columns = a->runs == MT_RUNS_MEMORY ? b->memory : b->columns;
     bool relative = h->buckets && a->runs != MT_RUNS_MEMORY;
-    if (relative || mt_g_wanted(g, "blocks.%d.%s.hook_attn_scores", layer, part) ||
+    bool related = h->relation != MT_RELATION_NONE;
+    if (relative || related || mt_g_wanted(g, "blocks.%d.%s.hook_attn_scores", layer, part) ||
         mt_g_wanted(g, "blocks.%d.%s.hook_pattern", layer, part)) {
         int32_t s = mt_g_scores(g, q, a, columns);
         if (relative) {
             int32_t table = mt_b_weight(b, h->own_relative ? layer : -1, MT_ROLE_RELATIVE);
             s = mt_g_add_relative(g, s, table, h->bucket_distance, h->bidirectional);
         }
+        if (related) s = relation(b, s, to_position, a, layer);
         s = mt_g_name(g, s, "blocks.%d.%s.hook_attn_scores", layer, part);
         int32_t p = mt_g_name(g, mt_g_attn_softmax(g, s, a), "blocks.%d.%s.hook_pattern", layer, part);
         z = mt_g_mix(g, p, a);
@@ -147,7 +167,12 @@ static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
                       .alibi = h->alibi ? mt_g_vector(g, h->alibi_slopes, h->heads) : -1,
                       .sink = -1};
     mt_g_kv_store(g, k, v, a.layer);
-    return attend(b, q, &a, layer, "attn", MT_ROLE_ATTN_OUT);
+    int32_t to_position = q;
+    if (h->relation == MT_RELATION_SINUSOID) {
+        to_position = plus_bias(b, q, layer, MT_ROLE_POSITION_BIAS);
+        q = plus_bias(b, q, layer, MT_ROLE_CONTENT_BIAS);
+    }
+    return attend(b, q, to_position, &a, layer, "attn", MT_ROLE_ATTN_OUT);
 }
 
 /* Keys and values are those that mt_build_memory stored. */
@@ -164,7 +189,7 @@ static int32_t cross_attention(mt_build *b, int32_t x, int32_t layer) {
                       .scale = h->attn_scale,
                       .alibi = -1,
                       .sink = -1};
-    return attend(b, q, &a, layer, "cross_attn", MT_ROLE_CROSS_OUT);
+    return attend(b, q, -1, &a, layer, "cross_attn", MT_ROLE_CROSS_OUT);
 }
 
 /* ---- feed-forward ---- */

@@ -14,6 +14,11 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_HEAD] = "cls",
     [MT_ROLE_HEAD_NORM] = "cls.norm",
     [MT_ROLE_RELATIVE] = "relative_bias",
+    [MT_ROLE_RELATIVE_NORM] = "relative_norm",
+    [MT_ROLE_POSITION_Q] = "blk.%d.position_q",
+    [MT_ROLE_POSITION_K] = "blk.%d.position_k",
+    [MT_ROLE_CONTENT_BIAS] = "blk.%d.content_bias",
+    [MT_ROLE_POSITION_BIAS] = "blk.%d.position_bias",
     [MT_ROLE_EMBED_IN] = "embed_in",
     [MT_ROLE_EMBED_OUT] = "embed_out",
     [MT_ROLE_ATTN_NORM] = "blk.%d.attn_norm",
@@ -165,7 +170,8 @@ static void add_bias(mt_declare *d, int32_t layer, mt_role role, int32_t rows, m
 void mt_declare_linear(mt_declare *d, int32_t layer, mt_role role, int32_t rows, int32_t cols, mt_bias bias) {
     int32_t p = add_param(d, layer, role, false, rows, cols, 1, true, false);
     mt_source s = {.n_dims = 2, .dims = {rows, cols}, .parts_count = 1, .parts = {whole(p, rows)}};
-    if (d->hub && d->h->transposed && layer >= 0) {
+    s.merged = d->merged;
+    if (d->hub && (d->transposed || (d->h->transposed && layer >= 0))) {
         s.transposed = true;
         s.dims[0] = cols, s.dims[1] = rows;
     }
@@ -194,7 +200,7 @@ void mt_declare_table(mt_declare *d, mt_role role, int32_t rows, int32_t cols, b
 void mt_declare_vector(mt_declare *d, int32_t layer, mt_role role, int32_t n, bool needed) {
     int32_t p = add_param(d, layer, role, true, n, 1, 1, needed, false);
     add_sources(d, layer, role, ".weight",
-                (mt_source){.n_dims = 1, .dims = {n}, .parts_count = 1, .parts = {whole(p, n)}});
+                (mt_source){.n_dims = 1, .dims = {n}, .merged = d->merged, .parts_count = 1, .parts = {whole(p, n)}});
 }
 
 void mt_declare_array(mt_declare *d, int32_t layer, mt_role role, int32_t rows, int32_t cols, bool minus_exp) {

@@ -65,9 +65,10 @@ mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err) {
     if (h->heads % h->kv_heads)
         return mt_fail(err, MT_ERANGE, "%d heads are no multiple of %d key/value heads", h->heads, h->kv_heads);
     int32_t width = h->width / h->heads;
-    MT_TRY(mt_meta_int(meta, "attention.key_length", "head_dim", 1, 65536, width ? width : 1, &h->head_width, err));
+    MT_TRY(
+        mt_meta_int(meta, "attention.key_length", "head_dim|d_head", 1, 65536, width ? width : 1, &h->head_width, err));
     MT_TRY(mt_meta_int(meta, "attention.value_length", NULL, 1, 65536, h->head_width, &h->value_width, err));
-    if (!mt_meta_has(meta, "attention.key_length", "head_dim") && h->width % h->heads)
+    if (!mt_meta_has(meta, "attention.key_length", "head_dim|d_head") && h->width % h->heads)
         return mt_fail(err, MT_ERANGE, "width %d is no multiple of %d heads", h->width, h->heads);
     if ((int64_t)h->heads * h->head_width > MOST || (int64_t)h->heads * h->value_width > MOST)
         return mt_fail(err, MT_ERANGE, "%d heads of width %d are wider than %d", h->heads, h->head_width, MOST);
@@ -97,6 +98,10 @@ void mt_hyper_tied(mt_model *m, const mt_meta *meta, int otherwise) {
 }
 
 mt_status mt_hyper_act(mt_model *m, const mt_meta *meta, const char *otherwise, mt_error *err) {
+    return mt_hyper_act_named(m, meta, "hidden_activation|hidden_act|activation_function|activation", otherwise, err);
+}
+
+mt_status mt_hyper_act_named(mt_model *m, const mt_meta *meta, const char *keys, const char *otherwise, mt_error *err) {
     static const struct {
         const char *name;
         mt_act act;
@@ -104,7 +109,7 @@ mt_status mt_hyper_act(mt_model *m, const mt_meta *meta, const char *otherwise, 
         {"silu", MT_ACT_SILU},          {"swish", MT_ACT_SILU},          {"gelu", MT_ACT_GELU_ERF},
         {"gelu_new", MT_ACT_GELU_TANH}, {"gelu_fast", MT_ACT_GELU_TANH}, {"gelu_pytorch_tanh", MT_ACT_GELU_TANH},
         {"relu", MT_ACT_RELU},          {"relu2", MT_ACT_RELU2},         {"tanh", MT_ACT_TANH}};
-    mt_str name = mt_meta_string(meta, NULL, "hidden_activation|hidden_act|activation_function|activation");
+    mt_str name = mt_meta_string(meta, NULL, keys);
     if (!name.n) name = mt_str_of(otherwise);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (mt_str_is(name, known[i].name)) {
@@ -113,7 +118,7 @@ mt_status mt_hyper_act(mt_model *m, const mt_meta *meta, const char *otherwise, 
         }
     char shown[64];
     return mt_fail(err, MT_EUNKNOWN,
-                   "config.json: \"hidden_act\" is \"%s\" (known: silu swish gelu gelu_new gelu_fast "
+                   "config.json: the activation \"%s\" (known: silu swish gelu gelu_new gelu_fast "
                    "gelu_pytorch_tanh relu relu2 tanh)",
                    mt_str_show(name, shown, sizeof shown));
 }
@@ -144,7 +149,13 @@ static const char *in_rope(const char *path, const char *key, char *out, size_t 
     return out;
 }
 
-static mt_status scaled(const mt_meta *meta, const char *path, const mt_hyper *h, mt_arena *arena, double base,
+/* Linear and dynamic scaling are there to go beyond the length that the file names. */
+static void longer(mt_hyper *h, float factor) {
+    double length = (double)h->context * factor;
+    if (factor > 1) h->context = length < 1 << 30 ? (int32_t)length : 1 << 30;
+}
+
+static mt_status scaled(const mt_meta *meta, const char *path, mt_hyper *h, mt_arena *arena, double base,
                         mt_rope_set *r, mt_error *err) {
     char key[160];
     int32_t half = r->dims / 2;
@@ -161,6 +172,7 @@ static mt_status scaled(const mt_meta *meta, const char *path, const mt_hyper *h
         MT_TRY(mt_meta_float(meta, NULL, "original_max_position_embeddings", h->context, &original, err));
     if (mt_str_is(type, "linear")) { /* positions are divided by the factor (Chen et al. 2023) */
         for (int32_t i = 0; i < half; i++) r->inv_freq[i] /= factor;
+        longer(h, factor);
         return MT_OK;
     }
     if (mt_str_is(type, "dynamic")) { /* beyond the trained length the base grows with the text: mt_rope_update */
@@ -168,6 +180,7 @@ static mt_status scaled(const mt_meta *meta, const char *path, const mt_hyper *h
         r->base = (float)base;
         r->factor = factor;
         r->limit = h->context;
+        longer(h, factor);
         return MT_OK;
     }
     if (mt_str_is(type, "llama3")) {

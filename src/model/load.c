@@ -189,6 +189,12 @@ static mt_status match(mt_loader *l, mt_entry *e, mt_error *err) {
         if (d == e->n_dims || k == s->n_dims || e->dims[d] != s->dims[k]) break;
     }
     bool same = d == e->n_dims && k == s->n_dims;
+    if (!same && s->merged && e->n_dims == s->n_dims + 1) { /* [in][heads][width] for [in][heads * width] */
+        int32_t last = s->n_dims - 1;
+        same = (last == 0 || e->dims[0] == s->dims[0]) && e->dims[last + 1] > 0 &&
+               e->dims[last] == s->dims[last] / e->dims[last + 1] && s->dims[last] % e->dims[last + 1] == 0;
+        if (same) e->dims[last] = s->dims[last], e->n_dims--;
+    }
     if (!same)
         return mt_fail_at(err, MT_EFORMAT, e->begin, "tensor \"%s\" has shape %s, expected %s", shown,
                           shape(e->dims, e->n_dims, found, sizeof found),

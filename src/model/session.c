@@ -143,7 +143,7 @@ static void free_graphs(mt_session *s, bool only_wishes) {
 
 /* Scores are stored: somebody looks at them, or a relative bias is added to them. */
 static bool stored_scores(const mt_session *s) {
-    return s->version || s->m->h.buckets;
+    return s->version || s->m->h.buckets || s->m->h.relation != MT_RELATION_NONE;
 }
 
 static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, bool encoder, const mt_graph **out, mt_error *err) {
@@ -360,6 +360,12 @@ static mt_status check_batch(mt_session *s, const mt_batch *b, mt_error *err) {
             return mt_fail(err, MT_ELIMIT,
                            "token %d of the batch has position %d, but the model has learned only %d positions", i,
                            position, h->position_rows - h->position_first);
+        if (h->relation == MT_RELATION_SINUSOID && position >= b->count)
+            return mt_fail(
+                err, MT_ERANGE,
+                "token %d of the batch has position %d, expected less than the batch's %d tokens: positions are "
+                "relative",
+                i, position, b->count);
         s->position[i] = position;
         s->root[i] = parent <= -2 ? s->root[-2 - parent] : i;
     }

@@ -80,7 +80,7 @@ static float norm_scale(const float *x, size_t n, bool centre, float eps, double
 
 static void rows_task(void *arg, int part, int parts) {
     const job *j = arg;
-    const mt_node *n = j->n, *a = &j->g->nodes[n->in[0]];
+    const mt_node *n = j->n, *a = &j->g->nodes[n->in[0] >= 0 ? n->in[0] : 0]; /* no input: not looked at */
     size_t W = last_dim(n), count = mt_node_elements(n);
     size_t rows = W ? count / W : 0, from = rows * (size_t)part / (size_t)parts,
            to = rows * ((size_t)part + 1) / (size_t)parts;
@@ -101,6 +101,17 @@ static void rows_task(void *arg, int part, int parts) {
                 size_t half = (W + 1) / 2, m = i < half ? i : i - half; /* a width that is odd has one more sine */
                 double angle = j->feed->position[t] * pow(10000, -2.0 * (double)m / (double)W);
                 y[i] = x[i] + (float)(i < half ? sin(angle) : cos(angle));
+            }
+        break;
+    case MT_OP_TABLE:
+        for (size_t t = from; t < to; t++, y += W) mt_weight_row(a->weight, (int32_t)t, y);
+        break;
+    case MT_OP_SINUSOIDS:
+        for (size_t t = from; t < to; t++, y += W)
+            for (size_t i = 0; i < W; i++) {
+                size_t half = (W + 1) / 2, m = i < half ? i : i - half;
+                float angle = ((float)(rows / 2) - (float)t) * (float)(1 / pow(10000, 2.0 * (double)m / (double)W));
+                y[i] = (float)(i < half ? sin(angle) : cos(angle));
             }
         break;
     case MT_OP_CONSTANT_ROW:
@@ -263,6 +274,44 @@ static void add_relative(const job *j, float *table) {
             for (int32_t h = 0; h < H; h++) {
                 size_t at = ((size_t)h * (size_t)T + (size_t)t) * (size_t)C + (size_t)c;
                 j->y[at] = j->in[0][at] + bias[h];
+            }
+        }
+}
+
+/* Log-spaced buckets on both sides (He et al. 2021): distances below half of the buckets have their own. */
+static int32_t log_bucket(int32_t relative, int32_t buckets, int32_t distance) {
+    int32_t middle = buckets / 2, n = relative < 0 ? -relative : relative;
+    if (n <= middle) return relative;
+    /* In float32, like the reference. */
+    float position =
+        ceilf(logf((float)n / (float)middle) / logf((float)(distance - 1) / (float)middle) * (float)(middle - 1)) +
+        (float)middle;
+    return relative < 0 ? -(int32_t)position : (int32_t)position;
+}
+
+static void add_relation(const job *j) {
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    int32_t H = n->dims[0], T = n->dims[1], C = n->dims[2], side = n->in[2] >= 0 ? 2 : 3;
+    int32_t rows = n->in[side] >= 0 ? j->g->nodes[n->in[side]].dims[0] : 0;
+    int32_t all = n->in[side] >= 0 ? (int32_t)last_dim(&j->g->nodes[n->in[side]]) : 0, E = all / H;
+    for (int32_t t = 0; t < T; t++)
+        for (int32_t c = 0; c < C; c++) {
+            int32_t slot = f->column_slot[c];
+            if (slot < 0) continue;
+            int32_t relative = f->position[t] - f->slot_position[slot], row = rows / 2 - relative;
+            if (n->i[1] == MT_RELATION_BUCKETS)
+                row = rows / 2 + (n->i[2] > 0 ? log_bucket(relative, n->i[2], n->i[3]) : relative);
+            row = row < 0 ? 0 : row >= rows ? rows - 1 : row;
+            for (int32_t h = 0; h < H; h++) {
+                size_t at = ((size_t)h * (size_t)T + (size_t)t) * (size_t)C + (size_t)c;
+                size_t there = (size_t)row * (size_t)all + (size_t)h * (size_t)E;
+                float s = 0;
+                if (j->in[2]) s += dot(j->in[1] + ((size_t)t * (size_t)H + (size_t)h) * (size_t)E, j->in[2] + there, E);
+                if (j->in[3])
+                    s += dot(f->k[n->i[0]] + ((size_t)h * (size_t)f->slots + (size_t)slot) * (size_t)E,
+                             j->in[3] + there, E);
+                j->y[at] = j->in[0][at] + n->f[0] * s;
             }
         }
 }
@@ -529,6 +578,9 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             break;
         case MT_OP_ADD_RELATIVE:
             add_relative(&j, kernel);
+            break;
+        case MT_OP_ADD_RELATION:
+            add_relation(&j);
             break;
         case MT_OP_ATTEND:
         case MT_OP_SCORES:

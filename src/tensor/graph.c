@@ -4,15 +4,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char *const op_names[MT_OP_COUNT] = {"weight",       "vector",       "embed",        "position_embed",
-                                                  "sinusoid",     "constant_row", "add_relative", "gather_rows",
-                                                  "matmul",       "rms_norm",     "layer_norm",   "norm_scale",
-                                                  "norm_apply",   "add",          "mul",          "scale",
-                                                  "add_row",      "act",          "clamp",        "softcap",
-                                                  "rope",         "kv_store",     "attend",       "scores",
-                                                  "attn_softmax", "mix",          "head_result",  "sum_heads",
-                                                  "experts",      "slice",        "conv",         "shift",
-                                                  "lerp",         "wkv",          "scan",         "copy"};
+static const char *const op_names[MT_OP_COUNT] = {
+    "weight",       "vector",       "embed",      "position_embed", "sinusoid",    "constant_row",
+    "add_relative", "add_relation", "table",      "sinusoids",      "gather_rows", "matmul",
+    "rms_norm",     "layer_norm",   "norm_scale", "norm_apply",     "add",         "mul",
+    "scale",        "add_row",      "act",        "clamp",          "softcap",     "rope",
+    "kv_store",     "attend",       "scores",     "attn_softmax",   "mix",         "head_result",
+    "sum_heads",    "experts",      "slice",      "conv",           "shift",       "lerp",
+    "wkv",          "scan",         "copy"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -175,6 +174,30 @@ int32_t mt_g_add_relative(mt_graph *g, int32_t scores, int32_t table, int32_t di
     n.in[1] = table;
     n.i[0] = distance;
     n.i[1] = both_ways;
+    return append(g, n);
+}
+
+int32_t mt_g_table(mt_graph *g, int32_t weight) {
+    return dead(g, weight) ? -1 : append(g, like(g, MT_OP_TABLE, weight));
+}
+
+int32_t mt_g_sinusoids(mt_graph *g, int32_t T, int32_t columns) {
+    return append(g,
+                  (mt_node){.op = MT_OP_SINUSOIDS, .in = {-1, -1, -1, -1}, .n_dims = 2, .dims = {2 * T - 1, columns}});
+}
+
+int32_t mt_g_add_relation(mt_graph *g, int32_t scores, int32_t q, int32_t to, int32_t from, const mt_attention *a,
+                          mt_relation relation, int32_t buckets, int32_t distance) {
+    if (dead(g, scores) || dead(g, q)) return -1;
+    int32_t all = g->nodes[scores].dims[0] * a->key_width;
+    if ((to >= 0 && !expect(g, width(g, to) == all, MT_OP_ADD_RELATION, width(g, to), all)) ||
+        (from >= 0 && !expect(g, width(g, from) == all, MT_OP_ADD_RELATION, width(g, from), all)) ||
+        !expect(g, a->kv_heads == g->nodes[scores].dims[0], MT_OP_ADD_RELATION, a->kv_heads, g->nodes[scores].dims[0]))
+        return -1;
+    mt_node n = like(g, MT_OP_ADD_RELATION, scores);
+    n.in[1] = q, n.in[2] = to, n.in[3] = from;
+    n.i[0] = a->layer, n.i[1] = (int32_t)relation, n.i[2] = buckets, n.i[3] = distance;
+    n.f[0] = a->scale;
     return append(g, n);
 }
 
@@ -498,6 +521,7 @@ static bool may_overwrite(mt_op op) {
     case MT_OP_CLAMP:
     case MT_OP_SOFTCAP:
     case MT_OP_ADD_RELATIVE:
+    case MT_OP_ADD_RELATION:
     case MT_OP_ATTN_SOFTMAX:
     case MT_OP_COPY:
         return true;

@@ -25,6 +25,10 @@ typedef enum mt_op {
     MT_OP_CONSTANT_ROW,   /* row i[0] of weight in[0], T times */
     MT_OP_ADD_RELATIVE, /* scores in[0] + weight in[1] [buckets][H] at the bucket of (key - query); i[0] distance, i[1]
                            both ways */
+    MT_OP_ADD_RELATION, /* scores in[0] + f[0] (queries in[1] . rows in[2] + keys of layer i[0] . rows in[3]), the rows
+                           at the relative position; i[1] mt_relation, i[2] buckets, i[3] distance */
+    MT_OP_TABLE,        /* all rows of weight in[0] */
+    MT_OP_SINUSOIDS,    /* sines, then cosines, of the relative positions T - 1 ... 1 - T */
     MT_OP_GATHER_ROWS,  /* rows feed.rows of in[0] */
     MT_OP_MATMUL,       /* in[0] [T][K] by weight in[1] (+ vector in[2]) */
     MT_OP_RMS_NORM,     /* in[0] over its last dimension; gain in[1]; f[0] eps */
@@ -69,6 +73,13 @@ typedef enum mt_act {
     MT_ACT_SIGMOID,
     MT_ACT_SOFTPLUS
 } mt_act;
+
+/* Which row of the representations belongs to query position - key position. */
+typedef enum mt_relation {
+    MT_RELATION_NONE,
+    MT_RELATION_SINUSOID, /* T - 1 - it */
+    MT_RELATION_BUCKETS   /* half of the rows + its bucket (He et al. 2021) */
+} mt_relation;
 
 enum { MT_NODE_INPUTS = 4, MT_NODE_INTS = 6, MT_MAX_TAPS = 16 };
 typedef struct mt_node {
@@ -146,6 +157,11 @@ int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t firs
 int32_t mt_g_sinusoid(mt_graph *g, int32_t x);
 int32_t mt_g_constant_row(mt_graph *g, int32_t weight, int32_t T, int32_t row);
 int32_t mt_g_add_relative(mt_graph *g, int32_t scores, int32_t table, int32_t distance, bool both_ways);
+int32_t mt_g_table(mt_graph *g, int32_t weight);
+int32_t mt_g_sinusoids(mt_graph *g, int32_t T, int32_t width);
+/* to, from: [rows][heads * width] or -1. */
+int32_t mt_g_add_relation(mt_graph *g, int32_t scores, int32_t q, int32_t to, int32_t from, const mt_attention *a,
+                          mt_relation relation, int32_t buckets, int32_t distance);
 int32_t mt_g_gather_rows(mt_graph *g, int32_t x, int32_t rows);
 int32_t mt_g_matmul(mt_graph *g, int32_t x, int32_t weight, int32_t bias);
 int32_t mt_g_rms_norm(mt_graph *g, int32_t x, int32_t gain, float eps);

@@ -27,6 +27,7 @@ typedef enum mt_role {
     MT_ROLE_HEAD,       /* encoders: a layer before the output */
     MT_ROLE_HEAD_NORM,
     MT_ROLE_RELATIVE, /* relative position buckets x heads */
+    MT_ROLE_RELATIVE_NORM,
     MT_ROLE_EMBED_IN, /* between embeddings and a wider or narrower residual stream */
     MT_ROLE_EMBED_OUT,
     /* per layer */
@@ -36,6 +37,10 @@ typedef enum mt_role {
     MT_ROLE_V,
     MT_ROLE_QKV, /* a file's fused tensor; the model keeps Q, K and V */
     MT_ROLE_ATTN_OUT,
+    MT_ROLE_POSITION_Q, /* projections of relative positions */
+    MT_ROLE_POSITION_K,
+    MT_ROLE_CONTENT_BIAS, /* XLNet: added to queries that look at keys, and at positions */
+    MT_ROLE_POSITION_BIAS,
     MT_ROLE_Q_NORM,
     MT_ROLE_K_NORM,
     MT_ROLE_ATTN_POST_NORM,
@@ -139,10 +144,14 @@ typedef struct mt_hyper {
     bool bare_norms;      /* norms have neither gain nor bias */
     bool sub_norms;       /* norms before the two output projections */
     bool embed_norm, rope_interleaved;
-    bool embed_norm_last;                  /* after the positions were added */
-    int32_t decoder_start;                 /* encoder-decoder models: first token of the decoder, -1: not known */
-    bool sinusoids;                        /* positions as in the first transformer: all sines, then all cosines */
-    bool cross;                            /* each layer also looks at the output of an encoder */
+    bool embed_norm_last;  /* after the positions were added */
+    int32_t decoder_start; /* encoder-decoder models: first token of the decoder, -1: not known */
+    bool sinusoids;        /* positions as in the first transformer: all sines, then all cosines */
+    bool cross;            /* each layer also looks at the output of an encoder */
+    mt_relation relation;  /* scores depend on relative positions through queries and keys */
+    bool relative_norm;
+    bool to_position, from_position,
+        shared_relation;                   /* DeBERTa: the terms it has; projections are those of the contents */
     bool own_relative;                     /* every layer has a table of relative positions of its own */
     bool rope_permuted;                    /* GGUF stores q and k rows so that rotary pairs are adjacent */
     int32_t position_rows, position_first; /* learned positions: rows of the table (0: none), index of position 0 */
@@ -161,6 +170,7 @@ typedef struct mt_hyper {
     size_t state_width;
     int32_t inner, state, taps, rank, groups; /* of state-space layers; rank 0: Mamba-2 */
     int32_t buckets, bucket_distance;         /* of relative positions; 0: none */
+    int32_t buckets_log;                      /* DeBERTa: on each side, 0: every distance has its own */
     int32_t experts, experts_used;
     bool experts_normalise;
     int tied;            /* 1: output is the token embedding, 0: it has its own, -1: the file decides */
@@ -249,6 +259,7 @@ typedef struct mt_source {
     const char *name;
     int32_t n_dims;
     int64_t dims[4];                      /* row-major, as a hub file gives them */
+    bool merged;                          /* heads are a dimension of their own */
     bool transposed, plus_one, minus_exp; /* plus_one: gain - 1 is stored; minus_exp: the logarithm of -A */
     int32_t parts_count;
     mt_part parts[MT_MAX_PARTS];
@@ -261,7 +272,8 @@ typedef struct mt_declare {
     const mt_hyper *h; /* of the half that is declared now */
     const mt_name *names;
     int32_t scope;
-    bool hub; /* names and layouts of hub repositories; else GGUF */
+    bool transposed, merged; /* of what is declared next, in hub files */
+    bool hub;                /* names and layouts of hub repositories; else GGUF */
     mt_source *sources;
     size_t count, capacity;
     mt_status status; /* sticky */
@@ -291,10 +303,11 @@ typedef struct mt_build {
     const mt_hyper *h; /* of the half that is built now */
     int32_t scope;
     mt_graph *g;
-    int32_t T, rows; /* rows whose logits are wanted */
-    int32_t columns; /* of stored score matrices */
-    int32_t memory;  /* rows of the encoder's output */
-    bool all_rows;   /* gather the wanted rows only after the final norm: somebody looks at it */
+    int32_t T, rows;  /* rows whose logits are wanted */
+    int32_t columns;  /* of stored score matrices */
+    int32_t memory;   /* rows of the encoder's output */
+    int32_t relative; /* node: representations of relative positions */
+    bool all_rows;    /* gather the wanted rows only after the final norm: somebody looks at it */
 } mt_build;
 int32_t mt_b_weight(mt_build *b, int32_t layer, mt_role role);
 int32_t mt_b_bias(mt_build *b, int32_t layer, mt_role role);
@@ -353,6 +366,7 @@ mt_status mt_hyper_experts(mt_model *m, const mt_meta *meta, mt_error *err);
 mt_status mt_hyper_encoder(mt_model *m, const mt_meta *meta, mt_error *err);
 void mt_hyper_bias(mt_model *m, mt_bias all); /* norms, projections, feed-forward */
 mt_status mt_hyper_act(mt_model *m, const mt_meta *meta, const char *otherwise, mt_error *err);
+mt_status mt_hyper_act_named(mt_model *m, const mt_meta *meta, const char *keys, const char *otherwise, mt_error *err);
 mt_status mt_hyper_alibi(mt_model *m, double max, mt_error *err);
 int8_t mt_hyper_window(mt_model *m, int32_t window); /* its index in h.windows */
 void mt_hyper_tied(mt_model *m, const mt_meta *meta, int otherwise);
