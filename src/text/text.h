@@ -53,6 +53,16 @@ mt_category mt_unicode_category(uint32_t cp);
 mt_category mt_unicode_category_in(unsigned version, uint32_t cp);
 unsigned mt_unicode_age(uint32_t cp);  /* 8: assigned up to 8.0, or not at all; 9: in 9.0; 10: later */
 bool mt_unicode_is_space(uint32_t cp); /* White_Space, what \s means */
+/* Number of the character's script; code points without one are common. Walks the table of runs: remember the answer
+ * where many characters are asked about. */
+enum {
+    MT_SCRIPT_COMMON = 0,
+    MT_SCRIPT_INHERITED = 1,
+    MT_SCRIPT_HAN = 5,
+    MT_SCRIPT_HIRAGANA = 6,
+    MT_SCRIPT_KATAKANA = 7
+};
+int mt_unicode_script(uint32_t cp);
 /* Simple lower case / simple case folding of one code point; full lower case may give up to 3. */
 uint32_t mt_unicode_fold(uint32_t cp);
 int mt_unicode_lower(uint32_t cp, uint32_t out[3]);

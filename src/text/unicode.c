@@ -205,6 +205,18 @@ static mt_status add_script(mt_set *s, int script, bool others, mt_error *err) {
     return MT_OK;
 }
 
+int mt_unicode_script(uint32_t cp) {
+    const uint8_t *p = script_runs;
+    uint32_t end = 0;
+    while (p < script_runs + sizeof script_runs) {
+        uint32_t begin = end + varint(&p);
+        end = begin + varint(&p) + 1;
+        int script = *p++;
+        if (cp < end) return cp >= begin ? script : MT_SCRIPT_COMMON;
+    }
+    return MT_SCRIPT_COMMON;
+}
+
 static mt_status add_binary(mt_set *s, int property, mt_error *err) {
     const uint8_t *p = property_ranges + property_offsets[property];
     uint32_t end = 0;

@@ -2,8 +2,15 @@
  * writes it (byte-level families: in their printable alphabet). All trainers are deterministic and take the same
  * progress callback.
  *
- *   train_bpe.c      byte-pair merges with Hugging Face's tie rule; with a prefix ("##") this is also their WordPiece
- * trainer
+ *   train_bpe.c        byte-pair merges with Hugging Face's tie rule; with a prefix ("##") also their WordPiece trainer
+ *   train_wordpiece.c  WordPiece's own criterion: the pair that gains most likelihood
+ *   train_unigram.c    Unigram language model, in the manner of either reference
+ *   train_sp.c         SentencePiece's framing: required characters, piece rules, byte pieces; its BPE trainer
+ *   train_picky.c      BPE that throws intermediate tokens out again
+ *   train_pathpiece.c  from a large vocabulary down, by what each token saves
+ *   train_lib.c        LiB: a lexicon that reads, with reward and punishment
+ *   extend.c           vocabularies grown and merged
+ *   save_json.c save_sp.c   tokenizer.json, SentencePiece .model
  */
 #ifndef MT_TRAIN_H
 #define MT_TRAIN_H
@@ -31,6 +38,7 @@ typedef bool (*mt_train_progress)(void *user, uint64_t done, uint64_t total);
 typedef struct mt_vocabulary {
     mt_str *token; /* by id */
     double *score; /* Unigram log-probabilities, SentencePiece BPE ranks; NULL: none */
+    uint8_t *kind; /* mt_token_kind; NULL: all normal */
     size_t len, cap;
     struct mt_merge_rule {
         int32_t left, right, result;
@@ -58,10 +66,16 @@ typedef struct mt_bpe_options {
 } mt_bpe_options;
 mt_status mt_train_bpe(const mt_words *words, const mt_bpe_options *o, mt_vocabulary *out, mt_error *err);
 
+/* WordPiece's criterion (Schuster & Nakajima 2012): the pair with the largest count(ab) / (count(a) count(b)), which
+ * raises a unigram model's likelihood most; the more frequent pair, then the smaller ids, on ties. Options as above. */
+mt_status mt_train_wordpiece(const mt_words *words, const mt_bpe_options *o, mt_vocabulary *out, mt_error *err);
+
 /* ---- Unigram language model (Kudo 2018) ---- */
-/* The two references differ in three places of pruning: pieces that the model itself would cut otherwise are dropped
- * (SentencePiece) or kept while used (tokenizers); the loss counts the parts that replace a piece (SentencePiece) or
- * all pieces (tokenizers); the last places are filled by score (SentencePiece) or in pruning order (tokenizers). */
+/* The references differ in what they start from (tokenizers: substrings followed by different characters, each word of
+ * the list counted once; SentencePiece: those and the ones that always end their word, every occurrence counted) and in
+ * pruning: pieces that the model itself would cut otherwise are dropped (SentencePiece) or kept while used
+ * (tokenizers); the loss counts the parts that replace a piece (SentencePiece) or all pieces (tokenizers); the last
+ * places are filled by score (SentencePiece) or in pruning order (tokenizers). */
 typedef enum mt_unigram_style { MT_UNIGRAM_TOKENIZERS, MT_UNIGRAM_SENTENCEPIECE } mt_unigram_style;
 typedef struct mt_unigram_options {
     int32_t vocab_size;
@@ -74,11 +88,43 @@ typedef struct mt_unigram_options {
     double shrinking_factor;  /* share of pieces kept by a pruning; <= 0: 0.75 */
     int32_t sub_iterations;   /* EM steps between prunings; <= 0: 2 */
     mt_unigram_style style;
+    uint32_t ignore; /* a character that never is (part of) a piece; 0: none */
     /* May this substring become a piece? NULL: any. Characters always may. */
-    bool (*valid)(void *user, const uint8_t *p, size_t n);
+    bool (*valid)(void *valid_user, const uint8_t *p, size_t n);
+    void *valid_user;
     mt_train_progress progress;
     void *user;
 } mt_unigram_options;
 mt_status mt_train_unigram(const mt_words *words, const mt_unigram_options *o, mt_vocabulary *out, mt_error *err);
+
+/* ---- SentencePiece ---- */
+
+/* Zero means SentencePiece's default; flags are named so that the default is false. */
+typedef struct mt_sp_options {
+    int32_t vocab_size;          /* special tokens and byte pieces included */
+    const mt_str *special;       /* <unk> first, then <s>, </s>...: get the first ids */
+    const uint8_t *special_kind; /* mt_token_kind of each */
+    size_t special_len;
+    double character_coverage; /* 0: 0.9995; rarer characters become unknown */
+    const mt_str *required;    /* characters that are kept whatever their count */
+    size_t required_len;
+    int32_t max_piece_length; /* characters; 0: 16 */
+    bool byte_fallback;       /* <0x00>..<0xFF> after the special tokens */
+    bool split_digits;        /* each digit is a piece of its own */
+    bool join_scripts;        /* split_by_unicode_script = false */
+    bool join_numbers;        /* split_by_number = false: digits go with any script */
+    bool join_words;          /* split_by_whitespace = false */
+    bool space_as_suffix;     /* treat_whitespace_as_suffix */
+    bool space_only_pieces;   /* allow_whitespace_only_pieces */
+    bool all_pairs;           /* BPE: every pair may win at any time, not only the frequent ones (see train_sp.c) */
+    int32_t seed_size, sub_iterations; /* Unigram */
+    double shrinking_factor;
+    mt_train_progress progress;
+    void *user;
+} mt_sp_options;
+/* Sentences are normalized, their spaces U+2581 (one in front where the model has a dummy prefix); the trainers cut
+ * them into words. */
+mt_status mt_train_sp_bpe(const mt_words *sentences, const mt_sp_options *o, mt_vocabulary *out, mt_error *err);
+mt_status mt_train_sp_unigram(const mt_words *sentences, const mt_sp_options *o, mt_vocabulary *out, mt_error *err);
 
 #endif

@@ -1,7 +1,9 @@
 /* Unigram language model training (Kudo 2018), as SentencePiece and the tokenizers library do it:
  *
- *   1. seeds: all characters, and the substrings that are inner nodes of the words' suffix tree (they occur at least
- * twice and are followed by at least two different characters), scored frequency x length; the best `seed_size`
+ *   1. seeds: all characters, and the substrings that are inner nodes of the words' suffix tree: they occur at least
+ *      twice and are followed by at least two different characters. For SentencePiece, which builds the tree of whole
+ *      sentences and cuts its nodes into words, also those that always end their word: there every word end is a
+ *      character of its own, and a word counts as often as it occurs. Score frequency x length; the best `seed_size`
  *   2. repeat: two EM steps, then prune to 75 %, until no more than 1.1 x vocab_size pieces are left
  *      E  expected counts by forward-backward over each word's lattice, weighted by the word's count
  *      M  pieces expected less than 0.5 times are dropped; score = digamma(count) - digamma(sum)
@@ -9,8 +11,6 @@
  * segmentation)
  *   3. finish: characters first (a missing one gets a score just above the minimum), then pieces until vocab_size;
  * sorted by score
- *
- * Words are counted once: frequencies of seeds do not multiply by the word's count, which is what both references do.
  */
 #include "train.h"
 #include "../base/sort.h"
@@ -43,6 +43,7 @@ typedef struct unigram {
     piece *pieces; /* [0] is the unknown piece */
     size_t len;
     double unknown_score;
+    bool single;     /* SentencePiece computes in single precision: so does its style, operation by operation */
     uint32_t *order; /* pieces by text, for building the trie */
     node *nodes;
     size_t node_len, node_cap;
@@ -52,6 +53,10 @@ typedef struct unigram {
     int32_t *best_piece;
     uint32_t *best_from;
 } unigram;
+
+static inline double rounded(const unigram *u, double x) {
+    return u->single ? (double)(float)x : x;
+}
 
 /* ---- seeds ------------------------------------------------------------------------------------------------------- */
 
@@ -120,26 +125,45 @@ done:
     return status;
 }
 
-/* Two suffixes that agree up to a boundary agree beyond what can become a piece: a substring that always ends its word
- * is no inner node. */
-static uint32_t common_prefix(const flat *f, uint32_t a, uint32_t b) {
+/* Two suffixes that agree up to a boundary differ there (ends_differ), or agree beyond what can become a piece: a
+ * substring that always ends its word is no inner node. */
+static uint32_t common_prefix(const flat *f, uint32_t a, uint32_t b, bool ends_differ) {
     uint32_t d = 0;
     while (d < f->depth && symbol_at(f, a, d) == symbol_at(f, b, d)) {
-        if (symbol_at(f, a, d) == 0) return f->depth;
+        if (symbol_at(f, a, d) == 0) return ends_differ ? d : f->depth;
         d++;
     }
     return d;
 }
 
-static int by_seed_score(const void *a, const void *b, void *text) { /* both descending: score, then the text */
-    const seed *x = a, *y = b;
-    const flat *seed_text = text;
-    if (x->score != y->score) return x->score < y->score ? 1 : -1;
-    for (uint32_t d = 0;; d++) {
-        if (d == x->len || d == y->len) return x->len == y->len ? 0 : x->len < y->len ? 1 : -1;
-        uint32_t s = seed_text->symbol[x->at + d], t = seed_text->symbol[y->at + d];
-        if (s != t) return s < t ? 1 : -1;
+static size_t bytes_of(const flat *f, const seed *s) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->len; i++) {
+        uint32_t cp = f->symbol[s->at + i] - 1;
+        n += cp < 0x80 ? 1 : cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
     }
+    return n;
+}
+
+static int compare_texts(const flat *f, const seed *x, const seed *y) {
+    for (uint32_t d = 0;; d++) {
+        if (d == x->len || d == y->len) return x->len == y->len ? 0 : x->len < y->len ? -1 : 1;
+        uint32_t s = f->symbol[x->at + d], t = f->symbol[y->at + d];
+        if (s != t) return s < t ? -1 : 1;
+    }
+}
+
+/* Highest score first; tokenizers: then the text, descending; SentencePiece: more bytes, then the text, ascending. */
+static int by_seed_score(const void *a, const void *b, void *text) {
+    const seed *x = a, *y = b;
+    if (x->score != y->score) return x->score < y->score ? 1 : -1;
+    return -compare_texts(text, x, y);
+}
+static int by_seed_score_sp(const void *a, const void *b, void *text) {
+    const seed *x = a, *y = b;
+    if (x->score != y->score) return x->score < y->score ? 1 : -1;
+    size_t m = bytes_of(text, x), n = bytes_of(text, y);
+    return m != n ? (m < n ? 1 : -1) : compare_texts(text, x, y);
 }
 
 static mt_status text_of(unigram *u, const uint32_t *symbol, size_t n, mt_str *out) {
@@ -155,21 +179,42 @@ typedef struct letter {
     uint64_t count;
     uint32_t symbol;
 } letter;
-static int by_letter(const void *a, const void *b, void *unused) { /* descending */
+static int by_letter(const void *a, const void *b, void *ascending) { /* most frequent first */
     const letter *x = a, *y = b;
-    (void)unused;
     if (x->count != y->count) return x->count < y->count ? 1 : -1;
-    return x->symbol < y->symbol ? 1 : x->symbol > y->symbol ? -1 : 0;
+    int c = x->symbol < y->symbol ? -1 : x->symbol > y->symbol;
+    return *(bool *)ascending ? c : -c;
+}
+
+static mt_status add_seed(unigram *u, const flat *f, uint32_t at, uint32_t len, uint64_t freq, int32_t longest,
+                          seed **seeds, size_t *count, size_t *cap) {
+    if (len < 2 || len > (uint32_t)longest) return MT_OK;
+    if (u->o->valid) {
+        uint8_t text[4 * 64], *p = len <= 64 ? text : mt_arena_alloc(&u->text, len * 4);
+        if (!p) return mt_nomem(u->err, len * 4, "a seed");
+        size_t n = 0;
+        for (uint32_t i = 0; i < len; i++) n += (size_t)mt_utf8_encode(f->symbol[at + i] - 1, p + n);
+        if (!u->o->valid(u->o->valid_user, p, n)) return MT_OK;
+    }
+    MT_TRY(mt_grow((void **)seeds, cap, *count + 1, sizeof **seeds, u->err));
+    (*seeds)[(*count)++] = (seed){freq * len, at, len};
+    return MT_OK;
 }
 
 static mt_status make_seeds(unigram *u) {
     int32_t longest = u->o->max_piece_length > 0 ? u->o->max_piece_length : 16;
     size_t limit = u->o->seed_size > 0 ? (size_t)u->o->seed_size : 1000000, total = 0;
-    for (size_t w = 0; w < u->words->len; w++) total += u->words->list[w].text.n + 1;
+    bool ends_differ = u->o->style == MT_UNIGRAM_SENTENCEPIECE;
+    const mt_words *text = u->words;
+    for (size_t w = 0; w < text->len; w++) {
+        total += text->list[w].text.n + 1;
+        if (text->list[w].text.n > u->longest) u->longest = (uint32_t)text->list[w].text.n;
+    }
     if (total >= UINT32_MAX)
         return mt_fail(u->err, MT_ELIMIT, "%zu bytes of distinct words, the limit is 4 GiB", total);
     flat f = {mt_array(total, sizeof(uint32_t)), 0, (uint32_t)longest + 1};
     uint32_t *sa = mt_array(total, sizeof *sa);
+    uint64_t *weight = ends_differ ? mt_array(total, 2 * sizeof *weight) : NULL; /* by place, then summed in order */
     mt_map64 letter_index = {0};
     letter *letters = NULL;
     seed *seeds = NULL;
@@ -178,13 +223,12 @@ static mt_status make_seeds(unigram *u) {
     } *open = mt_array((size_t)longest + 2, sizeof *open);
     size_t letter_len = 0, letter_cap = 0, seed_len = 0, seed_cap = 0, sa_len = 0;
     mt_status status = MT_OK;
-    if (!f.symbol || !sa || !open) {
+    if (!f.symbol || !sa || !open || (ends_differ && !weight)) {
         status = mt_nomem(u->err, total * 8, "the suffix array");
         goto done;
     }
-    for (size_t w = 0; w < u->words->len; w++) {
-        mt_str s = u->words->list[w].text;
-        if (s.n > u->longest) u->longest = (uint32_t)s.n;
+    for (size_t w = 0; w < text->len; w++) {
+        mt_str s = text->list[w].text;
         for (size_t i = 0; i < s.n;) {
             uint32_t cp;
             int n = mt_utf8_decode(s.p + i, s.n - i, &cp);
@@ -194,7 +238,9 @@ static mt_status make_seeds(unigram *u) {
             }
             i += (size_t)n;
             sa[sa_len++] = (uint32_t)f.len;
+            if (weight) weight[f.len] = text->list[w].count;
             f.symbol[f.len++] = cp + 1;
+            if (u->o->ignore && cp == u->o->ignore) continue;
             int32_t at;
             if (!mt_map64_get(&letter_index, cp, &at)) {
                 MT_TRY_GOTO(mt_grow((void **)&letters, &letter_cap, letter_len + 1, sizeof *letters, u->err), done);
@@ -202,33 +248,42 @@ static mt_status make_seeds(unigram *u) {
                 letters[at] = (letter){0, cp + 1};
                 MT_TRY_GOTO(mt_map64_set(&letter_index, cp, at, u->err), done);
             }
-            letters[at].count += u->words->list[w].count;
+            letters[at].count += text->list[w].count;
         }
         f.symbol[f.len++] = 0;
     }
     MT_TRY_GOTO(sort_suffixes(&f, sa, sa_len, u->err), done);
+    if (weight) { /* sums over the sorted suffixes */
+        uint64_t *sum = weight + total, so_far = 0;
+        for (size_t i = 0; i < sa_len; i++) {
+            sum[i] = so_far;
+            so_far += weight[sa[i]];
+        }
+        sum[sa_len] = so_far;
+    }
     /* Inner nodes of the suffix tree are the maximal intervals of equal common prefix: a stack of open ones while
      * walking the array. */
     size_t open_len = 0;
+    uint32_t lcp = 0;
     for (size_t i = 1; i <= sa_len; i++) {
-        uint32_t lcp = i < sa_len ? common_prefix(&f, sa[i - 1], sa[i]) : 0, from = (uint32_t)(i - 1);
+        uint32_t before = lcp, from = (uint32_t)(i - 1), own = 0;
+        lcp = i < sa_len ? common_prefix(&f, sa[i - 1], sa[i], ends_differ) : 0;
+        if (weight && weight[sa[i - 1]] >= 2) { /* the end of one word alone, which occurs repeatedly */
+            while (own < f.depth && symbol_at(&f, sa[i - 1], own)) own++;
+            if (own > lcp && own > before)
+                MT_TRY_GOTO(add_seed(u, &f, sa[i - 1], own, weight[sa[i - 1]], longest, &seeds, &seed_len, &seed_cap),
+                            done);
+        }
         while (open_len && open[open_len - 1].depth > lcp) {
             struct open e = open[--open_len];
-            uint32_t freq = (uint32_t)i - e.from;
+            uint64_t freq = weight ? weight[total + i] - weight[total + e.from] : i - e.from;
             from = e.from;
-            if (e.depth < 2 || e.depth > (uint32_t)longest) continue;
-            if (u->o->valid) {
-                mt_str text;
-                MT_TRY_GOTO(text_of(u, f.symbol + sa[e.from], e.depth, &text), done);
-                if (!u->o->valid(u->o->user, text.p, text.n)) continue;
-            }
-            MT_TRY_GOTO(mt_grow((void **)&seeds, &seed_cap, seed_len + 1, sizeof *seeds, u->err), done);
-            seeds[seed_len++] = (seed){(uint64_t)freq * e.depth, sa[e.from], e.depth};
+            MT_TRY_GOTO(add_seed(u, &f, sa[e.from], e.depth, freq, longest, &seeds, &seed_len, &seed_cap), done);
         }
         if (lcp && (!open_len || open[open_len - 1].depth < lcp)) open[open_len++] = (struct open){lcp, from};
     }
-    mt_sort(seeds, seed_len, sizeof *seeds, by_seed_score, &f);
-    mt_sort(letters, letter_len, sizeof *letters, by_letter, NULL);
+    mt_sort(seeds, seed_len, sizeof *seeds, u->single ? by_seed_score_sp : by_seed_score, &f);
+    mt_sort(letters, letter_len, sizeof *letters, by_letter, &u->single);
     if (seed_len + letter_len > limit) seed_len = limit > letter_len ? limit - letter_len : 0;
     u->pieces = mt_array(1 + letter_len + seed_len, sizeof *u->pieces);
     if (!u->pieces) {
@@ -237,20 +292,22 @@ static mt_status make_seeds(unigram *u) {
     }
     u->pieces[u->len++] = (piece){{(const uint8_t *)"", 0}, 0};
     double sum = 0;
-    for (size_t i = 0; i < letter_len; i++) sum += (double)letters[i].count;
-    for (size_t i = 0; i < seed_len; i++) sum += (double)seeds[i].score;
+    for (size_t i = 0; i < letter_len; i++) sum = rounded(u, sum + rounded(u, (double)letters[i].count));
+    for (size_t i = 0; i < seed_len; i++) sum = rounded(u, sum + rounded(u, (double)seeds[i].score));
+    double log_sum = rounded(u, log(sum));
     for (size_t i = 0; i < letter_len; i++, u->len++) {
         MT_TRY_GOTO(text_of(u, &letters[i].symbol, 1, &u->pieces[u->len].text), done);
-        u->pieces[u->len].score = log((double)letters[i].count) - log(sum);
+        u->pieces[u->len].score = rounded(u, log(rounded(u, (double)letters[i].count)) - log_sum);
     }
     for (size_t i = 0; i < seed_len; i++, u->len++) {
         MT_TRY_GOTO(text_of(u, f.symbol + seeds[i].at, seeds[i].len, &u->pieces[u->len].text), done);
-        u->pieces[u->len].score = log((double)seeds[i].score) - log(sum);
+        u->pieces[u->len].score = rounded(u, log(rounded(u, (double)seeds[i].score)) - log_sum);
         if (u->pieces[u->len].text.n > u->longest) u->longest = (uint32_t)u->pieces[u->len].text.n;
     }
 done:
     mt_free(f.symbol);
     mt_free(sa);
+    mt_free(weight);
     mt_free(letters);
     mt_free(seeds);
     mt_free(open);
@@ -340,7 +397,9 @@ static size_t edges_at(const unigram *u, mt_str s, uint32_t begin, edge *out) {
         if (i + 1 == single) has_single = true;
         out[len++] = (edge){at->piece, i + 1, u->pieces[at->piece].score};
     }
-    if (!has_single) {
+    if (!has_single && u->single) { /* SentencePiece gives the unknown node the id 0, which is its first piece */
+        out[len++] = (edge){1, single, u->unknown_score};
+    } else if (!has_single) {
         memmove(out + 1, out, len * sizeof *out);
         out[0] = (edge){0, single, u->unknown_score};
         len++;
@@ -356,16 +415,17 @@ static void set_unknown_score(unigram *u) {
     double lowest = INFINITY;
     for (size_t i = 1; i < u->len; i++)
         if (u->pieces[i].score < lowest) lowest = u->pieces[i].score;
-    u->unknown_score = (isfinite(lowest) ? lowest : 0) - 10;
+    u->unknown_score = rounded(u, (isfinite(lowest) ? lowest : 0) - 10);
 }
 
 /* ---- E step -------------------------------------------------------------------------------------------------------
  */
 
-static double log_add(double a, double b) {
+static double log_add(const unigram *u, double a, double b) {
     if (a == -INFINITY) return b;
     double hi = a > b ? a : b, lo = a > b ? b : a;
-    return hi + log1p(exp(lo - hi));
+    if (!u->single) return hi + log1p(exp(lo - hi));
+    return hi > rounded(u, lo + 50) ? hi : rounded(u, hi + log(exp(rounded(u, lo - hi)) + 1.0));
 }
 
 /* Adds count x posterior of every edge of the word's lattice to `expected`. */
@@ -376,14 +436,25 @@ static void expect(unigram *u, mt_str s, double count, double *expected, edge *e
     for (uint32_t i = 0; i < n; i++) {
         if (!is_boundary(s, i) || u->alpha[i] == -INFINITY) continue;
         size_t len = edges_at(u, s, i, e);
-        for (size_t k = 0; k < len; k++) u->alpha[e[k].end] = log_add(u->alpha[e[k].end], u->alpha[i] + e[k].score);
+        for (size_t k = 0; k < len; k++)
+            u->alpha[e[k].end] = log_add(u, u->alpha[e[k].end], rounded(u, u->alpha[i] + e[k].score));
     }
     for (uint32_t i = n; i-- > 0;) {
         if (!is_boundary(s, i)) continue;
         size_t len = edges_at(u, s, i, e);
-        for (size_t k = 0; k < len; k++) u->beta[i] = log_add(u->beta[i], e[k].score + u->beta[e[k].end]);
         for (size_t k = 0; k < len; k++)
+            u->beta[i] = log_add(u, u->beta[i], rounded(u, e[k].score + u->beta[e[k].end]));
+        for (size_t k = 0; k < len && !u->single; k++)
             expected[e[k].piece] += count * exp(u->alpha[i] + e[k].score + u->beta[e[k].end] - u->alpha[n]);
+    }
+    for (uint32_t i = 0; i < n && u->single; i++) {
+        if (!is_boundary(s, i)) continue;
+        size_t len = edges_at(u, s, i, e);
+        for (size_t k = 0; k < len; k++) {
+            double log_p = rounded(u, u->alpha[i] + e[k].score);
+            log_p = rounded(u, rounded(u, log_p + u->beta[e[k].end]) - u->alpha[n]);
+            expected[e[k].piece] = rounded(u, expected[e[k].piece] + rounded(u, count) * exp(log_p));
+        }
     }
 }
 
@@ -405,11 +476,11 @@ static void maximize(unigram *u, const double *expected) {
         if (expected[i] < 0.5) continue;
         u->pieces[kept] = u->pieces[i];
         u->pieces[kept++].score = expected[i];
-        sum += expected[i];
+        sum = rounded(u, sum + expected[i]);
     }
     u->len = kept;
-    double log_sum = digamma(sum);
-    for (size_t i = 1; i < kept; i++) u->pieces[i].score = digamma(u->pieces[i].score) - log_sum;
+    double log_sum = rounded(u, digamma(sum));
+    for (size_t i = 1; i < kept; i++) u->pieces[i].score = rounded(u, digamma(u->pieces[i].score) - log_sum);
 }
 
 /* ---- pruning ------------------------------------------------------------------------------------------------------
@@ -425,7 +496,7 @@ static bool viterbi(unigram *u, mt_str s, int32_t without, edge *e) {
         size_t len = edges_at(u, s, i, e);
         for (size_t k = 0; k < len; k++) {
             if (i == 0 && e[k].end == n && e[k].piece == without && without >= 0) continue;
-            double score = u->best[i] + e[k].score;
+            double score = rounded(u, u->best[i] + e[k].score);
             if (score > u->best[e[k].end]) {
                 u->best[e[k].end] = score;
                 u->best_piece[e[k].end] = e[k].piece;
@@ -466,11 +537,12 @@ static mt_status prune(unigram *u, size_t desired) {
         viterbi(u, s, -1, e);
         for (uint32_t at = (uint32_t)s.n; at; at = u->best_from[at]) {
             int32_t p = u->best_piece[at];
-            freq[p] += count;
+            freq[p] = rounded(u, freq[p] + count);
             share[p] += count; /* a word that uses the piece twice counts twice, as in the references */
         }
     }
     for (size_t i = 0; i < n; i++) sum += freq[i];
+    sum = rounded(u, sum);
     size_t kept_len = 0, candidate_len = 0;
     kept[kept_len++] = u->pieces[0];
     for (uint32_t i = 1; i < n; i++) {
@@ -479,8 +551,9 @@ static mt_status prune(unigram *u, size_t desired) {
         bool alone = u->best_from[s.n] == 0;                /* its best segmentation is itself */
         bool other = alone && viterbi(u, s, (int32_t)i, e); /* and this is the second best */
         bool tokenizers = u->o->style == MT_UNIGRAM_TOKENIZERS;
-        if (!alone && (freq[i] == 0 || !tokenizers)) continue; /* it would be segmented otherwise anyway: drop */
-        if (!alone || !other) {                                /* nothing to compare with: keep */
+        if ((!tokenizers || !alone) && freq[i] == 0) continue;
+        if (!alone && !tokenizers) continue; /* it would be segmented otherwise anyway */
+        if (!alone || !other) {              /* nothing to compare with: keep */
             kept[kept_len++] = u->pieces[i];
             continue;
         }
@@ -490,14 +563,21 @@ static mt_status prune(unigram *u, size_t desired) {
         /* SentencePiece counts the parts that replace the piece; tokenizers counts all pieces there are, which makes
          * frequent pieces dearer. */
         double added = (double)((tokenizers ? n : parts) - 1);
-        double log_alternative = 0, log_sum = log(sum + freq[i] * added);
-        for (uint32_t at = (uint32_t)s.n; at; at = u->best_from[at])
-            log_alternative += log(freq[u->best_piece[at]] + freq[i]) - log_sum;
-        candidates[candidate_len++] = (loss){share[i] / words * (log(freq[i]) - log(sum) - log_alternative), i};
+        double log_alternative = 0, log_sum = rounded(u, log(rounded(u, sum + rounded(u, freq[i] * added))));
+        double log_piece = rounded(u, log(freq[i]) - rounded(u, log(sum)));
+        for (uint32_t at = (uint32_t)s.n; at; at = u->best_from[at]) {
+            double log_part = log(rounded(u, freq[u->best_piece[at]] + freq[i])) - log_sum;
+            log_alternative = rounded(u, log_alternative + log_part);
+        }
+        double used = rounded(u, rounded(u, share[i]) / rounded(u, words));
+        candidates[candidate_len++] = (loss){rounded(u, used * rounded(u, log_piece - log_alternative)), i};
     }
     double factor = u->o->shrinking_factor > 0 ? u->o->shrinking_factor : 0.75;
-    size_t target = (size_t)((double)n * factor);
+    /* tokenizers counts the unknown piece */
+    size_t uncounted = u->o->style == MT_UNIGRAM_TOKENIZERS ? 0 : 1;
+    size_t target = (size_t)((double)(n - uncounted) * factor);
     if (target < desired) target = desired;
+    target += uncounted;
     mt_sort(candidates, candidate_len, sizeof *candidates, by_loss, NULL);
     for (size_t i = 0; i < candidate_len && kept_len < target; i++) kept[kept_len++] = u->pieces[candidates[i].piece];
     memcpy(u->pieces, kept, kept_len * sizeof *kept);
@@ -532,8 +612,8 @@ static mt_status require(unigram *u, mt_map *have, const mt_map *index, piece *f
     if (mt_map_get(index, c, &at)) {
         final[(*len)++] = u->pieces[at];
     } else {
-        final[(*len)++] = (piece){c, lowest + *penalty};
-        *penalty += 0.0001;
+        final[(*len)++] = (piece){c, rounded(u, lowest + *penalty)};
+        *penalty = rounded(u, *penalty + rounded(u, 0.0001));
     }
     return mt_map_set(have, c, 1, u->err);
 }
@@ -549,17 +629,22 @@ static mt_status finish(unigram *u, mt_vocabulary *out) {
         if (u->pieces[i].score < lowest) lowest = u->pieces[i].score;
         MT_TRY_GOTO(mt_map_set(&index, u->pieces[i].text, (int32_t)i, u->err), done);
     }
+    for (size_t i = 0; i < u->o->alphabet_len; i++)
+        MT_TRY_GOTO(require(u, &have, &index, final, &len, room, u->o->alphabet[i], lowest, &penalty), done);
     for (size_t w = 0; w < u->words->len; w++) {
         mt_str s = u->words->list[w].text;
         for (size_t i = 0; i < s.n;) {
-            int n = mt_utf8_length(s.p[i]);
+            uint32_t cp;
+            int n = mt_utf8_decode(s.p + i, s.n - i, &cp);
+            if (u->o->ignore && cp == u->o->ignore) {
+                i += (size_t)n;
+                continue;
+            }
             MT_TRY_GOTO(require(u, &have, &index, final, &len, room, (mt_str){s.p + i, (size_t)n}, lowest, &penalty),
                         done);
             i += (size_t)n;
         }
     }
-    for (size_t i = 0; i < u->o->alphabet_len; i++)
-        MT_TRY_GOTO(require(u, &have, &index, final, &len, room, u->o->alphabet[i], lowest, &penalty), done);
     if (u->o->style == MT_UNIGRAM_SENTENCEPIECE && u->len > 1)
         mt_sort(u->pieces + 1, u->len - 1, sizeof *u->pieces, by_score, NULL);
     for (size_t i = 1; i < u->len && len < room; i++) {
@@ -615,7 +700,7 @@ static mt_status iterate(unigram *u) {
                 goto done;
             }
         }
-        if (u->len <= desired) break;
+        if (u->len - (u->o->style == MT_UNIGRAM_TOKENIZERS ? 0 : 1) <= desired) break;
         set_unknown_score(u);
         MT_TRY_GOTO(build_trie(u), done);
         size_t before = u->len;
@@ -633,7 +718,7 @@ mt_status mt_train_unigram(const mt_words *words, const mt_unigram_options *o, m
     if (o->vocab_size < 1 || o->special_len >= (size_t)o->vocab_size)
         return mt_fail(err, MT_ERANGE, "vocab_size %d with %zu special tokens, expected more", o->vocab_size,
                        o->special_len);
-    unigram u = {.o = o, .words = words, .err = err};
+    unigram u = {.o = o, .words = words, .err = err, .single = o->style == MT_UNIGRAM_SENTENCEPIECE};
     mt_status status = MT_OK;
     MT_TRY_GOTO(make_seeds(&u), done);
     MT_TRY_GOTO(iterate(&u), done);

@@ -37,6 +37,7 @@ mt_status mt_vocabulary_add(mt_vocabulary *v, mt_str text, int32_t *id, mt_error
 void mt_vocabulary_free(mt_vocabulary *v) {
     mt_free(v->token);
     mt_free(v->score);
+    mt_free(v->kind);
     mt_free(v->merge);
     mt_arena_free(&v->arena);
     *v = (mt_vocabulary){0};
