@@ -127,4 +127,88 @@ typedef struct mt_sp_options {
 mt_status mt_train_sp_bpe(const mt_words *sentences, const mt_sp_options *o, mt_vocabulary *out, mt_error *err);
 mt_status mt_train_sp_unigram(const mt_words *sentences, const mt_sp_options *o, mt_vocabulary *out, mt_error *err);
 
+/* ---- Picky BPE (Chizhov et al. 2024) ---- */
+
+typedef struct mt_picky_options {
+    int32_t vocab_size; /* tokens that are present at the end, special ones included */
+    double threshold;   /* a part is removed when more than this share of it went into the new token; 1: never */
+    uint64_t min_frequency;
+    const mt_str *special; /* get the first ids */
+    size_t special_len;
+    mt_train_progress progress;
+    void *user;
+} mt_picky_options;
+/* What training did, in order: encoding replays it. */
+typedef struct mt_picky {
+    mt_vocabulary vocabulary; /* every token that ever was */
+    uint8_t *present;         /* by id: in the final vocabulary */
+    size_t present_len;
+    struct mt_picky_event {
+        int32_t left, right;  /* a merge of these; left < 0: a split */
+        int32_t token;        /* what it makes, or what it takes apart */
+        uint32_t part, parts; /* split: the parts, in `part` */
+    } *event;
+    size_t event_len, event_cap;
+    mt_ids part;
+    /* look-up for encoding */
+    mt_map ids;      /* string -> id, of present tokens and letters */
+    mt_map64 merges; /* left << 32 | right -> first event of the pair; further ones through `again` */
+    int32_t *splits; /* by token: its first split; further ones through `again` */
+    int32_t *again;  /* by event: the next event of the same pair or token, or -1 */
+} mt_picky;
+mt_status mt_train_picky(const mt_words *words, const mt_picky_options *o, mt_picky *out, mt_error *err);
+void mt_picky_free(mt_picky *p);
+/* One word to ids: a word that is a present token gives that token; otherwise events are replayed. A letter that
+ * training never saw is `unknown`. Appends. */
+mt_status mt_picky_encode(const mt_picky *p, const uint8_t *word, size_t n, int32_t unknown, mt_ids *out,
+                          mt_error *err);
+
+/* ---- PathPiece (Schmidt et al. 2024): from a large vocabulary down ---- */
+
+typedef struct mt_pathpiece_options {
+    int32_t vocab_size;
+    int32_t max_width;     /* bytes; <= 0: 16; longer initial tokens are not considered */
+    double batch;          /* share of the surplus that one round removes; <= 0: 0.2 */
+    const mt_str *initial; /* candidates; all single bytes of the text are added, and kept */
+    size_t initial_len;
+    const mt_str *special;
+    size_t special_len;
+    mt_train_progress progress;
+    void *user;
+} mt_pathpiece_options;
+/* Ids: special tokens, single bytes by value, tokens by how often the final segmentation uses them. */
+mt_status mt_train_pathpiece(const mt_words *words, const mt_pathpiece_options *o, mt_vocabulary *out, mt_error *err);
+/* Candidates for the above: every substring of up to max_width bytes that occurs at least twice, the `most` with the
+ * highest count x (bytes - 1). `utf8`: only those that begin and end at characters. */
+mt_status mt_frequent_substrings(const mt_words *words, int32_t max_width, size_t most, bool utf8, mt_vocabulary *out,
+                                 mt_error *err);
+
+/* ---- LiB (Yang et al. 2020): a lexicon that reads ---- */
+
+typedef struct mt_lib_options {
+    int32_t steps;     /* articles read */
+    int32_t article;   /* sentences in one; <= 0: 500 */
+    double memorize;   /* alpha: chance to memorize two neighbouring chunks; <= 0: 0.25 */
+    double move;       /* share of its rank by which a chunk moves; <= 0: 0.1 */
+    double worst;      /* omega: share of the ranks put on probation in each step; <= 0: 1e-4 */
+    int32_t probation; /* tau: steps until an unreleased chunk is forgotten; <= 0: 10 */
+    int32_t most;      /* entries at most; <= 0: no limit */
+    uint64_t seed;
+    mt_train_progress progress;
+    void *user;
+} mt_lib_options;
+/* Reads the sentences in turn, again from the start after the last. The result is the lexicon, best first. */
+mt_status mt_train_lib(const mt_str *sentence, size_t count, const mt_lib_options *o, mt_vocabulary *out,
+                       mt_error *err);
+
+/* ---- vocabularies grown and merged ---- */
+
+/* Appends what `base` lacks of `extra` (tokens, merge rules, scores, kinds); the ids of `base` stay as they are. Merge
+ * rules follow those of `base`: the text that base's rules cover is encoded as before where no new rule applies. */
+mt_status mt_vocabulary_extend(mt_vocabulary *base, const mt_vocabulary *extra, mt_error *err);
+/* Task-adaptive merging (Liu et al. 2023) of two Unigram vocabularies: the ids of `base` stay, new pieces of `task` are
+ * appended, shared pieces take the task's score; a normal piece of `base` that the task lacks gets
+ * low x (characters + 1) / characters, so that of two such the shorter is worse. */
+mt_status mt_vocabulary_adapt(mt_vocabulary *base, const mt_vocabulary *task, double low, mt_error *err);
+
 #endif
