@@ -528,9 +528,9 @@ static void test_failures(void) {
                 CHECK(err.text[0], "trainer %d: no message", kind);
         }
     }
-    CHECK(mt_live_allocations() == live + 8, "%d", (int)(mt_live_allocations() - live));
     mt_words_free(&one);
     mt_words_free(&broken);
+    CHECK(mt_live_allocations() == live, "%d blocks are left", (int)(mt_live_allocations() - live));
     mt_words_free(&w);
 }
 
@@ -555,7 +555,7 @@ static void test_save(void) {
     mt_save_json_options o = {
         .model = MT_SAVE_BPE, .special_len = 1, .pre_tokenizer = "{\"type\": \"WhitespaceSplit\"}"};
     CHECK_OK(mt_save_json(&v, &o, &out, &err));
-    CHECK(contains(&out, "\"content\": \"<|\\\"end\\\"|>\"") && contains(&out, "[\"h\", \"e\"]"), "%.*s", (int)out.len,
+    CHECK(contains(&out, "\"content\": \"<|\\\"end\\\"|>\"") && contains(&out, "[\"h\", \"el\"]"), "%.*s", (int)out.len,
           (const char *)out.data);
     mt_tok *t = NULL;
     CHECK_OK(mt_tok_load_json(out.data, out.len, &t, &err));
