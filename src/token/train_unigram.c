@@ -214,7 +214,8 @@ static mt_status make_seeds(unigram *u) {
         return mt_fail(u->err, MT_ELIMIT, "%zu bytes of distinct words, the limit is 4 GiB", total);
     flat f = {mt_array(total, sizeof(uint32_t)), 0, (uint32_t)longest + 1};
     uint32_t *sa = mt_array(total, sizeof *sa);
-    uint64_t *weight = ends_differ ? mt_array(2 * total + 1, sizeof *weight) : NULL; /* by place, then summed in order */
+    uint64_t *weight =
+        ends_differ ? mt_array(2 * total + 1, sizeof *weight) : NULL; /* by place, then summed in order */
     mt_map64 letter_index = {0};
     letter *letters = NULL;
     seed *seeds = NULL;
