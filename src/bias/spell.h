@@ -37,8 +37,9 @@ typedef struct mt_spell_source {
     int32_t size;
     mt_str (*bytes)(void *self, int32_t id);
     mt_spell_kind (*kind)(void *self, int32_t id);
-    bool (*reachable)(void *self, int32_t id); /* by merges alone, as a whole pre-token or as a part of one */
-    bool (*pair_ok)(void *self, int32_t left, int32_t right);
+    /* by merges alone, as a whole pre-token or as a part of one */
+    mt_status (*reachable)(void *self, int32_t id, bool *yes, mt_error *err);
+    mt_status (*pair_ok)(void *self, int32_t left, int32_t right, bool *yes, mt_error *err);
     mt_status (*encode)(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *err);
     bool ignore_merges, byte_fallback, prefix_space;
     bool prefix_if_none; /* the space before the text is put there only where the text does not begin with one */
@@ -214,7 +215,7 @@ mt_status mt_spell_open(mt_spell *s, int32_t boundary, int32_t *out, mt_error *e
 mt_status mt_spell_cut(mt_spell *s, int32_t boundary, size_t user, int32_t *out, mt_error *err);
 mt_status mt_spell_may_end(mt_spell *s, int32_t boundary, bool *out, mt_error *err);
 mt_status mt_spell_with_tail(mt_spell *s, int32_t inside, uint32_t tail, int32_t *out, mt_error *err);
-bool mt_spell_reachable(mt_spell *s, size_t rank);
+mt_status mt_spell_reachable(mt_spell *s, size_t rank, bool *yes, mt_error *err);
 /* spell_vocab.c */
 mt_status mt_spell_vocabulary(mt_spell *s, mt_error *err);
 bool mt_spell_tail_add(const mt_spell *s, uint32_t tail, uint8_t b, uint32_t *out);

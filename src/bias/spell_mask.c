@@ -16,9 +16,15 @@ static bool is_boundary(const mt_spell *s, int32_t state) {
 static bool constrains(const mt_spell *s, int32_t left) {
     return left >= 0 && s->kind[left] == MT_SPELL_NORMAL;
 }
-static bool pair_ok(mt_spell *s, int32_t left, size_t right) {
-    if (!constrains(s, left) || s->kind[right] != MT_SPELL_NORMAL) return true;
-    return s->source.pair_ok(s->source.self, s->id[left], s->id[right]);
+static mt_status pair_ok(mt_spell *s, int32_t left, size_t right, bool *yes, mt_error *err) {
+    *yes = true;
+    if (!constrains(s, left) || s->kind[right] != MT_SPELL_NORMAL) return MT_OK;
+    return s->source.pair_ok(s->source.self, s->id[left], s->id[right], yes, err);
+}
+/* Do merges produce the token? (Byte pieces are no affair of merges.) */
+static mt_status merged(mt_spell *s, size_t rank, bool *yes, mt_error *err) {
+    *yes = true;
+    return s->kind[rank] == MT_SPELL_NORMAL ? mt_spell_reachable(s, rank, yes, err) : MT_OK;
 }
 
 /* ---- a walk over all tokens whose bytes can be followed from a state ---- */
@@ -144,9 +150,10 @@ static mt_status goes_on(mt_spell *s, size_t rank, int32_t state, mt_spell_seen 
             MT_TRY_GOTO(walk_next(s, &w, at.state, &more, &next, &after, err), done);
             if (!more) break;
             MT_TRY_GOTO(land(s, next, at.state, after, &after, err), done);
-            if (after == MT_SPELL_DEAD || (s->kind[next] == MT_SPELL_NORMAL && !mt_spell_reachable(s, next)) ||
-                !pair_ok(s, at.left, next))
-                continue;
+            bool may = after != MT_SPELL_DEAD;
+            if (may) MT_TRY_GOTO(merged(s, next, &may, err), done);
+            if (may) MT_TRY_GOTO(pair_ok(s, at.left, next, &may, err), done);
+            if (!may) continue;
             going to = {(int32_t)next, after, mt_spell_seen_add(s, at.seen, s->text[next]), (int32_t)head, 0};
             if (!mt_spell_seen_whole(s, to.seen)) {
                 MT_TRY_GOTO(mt_spell_close(s, after, &closed, err), done);
@@ -178,8 +185,9 @@ static mt_status live_after(mt_spell *s, size_t rank, int32_t after, bool first,
     int32_t closed = MT_SPELL_DEAD;
     if (first || !mt_spell_seen_whole(s, seen)) MT_TRY(mt_spell_close(s, after, &closed, err));
     *out = closed != MT_SPELL_DEAD;
-    if (*out || (s->kind[rank] == MT_SPELL_NORMAL && !mt_spell_reachable(s, rank))) return MT_OK;
-    return goes_on(s, rank, after, seen, out, err);
+    bool may = !*out;
+    if (may) MT_TRY(merged(s, rank, &may, err));
+    return !may ? MT_OK : goes_on(s, rank, after, seen, out, err);
 }
 
 /* ---- masks ---- */
@@ -231,14 +239,15 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
         int32_t after, closed;
         MT_TRY_GOTO(walk_next(s, &w, base, &more, &rank, &after, err), fail);
         if (!more) break;
-        bool normal = s->kind[rank] == MT_SPELL_NORMAL;
-        if (normal && !mt_spell_reachable(s, rank) && !(first && s->source.ignore_merges)) continue;
+        bool plain;
+        MT_TRY_GOTO(merged(s, rank, &plain, err), fail);
+        if (!plain && !(first && s->source.ignore_merges)) continue;
         MT_TRY_GOTO(land(s, rank, base, after, &after, err), fail);
         if (after == MT_SPELL_DEAD) continue;
         MT_TRY_GOTO(mt_spell_close(s, after, &closed, err), fail);
         if (closed != MT_SPELL_DEAD) {
             set_bit(bits, rank);
-        } else if (!normal || mt_spell_reachable(s, rank)) {
+        } else if (plain) {
             MT_TRY_GOTO(mt_ids_add(&later, (int32_t)rank, err), fail);
             MT_TRY_GOTO(mt_ids_add(&later, after, err), fail);
         }
@@ -321,7 +330,9 @@ static mt_status build_place_mask(mt_spell *s, const mt_spell_place *place, int3
             for (size_t w = 0; w < s->words; w++)
                 for (uint64_t left_bits = own[w] & ~bits[w]; left_bits; left_bits &= left_bits - 1) {
                     size_t i = w * 64 + (size_t)__builtin_ctzll(left_bits);
-                    if (pair_ok(s, left, i)) set_bit(bits, i);
+                    bool may;
+                    MT_TRY(pair_ok(s, left, i, &may, err));
+                    if (may) set_bit(bits, i);
                 }
         }
     return MT_OK;
@@ -396,14 +407,18 @@ static mt_status try_guess(mt_spell *s, const mt_spell_guess *g, int32_t left, s
     *after = MT_SPELL_DEAD;
     *first = is_boundary(s, g->state);
     if (g->at == MT_SPELL_DEAD) return MT_OK;
-    if (s->kind[rank] == MT_SPELL_NORMAL && !mt_spell_reachable(s, rank) && !(*first && s->source.ignore_merges))
-        return MT_OK;
+    bool may;
+    MT_TRY(merged(s, rank, &may, err));
+    if (!may && !(*first && s->source.ignore_merges)) return MT_OK;
     int32_t at = g->at, base = g->state;
     for (size_t d = residual; d < s->text[rank].n; d++) {
         MT_TRY(mt_spell_step(s, at, s->text[rank].p[d], &at, err));
         if (at == MT_SPELL_DEAD) return MT_OK;
     }
-    if (!*first && !pair_ok(s, left, rank)) return MT_OK;
+    if (!*first) {
+        MT_TRY(pair_ok(s, left, rank, &may, err));
+        if (!may) return MT_OK;
+    }
     *seen = mt_spell_seen_add(s, *first ? mt_spell_seen_all(s) : g->seen, s->text[rank]);
     return land(s, rank, base, at, after, err);
 }
@@ -438,8 +453,9 @@ mt_status mt_spell_follow(mt_spell *s, const mt_spell_place *place, int32_t left
             MT_TRY(mt_spell_close(s, after, &closed, err));
             if (closed != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, closed, (mt_spell_seen){0, 0, 0}, err));
         }
-        if (s->kind[rank] != MT_SPELL_NORMAL || mt_spell_reachable(s, rank)) {
-            bool live;
+        bool live;
+        MT_TRY(merged(s, rank, &live, err));
+        if (live) {
             MT_TRY(goes_on(s, rank, after, seen, &live, err));
             if (live) MT_TRY(add_guess(s, out, after, seen, err));
         }

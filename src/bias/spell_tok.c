@@ -16,11 +16,11 @@ static mt_spell_kind tok_kind(void *self, int32_t id) {
         return MT_SPELL_NO;
     }
 }
-static bool tok_reachable(void *self, int32_t id) {
-    return mt_tok_reachable(self, id);
+static mt_status tok_reachable(void *self, int32_t id, bool *yes, mt_error *err) {
+    return mt_tok_ask_reachable(self, id, yes, err);
 }
-static bool tok_pair_ok(void *self, int32_t left, int32_t right) {
-    return mt_tok_pair_ok(self, left, right);
+static mt_status tok_pair_ok(void *self, int32_t left, int32_t right, bool *yes, mt_error *err) {
+    return mt_tok_ask_pair_ok(self, left, right, yes, err);
 }
 static mt_status tok_encode(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *err) {
     mt_encode_options options = {.special_as_text = true};

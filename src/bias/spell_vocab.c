@@ -70,15 +70,21 @@ static mt_status sort_tokens(mt_spell *s, mt_error *err) {
     return MT_OK;
 }
 
-bool mt_spell_reachable(mt_spell *s, size_t rank) {
-    if (!s->reach[rank]) s->reach[rank] = s->source.reachable(s->source.self, s->id[rank]) ? 2 : 1;
-    return s->reach[rank] == 2;
+mt_status mt_spell_reachable(mt_spell *s, size_t rank, bool *yes, mt_error *err) {
+    if (!s->reach[rank]) {
+        MT_TRY(s->source.reachable(s->source.self, s->id[rank], yes, err));
+        s->reach[rank] = *yes ? 2 : 1;
+    }
+    *yes = s->reach[rank] == 2;
+    return MT_OK;
 }
 
 static mt_status list_hidden(mt_spell *s, mt_error *err) {
     size_t cap = 0;
     for (size_t i = 0; i < s->count; i++) {
-        if (s->kind[i] != MT_SPELL_NORMAL || mt_spell_reachable(s, i)) continue;
+        bool yes = true;
+        if (s->kind[i] == MT_SPELL_NORMAL) MT_TRY(mt_spell_reachable(s, i, &yes, err));
+        if (yes) continue;
         MT_TRY(mt_grow((void **)&s->hidden, &cap, (size_t)s->hidden_count + 1, sizeof *s->hidden, err));
         s->hidden[s->hidden_count++] = (int32_t)i;
     }
@@ -164,7 +170,9 @@ static mt_status list_known(mt_spell *s, mt_error *err) {
     s->known_count = n;
     /* Pieces are made of known characters, so unknown ones never merge and separate their neighbours. */
     for (size_t i = 0; i < s->count; i++) {
-        if (s->kind[i] != MT_SPELL_NORMAL || !mt_spell_reachable(s, i)) continue;
+        bool yes = false;
+        if (s->kind[i] == MT_SPELL_NORMAL) MT_TRY(mt_spell_reachable(s, i, &yes, err));
+        if (!yes) continue;
         for (size_t at = 0; at < s->text[i].n;) {
             uint32_t cp;
             int length = mt_utf8_decode(s->text[i].p + at, s->text[i].n - at, &cp);

@@ -294,18 +294,24 @@ void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
     out->unsupported = why;
 }
 
+mt_status mt_tok_ask_reachable(mt_tok *t, int32_t id, bool *yes, mt_error *err) {
+    *yes = false;
+    if (t->segmenter != &mt_segmenter_bpe || t->merge_only || id < 0 || id >= t->vocab.size) return MT_OK;
+    return mt_bpe_reachable(&t->bpe, id, yes, err);
+}
+mt_status mt_tok_ask_pair_ok(mt_tok *t, int32_t left, int32_t right, bool *yes, mt_error *err) {
+    MT_TRY(mt_tok_ask_reachable(t, left, yes, err));
+    if (*yes) MT_TRY(mt_tok_ask_reachable(t, right, yes, err));
+    return *yes ? mt_bpe_pair_ok(&t->bpe, left, right, yes, err) : MT_OK;
+}
 bool mt_tok_reachable(mt_tok *t, int32_t id) {
-    bool yes = false;
-    if (t->segmenter != &mt_segmenter_bpe || t->merge_only || id < 0 || id >= t->vocab.size) return false;
-    return mt_bpe_reachable(&t->bpe, id, &yes, NULL) == MT_OK && yes;
+    bool yes;
+    return mt_tok_ask_reachable(t, id, &yes, NULL) == MT_OK && yes;
 }
-
 bool mt_tok_pair_ok(mt_tok *t, int32_t left, int32_t right) {
-    bool yes = false;
-    if (!mt_tok_reachable(t, left) || !mt_tok_reachable(t, right)) return false;
-    return mt_bpe_pair_ok(&t->bpe, left, right, &yes, NULL) == MT_OK && yes;
+    bool yes;
+    return mt_tok_ask_pair_ok(t, left, right, &yes, NULL) == MT_OK && yes;
 }
-
 const int32_t *mt_tok_sorted(const mt_tok *t, size_t *count) {
     /* sorted on first use: the order is a cache, not a change */
     *count = 0;

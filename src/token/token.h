@@ -102,6 +102,9 @@ void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out);
 bool mt_tok_reachable(mt_tok *t, int32_t id);
 /* May `right` follow `left` inside one pre-token of a canonical encoding? Both reachable. */
 bool mt_tok_pair_ok(mt_tok *t, int32_t left, int32_t right);
+/* The same, for callers that must not take lack of memory for a no. */
+mt_status mt_tok_ask_reachable(mt_tok *t, int32_t id, bool *yes, mt_error *err);
+mt_status mt_tok_ask_pair_ok(mt_tok *t, int32_t left, int32_t right, bool *yes, mt_error *err);
 /* Ids of the non-special tokens sorted by their bytes (unsigned lexicographic), and the interval of those that start
  * with a prefix. */
 const int32_t *mt_tok_sorted(const mt_tok *t, size_t *count);

@@ -141,6 +141,16 @@ static bool toy_pair_ok(void *self, int32_t left, int32_t right) {
     }
     return t->pair[left][right] == 2;
 }
+static mt_status toy_ask_reachable(void *self, int32_t id, bool *yes, mt_error *err) {
+    (void)err;
+    *yes = toy_reachable(self, id);
+    return MT_OK;
+}
+static mt_status toy_ask_pair_ok(void *self, int32_t left, int32_t right, bool *yes, mt_error *err) {
+    (void)err;
+    *yes = toy_pair_ok(self, left, right);
+    return MT_OK;
+}
 static mt_status toy_encode_ids(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *err) {
     int32_t ids[256];
     int k = toy_encode(self, text, n, ids);
@@ -162,8 +172,8 @@ static mt_spell_source toy_source(toy *t) {
                          .size = t->count,
                          .bytes = toy_bytes,
                          .kind = toy_kind,
-                         .reachable = toy_reachable,
-                         .pair_ok = toy_pair_ok,
+                         .reachable = toy_ask_reachable,
+                         .pair_ok = toy_ask_pair_ok,
                          .encode = toy_encode_ids,
                          .ignore_merges = t->ignore_merges};
     if (t->splitter) {

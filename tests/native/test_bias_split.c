@@ -257,6 +257,61 @@ done:
     CHECK(model.faults == 0 && model.held == 0, "%s: %d faults, %d contexts held", name, model.faults, model.held);
 }
 
+/* Memory runs out at every possible place: nothing leaks, and the answer of a second try is the same. */
+static void check_failures(void) {
+    CHECK_OK(mt_regex_compile(mt_str_of(splitters[2].pattern), &compiled[2], &err));
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        static toy t;
+        mt_rng rng;
+        mt_rng_seed(&rng, seed);
+        random_toy(&t, &rng, 2, " a's\xC3\xA9");
+        t.ignore_merges = true;
+        mt_spell_source source = toy_source(&t);
+        const char *x = "a 's \xC3\xA9 as  a";
+        bigram_init(&model, &t, 12345, false);
+        mt_lm lm = bigram_lm(&model, false);
+        mt_next_bytes want, got;
+        mt_bytes *b = NULL;
+        CHECK_OK(mt_bytes_new_source(&source, &lm, MT_TARGET_MASKED, &b, &err));
+        CHECK_OK(mt_bytes_push(b, (const uint8_t *)x, strlen(x), &err));
+        CHECK_OK(mt_bytes_next(b, &want, &err));
+        mt_bytes_free(b);
+        size_t live = mt_live_allocations();
+        int n = 0, tries = 0;
+        for (bool failed = true; failed && tries < 3000; n += 1 + n / 200, tries++) {
+            mt_status s;
+            mt_fail_allocation_after(n);
+            failed = false;
+            for (int go = 0; go < 2; go++) {
+                s = mt_bytes_new_source(&source, &lm, MT_TARGET_MASKED, &b, &err);
+                if (s == MT_OK) break;
+                failed = true;
+                CHECK(s == MT_ENOMEM && !b, "%s", mt_status_name(s));
+                mt_fail_allocation_after(-1);
+            }
+            for (int go = 0; b && go < 3; go++) {
+                size_t at = mt_bytes_length(b);
+                s = mt_bytes_push(b, (const uint8_t *)x + at, strlen(x) - at, &err);
+                if (s == MT_OK) s = mt_bytes_next(b, &got, &err);
+                if (s == MT_OK) break;
+                failed = true;
+                CHECK(s == MT_ENOMEM, "%s: %s", mt_status_name(s), err.text);
+                mt_fail_allocation_after(-1);
+            }
+            mt_fail_allocation_after(-1);
+            CHECK(s == MT_OK && fabs(got.text_logprob - want.text_logprob) < 1e-12, "n = %d: %g %g", n,
+                  got.text_logprob, want.text_logprob);
+            for (int c = 0; c < 257; c++)
+                CHECK(fabs(exp(got.exact[c]) - exp(want.exact[c])) < 1e-12, "n = %d byte %d", n, c);
+            mt_bytes_free(b);
+            b = NULL;
+            CHECK(mt_live_allocations() == live, "n = %d: %zu blocks leaked", n, mt_live_allocations() - live);
+        }
+        CHECK(!model.faults && !model.held, "%d faults, %d held", model.faults, model.held);
+    }
+    mt_regex_free(compiled[2]);
+}
+
 int main(int argc, char **argv) {
     int rounds = argc > 1 ? atoi(argv[1]) : 2;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
@@ -279,5 +334,7 @@ int main(int argc, char **argv) {
                sum.dictionaries, sum.texts, sum.covers, sum.checked);
         mt_regex_free(compiled[s]);
     }
+    CASE("allocation failures");
+    check_failures();
     return test_end();
 }

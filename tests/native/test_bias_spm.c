@@ -111,18 +111,22 @@ static mt_str spm_bytes(void *self, int32_t id) {
 static mt_spell_kind spm_kind(void *self, int32_t id) {
     return ((spm *)self)->kind[id];
 }
-static bool spm_reachable(void *self, int32_t id) {
+static mt_status spm_reachable(void *self, int32_t id, bool *yes, mt_error *e) {
     int32_t ids[MOST];
     spm *t = self;
-    return segment(t, t->text[id], t->length[id], ids) == 1 && ids[0] == id;
+    (void)e;
+    *yes = segment(t, t->text[id], t->length[id], ids) == 1 && ids[0] == id;
+    return MT_OK;
 }
-static bool spm_pair_ok(void *self, int32_t left, int32_t right) {
+static mt_status spm_pair_ok(void *self, int32_t left, int32_t right, bool *yes, mt_error *e) {
     int32_t ids[MOST];
     uint8_t text[24];
     spm *t = self;
     memcpy(text, t->text[left], t->length[left]);
     memcpy(text + t->length[left], t->text[right], t->length[right]);
-    return segment(t, text, t->length[left] + t->length[right], ids) == 2 && ids[0] == left && ids[1] == right;
+    (void)e;
+    *yes = segment(t, text, t->length[left] + t->length[right], ids) == 2 && ids[0] == left && ids[1] == right;
+    return MT_OK;
 }
 static mt_status spm_encode(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *e) {
     int32_t ids[MOST];
