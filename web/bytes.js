@@ -42,7 +42,7 @@ export class ByteModel {
    * @param {{target?: 'valid' | 'masked' | 'all', contextTokens?: number, beam?: number, epsilon?: number}} [options]
    *   target: which token sequences count as spellings of a text. 'valid' (default): those that the tokenizer can produce, with the model's
    *   probabilities, normalised by their sum; 'masked': the same with impossible tokens masked at every step; 'all': every sequence.
-   *   contextTokens: room for text and alternatives, default 2048 or the model's context. beam, epsilon: for 'all', which keeps at most
+   *   contextTokens: room for text and alternatives, default 2048. beam, epsilon: for 'all', which keeps at most
    *   `beam` sequences (16; 0: all, exact and exponential) and drops those with less than `epsilon` (1e-6) of the mass; missingMass tells
    */
   constructor(model, options = {}) {

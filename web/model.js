@@ -28,7 +28,7 @@ import { Tokenizer } from './tokenizer.js';
  * @property {number} headWidth
  * @property {number} ffnWidth
  * @property {number} vocab
- * @property {number} context trained length, tokens
+ * @property {number} context trained length, tokens; a limit only where positions were learned one by one
  * @property {number} parameters
  * @property {number} weightBytes
  * @property {string} weightType of most weights: "Q8_0"...
@@ -150,7 +150,7 @@ export class Model {
    *   decoderIds: of encoder-decoder models, for which `ids` are the source text (default: the token that the decoder starts from);
    *   all: logits of every position; trace: names or globs ("blocks.*.attn.hook_pattern"); patch: values to change on the way
    * @returns {Promise<RunResult>}
-   * @throws {MicrotomeError} ERANGE: an id outside the vocabulary, no ids; ELIMIT: more than the context; EUNKNOWN: no such name. AbortError when aborted
+   * @throws {MicrotomeError} ERANGE: an id outside the vocabulary, no ids; ELIMIT: more tokens than the model has learned positions; EUNKNOWN: no such name. AbortError when aborted
    */
   async run(ids, options = {}) {
     checkOptions('run', options, ['all', 'decoderIds', 'trace', 'patch', 'signal']);
@@ -168,7 +168,8 @@ export class Model {
   }
 
   /**
-   * Continues a prompt, token by token. Leaving the loop, or aborting, stops the work; the model stays usable.
+   * Continues a prompt, token by token. Leaving the loop, or aborting, stops the work; the model stays usable. It ends with reason 'context' when
+   * the model's learned positions are used up; models with rotary positions go on past the length that they were trained for.
    * @param {Iterable<number> | string} prompt tokens; a string is encoded with the model's tokenizer and its special tokens
    * @param {GenerateOptions} [options]
    * @returns {AsyncGenerator<Piece, {reason: 'length' | 'stop' | 'context'}, void>}

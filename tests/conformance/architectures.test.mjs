@@ -2,10 +2,12 @@
 // tokens, hidden states and attention patterns by name.
 import { before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Model } from '../../web/index.js';
 import { readSafetensors } from '../support/safetensors_read.mjs';
 import { skipWithoutShared, unpack } from '../support/shared.mjs';
+import { readSafetensors as readSafetensorsBytes, toGguf } from '../support/to_gguf.mjs';
 import { engines } from '../support/wasm.mjs';
 
 /** Folders of architectures.tar.xz and of architectures-more.tar.xz. */
@@ -20,6 +22,8 @@ const EXPECTED = {
 const FOLDERS = { 'architectures.tar.xz': 'hf_public', 'architectures-more.tar.xz': 'hf_public2' };
 /** Their reference's hidden state i is what layer i leaves, not what it gets. */
 const AFTER = ['mamba', 'mamba2', 'rwkv'];
+/** These run on every build, the others on the best one. */
+const EVERYWHERE = ['gpt2', 'llama', 'mamba2', 'gemma2', 't5'];
 const TOLERANCE = 1e-4; // of the largest value, as the reference's notes ask of a float32 engine
 
 /** @param {ArrayLike<number>} got @param {ArrayLike<number>} want @param {string} what */
@@ -44,6 +48,18 @@ function ourName(name, architecture, layers, known) {
     dec_attn: `blocks.${layer}.attn.hook_pattern`, enc_attn: `encoder.blocks.${layer}.attn.hook_pattern`, cross_attn: `blocks.${layer}.cross_attn.hook_pattern` }[kind] ?? null;
 }
 
+describe('the same models as GGUF', { skip: skipWithoutShared }, () => {
+  for (const architecture of ['llama', 'gpt2'])
+    test(architecture, { timeout: 60_000 }, async () => {
+      const folder = join(unpack('architectures.tar.xz'), 'hf_public', architecture);
+      const reference = readSafetensors(join(folder, 'reference.safetensors'));
+      const file = toGguf(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')), readSafetensorsBytes(readFileSync(join(folder, 'model.safetensors'))));
+      const model = await Model.load(file, { threads: 1 });
+      close((await model.run(/** @type {Int32Array} */ (reference.input_ids.data), { all: true })).logits, /** @type {Float32Array} */ (reference.logits.data), 'logits');
+      await model.dispose();
+    });
+});
+
 describe('architectures', { skip: skipWithoutShared }, () => {
   for (const [archive, architectures] of Object.entries(EXPECTED))
     describe(archive, () => {
@@ -51,7 +67,7 @@ describe('architectures', { skip: skipWithoutShared }, () => {
       before(() => { folder = join(unpack(archive), FOLDERS[/** @type {keyof typeof FOLDERS} */ (archive)]); });
 
       for (const architecture of architectures)
-        for (const { name, options } of engines())
+        for (const { name, options } of EVERYWHERE.includes(architecture) ? engines() : engines().filter((e) => e.options.threads === 1).slice(-1))
           test(`${architecture}, ${name}`, { timeout: 60_000 }, async () => {
             const files = ['config.json', 'model.safetensors'].map((file) => join(folder, architecture, file));
             const reference = readSafetensors(join(folder, architecture, 'reference.safetensors'));

@@ -278,7 +278,7 @@ describe('Model', () => {
     assert.deepEqual(await ids({ seed: 2 ** 53 - 1, maxTokens: 20 }), await ids({ seed: 2 ** 53 - 1, maxTokens: 20 }));
     assert.deepEqual(await ids({ temperature: 0, maxTokens: 20, stop: [greedy[4]] }), greedy.slice(0, greedy.indexOf(greedy[4]) + 1));
     assert.deepEqual(await ids({ maxTokens: 0 }), []);
-    assert.equal((await ids({ temperature: 0, maxTokens: 500 })).length, 63);
+    assert.equal((await ids({ temperature: 0, maxTokens: 200 })).length, 200, 'rotary positions go on past the trained length');
 
     // Draws follow the distribution: frequencies of the first token over many seeds, with a filter.
     const { logits } = await model.run([5, 6]);
@@ -470,7 +470,7 @@ describe('ByteModel', () => {
   test('targets, beams, several at once, threads', { timeout: 60_000 }, async () => {
     const text = 'Lily was very hap';
     const [valid, masked, all] = await Promise.all(['valid', 'masked', 'all'].map(async (target) => {
-      const bytes = new ByteModel(model, { target: /** @type {any} */ (target), ...(target === 'all' && { beam: 8, epsilon: 1e-4 }) });
+      const bytes = new ByteModel(model, { target: /** @type {any} */ (target), ...(target === 'all' && { beam: 32, epsilon: 1e-7 }) });
       const [a, b, c] = await Promise.all([bytes.next(text), bytes.next('Lily'), bytes.next(text)]); // in turn
       assert.deepEqual(a.bytes.map((x) => Math.fround(x)), c.bytes.map((x) => Math.fround(x)));
       assert.notDeepEqual(a.bytes, b.bytes);

@@ -599,8 +599,7 @@ class Engine {
   /** @param {number} tokens @param {number} [batch] @returns {Session} */
   #open(tokens, batch = 0) {
     const heap = this.heap;
-    const limit = this.context || tokens;
-    const capacity = Math.max(tokens, Math.min(limit, Math.max(64, 2 ** Math.ceil(Math.log2(tokens)))));
+    const capacity = tokens <= 1024 ? Math.max(64, 2 ** Math.ceil(Math.log2(tokens))) : 512 * Math.ceil(tokens / 512);
     if (!batch) {
       const found = this.idle.findIndex((s) => s.capacity >= tokens && s.capacity <= 4 * capacity);
       if (found >= 0) return this.idle.splice(found, 1)[0];
@@ -633,8 +632,6 @@ class Engine {
     for (let i = 0; i < ids.length; i++)
       if (!(ids[i] >= 0 && ids[i] < this.vocab && Number.isInteger(ids[i])))
         throw new MicrotomeError(`token ${i}: id ${ids[i]} is outside 0..${this.vocab - 1}`, { code: 'ERANGE', details: { index: i } });
-    if (this.context && ids.length > this.context)
-      throw new MicrotomeError(`${ids.length} tokens are more than the model's context of ${this.context}`, { code: 'ELIMIT', details: { context: this.context } });
   }
 
   /**
@@ -751,10 +748,17 @@ class Engine {
     const { maxTokens, stop } = args;
     this.#checkIds(args.ids);
     const ids = this.encoderLayers ? this.#decoderStart() : args.ids; // of the text that grows
-    const room = this.context ? this.context - ids.length : Infinity;
-    const total = Math.min(maxTokens, room + 1); // the last token drawn needs no slot
-    if (total <= 0) return { reason: 'length' };
-    const session = this.#open(ids.length + Math.max(0, total - 1));
+    if (maxTokens <= 0) return { reason: 'length' };
+    // The trained context is no limit where positions are rotary, as elsewhere; the core knows where it is one.
+    let total = maxTokens; // the last token drawn needs no slot
+    /** @type {Session} */ let session;
+    try {
+      session = this.#open(ids.length + total - 1);
+    } catch (error) {
+      total = Math.max(1, this.context - ids.length + 1);
+      if (!(error instanceof MicrotomeError) || total >= maxTokens) throw error;
+      session = this.#open(ids.length + total - 1); // too much memory, or more than a cache may have: what the model was trained for
+    }
     const sampler = new Sampler(heap, this.vocab, args);
     try {
       let id = -1, logProb = 0, reason = 'length';
@@ -762,12 +766,25 @@ class Engine {
       if (this.encoderLayers) this.#encode(session, args.ids);
       let slot = await this.#feed(session, ids, heap.enums.MT_ROOT, 'last', task, CHUNK_TOKENS, pick);
       for (let i = 0; ; i++) {
-        const stopped = stop.includes(id), last = stopped || i === total - 1;
+        const drawn = { id, ...(args.logProbs && { logProb }) };
+        const stopped = stop.includes(id);
+        let last = stopped || i === total - 1, fed = false;
         if (stopped) reason = 'stop';
         else if (last && total < maxTokens) reason = 'context';
-        await task.part({ id, last, ...(args.logProbs && { logProb }) });
+        else if (!last && ids.length + i >= this.context) {
+          // Learned positions may be used up: find out first, so that the last token is known as the last.
+          try {
+            slot = await this.#feed(session, [id], slot, 'last', task, 1, pick);
+            fed = true;
+          } catch (error) {
+            if (!(error instanceof MicrotomeError && error.code === 'ELIMIT')) throw error;
+            last = true;
+            reason = 'context';
+          }
+        }
+        await task.part({ ...drawn, last });
         if (last) return { reason };
-        slot = await this.#feed(session, [id], slot, 'last', task, 1, pick);
+        if (!fed) slot = await this.#feed(session, [id], slot, 'last', task, 1, pick);
       }
     } finally {
       sampler.free();
@@ -797,7 +814,7 @@ class Engine {
     const targets = { valid: heap.enums.MT_TARGET_VALID, masked: heap.enums.MT_TARGET_MASKED, all: heap.enums.MT_TARGET_ALL };
     if (!(target in targets)) throw new MicrotomeError(`unknown target ${JSON.stringify(target)}: known are ${Object.keys(targets).join(', ')}`, { code: 'EUNKNOWN' });
     const tokenizer = this.#tokenizer();
-    const session = this.#open(slots ?? Math.min(this.context || 2048, 2048));
+    const session = this.#open(slots ?? 2048);
     try {
       const at = heap.scope((alloc) => {
         const out = alloc(4);
