@@ -2,5 +2,6 @@
 export { Tokenizer } from './tokenizer.js';
 export { Model } from './model.js';
 export { ByteModel } from './bytes.js';
+export { Trainer, trainTokenizer } from './train.js';
 export { MicrotomeError } from './runtime/errors.js';
 export { detectFeatures } from './runtime/load.js';

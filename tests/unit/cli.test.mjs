@@ -27,7 +27,7 @@ function refused(run, status, pattern) {
 
 describe('calls that are wrong', { concurrency: 2 }, () => {
   for (const [what, args, status, pattern] of /** @type {[string, string[], number, RegExp][]} */ ([
-    ['no command', [], 2, /a command is needed: inspect, encode, decode, logits, generate, next-byte, serve/],
+    ['no command', [], 2, /a command is needed: inspect, encode, decode, logits, generate, next-byte, train, serve/],
     ['an unknown command', ['tokenize'], 2, /unknown command tokenize: known are inspect, encode/],
     ['a name of Object.prototype', ['constructor'], 2, /unknown command/],
     ['an unknown option', ['encode', '--tokenizer', tokenizerFile, '--fast', 'x'], 2, /unknown option --fast: known are --tokenizer, .*--jsonl/],

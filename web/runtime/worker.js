@@ -68,13 +68,16 @@ export function makeMemory(shared) {
 export class Heap {
   /** @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory */
   static async create(module, memory) {
-    const instance = await WebAssembly.instantiate(module, { env: { memory } });
-    return new Heap(instance, memory);
+    /** @type {Heap} */ let heap;
+    const instance = await WebAssembly.instantiate(module, { env: { memory, train_progress: (/** @type {number} */ done, /** @type {number} */ total) => Number(heap.onTrainProgress(done, total)) } });
+    return (heap = new Heap(instance, memory));
   }
 
   /** @param {WebAssembly.Instance} instance @param {WebAssembly.Memory} memory */
   constructor(instance, memory) {
     this.memory = memory;
+    /** Trainers call it between steps; true stops them. @type {(done: number, total: number) => boolean} */
+    this.onTrainProgress = () => false;
     this.exports = /** @type {Record<string, any>} */ (instance.exports);
     /** @type {Map<string, {size: number, fields: Map<string, Field>}>} */
     this.structs = new Map();
@@ -1152,7 +1155,7 @@ function buffersOf(value) {
  */
 async function help(port, { module, memory, stackTop }, onMessage) {
   try {
-    const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+    const { exports } = await WebAssembly.instantiate(module, { env: { memory, train_progress: () => 0 } });
     const e = /** @type {Record<string, any>} */ (exports);
     e.__stack_pointer.value = stackTop;
     onMessage(({ pool, index }) => pool && e.pool_worker(pool, index));
