@@ -48,7 +48,7 @@ function best(run, milliseconds = quick ? 120 : 400) {
 
 function measure(file, isas) {
   const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536 });
-  const { exports: b } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), { env: { memory, train_progress: () => 0 } });
+  const { exports: b } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), { env: { memory } });
   const rows = [];
   const want = (name) => name.includes(filter);
   const add = (name, seconds, { bytes, operations, elements }) => {

@@ -62,7 +62,7 @@ describe('help', () => {
     const all = await cli(['--help']);
     assert.equal(all.status, 0);
     const commands = [...all.stdout.matchAll(/^  ([a-z-]+) /gm)].map(([, name]) => name);
-    assert.deepEqual(commands, ['inspect', 'encode', 'decode', 'logits', 'generate', 'next-byte', 'serve']);
+    assert.deepEqual(commands, ['inspect', 'encode', 'decode', 'logits', 'generate', 'next-byte', 'train', 'serve']);
     for (const name of commands) {
       const { status, stdout, stderr } = await cli([name, '--help']);
       assert.equal(status, 0);
@@ -297,7 +297,7 @@ describe('serve', () => {
 
 test('docs/cli.md names every command and option', async () => {
   const doc = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');
-  for (const name of ['inspect', 'encode', 'decode', 'logits', 'generate', 'next-byte', 'serve']) {
+  for (const name of ['inspect', 'encode', 'decode', 'logits', 'generate', 'next-byte', 'train', 'serve']) {
     assert.match(doc, new RegExp(`^## ${name}$`, 'm'));
     for (const [, option] of (await cli([name, '--help'])).stdout.matchAll(/^  (--[a-z-]+)/gm)) if (option !== '--help') assert.ok(doc.includes(option), `${name} ${option}`);
   }

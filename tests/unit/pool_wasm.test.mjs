@@ -9,14 +9,14 @@ const variant = 'simd-threads';
 const skip = haveObjects(variant) ? false : `no build/wasm/${variant}: run ./build.sh build`;
 const names = [...readFileSync(new URL('../bench/kernels.c', import.meta.url), 'utf8').matchAll(/^EXPORT \w+ \*?(\w+)/gm)].map((m) => m[1]);
 const worker = `const { workerData: { module, memory, stack, pool } } = require('node:worker_threads');
-const { exports } = new WebAssembly.Instance(module, { env: { memory, train_progress: () => 0 } });
+const { exports } = new WebAssembly.Instance(module, { env: { memory } });
 exports.__stack_pointer.value = stack;
 exports.bench_worker(pool);`;
 
 test('pool in WASM: results do not depend on threads, nor on workers that never start', { skip, timeout: 120_000 }, async () => {
   const module = new WebAssembly.Module(readFileSync(linkWasm(variant, 'tests/bench/kernels.c', 'build/kernel-tests/pool', { exports: names })));
   const memory = new WebAssembly.Memory({ initial: 512, maximum: 8192, shared: true });
-  const b = /** @type {Record<string, any>} */ (new WebAssembly.Instance(module, { env: { memory, train_progress: () => 0 } }).exports);
+  const b = /** @type {Record<string, any>} */ (new WebAssembly.Instance(module, { env: { memory } }).exports);
   assert.ok(b.bench_isa(1));
   for (const [type, N, K, T] of [[8, 1001, 576, 1], [2, 777, 256, 5], [0, 300, 129, 9]]) {
     assert.ok(b.bench_matmul_new(type, N, K, T) > 0);
