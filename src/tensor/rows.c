@@ -59,11 +59,7 @@ void mt_rope(const float *x, float *y, const int32_t *position, const float *inv
         float *to = y + t * (size_t)heads * width;
         for (size_t m = 0; m < half; m += SLICE) {
             size_t n = half - m < SLICE ? half - m : SLICE;
-            for (size_t i = 0; i < n; i++) {
-                double angle = (double)position[t] * (double)inv_freq[m + i];
-                cosine[i] = (float)cos(angle) * mscale;
-                sine[i] = (float)sin(angle) * mscale;
-            }
+            mt_kernels->angles((double)position[t], inv_freq + m, mscale, cosine, sine, n);
             size_t at = interleaved ? 2 * m : m;
             for (size_t h = 0; h < (size_t)heads; h++)
                 mt_kernels->rotate(from + h * width + at, to + h * width + at, cosine, sine, n, interleaved ? 0 : half);

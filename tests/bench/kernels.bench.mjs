@@ -86,6 +86,13 @@ function measure(file, isas) {
     }
     product(Q8_0, 576, 1536, 1, 'in L3');
     product(Q8_0, 576, 1536, 128);
+    for (const type of [F32, F16, Q8_0, 2, 12, 14]) {
+      const name = `${isa} pack ${NAMES[type]} 1536x768`;
+      if (!want(name)) continue;
+      b.bench_matmul_new(type, 1536, 768, 1);
+      add(name, best((n) => b.bench_pack(n)), { elements: 1536 * 768 });
+      b.bench_free();
+    }
     for (const [T, slots] of [[1, 256], [1, 2048], [64, 256]]) {
       const name = `${isa} attend T=${T} H=9 G=3 E=64 slots=${slots}`;
       if (!want(name)) continue;

@@ -49,6 +49,13 @@ EXPORT double bench_matmul_new(int type, int N, int K, int tokens) {
     scratch = malloc(mt_matmul_scratch(&w, T));
     return (double)w.bytes;
 }
+/* Repacks rows, as a loader does: 64 rows at a time from one buffer. */
+EXPORT void bench_pack(int count) {
+    static uint8_t *source;
+    if (!source) source = calloc(64, 65536);
+    for (int i = 0; i < count; i++)
+        for (int32_t row = 0; row + 64 <= w.rows; row += 64) mt_weight_put_rows(&w, row, 64, source);
+}
 EXPORT void bench_matmul(int count) {
     for (int i = 0; i < count; i++) mt_matmul(pool, &w, x, (size_t)w.cols, T, NULL, y, (size_t)w.rows, scratch);
 }

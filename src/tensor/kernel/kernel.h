@@ -63,6 +63,8 @@ typedef struct mt_mm {
     X(SAME, gelu_erf, void, (const float *x, float *y, size_t n)) \
     X(SAME, add, void, (const float *a, const float *b, float *y, size_t n)) \
     X(SAME, mul, void, (const float *a, const float *b, float *y, size_t n)) \
+    /* cosine[i], sine[i] = mscale times those of position * inv_freq[i] */ \
+    X(SAME, angles, void, (double position, const float *inv_freq, float mscale, float *cosine, float *sine, size_t n)) \
     /* n pairs at (a[i], b[i]) = (x[2i], x[2i+1]) or (x[i], x[i+half]) */ \
     X(SAME, rotate, void, (const float *x, float *y, const float *cosine, const float *sine, size_t n, size_t half)) \
     /* query t, head h of mt_attend */ \

@@ -162,4 +162,46 @@ static inline double mt_exp64(double x) {
     return p * scale;
 }
 
+#define MT_TWO_OVER_PI  0.63661977236758134308
+#define MT_HALF_PI_HIGH 1.57079632673412561417e+00 /* fdlibm's split: 33 bits, so that n * high is exact for n < 2^20  \
+                                                    */
+#define MT_HALF_PI_LOW 6.07710050650619224932e-11
+#define MT_SIN_P0      (-0.16666666666631589412) /* sin r = r + r^3 P(r^2), relative error 4.7e-15 */
+#define MT_SIN_P1      0.0083333333252707458685
+#define MT_SIN_P2      (-0.00019841263822263101959)
+#define MT_SIN_P3      2.7555357579563007222e-6
+#define MT_SIN_P4      (-2.4761638102065937226e-8)
+#define MT_COS_P0      0.04166666666660219323 /* cos r = 1 - r^2 / 2 + r^4 P(r^2) */
+#define MT_COS_P1      (-0.0013888888878265913617)
+#define MT_COS_P2      0.000024801580967906041567
+#define MT_COS_P3      (-2.7555566436517986599e-7)
+#define MT_COS_P4      2.0647692550507414213e-9
+#define MT_SINCOS_TOP  1.0e6 /* beyond, the library's reduction is needed */
+
+/* Sine and cosine to far more than a float's precision, for any finite x. */
+static inline void mt_sincos(double x, double *sine, double *cosine) {
+    if (!(fabs(x) <= MT_SINCOS_TOP)) {
+        *sine = sin(x);
+        *cosine = cos(x);
+        return;
+    }
+    double n = rint(x * MT_TWO_OVER_PI);
+    double r = (x - n * MT_HALF_PI_HIGH) - n * MT_HALF_PI_LOW, u = r * r;
+    double s = MT_SIN_P4, c = MT_COS_P4;
+    s = s * u + MT_SIN_P3;
+    s = s * u + MT_SIN_P2;
+    s = s * u + MT_SIN_P1;
+    s = s * u + MT_SIN_P0;
+    s = s * (u * r) + r;
+    c = c * u + MT_COS_P3;
+    c = c * u + MT_COS_P2;
+    c = c * u + MT_COS_P1;
+    c = c * u + MT_COS_P0;
+    c = c * (u * u) + (1.0 - 0.5 * u);
+    int quarter = (int)n & 3;
+    double a = quarter & 1 ? c : s, b = quarter & 1 ? s : c;
+    *sine = quarter & 2 ? -a : a;
+    *cosine = (quarter + 1) & 2 ? -b : b;
+}
+
 #endif

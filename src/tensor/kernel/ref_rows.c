@@ -78,6 +78,15 @@ void mt_ref_mul(const float *a, const float *b, float *y, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = a[i] * b[i];
 }
 
+void mt_ref_angles(double position, const float *inv_freq, float mscale, float *cosine, float *sine, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        double s, c;
+        mt_sincos(position * (double)inv_freq[i], &s, &c);
+        cosine[i] = (float)c * mscale;
+        sine[i] = (float)s * mscale;
+    }
+}
+
 /* (a, b) -> (a cos - b sin, a sin + b cos); pairs are neighbours when half is 0, else half apart. */
 void mt_ref_rotate(const float *x, float *y, const float *cosine, const float *sine, size_t n, size_t half) {
     for (size_t i = 0; i < n; i++) {

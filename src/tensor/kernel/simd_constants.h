@@ -69,7 +69,23 @@
     X(P8, MT_EXP64_P8) \
     X(P9, MT_EXP64_P9) \
     X(ONE, 1.0) \
-    X(ALIGN, 6755399441055744.0 + 1023.0)
+    X(ALIGN, 6755399441055744.0 + 1023.0) \
+    X(INTEGER, 6755399441055744.0) \
+    X(TWO_OVER_PI, MT_TWO_OVER_PI) \
+    X(HALF_PI_HIGH, MT_HALF_PI_HIGH) \
+    X(HALF_PI_LOW, MT_HALF_PI_LOW) \
+    X(HALF, 0.5) \
+    X(SINCOS_TOP, MT_SINCOS_TOP) \
+    X(SIN_P0, MT_SIN_P0) \
+    X(SIN_P1, MT_SIN_P1) \
+    X(SIN_P2, MT_SIN_P2) \
+    X(SIN_P3, MT_SIN_P3) \
+    X(SIN_P4, MT_SIN_P4) \
+    X(COS_P0, MT_COS_P0) \
+    X(COS_P1, MT_COS_P1) \
+    X(COS_P2, MT_COS_P2) \
+    X(COS_P3, MT_COS_P3) \
+    X(COS_P4, MT_COS_P4)
 /* clang-format on */
 
 typedef struct mt_simd_constants {

@@ -106,4 +106,28 @@ INLINE v128_t mt_exp64_x2(v128_t x) {
     return wasm_v128_andnot(p, low);
 }
 
+/* |x| at most MT_SINCOS_TOP. */
+INLINE void mt_sincos_x2(v128_t x, v128_t *sine, v128_t *cosine) {
+    v128_t n = wasm_f64x2_nearest(wasm_f64x2_mul(x, D(TWO_OVER_PI)));
+    v128_t r = wasm_f64x2_sub(x, wasm_f64x2_mul(n, D(HALF_PI_HIGH)));
+    r = wasm_f64x2_sub(r, wasm_f64x2_mul(n, D(HALF_PI_LOW)));
+    v128_t u = wasm_f64x2_mul(r, r), s = D(SIN_P4), c = D(COS_P4);
+    s = HORNER64(s, u, D(SIN_P3));
+    s = HORNER64(s, u, D(SIN_P2));
+    s = HORNER64(s, u, D(SIN_P1));
+    s = HORNER64(s, u, D(SIN_P0));
+    s = HORNER64(s, wasm_f64x2_mul(u, r), r);
+    c = HORNER64(c, u, D(COS_P3));
+    c = HORNER64(c, u, D(COS_P2));
+    c = HORNER64(c, u, D(COS_P1));
+    c = HORNER64(c, u, D(COS_P0));
+    c = HORNER64(c, wasm_f64x2_mul(u, u), wasm_f64x2_sub(D(ONE), wasm_f64x2_mul(D(HALF), u)));
+    v128_t quarter = wasm_f64x2_add(n, D(INTEGER)); /* n in the low bits of the mantissa */
+    v128_t one = wasm_i64x2_splat(1), odd = wasm_i64x2_eq(wasm_v128_and(quarter, one), one);
+    v128_t a = wasm_v128_bitselect(c, s, odd), b = wasm_v128_bitselect(s, c, odd);
+    v128_t two = wasm_i64x2_splat(2);
+    *sine = wasm_v128_xor(a, wasm_i64x2_shl(wasm_v128_and(quarter, two), 62));
+    *cosine = wasm_v128_xor(b, wasm_i64x2_shl(wasm_v128_and(wasm_i64x2_add(quarter, one), two), 62));
+}
+
 #endif

@@ -151,6 +151,23 @@ void mt_simd_mul(const float *a, const float *b, float *y, size_t n) {
     for (; i < n; i++) y[i] = a[i] * b[i];
 }
 
+void mt_simd_angles(double position, const float *inv_freq, float mscale, float *cosine, float *sine, size_t n) {
+    size_t i = 0;
+    v128_t at = wasm_f64x2_splat(position), by = wasm_f32x4_splat(mscale);
+    for (; i + 2 <= n; i += 2) {
+        v128_t angle = wasm_f64x2_mul(at, wasm_f64x2_promote_low_f32x4(wasm_v128_load64_zero(inv_freq + i))), s, c;
+        v128_t small = wasm_f64x2_le(wasm_f64x2_abs(angle), D(SINCOS_TOP));
+        if (!wasm_i64x2_all_true(small)) {
+            mt_ref_angles(position, inv_freq + i, mscale, cosine + i, sine + i, 2);
+            continue;
+        }
+        mt_sincos_x2(angle, &s, &c);
+        wasm_v128_store64_lane(cosine + i, wasm_f32x4_mul(wasm_f32x4_demote_f64x2_zero(c), by), 0);
+        wasm_v128_store64_lane(sine + i, wasm_f32x4_mul(wasm_f32x4_demote_f64x2_zero(s), by), 0);
+    }
+    if (i < n) mt_ref_angles(position, inv_freq + i, mscale, cosine + i, sine + i, n - i);
+}
+
 void mt_simd_rotate(const float *x, float *y, const float *cosine, const float *sine, size_t n, size_t half) {
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
