@@ -15,10 +15,6 @@ static size_t row_at(const attend_job *j, int32_t t, int32_t h) {
     return ((size_t)h * (size_t)j->a->T + (size_t)t) * (size_t)j->width;
 }
 
-static void attend_one(const attend_job *j, int32_t t, int32_t h) {
-    mt_kernels->attend(j->a, t, h);
-}
-
 static void scores_one(const attend_job *j, int32_t t, int32_t h) {
     float *row = j->to + row_at(j, t, h);
     for (int32_t i = 0; i < j->width; i++) row[i] = -INFINITY;
@@ -55,6 +51,8 @@ static void values_one(const attend_job *j, int32_t t, int32_t h) {
                               a->out + ((size_t)t * (size_t)a->H + (size_t)h) * (size_t)a->EV);
 }
 
+/* What is shared out: rows (query, head), in order; `one` takes a row, a NULL `one` is mt_attend's kernel, which takes
+ * the heads of a group together as far as a part holds them. */
 typedef void (*one_row)(const attend_job *j, int32_t t, int32_t h);
 typedef struct rows_job {
     attend_job job;
@@ -62,23 +60,34 @@ typedef struct rows_job {
 } rows_job;
 static void some_rows(void *arg, int part, int parts) {
     const rows_job *r = arg;
-    int64_t rows = (int64_t)r->job.a->T * r->job.a->H;
-    for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; i++)
-        r->one(&r->job, (int32_t)(i / r->job.a->H), (int32_t)(i % r->job.a->H));
+    const mt_attend_args *a = r->job.a;
+    int64_t rows = (int64_t)a->T * a->H, i = rows * part / parts, end = rows * (part + 1) / parts;
+    while (i < end) {
+        int32_t t = (int32_t)(i / a->H), h = (int32_t)(i % a->H), count = 1;
+        if (r->one) {
+            r->one(&r->job, t, h);
+        } else {
+            int32_t g = (int32_t)((int64_t)h * a->G / a->H);
+            while (i + count < end && h + count < a->H && (int64_t)(h + count) * a->G / a->H == g) count++;
+            mt_kernels->attend(a, t, h, count);
+        }
+        i += count;
+    }
 }
 static void all_rows(mt_pool *pool, rows_job *r) {
-    /* Later queries see more: many small parts keep the threads even. Below about 16k multiplications the work is
+    /* Later queries see more: several parts for each thread keep them even. Below about 32k multiplications the work is
      * done before a thread wakes. */
     const mt_attend_args *a = r->job.a;
-    int64_t rows = (int64_t)a->T * a->H, seen = 0, parts = (int64_t)mt_pool_threads(pool) * 8;
+    int64_t rows = (int64_t)a->T * a->H, seen = 0, parts = mt_pool_threads(pool);
     for (int32_t i = a->run_start[0]; i < a->run_start[a->T]; i++) seen += a->runs[i].count;
-    if (seen * a->H * (a->E + a->EV) < 1 << 15 || parts == 8) parts = 1;
+    if (seen * a->H * (a->E + a->EV) < 1 << 15) parts = 1;
+    if (parts > 1 && a->T > 1) parts *= 8;
     mt_pool_run_parts(pool, some_rows, r, (int)(parts > rows ? rows : parts));
 }
 
 void mt_attend(mt_pool *pool, const mt_attend_args *a) {
     if (a->T <= 0) return;
-    rows_job r = {{.a = a}, attend_one};
+    rows_job r = {{.a = a}, NULL};
     all_rows(pool, &r);
 }
 void mt_attend_scores(mt_pool *pool, const mt_attend_args *a, const int32_t *column, int32_t width, float *scores) {

@@ -67,8 +67,8 @@ typedef struct mt_mm {
     X(SAME, angles, void, (double position, const float *inv_freq, float mscale, float *cosine, float *sine, size_t n)) \
     /* n pairs at (a[i], b[i]) = (x[2i], x[2i+1]) or (x[i], x[i+half]) */ \
     X(SAME, rotate, void, (const float *x, float *y, const float *cosine, const float *sine, size_t n, size_t half)) \
-    /* query t, head h of mt_attend */ \
-    X(OWN, attend, void, (const mt_attend_args *a, int32_t t, int32_t h)) \
+    /* query t, heads h..h+count-1 of one group of mt_attend */ \
+    X(OWN, attend, void, (const mt_attend_args *a, int32_t t, int32_t h, int32_t count)) \
     X(OWN, attend_scores, void, (const mt_attend_args *a, int32_t t, int32_t h, const int32_t *column, float *row)) \
     X(OWN, attend_values, void, (const float *p, const int32_t *slot, int32_t n, const float *v, int32_t EV, float *out))
 /* clang-format on */

@@ -29,7 +29,7 @@ static float score(const mt_attend_args *a, int32_t t, int32_t h, int32_t slot) 
     return s;
 }
 
-void mt_ref_attend(const mt_attend_args *a, int32_t t, int32_t h) {
+static void attend_head(const mt_attend_args *a, int32_t t, int32_t h) {
     size_t EV = (size_t)a->EV, g = (size_t)h * (size_t)a->G / (size_t)a->H;
     const float *v = a->v + g * a->v_stride;
     float *out = a->out + ((size_t)t * (size_t)a->H + (size_t)h) * EV;
@@ -54,7 +54,7 @@ void mt_ref_attend(const mt_attend_args *a, int32_t t, int32_t h) {
         if (top == -INFINITY) {
             for (int j = 0; j < n; j++)
                 if (p[j] != p[j]) l = NAN;
-            continue;
+            continue; /* nothing to add: all shares are 0 */
         }
         float shrink = mt_expf(m - top);
         if (shrink != 1)
@@ -67,6 +67,10 @@ void mt_ref_attend(const mt_attend_args *a, int32_t t, int32_t h) {
     }
     float inverse = l == 0 ? 0 : 1 / l;
     for (size_t e = 0; e < EV; e++) out[e] = out[e] * inverse;
+}
+
+void mt_ref_attend(const mt_attend_args *a, int32_t t, int32_t h, int32_t count) {
+    for (int32_t i = 0; i < count; i++) attend_head(a, t, h + i);
 }
 
 void mt_ref_attend_scores(const mt_attend_args *a, int32_t t, int32_t h, const int32_t *column, float *row) {

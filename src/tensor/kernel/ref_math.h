@@ -162,9 +162,10 @@ static inline double mt_exp64(double x) {
     return p * scale;
 }
 
-#define MT_TWO_OVER_PI  0.63661977236758134308
-#define MT_HALF_PI_HIGH 1.57079632673412561417e+00 /* fdlibm's split: 33 bits, so that n * high is exact for n < 2^20  \
-                                                    */
+#define MT_TWO_OVER_PI 0.63661977236758134308
+#define MT_HALF_PI_HIGH                                                                                                \
+    1.57079632673412561417e+00 /* fdlibm's split: 33 bits, so that n * high is exact for n < 2^20                      \
+                                */
 #define MT_HALF_PI_LOW 6.07710050650619224932e-11
 #define MT_SIN_P0      (-0.16666666666631589412) /* sin r = r + r^3 P(r^2), relative error 4.7e-15 */
 #define MT_SIN_P1      0.0083333333252707458685

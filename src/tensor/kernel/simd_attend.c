@@ -1,6 +1,6 @@
-/* Attention of one query and head over cache slots: the algorithm of ref_attend.c. Eight slots at a time share the
- * loads of the query, their vector sums are transposed and added; values are accumulated over all slots of a block with
- * 32 outputs in registers. */
+/* Attention of one query over cache slots: the algorithm of ref_attend.c. Heads of one group go through it together, up
+ * to three at a time, sharing every load of a key or value; vector sums are transposed and added; outputs stay in
+ * registers while a block's values are added. */
 #include "simd.h"
 #ifdef MT_HAVE_SIMD
 #include "kernel.h"
@@ -18,26 +18,35 @@ INLINE v128_t sum_lanes4(v128_t a, v128_t b, v128_t c, v128_t d) {
     return wasm_f32x4_add(wasm_f32x4_add(s0, s1), wasm_f32x4_add(s2, s3));
 }
 
-/* Dot products of q with eight rows: eight chains hide the latency of the addition. */
-INLINE void dots8(const float *q, const float *keys, size_t E, const int32_t *slot, v128_t *first, v128_t *second) {
+/* Dot products of R rows of q, E apart, with S keys: R * S chains hide the latency of the addition. Row r's go to
+ * out + 64 r. */
+INLINE void dots(const float *q, const int R, const float *keys, size_t E, const int32_t *slot, const int S,
+                 v128_t scale, float *out) {
     const float *k[8];
-    v128_t s[8];
+    v128_t s[12];
     size_t whole = E & ~(size_t)3;
-    for (int i = 0; i < 8; i++) {
-        k[i] = keys + (size_t)slot[i] * E;
-        s[i] = wasm_f32x4_splat(0);
-    }
+    for (int i = 0; i < S; i++) k[i] = keys + (size_t)slot[i] * E;
+    for (int i = 0; i < R * S; i++) s[i] = wasm_f32x4_splat(0);
     for (size_t e = 0; e < whole; e += 4) {
-        v128_t x = wasm_v128_load(q + e);
-        for (int i = 0; i < 8; i++) s[i] = MADD(x, wasm_v128_load(k[i] + e), s[i]);
+        v128_t x[3];
+        for (int r = 0; r < R; r++) x[r] = wasm_v128_load(q + (size_t)r * E + e);
+        for (int i = 0; i < S; i++) {
+            v128_t y = wasm_v128_load(k[i] + e);
+            for (int r = 0; r < R; r++) s[r * S + i] = MADD(x[r], y, s[r * S + i]);
+        }
     }
     if (whole < E) {
         int rest = (int)(E - whole);
-        v128_t x = mt_load_lanes(q + whole, rest);
-        for (int i = 0; i < 8; i++) s[i] = MADD(x, mt_load_lanes(k[i] + whole, rest), s[i]);
+        for (int r = 0; r < R; r++) {
+            v128_t x = mt_load_lanes(q + (size_t)r * E + whole, rest);
+            for (int i = 0; i < S; i++) s[r * S + i] = MADD(x, mt_load_lanes(k[i] + whole, rest), s[r * S + i]);
+        }
     }
-    *first = sum_lanes4(s[0], s[1], s[2], s[3]);
-    *second = sum_lanes4(s[4], s[5], s[6], s[7]);
+    for (int r = 0; r < R; r++)
+        for (int i = 0; i < S; i += 4) {
+            const v128_t *a = s + r * S + i;
+            wasm_v128_store(out + MT_ATTEND_BLOCK * r + i, wasm_f32x4_mul(sum_lanes4(a[0], a[1], a[2], a[3]), scale));
+        }
 }
 
 /* The rarer parts of a score; n a multiple of four. */
@@ -59,42 +68,50 @@ static __attribute__((noinline)) void NAME(attend_adjust)(const mt_attend_args *
     }
 }
 
-/* Scores of slot[0..n); slot[] and p[] are padded to a multiple of eight, slot[] with any slots that exist. */
-INLINE void scores(const mt_attend_args *a, int32_t t, int32_t h, const int32_t *slot, int n, float *p) {
+/* Scores of heads h..h+R-1 with slot[0..n); slot[] and the rows of p are padded to a multiple of eight, slot[] with any
+ * slots that exist. */
+INLINE void scores(const mt_attend_args *a, int32_t t, int32_t h, const int R, const int32_t *slot, int n, float *p) {
     size_t E = (size_t)a->E, g = (size_t)h * (size_t)a->G / (size_t)a->H;
     const float *q = a->q + ((size_t)t * (size_t)a->H + (size_t)h) * E, *keys = a->k + g * a->k_stride;
+    const int S = R == 1 ? 8 : 4;
     v128_t scale = wasm_f32x4_splat(a->scale);
-    for (int j = 0; j < n; j += 8) {
-        v128_t first, second;
-        dots8(q, keys, E, slot + j, &first, &second);
-        wasm_v128_store(p + j, wasm_f32x4_mul(first, scale));
-        wasm_v128_store(p + j + 4, wasm_f32x4_mul(second, scale));
-    }
-    if (a->softcap != 0 || a->alibi) NAME(attend_adjust)(a, t, h, slot, (n + 7) & ~7, p);
+    for (int j = 0; j < n; j += S) dots(q, R, keys, E, slot + j, S, scale, p + j);
+    if (a->softcap != 0 || a->alibi)
+        for (int r = 0; r < R; r++) NAME(attend_adjust)(a, t, h + r, slot, (n + 7) & ~7, p + MT_ATTEND_BLOCK * r);
 }
 
-/* out += sum of p[j] v[slot[j]], in the order of j; W vectors of the output stay in registers. */
-INLINE void values_slice(const float *p, const int32_t *slot, int n, const float *v, size_t EV, const int W,
-                         float *out) {
-    v128_t o[8];
-    for (int i = 0; i < W; i++) o[i] = wasm_v128_load(out + 4 * i);
+/* out += sum of p[j] v[slot[j]] for R rows, in the order of j; R * W vectors of outputs stay in registers. */
+INLINE void values_slice(const float *p, const int R, const int32_t *slot, int n, const float *v, size_t EV,
+                         const int W, float *out) {
+    v128_t o[12];
+    for (int r = 0; r < R; r++)
+        for (int i = 0; i < W; i++) o[r * W + i] = wasm_v128_load(out + (size_t)r * EV + 4 * i);
     for (int j = 0; j < n; j++) {
         const float *row = v + (size_t)slot[j] * EV;
-        v128_t by = wasm_v128_load32_splat(p + j);
-        for (int i = 0; i < W; i++) o[i] = MADD(by, wasm_v128_load(row + 4 * i), o[i]);
+        v128_t by[3];
+        for (int r = 0; r < R; r++) by[r] = wasm_v128_load32_splat(p + MT_ATTEND_BLOCK * r + j);
+        for (int i = 0; i < W; i++) {
+            v128_t x = wasm_v128_load(row + 4 * i);
+            for (int r = 0; r < R; r++) o[r * W + i] = MADD(by[r], x, o[r * W + i]);
+        }
     }
-    for (int i = 0; i < W; i++) wasm_v128_store(out + 4 * i, o[i]);
+    for (int r = 0; r < R; r++)
+        for (int i = 0; i < W; i++) wasm_v128_store(out + (size_t)r * EV + 4 * i, o[r * W + i]);
 }
-INLINE void values(const float *p, const int32_t *slot, int n, const float *v, size_t EV, float *out) {
+INLINE void values(const float *p, const int R, const int32_t *slot, int n, const float *v, size_t EV, float *out) {
+    const int W = R == 1 ? 8 : 4;
     size_t e = 0;
-    for (; e + 32 <= EV; e += 32) values_slice(p, slot, n, v + e, EV, 8, out + e);
-    for (; e + 4 <= EV; e += 4) values_slice(p, slot, n, v + e, EV, 1, out + e);
+    for (; e + 4 * W <= EV; e += 4 * W) values_slice(p, R, slot, n, v + e, EV, W, out + e);
+    for (; e + 4 <= EV; e += 4) values_slice(p, R, slot, n, v + e, EV, 1, out + e);
     if (e == EV) return;
     int rest = (int)(EV - e);
-    v128_t o = mt_load_lanes(out + e, rest);
-    for (int j = 0; j < n; j++)
-        o = MADD(wasm_v128_load32_splat(p + j), mt_load_lanes(v + (size_t)slot[j] * EV + e, rest), o);
-    mt_store_lanes(out + e, o, rest);
+    for (int r = 0; r < R; r++) {
+        v128_t o = mt_load_lanes(out + (size_t)r * EV + e, rest);
+        for (int j = 0; j < n; j++)
+            o = MADD(wasm_v128_load32_splat(p + MT_ATTEND_BLOCK * r + j),
+                     mt_load_lanes(v + (size_t)slot[j] * EV + e, rest), o);
+        mt_store_lanes(out + (size_t)r * EV + e, o, rest);
+    }
 }
 
 INLINE void multiply(float *out, size_t n, float by) {
@@ -104,16 +121,49 @@ INLINE void multiply(float *out, size_t n, float by) {
     for (; e < n; e++) out[e] = out[e] * by;
 }
 
-void NAME(attend)(const mt_attend_args *a, int32_t t, int32_t h) {
+/* One block of one row: scores in p become shares, m and l move on, out is rescaled. */
+INLINE void block_softmax(float *p, int n, float *m, float *l, float *out, size_t EV) {
+    int padded = (n + 7) & ~7;
+    for (int j = n; j < padded; j++) p[j] = -INFINITY;
+    v128_t tops = wasm_f32x4_splat(*m);
+    for (int j = 0; j < padded; j += 4) tops = wasm_f32x4_pmax(tops, wasm_v128_load(p + j)); /* skips NaN */
+    tops = wasm_f32x4_pmax(tops, wasm_i32x4_shuffle(tops, tops, 2, 3, 0, 1));
+    tops = wasm_f32x4_pmax(tops, wasm_i32x4_shuffle(tops, tops, 1, 0, 3, 2));
+    float top = wasm_f32x4_extract_lane(tops, 0);
+    if (top == -INFINITY) {
+        for (int j = 0; j < n; j++) {
+            if (p[j] != p[j]) *l = NAN;
+            p[j] = 0;
+        }
+        return;
+    }
+    float shrink = mt_expf(*m - top);
+    if (shrink != 1) multiply(out, EV, shrink);
+    v128_t sum = wasm_f32x4_splat(0), shift = wasm_f32x4_splat(top);
+    for (int j = 0; j < padded; j += 4) {
+        v128_t e = mt_expf_x4(wasm_f32x4_sub(wasm_v128_load(p + j), shift));
+        wasm_v128_store(p + j, e);
+        sum = wasm_f32x4_add(sum, e);
+    }
+    *l = *l * shrink + ((wasm_f32x4_extract_lane(sum, 0) + wasm_f32x4_extract_lane(sum, 1)) +
+                        (wasm_f32x4_extract_lane(sum, 2) + wasm_f32x4_extract_lane(sum, 3)));
+    *m = top;
+}
+
+/* R heads of one group: they see the same keys and values, whose loads they share. */
+INLINE void attend_heads(const mt_attend_args *a, int32_t t, int32_t h, const int R) {
     size_t EV = (size_t)a->EV, g = (size_t)h * (size_t)a->G / (size_t)a->H;
     const float *v = a->v + g * a->v_stride;
-    float *out = a->out + ((size_t)t * (size_t)a->H + (size_t)h) * EV;
-    float m = a->sink ? a->sink[h] : -INFINITY, l = a->sink ? 1 : 0;
-    memset(out, 0, EV * sizeof(float));
+    float *out = a->out + ((size_t)t * (size_t)a->H + (size_t)h) * EV, m[3], l[3];
+    for (int r = 0; r < R; r++) {
+        m[r] = a->sink ? a->sink[h + r] : -INFINITY;
+        l[r] = a->sink ? 1 : 0;
+    }
+    memset(out, 0, (size_t)R * EV * sizeof(float));
     int32_t run = a->run_start[t], end = a->run_start[t + 1], at = 0;
     for (;;) {
         int32_t slot[MT_ATTEND_BLOCK];
-        float p[MT_ATTEND_BLOCK];
+        float p[3 * MT_ATTEND_BLOCK];
         int n = 0;
         while (run < end && n < MT_ATTEND_BLOCK) {
             int32_t left = a->runs[run].count - at, take = MT_ATTEND_BLOCK - n < left ? MT_ATTEND_BLOCK - n : left;
@@ -123,34 +173,17 @@ void NAME(attend)(const mt_attend_args *a, int32_t t, int32_t h) {
             if (at >= a->runs[run].count) run++, at = 0;
         }
         if (n == 0) break;
-        int padded = (n + 7) & ~7;
-        for (int j = n; j < padded; j++) slot[j] = slot[0];
-        scores(a, t, h, slot, n, p);
-        for (int j = n; j < padded; j++) p[j] = -INFINITY;
-        v128_t tops = wasm_f32x4_splat(m);
-        for (int j = 0; j < padded; j += 4) tops = wasm_f32x4_pmax(tops, wasm_v128_load(p + j)); /* skips NaN */
-        tops = wasm_f32x4_pmax(tops, wasm_i32x4_shuffle(tops, tops, 2, 3, 0, 1));
-        tops = wasm_f32x4_pmax(tops, wasm_i32x4_shuffle(tops, tops, 1, 0, 3, 2));
-        float top = wasm_f32x4_extract_lane(tops, 0);
-        if (top == -INFINITY) {
-            for (int j = 0; j < n; j++)
-                if (p[j] != p[j]) l = NAN;
-            continue;
-        }
-        float shrink = mt_expf(m - top);
-        if (shrink != 1) multiply(out, EV, shrink);
-        v128_t sum = wasm_f32x4_splat(0), shift = wasm_f32x4_splat(top);
-        for (int j = 0; j < padded; j += 4) {
-            v128_t e = mt_expf_x4(wasm_f32x4_sub(wasm_v128_load(p + j), shift));
-            wasm_v128_store(p + j, e);
-            sum = wasm_f32x4_add(sum, e);
-        }
-        l = l * shrink + ((wasm_f32x4_extract_lane(sum, 0) + wasm_f32x4_extract_lane(sum, 1)) +
-                          (wasm_f32x4_extract_lane(sum, 2) + wasm_f32x4_extract_lane(sum, 3)));
-        m = top;
-        values(p, slot, n, v, EV, out);
+        for (int j = n; j & 7; j++) slot[j] = slot[0];
+        scores(a, t, h, R, slot, n, p);
+        for (int r = 0; r < R; r++) block_softmax(p + MT_ATTEND_BLOCK * r, n, &m[r], &l[r], out + (size_t)r * EV, EV);
+        values(p, R, slot, n, v, EV, out);
     }
-    multiply(out, EV, l == 0 ? 0 : 1 / l);
+    for (int r = 0; r < R; r++) multiply(out + (size_t)r * EV, EV, l[r] == 0 ? 0 : 1 / l[r]);
+}
+void NAME(attend)(const mt_attend_args *a, int32_t t, int32_t h, int32_t count) {
+    for (; count == 3 || count > 4; h += 3, count -= 3) attend_heads(a, t, h, 3);
+    for (; count > 1; h += 2, count -= 2) attend_heads(a, t, h, 2);
+    if (count) attend_heads(a, t, h, 1);
 }
 
 void NAME(attend_scores)(const mt_attend_args *a, int32_t t, int32_t h, const int32_t *column, float *row) {
@@ -161,7 +194,7 @@ void NAME(attend_scores)(const mt_attend_args *a, int32_t t, int32_t h, const in
             float p[MT_ATTEND_BLOCK];
             int n = count - i < MT_ATTEND_BLOCK ? count - i : MT_ATTEND_BLOCK;
             for (int j = 0; j < MT_ATTEND_BLOCK; j++) slot[j] = start + i + (j < n ? j : 0);
-            scores(a, t, h, slot, n, p);
+            scores(a, t, h, 1, slot, n, p);
             for (int j = 0; j < n; j++) row[column[slot[j]]] = p[j];
         }
     }
@@ -177,9 +210,9 @@ void NAME(attend_values)(const float *p, const int32_t *slot, int32_t n, const f
         used[k] = slot[j];
         weight[k++] = p[j];
         if (k < MT_ATTEND_BLOCK) continue;
-        values(weight, used, k, v, (size_t)EV, out);
+        values(weight, 1, used, k, v, (size_t)EV, out);
         k = 0;
     }
-    values(weight, used, k, v, (size_t)EV, out);
+    values(weight, 1, used, k, v, (size_t)EV, out);
 }
 #endif
