@@ -23,12 +23,12 @@ INLINE v128_t sum_lanes4(v128_t a, v128_t b, v128_t c, v128_t d) {
 INLINE void dots(const float *q, const int R, const float *keys, size_t E, const int32_t *slot, const int S,
                  v128_t scale, float *out) {
     const float *k[8];
-    v128_t s[12];
+    v128_t s[8];
     size_t whole = E & ~(size_t)3;
     for (int i = 0; i < S; i++) k[i] = keys + (size_t)slot[i] * E;
     for (int i = 0; i < R * S; i++) s[i] = wasm_f32x4_splat(0);
     for (size_t e = 0; e < whole; e += 4) {
-        v128_t x[3];
+        v128_t x[2];
         for (int r = 0; r < R; r++) x[r] = wasm_v128_load(q + (size_t)r * E + e);
         for (int i = 0; i < S; i++) {
             v128_t y = wasm_v128_load(k[i] + e);
@@ -83,12 +83,12 @@ INLINE void scores(const mt_attend_args *a, int32_t t, int32_t h, const int R, c
 /* out += sum of p[j] v[slot[j]] for R rows, in the order of j; R * W vectors of outputs stay in registers. */
 INLINE void values_slice(const float *p, const int R, const int32_t *slot, int n, const float *v, size_t EV,
                          const int W, float *out) {
-    v128_t o[12];
+    v128_t o[8];
     for (int r = 0; r < R; r++)
         for (int i = 0; i < W; i++) o[r * W + i] = wasm_v128_load(out + (size_t)r * EV + 4 * i);
     for (int j = 0; j < n; j++) {
         const float *row = v + (size_t)slot[j] * EV;
-        v128_t by[3];
+        v128_t by[2];
         for (int r = 0; r < R; r++) by[r] = wasm_v128_load32_splat(p + MT_ATTEND_BLOCK * r + j);
         for (int i = 0; i < W; i++) {
             v128_t x = wasm_v128_load(row + 4 * i);
@@ -154,7 +154,7 @@ INLINE void block_softmax(float *p, int n, float *m, float *l, float *out, size_
 INLINE void attend_heads(const mt_attend_args *a, int32_t t, int32_t h, const int R) {
     size_t EV = (size_t)a->EV, g = (size_t)h * (size_t)a->G / (size_t)a->H;
     const float *v = a->v + g * a->v_stride;
-    float *out = a->out + ((size_t)t * (size_t)a->H + (size_t)h) * EV, m[3], l[3];
+    float *out = a->out + ((size_t)t * (size_t)a->H + (size_t)h) * EV, m[2], l[2];
     for (int r = 0; r < R; r++) {
         m[r] = a->sink ? a->sink[h + r] : -INFINITY;
         l[r] = a->sink ? 1 : 0;
@@ -163,7 +163,7 @@ INLINE void attend_heads(const mt_attend_args *a, int32_t t, int32_t h, const in
     int32_t run = a->run_start[t], end = a->run_start[t + 1], at = 0;
     for (;;) {
         int32_t slot[MT_ATTEND_BLOCK];
-        float p[3 * MT_ATTEND_BLOCK];
+        float p[2 * MT_ATTEND_BLOCK];
         int n = 0;
         while (run < end && n < MT_ATTEND_BLOCK) {
             int32_t left = a->runs[run].count - at, take = MT_ATTEND_BLOCK - n < left ? MT_ATTEND_BLOCK - n : left;
@@ -181,7 +181,6 @@ INLINE void attend_heads(const mt_attend_args *a, int32_t t, int32_t h, const in
     for (int r = 0; r < R; r++) multiply(out + (size_t)r * EV, EV, l[r] == 0 ? 0 : 1 / l[r]);
 }
 void NAME(attend)(const mt_attend_args *a, int32_t t, int32_t h, int32_t count) {
-    for (; count == 3 || count > 4; h += 3, count -= 3) attend_heads(a, t, h, 3);
     for (; count > 1; h += 2, count -= 2) attend_heads(a, t, h, 2);
     if (count) attend_heads(a, t, h, 1);
 }
