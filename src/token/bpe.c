@@ -16,11 +16,27 @@
  * A few table look-ups decide what would otherwise need an encoding; the result is cached by pair. */
 #include "bpe.h"
 
-enum { PAIR_CACHE = 1 << 16, SPINE = 96 };
+enum { PLACE_BITS = 18, SPINE = 96 };
 
+static inline uint64_t pair_hash(int32_t left, int32_t right) {
+    return ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
+}
 static inline size_t pair_slot(const mt_bpe *b, int32_t left, int32_t right) {
-    uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t h = pair_hash(left, right);
     return (size_t)(h >> 29 ^ h >> 47) & b->pair_mask;
+}
+
+/* A polynomial hash has its good bits below; a product above. */
+static inline size_t maybe_place(const mt_bpe *b, uint64_t h) {
+    return (size_t)((h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93) >> b->maybe_shift);
+}
+static inline bool maybe_merges(const mt_bpe *b, uint64_t h) {
+    size_t k = maybe_place(b, h);
+    return b->maybe[k >> 6] >> (k & 63) & 1;
+}
+static inline void note_merge(mt_bpe *b, uint64_t h) {
+    size_t k = maybe_place(b, h);
+    b->maybe[k >> 6] |= UINT64_C(1) << (k & 63);
 }
 
 mt_status mt_bpe_reserve_pairs(mt_bpe *b, size_t count, mt_error *err) {
@@ -63,10 +79,19 @@ mt_status mt_bpe_add_pair(mt_bpe *b, int32_t left, int32_t right, uint32_t rank,
 mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
     size_t n = (size_t)v->size;
     b->vocab = v;
+    if (v->size >= MT_MAX_TOKENS) return mt_fail(err, MT_ELIMIT, "a vocabulary of %d tokens", (int)v->size);
+    unsigned bits = 10;
+    while (((b->by_string ? n : b->pair_count) * 12) >> bits) bits++; /* one in 12 to 24 is set, or fewer */
+    b->maybe_shift = 64 - bits;
+    b->id_bits = 1;
+    while ((n - 1) >> b->id_bits) b->id_bits++;
+    b->place_bits = 2 * b->id_bits < PLACE_BITS ? 2 * b->id_bits : PLACE_BITS;
     b->tok = mt_array(n, sizeof *b->tok);
-    b->pair_cache = mt_array(PAIR_CACHE, sizeof *b->pair_cache);
-    if (!b->tok || !b->pair_cache) return mt_nomem(err, n * sizeof *b->tok + PAIR_CACHE * 8, "byte-pair encoding");
-    memset(b->pair_cache, 0xFF, PAIR_CACHE * sizeof *b->pair_cache);
+    b->pair_cache = mt_calloc((size_t)1 << b->place_bits, sizeof *b->pair_cache);
+    b->maybe = mt_calloc((size_t)1 << bits >> 6, sizeof *b->maybe);
+    if (!b->tok || !b->pair_cache || !b->maybe) return mt_nomem(err, n * sizeof *b->tok, "byte-pair encoding");
+    for (size_t i = 0; b->pair && i <= b->pair_mask; i++)
+        if (b->pair[i].left >= 0) note_merge(b, pair_hash(b->pair[i].left, b->pair[i].right));
     for (int c = 0; c < 256; c++) b->base[c] = -1;
     if (b->by_string) {
         b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);
@@ -77,23 +102,29 @@ mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
     size_t bytes = 0;
     for (int32_t id = 0; id < v->size; id++)
         if (v->flags[id] & MT_MATCHES) bytes += v->bytes[id].n;
-    MT_TRY(mt_trie_reserve(&b->trie, bytes / 3 + 16, err));
+    mt_trie trie = {0};
+    mt_status status = MT_OK;
+    MT_TRY_GOTO(mt_trie_reserve(&trie, bytes / 3 + 16, err), done);
     for (int32_t id = 0; id < v->size; id++) {
         bool matches = v->flags[id] & MT_MATCHES;
         mt_str s = mt_vocab_bytes(v, id);
         int32_t old;
         b->tok[id] = (mt_bpe_token){b->by_string && matches ? mt_poly(s.p, s.n) : 0,
-                                    v->bytes[id].at,
                                     matches ? v->bytes[id].n : UINT32_MAX / 2,
+                                    -2,
                                     -1,
                                     -1,
                                     MT_NO_RANK,
                                     matches ? 0 : 2};
         if (!matches) continue;
         if (s.n == 1) b->base[s.p[0]] = id;
-        MT_TRY(mt_trie_add(&b->trie, s.p, s.n, id, &old, err));
+        if (b->by_string) note_merge(b, b->tok[id].hash);
+        MT_TRY_GOTO(mt_trie_add(&trie, s.p, s.n, id, &old, err), done);
     }
-    return mt_trie_finish(&b->trie, err);
+    status = mt_walk_build(&b->walk, &trie, err);
+done:
+    mt_trie_free(&trie);
+    return status;
 }
 
 void mt_bpe_free(mt_bpe *b) {
@@ -101,7 +132,8 @@ void mt_bpe_free(mt_bpe *b) {
     mt_free(b->power);
     mt_free(b->rank_of);
     mt_free(b->tok);
-    mt_trie_free(&b->trie);
+    mt_walk_free(&b->walk);
+    mt_free(b->maybe);
     mt_free(b->pair_cache);
     mt_free(b->node);
     mt_free(b->heap);
@@ -112,21 +144,26 @@ void mt_bpe_free(mt_bpe *b) {
 }
 
 uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *result) {
+    return mt_bpe_rank_below(b, left, right, MT_NO_RANK, result);
+}
+
+uint32_t mt_bpe_rank_below(const mt_bpe *b, int32_t left, int32_t right, uint32_t limit, int32_t *result) {
     if (b->by_string) {
         const mt_vocab *v = b->vocab;
         const mt_bpe_token *l = &b->tok[left], *r = &b->tok[right];
         if (l->n + r->n > v->longest) return MT_NO_RANK; /* also for byte pieces and unknowns */
-        int32_t id =
-            mt_vocab_find_joined(v, (mt_ref){l->at, l->n}, (mt_ref){r->at, r->n}, l->hash * b->power[r->n] + r->hash);
+        uint64_t hash = l->hash * b->power[r->n] + r->hash;
+        if (!maybe_merges(b, hash)) return MT_NO_RANK;
+        int32_t id = mt_vocab_find_joined(v, v->bytes[left], v->bytes[right], hash, b->rank_of, limit);
         if (id < 0) return MT_NO_RANK;
         *result = id;
         return b->rank_of ? b->rank_of[id] : (uint32_t)id;
     }
-    if (!b->pair) return MT_NO_RANK;
+    if (!b->pair || !maybe_merges(b, pair_hash(left, right))) return MT_NO_RANK;
     for (size_t k = pair_slot(b, left, right); b->pair[k].left >= 0; k = (k + 1) & b->pair_mask)
         if (b->pair[k].left == left && b->pair[k].right == right) {
             *result = b->pair[k].result;
-            return b->pair[k].rank;
+            return b->pair[k].rank < limit ? b->pair[k].rank : MT_NO_RANK;
         }
     return MT_NO_RANK;
 }
@@ -248,8 +285,8 @@ static mt_status pair_test(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt
     *yes = false;
     for (;;) {
         int32_t result;
-        uint32_t rank = mt_bpe_rank(b, u[i], v[j], &result);
-        if (rank != MT_NO_RANK && rank < c[i] && rank <= d[j]) return MT_OK;
+        uint32_t limit = d[j] < c[i] ? d[j] + 1 : c[i]; /* rank < c[i] and rank <= d[j] */
+        if (mt_bpe_rank_below(b, u[i], v[j], limit, &result) != MT_NO_RANK) return MT_OK;
         if (!i && !j) break;
         if (!j || (i && c[i] <= d[j]))
             i--;
@@ -261,13 +298,15 @@ static mt_status pair_test(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt
 }
 
 mt_status mt_bpe_pair_ok(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt_error *err) {
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint64_t)(uint32_t)right << 1;
-    uint64_t *slot = &b->pair_cache[(key * UINT64_C(0x9E3779B97F4A7C15)) >> 48];
-    if ((*slot & ~UINT64_C(1)) == key) {
-        *yes = *slot & 1;
+    unsigned low = 2 * b->id_bits - b->place_bits; /* at most 30 */
+    uint64_t key = ((uint64_t)(uint32_t)left << b->id_bits | (uint64_t)(uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
+    uint32_t *slot = &b->pair_cache[key >> low & ((UINT64_C(1) << b->place_bits) - 1)];
+    uint32_t entry = (uint32_t)(key & ((UINT64_C(1) << low) - 1)) << 2 | 1;
+    if ((*slot & ~2u) == entry) {
+        *yes = *slot >> 1 & 1;
         return MT_OK;
     }
     MT_TRY(pair_test(b, left, right, yes, err));
-    *slot = key | *yes;
+    *slot = entry | (uint32_t)*yes << 1;
     return MT_OK;
 }

@@ -20,7 +20,8 @@ typedef struct mt_pair {
 /* What the encoder knows of a token, in one half of a cache line. */
 typedef struct mt_bpe_token {
     uint64_t hash;       /* of its bytes */
-    uint32_t at, n;      /* its bytes in the vocabulary's text; n is UINT32_MAX / 2 when text cannot give it */
+    uint32_t n;          /* of its bytes; UINT32_MAX / 2 when text cannot give it */
+    int32_t prefix;      /* the longest token that is a proper prefix of it, or -1; -2: not looked for */
     int32_t left, right; /* canonical derivation, found on demand: the last merge; -1 for base symbols */
     uint32_t rank;       /* of the last merge */
     uint32_t state;      /* 0 not looked at, 1 reachable, 2 unreachable, 3 reachable but out of order (see bpe.c) */
@@ -38,8 +39,13 @@ typedef struct mt_bpe {
     uint64_t *power;   /* of the hash, by length */
     uint32_t *rank_of; /* by id; NULL: the id itself */
     int32_t base[256]; /* id of the one-byte token, or -1 */
-    mt_trie trie;
-    uint64_t *pair_cache; /* left << 32 | right << 1 | ok */
+    mt_walk walk;
+    uint64_t *maybe; /* a bit by hash: some merge may have it (most pairs have no merge, and end here) */
+    unsigned maybe_shift;
+    /* results of pair tests: the key left << bits | right is multiplied by an odd number modulo its size, which loses
+     * nothing; the high half of the product is the place, the low half << 2 | ok << 1 | 1 the entry */
+    uint32_t *pair_cache;
+    unsigned id_bits, place_bits;
     /* the last merge that mt_bpe_merge made, and the highest rank it saw */
     int32_t last_left, last_right;
     uint32_t last_rank, top_rank;
@@ -64,6 +70,8 @@ void mt_bpe_free(mt_bpe *b);
 
 /* Rank of merging left and right, MT_NO_RANK when they do not merge. */
 uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *result);
+/* The same where only ranks below the limit count. */
+uint32_t mt_bpe_rank_below(const mt_bpe *b, int32_t left, int32_t right, uint32_t limit, int32_t *result);
 /* Reachable: the encoder gives [id] for the token's own bytes. MT_ENOMEM is possible, hence the status. */
 mt_status mt_bpe_reachable(mt_bpe *b, int32_t id, bool *yes, mt_error *err);
 /* Both tokens reachable: may right follow left? */
@@ -74,6 +82,8 @@ mt_status mt_bpe_merge(mt_bpe *b, int32_t *id, uint32_t *width, size_t *n, bool 
                        mt_error *err);
 /* Id of the base symbol at p (its length in *length), or -1 when the vocabulary lacks it. */
 int32_t mt_bpe_symbol(const mt_bpe *b, const uint8_t *p, size_t n, size_t *length);
+/* The token that is exactly these bytes, or -1. */
+int32_t mt_bpe_whole(const mt_bpe *b, const uint8_t *p, size_t n);
 /* Encodes a stretch of known base symbols; stops before the first unknown one: *used bytes were consumed. Appends. */
 mt_status mt_bpe_encode_known(mt_bpe *b, const uint8_t *p, size_t n, mt_bpe_method method, mt_ids *out, size_t *used,
                               mt_error *err);

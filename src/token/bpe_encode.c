@@ -173,9 +173,9 @@ static mt_status encode_by_last_token(mt_bpe *b, const uint8_t *p, size_t n, mt_
     for (; end < n && mt_bpe_symbol(b, p + end, n - end, &k) >= 0; end += k);
     for (at = 0; at < end; at++) {
         if (at && last->data[at] < 0) continue; /* inside a character */
-        uint32_t node = 0;
-        for (size_t i = at; i < end && (node = mt_trie_step(&b->trie, node, p[i])); i++) {
-            int32_t t = b->trie.token[node];
+        uint64_t node = b->walk.root;
+        for (size_t i = at; i < end && (node = mt_walk_step(&b->walk, node, p[i])); i++) {
+            int32_t t = mt_walk_token(node);
             if (t < 0 || last->data[i + 1] >= 0) continue;
             bool yes;
             MT_TRY(mt_bpe_reachable(b, t, &yes, err));
@@ -199,36 +199,47 @@ static mt_status encode_by_last_token(mt_bpe *b, const uint8_t *p, size_t n, mt_
 static inline int32_t longest(const mt_bpe *b, const uint8_t *p, size_t n) {
     int32_t best = b->base[p[0]];
     if (n < 2) return best;
-    uint32_t node = b->trie.two[p[0] << 8 | p[1]];
-    const int32_t *token = b->trie.token;
+    uint64_t node = b->walk.two[p[0] << 8 | p[1]];
     for (size_t i = 2; node; i++) {
-        if (token[node] >= 0) best = token[node];
-        if (i == n) break;
-        node = mt_trie_step(&b->trie, node, p[i]);
+        int32_t t = mt_walk_token(node);
+        if (t >= 0) best = t;
+        if (i == n || !(node >> 32)) break;
+        node = mt_walk_step(&b->walk, node, p[i]);
     }
     return best;
 }
 
-/* Longest token that is a proper prefix of the first n bytes at p, or -1. */
-static int32_t shorter(const mt_bpe *b, const uint8_t *p, size_t n) {
-    return n > 1 ? longest(b, p, n - 1) : -1;
+/* The next shorter token at a place where t matches, or -1. */
+static inline int32_t shorter(mt_bpe *b, int32_t t) {
+    if (b->tok[t].prefix == -2) {
+        mt_str s = mt_vocab_bytes(b->vocab, t);
+        b->tok[t].prefix = s.n > 1 ? longest(b, s.p, s.n - 1) : -1;
+    }
+    return b->tok[t].prefix;
+}
+
+int32_t mt_bpe_whole(const mt_bpe *b, const uint8_t *p, size_t n) {
+    int32_t t = n && n <= b->vocab->longest ? longest(b, p, n) : -1;
+    return t >= 0 && b->tok[t].n == n ? t : -1;
 }
 
 static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out, size_t *used, bool *stuck,
                              mt_error *err) {
     const mt_bpe_token *tok = b->tok;
     uint64_t small[2] = {0, 0}, *dead = small; /* bit i: no canonical encoding passes through position i */
+    size_t clean = 2;                          /* words of it that have been set */
     *stuck = false;
     if (n >= 128) {
         MT_TRY(mt_grow((void **)&b->dead, &b->dead_cap, n / 64 + 1, sizeof *b->dead, err));
         dead = b->dead;
-        memset(dead, 0, (n / 64 + 1) * sizeof *dead);
+        clean = 0;
     }
     size_t bottom = out->len, pos = 0;
     int32_t t = n ? longest(b, p, n) : -1, last = -1;
     while (pos < n) {
-        for (; t >= 0; t = shorter(b, p + pos, tok[t].n)) {
+        for (; t >= 0; t = shorter(b, t)) {
             size_t end = pos + tok[t].n;
+            while (clean <= end >> 6) dead[clean++] = 0;
             if (dead[end >> 6] >> (end & 63) & 1) continue;
             bool yes = tok[t].state == 1;
             if (!yes) MT_TRY(mt_bpe_reachable(b, t, &yes, err));
@@ -250,7 +261,7 @@ static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out,
             }
             dead[pos >> 6] |= UINT64_C(1) << (pos & 63);
             pos -= tok[last].n;
-            t = shorter(b, p + pos, tok[last].n);
+            t = shorter(b, last);
             out->len--;
             last = out->len > bottom ? out->data[out->len - 1] : -1;
         }

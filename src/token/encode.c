@@ -13,6 +13,8 @@ mt_status mt_added_insert(mt_added_set *s, mt_str text, int32_t index, mt_error 
     int32_t old;
     MT_TRY(mt_trie_add(&s->trie, text.p, text.n, index, &old, err));
     s->any = true;
+    if (!s->firsts) s->first[0] = s->first[1] = text.p[0], s->firsts = 1;
+    if (s->firsts <= 2 && text.p[0] != s->first[0] && text.p[0] != s->first[1]) s->first[1] = text.p[0], s->firsts++;
     if (text.n == 1) {
         for (int b = 0; b < 4; b++) s->pairs[text.p[0] << 2 | b] = UINT64_MAX;
     } else {
@@ -30,6 +32,15 @@ void mt_added_free(mt_added_set *s) {
 int32_t mt_added_find(const mt_added_set *s, const uint8_t *p, size_t n, size_t at, size_t *begin, size_t *end) {
     if (!s->any) return -1;
     for (size_t i = at; i < n; i++) {
+        if (s->firsts <= 2) { /* nearly all begin with '<': eight bytes at a time up to the next one */
+            const uint64_t ones = UINT64_C(0x0101010101010101), a = s->first[0] * ones, b = s->first[1] * ones;
+            for (; n - i >= 8; i += 8) {
+                uint64_t x = mt_le64(p + i) ^ a, y = mt_le64(p + i) ^ b;
+                if ((((x - ones) & ~x) | ((y - ones) & ~y)) & ones << 7) break;
+            }
+            while (i < n && p[i] != s->first[0] && p[i] != s->first[1]) i++;
+            if (i == n) break;
+        }
         if (i + 1 < n && !(s->pairs[p[i] << 2 | p[i + 1] >> 6] >> (p[i + 1] & 63) & 1)) continue;
         size_t length;
         int32_t found = mt_trie_longest(&s->trie, p + i, n - i, &length);
@@ -102,10 +113,11 @@ mt_status mt_emit(mt_tok *t, int32_t id, uint32_t begin, uint32_t end, mt_error 
 mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err) {
     mt_encoding *e = t->out;
     size_t at = begin;
-    for (size_t i = from; i < e->ids.len && i < t->word_base + 4; i++) {
-        at += t->vocab.bytes[e->ids.data[i]].n;
-        t->ends[i - t->word_base] = (uint32_t)at;
-    }
+    if (e->ids.len - t->word_base <= 3) /* what the memo can keep */
+        for (size_t i = from; i < e->ids.len; i++) {
+            at += t->vocab.bytes[e->ids.data[i]].n;
+            t->ends[i - t->word_base] = (uint32_t)at;
+        }
     if (!t->want_spans) return MT_OK;
     MT_TRY(mt_grow((void **)&e->spans, &e->span_cap, e->ids.len, sizeof *e->spans, err));
     at = begin;

@@ -132,11 +132,9 @@ end:
 
 static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     mt_bpe *b = &t->bpe;
-    int32_t whole = mt_vocab_find_bytes(&t->vocab, p, n);
-    if (whole >= 0) {
-        bool yes = t->ignore_merges;
-        if (!yes && !t->merge_only) MT_TRY(mt_bpe_reachable(b, whole, &yes, err));
-        if (yes && !(t->has_unused && t->vocab.kind[whole] == MT_TOKEN_UNUSED))
+    if (t->ignore_merges) { /* otherwise the encoder finds a whole token first by itself */
+        int32_t whole = mt_bpe_whole(b, p, n);
+        if (whole >= 0 && !(t->has_unused && t->vocab.kind[whole] == MT_TOKEN_UNUSED))
             return mt_emit(t, whole, 0, (uint32_t)n, err);
     }
     if (t->merge_only) return segment_by_merging(t, p, n, err);

@@ -144,6 +144,8 @@ typedef struct mt_added {
 typedef struct mt_added_set { /* leftmost-longest matching */
     mt_trie trie;             /* to positions in mt_tok.added */
     uint64_t *pairs;          /* bit first << 8 | second: some token may begin so */
+    int firsts;               /* different first bytes: 1, 2 or more; they are */
+    uint8_t first[2];
     bool any;
 } mt_added_set;
 mt_status mt_added_insert(mt_added_set *s, mt_str text, int32_t index, mt_error *err);

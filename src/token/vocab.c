@@ -20,6 +20,17 @@ static inline uint64_t finish(uint64_t h) {
     return h ^ h >> 29;
 }
 
+/* memcmp of short strings, of which a module without the host's libc has only a slow one */
+static inline bool same(const uint8_t *a, const uint8_t *b, size_t n) {
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8)
+            if (mt_le64(a + i) != mt_le64(b + i)) return false;
+        return mt_le64(a + n - 8) == mt_le64(b + n - 8);
+    }
+    if (n >= 4) return mt_le32(a) == mt_le32(b) && mt_le32(a + n - 4) == mt_le32(b + n - 4);
+    return !n || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
+}
+
 static mt_status index_grow(mt_index *x, size_t count, mt_error *err, const mt_vocab *v, const mt_ref *refs) {
     size_t cap = x->slot ? x->mask + 1 : 16;
     if (x->slot && count <= cap / 2) return MT_OK;
@@ -46,7 +57,7 @@ static struct mt_index_slot *index_find(const mt_index *x, const mt_vocab *v, co
     for (size_t i = (size_t)h & x->mask;; i = (i + 1) & x->mask) {
         struct mt_index_slot *s = &x->slot[i];
         if (!s->tag) return s;
-        if (s->tag == tag && refs[s->id].n == n && memcmp(v->text.data + refs[s->id].at, p, n) == 0) return s;
+        if (s->tag == tag && refs[s->id].n == n && same(v->text.data + refs[s->id].at, p, n)) return s;
     }
 }
 
@@ -122,7 +133,7 @@ mt_status mt_vocab_set_piece(mt_vocab *v, int64_t id, mt_str piece, mt_error *er
 
 mt_status mt_vocab_set_bytes(mt_vocab *v, int32_t id, const uint8_t *p, size_t n, mt_error *err) {
     mt_ref r = v->piece[id];
-    if (r.n == n && memcmp(v->text.data + r.at, p, n) == 0) {
+    if (r.n == n && same(v->text.data + r.at, p, n)) {
         v->bytes[id] = r;
         return MT_OK;
     }
@@ -167,26 +178,28 @@ int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n) {
 }
 
 static int32_t find_joined(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *left, size_t ln,
-                           const uint8_t *right, size_t rn, uint64_t hash) {
+                           const uint8_t *right, size_t rn, uint64_t hash, const uint32_t *rank, uint32_t limit) {
     if (!x->slot) return -1;
     uint64_t h = finish(hash);
     uint32_t tag = (uint32_t)(h >> 32) | 1u;
     for (size_t i = (size_t)h & x->mask; x->slot[i].tag; i = (i + 1) & x->mask) {
         if (x->slot[i].tag != tag) continue;
+        if ((rank ? rank[x->slot[i].id] : (uint32_t)x->slot[i].id) >= limit) continue;
         mt_ref r = refs[x->slot[i].id];
         const uint8_t *p = v->text.data + r.at;
-        if (r.n == ln + rn && memcmp(p, left, ln) == 0 && memcmp(p + ln, right, rn) == 0) return x->slot[i].id;
+        if (r.n == ln + rn && same(p, left, ln) && same(p + ln, right, rn)) return x->slot[i].id;
     }
     return -1;
 }
 
-int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash) {
+int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash, const uint32_t *rank,
+                             uint32_t limit) {
     return find_joined(&v->by_bytes, v, v->bytes, v->text.data + left.at, left.n, v->text.data + right.at, right.n,
-                       hash);
+                       hash, rank, limit);
 }
 
 int32_t mt_vocab_find_joined_piece(const mt_vocab *v, mt_str left, mt_str right, uint64_t hash) {
-    return find_joined(&v->by_piece, v, v->piece, left.p, left.n, right.p, right.n, hash);
+    return find_joined(&v->by_piece, v, v->piece, left.p, left.n, right.p, right.n, hash, NULL, UINT32_MAX);
 }
 
 /* ---- sorted order: most significant byte first, three-way radix quicksort (Bentley & Sedgewick 1997) ---- */

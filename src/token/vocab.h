@@ -68,8 +68,10 @@ mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err);
 int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece);
 int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n);
 int32_t mt_vocab_find_bytes_hashed(const mt_vocab *v, const uint8_t *p, size_t n, uint64_t hash);
-/* The token whose bytes are left's followed by right's; `hash` is of the concatenation. */
-int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash);
+/* The token whose bytes are left's followed by right's; `hash` is of the concatenation. Only one whose rank (NULL: its
+ * id) is below the limit is looked at: a higher one costs no look at its bytes. */
+int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash, const uint32_t *rank,
+                             uint32_t limit);
 /* The same over pieces, skipping `skip` bytes of right (a continuation prefix). */
 int32_t mt_vocab_find_joined_piece(const mt_vocab *v, mt_str left, mt_str right, uint64_t hash);
 mt_status mt_vocab_sort(mt_vocab *v, mt_error *err);
@@ -103,5 +105,25 @@ static inline uint32_t mt_trie_step(const mt_trie *t, uint32_t node, uint8_t byt
 }
 /* Longest token that starts at p: its id and length, or -1. */
 int32_t mt_trie_longest(const mt_trie *t, const uint8_t *p, size_t n, size_t *length);
+
+/* ---- the same trie to walk fast: a double array (Aoe 1989), one 8-byte cell a step ----
+ * A node is its cell: bits 32.. where its children are (cell base ^ byte; 0: none), bits 8..31 its token + 1 (0: none),
+ * bits 0..7 the byte that leads to it. No two nodes have the same base, so the byte alone tells whose child a cell is.
+ */
+typedef struct mt_walk {
+    uint64_t *cell, *two; /* two: the node after two bytes */
+    size_t cells;
+    uint64_t root;
+} mt_walk;
+mt_status mt_walk_build(mt_walk *w, const mt_trie *t, mt_error *err);
+void mt_walk_free(mt_walk *w);
+/* 0: no such child */
+static inline uint64_t mt_walk_step(const mt_walk *w, uint64_t node, uint8_t byte) {
+    uint64_t x = w->cell[(size_t)(node >> 32) ^ byte];
+    return (x & 0xFF) == byte ? x : 0;
+}
+static inline int32_t mt_walk_token(uint64_t node) { /* or -1 */
+    return (int32_t)(node >> 8 & 0xFFFFFF) - 1;
+}
 
 #endif
