@@ -60,7 +60,7 @@ typedef struct mt_bpe_options {
     size_t alphabet_len;
     int32_t limit_alphabet;      /* most frequent characters kept; <= 0: all */
     const char *prefix, *suffix; /* continuing_subword_prefix, end_of_word_suffix; NULL: none */
-    int32_t max_token_length;    /* bytes; <= 0: no limit */
+    int32_t max_token_length;    /* a token has fewer characters than this, but may have two; <= 0: no limit */
     mt_train_progress progress;
     void *user;
 } mt_bpe_options;

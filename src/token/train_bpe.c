@@ -27,7 +27,7 @@ typedef struct trainer {
     const mt_bpe_options *o;
     mt_vocabulary *out;
     mt_map ids;     /* token string -> id; keys live in out->arena */
-    uint32_t *size; /* by id: bytes of the text that it stands for (prefix and suffix do not count) */
+    uint32_t *size; /* by id: characters of the text that it stands for (prefix and suffix do not count) */
     size_t size_cap;
     word *words;
     size_t word_count;
@@ -131,7 +131,7 @@ static mt_status add_alphabet(trainer *t, const mt_words *words) {
         int n = list[i].cp < 0x110000u ? mt_utf8_encode(list[i].cp, text) : (text[0] = (uint8_t)list[i].cp, 1);
         int32_t id;
         bool is_new;
-        MT_TRY_GOTO(token_id(t, (mt_str){text, (size_t)n}, (uint32_t)n, &id, &is_new), done);
+        MT_TRY_GOTO(token_id(t, (mt_str){text, (size_t)n}, 1, &id, &is_new), done);
     }
 done:
     mt_map64_free(&index);
@@ -169,7 +169,7 @@ static mt_status add_words(trainer *t, const mt_words *words) {
                 if (!first) MT_TRY_GOTO(mt_buf_add(&text, prefix, strlen(prefix), t->err), done);
                 MT_TRY_GOTO(mt_buf_add(&text, s.p + at, n, t->err), done);
                 if (last) MT_TRY_GOTO(mt_buf_add(&text, suffix, strlen(suffix), t->err), done);
-                MT_TRY_GOTO(token_id(t, (mt_str){text.data, text.len}, (uint32_t)n, &id, &is_new), done);
+                MT_TRY_GOTO(token_id(t, (mt_str){text.data, text.len}, 1, &id, &is_new), done);
             }
             *pool++ = id;
             t->words[w].len++;

@@ -274,6 +274,15 @@ done:
     return status;
 }
 
+/* Of the text that a token stands for: the prefix does not count. */
+static size_t characters(const trainer *t, int32_t id) {
+    mt_str s = t->out->token[id];
+    size_t skip = t->o->prefix ? strlen(t->o->prefix) : 0, n = 0;
+    size_t at = skip && s.n > skip && !memcmp(s.p, t->o->prefix, skip) ? skip : 0;
+    for (; at < s.n; at += letter_size(s, at)) n++;
+    return n;
+}
+
 mt_status mt_train_wordpiece(const mt_words *words, const mt_bpe_options *o, mt_vocabulary *out, mt_error *err) {
     *out = (mt_vocabulary){0};
     if (o->vocab_size < 1) return mt_fail(err, MT_ERANGE, "vocab_size %d, expected at least 1", o->vocab_size);
@@ -286,8 +295,8 @@ mt_status mt_train_wordpiece(const mt_words *words, const mt_bpe_options *o, mt_
         entry e = pop(&t);
         const pair *p = &t.pairs[e.pair];
         if (p->stamp != e.stamp) continue;
-        int64_t limit = o->max_token_length > 0 ? o->max_token_length : INT64_MAX;
-        if ((int64_t)(out->token[p->left].n + out->token[p->right].n) > limit) continue;
+        size_t limit = o->max_token_length > 0 ? (size_t)o->max_token_length : SIZE_MAX;
+        if (characters(&t, p->left) + characters(&t, p->right) >= limit) continue;
         MT_TRY_GOTO(merge(&t, e.pair), done);
         if (o->progress && out->len % 64 == 0 && o->progress(o->user, out->len, (uint64_t)o->vocab_size)) {
             status = mt_fail(err, MT_EABORTED, "training was stopped at %zu tokens", out->len);
