@@ -118,7 +118,7 @@ static int32_t relation(mt_build *b, int32_t scores, int32_t q, const mt_attenti
 }
 
 /* Queries over the cache, or over an encoder's output: scores, pattern, mix, output. `part`: "attn" or "cross_attn". */
-static int32_t attend(mt_build *b, int32_t q, int32_t to_position, const mt_attention *a, int32_t layer,
+static int32_t attend(mt_build *b, int32_t q, int32_t to_position, int32_t gate, const mt_attention *a, int32_t layer,
                       const char *part, mt_role out) {
     const mt_hyper *h = b->h;
     mt_graph *g = b->g;
@@ -140,6 +140,7 @@ static int32_t attend(mt_build *b, int32_t q, int32_t to_position, const mt_atte
         z = mt_g_attend(g, q, a);
     }
     z = mt_g_name(g, z, "blocks.%d.%s.hook_z", layer, part);
+    if (gate >= 0) z = mt_g_mul(g, z, mt_g_act(g, gate, MT_ACT_SIGMOID));
     if (h->sub_norms) {
         int32_t flat[2] = {b->T, h->heads * h->value_width}, dims[3] = {b->T, h->heads, h->value_width};
         z = mt_b_norm(b, mt_g_view(g, z, 2, flat), layer, MT_ROLE_ATTN_SUB_NORM, NULL);
@@ -165,14 +166,15 @@ static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
                       .scale = h->attn_scale,
                       .softcap = h->attn_softcap,
                       .alibi = h->alibi ? mt_g_vector(g, h->alibi_slopes, h->heads) : -1,
-                      .sink = -1};
+                      .sink = h->sinks ? mt_b_weight(b, layer, MT_ROLE_SINKS) : -1};
     mt_g_kv_store(g, k, v, a.layer);
     int32_t to_position = q;
     if (h->relation == MT_RELATION_SINUSOID) {
         to_position = plus_bias(b, q, layer, MT_ROLE_POSITION_BIAS);
         q = plus_bias(b, q, layer, MT_ROLE_CONTENT_BIAS);
     }
-    return attend(b, q, to_position, &a, layer, "attn", MT_ROLE_ATTN_OUT);
+    int32_t gate = h->gated_attention ? mt_b_linear(b, n, layer, MT_ROLE_ATTN_GATE) : -1;
+    return attend(b, q, to_position, gate, &a, layer, "attn", MT_ROLE_ATTN_OUT);
 }
 
 /* Keys and values are those that mt_build_memory stored. */
@@ -189,10 +191,15 @@ static int32_t cross_attention(mt_build *b, int32_t x, int32_t layer) {
                       .scale = h->attn_scale,
                       .alibi = -1,
                       .sink = -1};
-    return attend(b, q, -1, &a, layer, "cross_attn", MT_ROLE_CROSS_OUT);
+    return attend(b, q, -1, -1, &a, layer, "cross_attn", MT_ROLE_CROSS_OUT);
 }
 
 /* ---- feed-forward ---- */
+
+static const float *bias_values(const mt_build *b, int32_t layer, mt_role role) {
+    const mt_param *p = param(b, b->m->bias_of, layer, role);
+    return p ? p->values : NULL;
+}
 
 static int32_t experts(mt_build *b, int32_t x, int32_t layer) {
     const mt_hyper *h = b->h;
@@ -205,6 +212,10 @@ static int32_t experts(mt_build *b, int32_t x, int32_t layer) {
                     .down = down->weight,
                     .count = h->experts,
                     .used = h->experts_used,
+                    .gate_bias = h->experts_bias ? bias_values(b, layer, MT_ROLE_GATE_EXPERTS) : NULL,
+                    .up_bias = h->experts_bias ? bias_values(b, layer, MT_ROLE_UP_EXPERTS) : NULL,
+                    .down_bias = h->experts_bias ? bias_values(b, layer, MT_ROLE_DOWN_EXPERTS) : NULL,
+                    .limit = h->experts_limit,
                     .normalise = h->experts_normalise,
                     .act = h->act};
     int32_t router =
@@ -283,7 +294,7 @@ int32_t mt_b_layer(mt_build *b, int32_t x, int32_t l) {
     int32_t in = x, n, attn, mid, mlp;
     if (mt_g_wanted(g, "blocks.%d.hook_attn_in", l)) in = mt_g_name(g, mt_g_copy(g, x), "blocks.%d.hook_attn_in", l);
     n = pre && !(l == 0 && h->bare_first_norm) ? mt_b_norm(b, in, l, MT_ROLE_ATTN_NORM, "ln1") : in;
-    attn = attention(b, in, n, l);
+    attn = h->layer[l].recurrent ? b->m->arch->mixer(b, n, l) : attention(b, in, n, l);
     if (h->post_norm && h->flow != MT_FLOW_POST_NORM) attn = mt_b_norm(b, attn, l, MT_ROLE_ATTN_POST_NORM, NULL);
     attn = mt_g_name(g, mt_g_scale(g, attn, h->residual_scale), "blocks.%d.hook_attn_out", l);
     if (h->flow == MT_FLOW_PARALLEL || h->flow == MT_FLOW_PARALLEL_SHARED) {

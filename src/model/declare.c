@@ -52,6 +52,12 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_SSM_D] = "blk.%d.ssm_d!",
     [MT_ROLE_SSM_NORM] = "blk.%d.ssm_norm",
     [MT_ROLE_SSM_OUT] = "blk.%d.ssm_out",
+    [MT_ROLE_SSM_Z] = "blk.%d.attn_gate",
+    [MT_ROLE_SSM_BETA] = "blk.%d.ssm_beta",
+    [MT_ROLE_SSM_ALPHA] = "blk.%d.ssm_alpha",
+    [MT_ROLE_ATTN_GATE] = "blk.%d.attn_out_gate",
+    [MT_ROLE_SINKS] = "blk.%d.attn_sinks",
+    [MT_ROLE_GATE_UP_EXPERTS] = "blk.%d.ffn_gate_up_exps",
     [MT_ROLE_MIX_K] = "blk.%d.time_mix_k",
     [MT_ROLE_MIX_V] = "blk.%d.time_mix_v",
     [MT_ROLE_MIX_R] = "blk.%d.time_mix_r",
@@ -273,6 +279,15 @@ static void declare_qkv(mt_declare *d, int32_t layer) {
     const mt_hyper *h = d->h;
     int32_t Q = h->heads * h->head_width, K = h->kv_heads * h->head_width, V = h->kv_heads * h->value_width;
     mt_qkv_layout layout = h->qkv;
+    if (h->gated_attention) {
+        static const mt_role both[2] = {MT_ROLE_Q, MT_ROLE_ATTN_GATE};
+        int32_t E = h->head_width;
+        mt_part parts[2] = {{h->heads, 2 * E, 0, E, 0}, {h->heads, 2 * E, E, E, 0}};
+        mt_declare_fused(d, layer, MT_ROLE_Q, h->width, both, parts, 2, h->qkv_bias);
+        mt_declare_linear(d, layer, MT_ROLE_K, K, h->width, h->qkv_bias);
+        mt_declare_linear(d, layer, MT_ROLE_V, V, h->width, h->qkv_bias);
+        return;
+    }
     if (layout == MT_QKV_SEPARATE) {
         mt_declare_linear(d, layer, MT_ROLE_Q, Q, h->width, h->qkv_bias);
         mt_declare_linear(d, layer, MT_ROLE_K, K, h->width, h->qkv_bias);
@@ -304,6 +319,50 @@ static void declare_cross(mt_declare *d, int32_t layer) {
     mt_declare_linear(d, layer, MT_ROLE_CROSS_OUT, h->width, h->heads * h->value_width, h->attn_out_bias);
 }
 
+static void declare_attention(mt_declare *d, int32_t l) {
+    const mt_hyper *h = d->h;
+    declare_qkv(d, l);
+    mt_declare_linear(d, l, MT_ROLE_ATTN_OUT, h->width, h->heads * h->value_width, h->attn_out_bias);
+    if (h->sinks) mt_declare_vector(d, l, MT_ROLE_SINKS, h->heads, true);
+    if (h->own_relative) mt_declare_linear(d, l, MT_ROLE_RELATIVE, h->buckets, h->heads, MT_BIAS_NONE);
+    if (h->cross) declare_cross(d, l);
+    if (h->qk_norm != MT_QK_NORM_NONE) {
+        bool full = h->qk_norm == MT_QK_NORM_FULL;
+        mt_bias bias = h->qk_norm_kind == MT_NORM_LAYER ? h->norm_bias : MT_BIAS_NONE;
+        mt_declare_norm(d, l, MT_ROLE_Q_NORM, h->head_width * (full ? h->heads : 1), bias);
+        mt_declare_norm(d, l, MT_ROLE_K_NORM, h->head_width * (full ? h->kv_heads : 1), bias);
+    }
+}
+
+/* A tensor of all experts as the first releases of gpt-oss keep it: [expert][in][out], gate and up in turns, with
+ * biases. */
+static void declare_biased_experts(mt_declare *d, int32_t l) {
+    const mt_hyper *h = d->h;
+    int32_t E = h->experts, F = h->ffn, D = h->width;
+    static const mt_role roles[3] = {MT_ROLE_GATE_EXPERTS, MT_ROLE_UP_EXPERTS, MT_ROLE_DOWN_EXPERTS};
+    if ((int64_t)E * 2 * F > INT32_MAX || (int64_t)E * D > INT32_MAX) {
+        bad(d, mt_fail(d->err, MT_ELIMIT, "%d experts of %d rows are more than %d rows", E, 2 * F, INT32_MAX));
+        return;
+    }
+    int32_t weight[3], bias[3];
+    for (int i = 0; i < 3; i++) {
+        weight[i] = add_param(d, l, roles[i], false, i < 2 ? F : D, i < 2 ? D : F, E, true, false);
+        bias[i] = add_param(d, l, roles[i], true, E * (i < 2 ? F : D), 1, 1, true, true);
+    }
+    mt_source s = {.n_dims = 3, .dims = {E, D, 2 * F}, .transposed = true, .parts_count = 2};
+    s.parts[0] = (mt_part){weight[0], 2, 0, 1, 0}, s.parts[1] = (mt_part){weight[1], 2, 1, 1, 0};
+    add_sources(d, l, MT_ROLE_GATE_UP_EXPERTS, "", s);
+    s = (mt_source){.n_dims = 2, .dims = {E, 2 * F}, .parts_count = 2};
+    s.parts[0] = (mt_part){bias[0], 2, 0, 1, 0}, s.parts[1] = (mt_part){bias[1], 2, 1, 1, 0};
+    add_sources(d, l, MT_ROLE_GATE_UP_EXPERTS, "_bias", s);
+    s = (mt_source){.n_dims = 3, .dims = {E, F, D}, .transposed = true, .parts_count = 1};
+    s.parts[0] = whole(weight[2], E * D);
+    add_sources(d, l, MT_ROLE_DOWN_EXPERTS, "", s);
+    s = (mt_source){.n_dims = 2, .dims = {E, D}, .parts_count = 1};
+    s.parts[0] = whole(bias[2], E * D);
+    add_sources(d, l, MT_ROLE_DOWN_EXPERTS, "_bias", s);
+}
+
 void mt_declare_layers(mt_declare *d) {
     const mt_hyper *h = d->h;
     for (int32_t l = 0; l < h->layer_sets && d->status == MT_OK; l++) {
@@ -316,22 +375,21 @@ void mt_declare_layers(mt_declare *d) {
             mt_declare_norm(d, l, MT_ROLE_ATTN_POST_NORM, h->width, h->norm_bias);
             mt_declare_norm(d, l, MT_ROLE_FFN_POST_NORM, h->width, h->norm_bias);
         }
-        declare_qkv(d, l);
-        mt_declare_linear(d, l, MT_ROLE_ATTN_OUT, h->width, h->heads * h->value_width, h->attn_out_bias);
-        if (h->own_relative) mt_declare_linear(d, l, MT_ROLE_RELATIVE, h->buckets, h->heads, MT_BIAS_NONE);
-        if (h->cross) declare_cross(d, l);
-        if (h->qk_norm != MT_QK_NORM_NONE) {
-            bool full = h->qk_norm == MT_QK_NORM_FULL;
-            mt_bias bias = h->qk_norm_kind == MT_NORM_LAYER ? h->norm_bias : MT_BIAS_NONE;
-            mt_declare_norm(d, l, MT_ROLE_Q_NORM, h->head_width * (full ? h->heads : 1), bias);
-            mt_declare_norm(d, l, MT_ROLE_K_NORM, h->head_width * (full ? h->kv_heads : 1), bias);
-        }
+        if (h->layer[l].recurrent)
+            d->m->arch->declare_mixer(d, l);
+        else
+            declare_attention(d, l);
         if (h->sub_norms) {
             mt_declare_norm(d, l, MT_ROLE_ATTN_SUB_NORM, h->heads * h->value_width, h->norm_bias);
             mt_declare_norm(d, l, MT_ROLE_FFN_SUB_NORM, h->ffn, h->norm_bias);
         }
         if (h->experts) {
-            mt_declare_linear(d, l, MT_ROLE_ROUTER, h->experts, h->width, MT_BIAS_NONE);
+            mt_declare_linear(d, l, MT_ROLE_ROUTER, h->experts, h->width,
+                              h->experts_bias ? MT_BIAS_NEEDED : MT_BIAS_NONE);
+            if (h->experts_bias) {
+                declare_biased_experts(d, l);
+                continue;
+            }
             if (h->gated) mt_declare_experts(d, l, MT_ROLE_GATE_EXPERTS, h->experts, h->ffn, h->width);
             mt_declare_experts(d, l, MT_ROLE_UP_EXPERTS, h->experts, h->ffn, h->width);
             mt_declare_experts(d, l, MT_ROLE_DOWN_EXPERTS, h->experts, h->width, h->ffn);

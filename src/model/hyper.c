@@ -313,6 +313,16 @@ void mt_hyper_layer_types(mt_model *m, const mt_meta *meta, int32_t window, int3
     }
 }
 
+void mt_hyper_recurrent(mt_model *m, const mt_meta *meta) {
+    mt_hyper *h = &m->h;
+    int64_t listed = mt_meta_count(meta, NULL, "layer_types");
+    for (int32_t l = 0; l < h->layers; l++) {
+        mt_str type = mt_meta_string_at(meta, "layer_types", l);
+        h->layer[l].recurrent = l < listed && !mt_str_is(type, "full_attention") && !mt_str_is(type, "attention");
+        h->recurrent |= h->layer[l].recurrent;
+    }
+}
+
 mt_status mt_hyper_experts(mt_model *m, const mt_meta *meta, mt_error *err) {
     mt_hyper *h = &m->h;
     MT_TRY(mt_meta_int(meta, "expert_count", "num_local_experts|num_experts", 0, 65536, 0, &h->experts, err));

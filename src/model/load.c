@@ -391,12 +391,15 @@ static mt_status put_rows(mt_loader *l, const mt_entry *e, const mt_source *s, i
 
 /* A matrix that the file keeps as [in][out]: one row at a time is gathered from its columns. */
 static mt_status put_transposed(mt_loader *l, const mt_entry *e, const mt_source *s, mt_error *err) {
-    size_t size = mt_dtype_find(e->type)->bytes, in = (size_t)s->dims[0], out = (size_t)s->dims[1];
+    int32_t last = s->n_dims - 1; /* [in][out], or that for each expert */
+    size_t size = mt_dtype_find(e->type)->bytes, in = (size_t)s->dims[last - 1], out = (size_t)s->dims[last];
+    size_t all = last == 2 ? out * (size_t)s->dims[0] : out;
     uint8_t *row = mt_array(in, size);
     if (!row) return mt_nomem(err, in * size, s->name);
     mt_status status = MT_OK;
-    for (size_t r = 0; r < out && status == MT_OK; r++) {
-        for (size_t c = 0; c < in; c++) memcpy(row + c * size, l->group + (c * out + r) * size, size);
+    for (size_t r = 0; r < all && status == MT_OK; r++) {
+        const uint8_t *from = l->group + (r / out * in * out + r % out) * size;
+        for (size_t c = 0; c < in; c++) memcpy(row + c * size, from + c * out * size, size);
         status = put_rows(l, e, s, (int64_t)r, 1, row, in * size, err);
     }
     mt_free(row);

@@ -388,7 +388,16 @@ static void experts(const job *j, float *work) {
             if (chosen[i] == 0) continue;
             float share = e->normalise ? (float)(p[i] / kept) : p[i];
             mt_matmul(j->pool, &e->up[i], x, D, 1, NULL, up, F, kernel);
-            if (e->gate) {
+            for (size_t f = 0; e->up_bias && f < F; f++) up[f] += e->up_bias[(size_t)i * F + f];
+            if (e->gate && e->limit > 0) {
+                mt_matmul(j->pool, &e->gate[i], x, D, 1, NULL, gate, F, kernel);
+                for (size_t f = 0; f < F; f++) {
+                    float v = gate[f] + (e->gate_bias ? e->gate_bias[(size_t)i * F + f] : 0), u = up[f];
+                    v = v > e->limit ? e->limit : v;
+                    u = u > e->limit ? e->limit : u < -e->limit ? -e->limit : u;
+                    up[f] = (u + 1) * (v / (1 + expf(-1.702f * v)));
+                }
+            } else if (e->gate) {
                 mt_matmul(j->pool, &e->gate[i], x, D, 1, NULL, gate, F, kernel);
                 activate(e->act, gate, gate, F);
                 mt_mul(gate, up, up, F);
@@ -396,6 +405,7 @@ static void experts(const job *j, float *work) {
                 activate(e->act, up, up, F);
             }
             mt_matmul(j->pool, &e->down[i], up, F, 1, NULL, part, out, kernel);
+            for (size_t d = 0; e->down_bias && d < out; d++) part[d] += e->down_bias[(size_t)i * out + d];
             for (size_t d = 0; d < out; d++) y[d] += share * part[d];
         }
     }
@@ -488,6 +498,52 @@ static void wkv(const job *j) {
     }
 }
 
+static void unit(const float *x, float *y, int32_t n, float scale) {
+    float f = scale / sqrtf(dot(x, x, n) + 1e-6f);
+    for (int32_t i = 0; i < n; i++) y[i] = x[i] * f;
+}
+
+static void delta(const job *j, float *S) {
+    const mt_node *n = j->n;
+    const mt_feed *f = j->feed;
+    const mt_delta *d = n->extra;
+    int32_t T = n->dims[0], H = d->value_heads, K = d->key_width, V = d->value_width, keys = d->key_heads * K;
+    size_t size = (size_t)K * (size_t)V, all = last_dim(&j->g->nodes[n->in[0]]);
+    float *state = f->state[n->i[0]] + n->i[1], *q = S + size, *k = q + K, *error = k + K;
+    for (int32_t h = 0; h < H; h++) {
+        int32_t key_head = (int32_t)((int64_t)h * d->key_heads / H);
+        for (int32_t t = 0; t < T; t++) {
+            int32_t parent = f->parent_row[t], source = parent >= 0 ? f->state_out[parent] : f->state_in[t];
+            if (parent < 0 || parent != t - 1) {
+                if (source >= 0)
+                    memcpy(S, state + (size_t)source * f->state_width + (size_t)h * size, size * sizeof *S);
+                else
+                    memset(S, 0, size * sizeof *S);
+            }
+            const float *x = j->in[0] + (size_t)t * all, *v = x + 2 * keys + h * V;
+            float a = j->in[2][(size_t)t * (size_t)H + (size_t)h] + d->dt_bias[h];
+            float decay = expf(d->A[h] * (a > 20 ? a : log1pf(expf(a))));
+            float beta = 1 / (1 + expf(-j->in[1][(size_t)t * (size_t)H + (size_t)h]));
+            float *y = j->y + ((size_t)t * (size_t)H + (size_t)h) * (size_t)V;
+            unit(x + key_head * K, q, K, 1 / sqrtf((float)K));
+            unit(x + keys + key_head * K, k, K, 1);
+            for (size_t i = 0; i < size; i++) S[i] *= decay;
+            memset(error, 0, (size_t)V * sizeof *error);
+            for (int32_t i = 0; i < K; i++)
+                for (int32_t c = 0; c < V; c++) error[c] += S[(size_t)i * (size_t)V + (size_t)c] * k[i];
+            for (int32_t c = 0; c < V; c++) error[c] = (v[c] - error[c]) * beta, y[c] = 0;
+            for (int32_t i = 0; i < K; i++)
+                for (int32_t c = 0; c < V; c++) {
+                    float *s = &S[(size_t)i * (size_t)V + (size_t)c];
+                    *s += k[i] * error[c];
+                    y[c] += *s * q[i];
+                }
+            if (f->state_out[t] >= 0)
+                memcpy(state + (size_t)f->state_out[t] * f->state_width + (size_t)h * size, S, size * sizeof *S);
+        }
+    }
+}
+
 static void scan_task(void *arg, int part, int parts) {
     const job *j = arg;
     const mt_node *n = j->n;
@@ -572,6 +628,9 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             break;
         case MT_OP_WKV:
             wkv(&j);
+            break;
+        case MT_OP_DELTA:
+            delta(&j, kernel);
             break;
         case MT_OP_SCAN:
             mt_pool_run(pool, scan_task, &j);

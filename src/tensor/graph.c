@@ -4,14 +4,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char *const op_names[MT_OP_COUNT] = {
-    "weight",       "vector",       "embed",      "position_embed", "sinusoid",    "constant_row",
-    "add_relative", "add_relation", "table",      "sinusoids",      "gather_rows", "matmul",
-    "rms_norm",     "layer_norm",   "norm_scale", "norm_apply",     "add",         "mul",
-    "scale",        "add_row",      "act",        "clamp",          "softcap",     "rope",
-    "kv_store",     "attend",       "scores",     "attn_softmax",   "mix",         "head_result",
-    "sum_heads",    "experts",      "slice",      "conv",           "shift",       "lerp",
-    "wkv",          "scan",         "copy"};
+static const char *const op_names[MT_OP_COUNT] = {"weight",   "vector",       "embed",        "position_embed",
+                                                  "sinusoid", "constant_row", "add_relative", "add_relation",
+                                                  "table",    "sinusoids",    "gather_rows",  "matmul",
+                                                  "rms_norm", "layer_norm",   "norm_scale",   "norm_apply",
+                                                  "add",      "mul",          "scale",        "add_row",
+                                                  "act",      "clamp",        "softcap",      "rope",
+                                                  "kv_store", "attend",       "scores",       "attn_softmax",
+                                                  "mix",      "head_result",  "sum_heads",    "experts",
+                                                  "slice",    "conv",         "shift",        "lerp",
+                                                  "wkv",      "delta",        "scan",         "copy"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -467,6 +469,28 @@ int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, cons
     return append(g, n);
 }
 
+int32_t mt_g_delta(mt_graph *g, int32_t qkv, int32_t beta, int32_t alpha, const mt_delta *delta, int32_t layer,
+                   int32_t place) {
+    if (dead(g, qkv) || dead(g, beta) || dead(g, alpha)) return -1;
+    int32_t all = 2 * delta->key_heads * delta->key_width + delta->value_heads * delta->value_width;
+    if (!expect(g, width(g, qkv) == all, MT_OP_DELTA, width(g, qkv), all) ||
+        !expect(g, width(g, beta) == delta->value_heads && width(g, alpha) == delta->value_heads, MT_OP_DELTA,
+                width(g, beta), delta->value_heads))
+        return -1;
+    const mt_delta *kept = mt_arena_copy(&g->names, delta, sizeof *delta);
+    if (!kept) {
+        g->status = mt_nomem(&g->error, sizeof *delta, "a delta node");
+        return -1;
+    }
+    mt_node n = {.op = MT_OP_DELTA,
+                 .in = {qkv, beta, alpha, -1},
+                 .n_dims = 3,
+                 .dims = {g->nodes[qkv].dims[0], delta->value_heads, delta->value_width},
+                 .i = {layer, place},
+                 .extra = kept};
+    return append(g, n);
+}
+
 int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place) {
     if (dead(g, x)) return -1;
     mt_node n = like(g, MT_OP_SHIFT, x);
@@ -617,6 +641,9 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
             size_t a = mt_matmul_scratch(&e->up[0], 1), b = mt_matmul_scratch(&e->down[0], 1);
             scratch = ((a > b ? a : b) + 63) / 64 * 64 +
                       ((size_t)e->up[0].rows * 2 + (size_t)e->down[0].rows + 3 * (size_t)e->count) * sizeof(float);
+        } else if (x->op == MT_OP_DELTA) {
+            const mt_delta *d = x->extra;
+            scratch = ((size_t)d->key_width * (size_t)(d->value_width + 2) + (size_t)d->value_width) * sizeof(float);
         } else if (x->op == MT_OP_ADD_RELATIVE) {
             const mt_weight *w = g->nodes[x->in[1]].weight;
             scratch = (size_t)w->rows * (size_t)w->cols * sizeof(float);

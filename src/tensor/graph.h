@@ -58,6 +58,7 @@ typedef enum mt_op {
     MT_OP_SHIFT, /* the row before: of this batch, or kept; i[0] layer, i[1] place in the state */
     MT_OP_LERP,  /* in[0] * vector in[2] + in[1] * (1 - vector in[2]) */
     MT_OP_WKV,   /* RWKV-4's average of values in[1] by keys in[0]; vectors: decay in[2], bonus in[3]; i[0], i[1] */
+    MT_OP_DELTA, /* gated delta rule, see mt_delta; i[0] layer, i[1] place in the state */
     MT_OP_SCAN,  /* selective state-space recurrence, see mt_scan; i[0] layer, i[1] place in the state */
     MT_OP_COPY,
     MT_OP_COUNT
@@ -130,6 +131,9 @@ typedef struct mt_attention {
 typedef struct mt_experts {
     const mt_weight *gate, *up, *down; /* `count` of each; gate NULL: plain */
     int32_t count, used;
+    const float *gate_bias, *up_bias, *down_bias; /* [count][rows], or NULL */
+    float limit;    /* more than 0: gates at most this, inputs within it on both sides, (up + 1) * gate * sigmoid(1.702
+                       gate) */
     bool normalise; /* weights of the chosen sum to one */
     mt_act act;
 } mt_experts;
@@ -142,6 +146,14 @@ typedef struct mt_scan {
     int32_t channels, width, groups, state;
     bool scalar;
 } mt_scan;
+
+/* The gated delta rule (Yang et al. 2024) for every value head: S = exp(g) S; S += k (beta (v - S' k))'; y = S' q, with
+ * q and k of unit length, q times key_width^-1/2, beta = sigmoid(in[1]), g = A softplus(in[2] + dt_bias). in[0]:
+ * [T][queries, keys, values]. The state is [value heads][key_width][value_width]. */
+typedef struct mt_delta {
+    const float *A, *dt_bias; /* [value_heads]; A is negative */
+    int32_t key_heads, value_heads, key_width, value_width;
+} mt_delta;
 
 mt_status mt_graph_new(mt_wanted wanted, void *arg, mt_graph **out, mt_error *err);
 void mt_graph_free(mt_graph *g);
@@ -190,6 +202,8 @@ int32_t mt_g_slice(mt_graph *g, int32_t x, int32_t first, int32_t count);
 int32_t mt_g_conv(mt_graph *g, int32_t x, int32_t weight, int32_t bias, int32_t taps, int32_t layer, int32_t place);
 int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, const mt_scan *scan, int32_t layer,
                   int32_t place);
+int32_t mt_g_delta(mt_graph *g, int32_t qkv, int32_t beta, int32_t alpha, const mt_delta *delta, int32_t layer,
+                   int32_t place);
 int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place);
 int32_t mt_g_lerp(mt_graph *g, int32_t a, int32_t b, int32_t share);
 int32_t mt_g_wkv(mt_graph *g, int32_t k, int32_t v, int32_t decay, int32_t bonus, int32_t layer, int32_t place);

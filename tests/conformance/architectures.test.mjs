@@ -15,9 +15,10 @@ const EXPECTED = {
   'architectures.tar.xz': ['albert', 'bart', 'bert', 'bloom', 'deberta_v2', 'distilbert', 'electra', 'falcon', 'gemma', 'gemma2', 'gemma3', 'gpt2', 'gpt_neo', 'gpt_neox', 'gptj', 'granite',
     'llama', 'llama3_rope', 'mamba', 'mamba2', 'mistral', 'mixtral', 'modernbert', 'mpnet', 'mpt', 'olmo2', 'opt', 'phi', 'phi3', 'qwen2', 'qwen3', 'roberta', 'rwkv', 'stablelm',
     'starcoder2', 't5', 'xlnet'],
-  'architectures-more.tar.xz': ['biogpt', 'bitnet', 'codegen', 'cohere', 'ernie4_5', 'exaone4', 'falcon_new', 'gemma2_softcap', 'gemma3_deep', 'glm4', 'gpt_bigcode', 'hunyuan',
+  'architectures-more.tar.xz': ['biogpt', 'bitnet', 'codegen', 'cohere', 'ernie4_5', 'exaone4', 'falcon_new', 'gemma2_softcap', 'gemma3_deep', 'glm4', 'gpt_bigcode', 'gpt_oss',
+    'granitemoehybrid', 'hunyuan', 'lfm2',
     'llama_bias', 'llama_rope_dynamic', 'llama_rope_linear', 'llama_rope_yarn', 'nemotron', 'neox_serial', 'olmo', 'olmo3', 'olmoe', 'openai_gpt', 'opt_postnorm_proj',
-    'phi3_longrope', 'qwen3_moe', 'smollm3', 't5_v1_0', 'umt5', 'xlm_roberta'],
+    'phi3_longrope', 'qwen3_5', 'qwen3_moe', 'smollm3', 't5_v1_0', 'umt5', 'xlm_roberta'],
 };
 const FOLDERS = { 'architectures.tar.xz': 'hf_public', 'architectures-more.tar.xz': 'hf_public2' };
 /** Their reference's hidden state i is what layer i leaves, not what it gets. */

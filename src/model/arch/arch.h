@@ -66,6 +66,11 @@ typedef enum mt_role {
     MT_ROLE_SSM_D,
     MT_ROLE_SSM_NORM,
     MT_ROLE_SSM_OUT,
+    MT_ROLE_SSM_Z, /* gated delta rule: output gate, strength, decay */
+    MT_ROLE_SSM_BETA,
+    MT_ROLE_SSM_ALPHA,
+    MT_ROLE_ATTN_GATE,
+    MT_ROLE_SINKS,
     MT_ROLE_MIX_K, /* RWKV: how much of a row, the rest is of the row before */
     MT_ROLE_MIX_V,
     MT_ROLE_MIX_R,
@@ -79,6 +84,7 @@ typedef enum mt_role {
     MT_ROLE_GATE_EXPERTS,
     MT_ROLE_UP_EXPERTS,
     MT_ROLE_DOWN_EXPERTS,
+    MT_ROLE_GATE_UP_EXPERTS, /* fused in the file */
     MT_ROLE_COUNT
 } mt_role;
 enum { MT_FIRST_LAYER_ROLE = MT_ROLE_ATTN_NORM };
@@ -169,10 +175,16 @@ typedef struct mt_hyper {
     bool recurrent; /* some layers keep a state of state_width floats */
     size_t state_width;
     int32_t inner, state, taps, rank, groups; /* of state-space layers; rank 0: Mamba-2 */
-    int32_t buckets, bucket_distance;         /* of relative positions; 0: none */
-    int32_t buckets_log;                      /* DeBERTa: on each side, 0: every distance has its own */
+    int32_t ssm_heads, ssm_head_width;
+    mt_bias ssm_bias, conv_bias;
+    int32_t key_heads, key_width;     /* gated delta rule: its keys; ssm_heads and ssm_head_width are of its values */
+    bool gated_attention;             /* by the sigmoid of a projection; a hub file keeps it beside each head's query */
+    bool sinks;                       /* a logit for each head that takes part in the softmax only */
+    int32_t buckets, bucket_distance; /* of relative positions; 0: none */
+    int32_t buckets_log;              /* DeBERTa: on each side, 0: every distance has its own */
     int32_t experts, experts_used;
-    bool experts_normalise;
+    bool experts_normalise, experts_bias;
+    float experts_limit; /* gates and inputs are clamped, see mt_experts; 0: not */
     int tied;            /* 1: output is the token embedding, 0: it has its own, -1: the file decides */
     bool has_rope_freqs; /* the file may hold divisors of the inverse frequencies */
     mt_rope_set ropes[MT_MAX_ROPES];
@@ -333,10 +345,19 @@ struct mt_arch {
     mt_status (*configure)(mt_model *m, const mt_meta *meta, mt_error *err);
     void (*declare)(mt_declare *d);
     void (*build)(mt_build *b);
+    void (*declare_mixer)(mt_declare *d, int32_t layer); /* of recurrent layers among others */
+    int32_t (*mixer)(mt_build *b, int32_t n, int32_t layer);
 };
 const mt_arch *mt_arch_find_gguf(mt_str name);
 const mt_arch *mt_arch_find_hub(mt_str model_type);
 void mt_arch_list(bool hub, char *out, size_t cap); /* for messages */
+
+/* Mamba-2 layers among others. */
+mt_status mt_mamba2_check(mt_model *m, const mt_meta *meta, mt_error *err); /* sizes; sets state_width */
+void mt_mamba_declare(mt_declare *d, int32_t layer);
+int32_t mt_mamba_mixer(mt_build *b, int32_t n, int32_t layer);
+/* Layers that "layer_types" does not call attention are recurrent. */
+void mt_hyper_recurrent(mt_model *m, const mt_meta *meta);
 
 extern const mt_name mt_llama_names[]; /* names that many hub architectures share */
 

@@ -26,6 +26,25 @@ static int32_t mixed(const mt_hyper *h) {
     return h->rank ? h->inner : h->inner + 2 * h->groups * h->state;
 }
 
+static size_t state_width(const mt_hyper *h) {
+    return (size_t)(h->taps - 1) * (size_t)mixed(h) + (size_t)h->inner * (size_t)h->state;
+}
+
+mt_status mt_mamba2_check(mt_model *m, const mt_meta *meta, mt_error *err) {
+    mt_hyper *h = &m->h;
+    if (h->inner % h->ssm_heads || h->ssm_heads % h->groups)
+        return mt_fail(err, MT_ERANGE, "%d channels, %d heads and %d groups do not divide", h->inner, h->ssm_heads,
+                       h->groups);
+    h->ssm_head_width = h->inner / h->ssm_heads;
+    double low = 0, high = 0;
+    bool has_low = mt_meta_number_at(meta, NULL, "time_step_limit", 0, &low);
+    if ((has_low && low > 0) || mt_meta_number_at(meta, NULL, "time_step_limit", 1, &high))
+        return mt_fail(err, MT_EUNKNOWN, "config.json: \"time_step_limit\" from %g to %g (known: 0 to infinity)", low,
+                       high);
+    h->state_width = state_width(h);
+    return MT_OK;
+}
+
 static mt_status configure_any(mt_model *m, const mt_meta *meta, bool second, mt_error *err) {
     mt_hyper *h = &m->h;
     int32_t expand;
@@ -38,17 +57,9 @@ static mt_status configure_any(mt_model *m, const mt_meta *meta, bool second, mt
     MT_TRY(mt_meta_int(meta, "ssm.conv_kernel", "conv_kernel|d_conv", 1, MT_MAX_TAPS, 4, &h->taps, err));
     h->groups = 1;
     if (second) {
-        MT_TRY(mt_meta_int(meta, "ssm.time_step_rank", "num_heads", 1, 65536, MT_NEEDED, &h->heads, err));
+        MT_TRY(mt_meta_int(meta, "ssm.time_step_rank", "num_heads", 1, 65536, MT_NEEDED, &h->ssm_heads, err));
         MT_TRY(mt_meta_int(meta, "ssm.group_count", "n_groups", 1, 65536, 1, &h->groups, err));
-        if (h->inner % h->heads || h->heads % h->groups)
-            return mt_fail(err, MT_ERANGE, "%d channels, %d heads and %d groups do not divide", h->inner, h->heads,
-                           h->groups);
-        h->head_width = h->inner / h->heads;
-        double low = 0, high = 0;
-        bool has_low = mt_meta_number_at(meta, NULL, "time_step_limit", 0, &low);
-        if ((has_low && low > 0) || mt_meta_number_at(meta, NULL, "time_step_limit", 1, &high))
-            return mt_fail(err, MT_EUNKNOWN, "config.json: \"time_step_limit\" from %g to %g (known: 0 to infinity)",
-                           low, high);
+        MT_TRY(mt_mamba2_check(m, meta, err));
     } else {
         /* "auto" and absence: a sixteenth of the width, rounded up. */
         bool given = meta->gguf || !mt_meta_string(meta, NULL, "time_step_rank|dt_rank").n;
@@ -56,15 +67,15 @@ static mt_status configure_any(mt_model *m, const mt_meta *meta, bool second, mt
         if (given)
             MT_TRY(
                 mt_meta_int(meta, "ssm.time_step_rank", "time_step_rank|dt_rank", 1, 1 << 20, h->rank, &h->rank, err));
-        h->heads = h->inner;
-        h->head_width = 1;
+        h->ssm_heads = h->inner;
+        h->ssm_head_width = 1;
     }
     mt_hyper_tied(m, meta, second ? 0 : 1);
     h->recurrent = true;
     for (int32_t l = 0; l < h->layers; l++) h->layer[l].recurrent = true;
-    h->mlp_bias = mt_meta_bool(meta, NULL, "use_bias", false) ? MT_BIAS_NEEDED : MT_BIAS_NONE;
-    h->qkv_bias = mt_meta_bool(meta, NULL, "use_conv_bias", true) ? MT_BIAS_NEEDED : MT_BIAS_NONE;
-    h->state_width = (size_t)(h->taps - 1) * (size_t)mixed(h) + (size_t)h->inner * (size_t)h->state;
+    h->ssm_bias = mt_meta_bool(meta, NULL, "use_bias", false) ? MT_BIAS_NEEDED : MT_BIAS_NONE;
+    h->conv_bias = mt_meta_bool(meta, NULL, "use_conv_bias", true) ? MT_BIAS_NEEDED : MT_BIAS_NONE;
+    h->state_width = state_width(h);
     return MT_OK;
 }
 
@@ -75,33 +86,38 @@ static mt_status configure_2(mt_model *m, const mt_meta *meta, mt_error *err) {
     return configure_any(m, meta, true, err);
 }
 
-static void declare(mt_declare *d) {
+void mt_mamba_declare(mt_declare *d, int32_t l) {
     const mt_hyper *h = d->h;
     int32_t bc = 2 * h->groups * h->state;
+    mt_declare_linear(d, l, MT_ROLE_SSM_IN, h->rank ? 2 * h->inner : 2 * h->inner + bc + h->ssm_heads, h->width,
+                      h->ssm_bias);
+    mt_declare_array(d, l, MT_ROLE_SSM_CONV, mixed(h), h->taps, false);
+    mt_declare_bias(d, l, MT_ROLE_SSM_CONV, mixed(h), h->conv_bias);
+    if (h->rank) {
+        mt_declare_linear(d, l, MT_ROLE_SSM_X, h->rank + bc, h->inner, MT_BIAS_NONE);
+        mt_declare_linear(d, l, MT_ROLE_SSM_DT, h->inner, h->rank, MT_BIAS_NEEDED);
+        mt_declare_array(d, l, MT_ROLE_SSM_A, h->inner, h->state, true);
+    } else {
+        mt_declare_vector(d, l, MT_ROLE_SSM_DT_BIAS, h->ssm_heads, true);
+        mt_declare_array(d, l, MT_ROLE_SSM_A, h->ssm_heads, 1, true);
+        mt_declare_norm(d, l, MT_ROLE_SSM_NORM, h->inner, MT_BIAS_NONE);
+    }
+    mt_declare_vector(d, l, MT_ROLE_SSM_D, h->ssm_heads, true);
+    mt_declare_linear(d, l, MT_ROLE_SSM_OUT, h->width, h->inner, h->ssm_bias);
+}
+
+static void declare(mt_declare *d) {
+    const mt_hyper *h = d->h;
     mt_declare_table(d, MT_ROLE_TOKEN_EMBED, h->vocab, h->width, true);
     for (int32_t l = 0; l < h->layers && d->status == MT_OK; l++) {
         mt_declare_norm(d, l, MT_ROLE_ATTN_NORM, h->width, MT_BIAS_NONE);
-        mt_declare_linear(d, l, MT_ROLE_SSM_IN, h->rank ? 2 * h->inner : 2 * h->inner + bc + h->heads, h->width,
-                          h->mlp_bias);
-        mt_declare_array(d, l, MT_ROLE_SSM_CONV, mixed(h), h->taps, false);
-        mt_declare_bias(d, l, MT_ROLE_SSM_CONV, mixed(h), h->qkv_bias);
-        if (h->rank) {
-            mt_declare_linear(d, l, MT_ROLE_SSM_X, h->rank + bc, h->inner, MT_BIAS_NONE);
-            mt_declare_linear(d, l, MT_ROLE_SSM_DT, h->inner, h->rank, MT_BIAS_NEEDED);
-            mt_declare_array(d, l, MT_ROLE_SSM_A, h->inner, h->state, true);
-        } else {
-            mt_declare_vector(d, l, MT_ROLE_SSM_DT_BIAS, h->heads, true);
-            mt_declare_array(d, l, MT_ROLE_SSM_A, h->heads, 1, true);
-            mt_declare_norm(d, l, MT_ROLE_SSM_NORM, h->inner, MT_BIAS_NONE);
-        }
-        mt_declare_vector(d, l, MT_ROLE_SSM_D, h->heads, true);
-        mt_declare_linear(d, l, MT_ROLE_SSM_OUT, h->width, h->inner, h->mlp_bias);
+        mt_mamba_declare(d, l);
     }
     mt_declare_norm(d, -1, MT_ROLE_OUTPUT_NORM, h->width, MT_BIAS_NONE);
     if (h->tied <= 0) mt_declare_table(d, MT_ROLE_OUTPUT, h->vocab, h->width, h->tied == 0);
 }
 
-static int32_t mixer(mt_build *b, int32_t x, int32_t l) {
+int32_t mt_mamba_mixer(mt_build *b, int32_t x, int32_t l) {
     const mt_hyper *h = b->h;
     mt_graph *g = b->g;
     int32_t bc = h->groups * h->state, channels = mixed(h), z, u, dt, B, C;
@@ -116,7 +132,7 @@ static int32_t mixer(mt_build *b, int32_t x, int32_t l) {
         B = mt_g_slice(g, all, h->rank, bc);
         C = mt_g_slice(g, all, h->rank + bc, bc);
     } else {
-        dt = mt_g_slice(g, in, h->inner + channels, h->heads);
+        dt = mt_g_slice(g, in, h->inner + channels, h->ssm_heads);
         dt = mt_g_add_row(g, dt, mt_b_weight(b, l, MT_ROLE_SSM_DT_BIAS));
         B = mt_g_slice(g, u, h->inner, bc);
         C = mt_g_slice(g, u, h->inner + bc, bc);
@@ -128,7 +144,7 @@ static int32_t mixer(mt_build *b, int32_t x, int32_t l) {
     mt_scan scan = {.A = mt_b_values(b, l, MT_ROLE_SSM_A),
                     .D = mt_b_values(b, l, MT_ROLE_SSM_D),
                     .channels = h->inner,
-                    .width = h->head_width,
+                    .width = h->ssm_head_width,
                     .groups = h->groups,
                     .state = h->state,
                     .scalar = h->rank == 0};
@@ -144,7 +160,7 @@ static void build(mt_build *b) {
     int32_t x = mt_b_embed(b);
     for (int32_t l = 0; l < b->m->h.layers; l++) {
         x = mt_g_name(g, x, "blocks.%d.hook_resid_pre", l);
-        int32_t out = mixer(b, mt_b_norm(b, x, l, MT_ROLE_ATTN_NORM, "ln1"), l);
+        int32_t out = mt_mamba_mixer(b, mt_b_norm(b, x, l, MT_ROLE_ATTN_NORM, "ln1"), l);
         x = mt_g_add(g, x, mt_g_name(g, out, "blocks.%d.hook_mixer_out", l));
         x = mt_g_name(g, x, "blocks.%d.hook_resid_post", l);
     }
