@@ -21,4 +21,11 @@ mt_status mt_safetensors_parse(const uint8_t *p, size_t n, uint64_t file_size, m
 /* Bytes of the header with its length field, from the first 8 bytes; 0: implausible (err is written). */
 uint64_t mt_safetensors_header(const uint8_t p[8], uint64_t file_size, mt_error *err);
 
+/* llama2.c. The header's bytes say everything; entries are in the order of the file. */
+enum { MT_LLAMA2C_HEADER = 28 };
+bool mt_llama2c_plausible(const uint8_t p[MT_LLAMA2C_HEADER], uint64_t file_size);
+mt_status mt_llama2c_config(const uint8_t p[MT_LLAMA2C_HEADER], mt_config **out, mt_error *err);
+mt_status mt_llama2c_entries(const uint8_t p[MT_LLAMA2C_HEADER], mt_arena *arena, mt_entry **entries, size_t *count,
+                             mt_error *err);
+
 #endif

@@ -14,7 +14,7 @@
 enum { GROUP_BYTES = 65536 };
 
 typedef enum stage { STAGE_HEADER, STAGE_DATA } stage;
-typedef enum container { CONTAINER_UNKNOWN, CONTAINER_GGUF, CONTAINER_SAFETENSORS } container;
+typedef enum container { CONTAINER_UNKNOWN, CONTAINER_GGUF, CONTAINER_SAFETENSORS, CONTAINER_LLAMA2C } container;
 
 struct mt_loader {
     uint64_t file_size, at; /* of the file that is arriving now */
@@ -267,6 +267,14 @@ static mt_status take_bytes(mt_loader *l, const uint8_t *p, size_t n, mt_error *
 static mt_status look_at_header(mt_loader *l, mt_error *err) {
     size_t data_start;
     container kind = memcmp(l->head.data, "GGUF", 4) == 0 ? CONTAINER_GGUF : CONTAINER_SAFETENSORS;
+    if (kind == CONTAINER_SAFETENSORS && !l->config && l->file_size >= MT_LLAMA2C_HEADER &&
+        mt_safetensors_header(l->head.data, l->file_size, NULL) == 0) {
+        if (l->head.len < MT_LLAMA2C_HEADER) {
+            l->need = MT_LLAMA2C_HEADER;
+            return MT_OK;
+        }
+        if (mt_llama2c_plausible(l->head.data, l->file_size)) kind = CONTAINER_LLAMA2C;
+    }
     if (l->container != CONTAINER_UNKNOWN && kind != l->container)
         return mt_fail_at(err, MT_EFORMAT, 0, "the files of one model are of different kinds");
     if (kind == CONTAINER_GGUF) {
@@ -299,6 +307,11 @@ static mt_status look_at_header(mt_loader *l, mt_error *err) {
             mt_gguf_free(&g);
             MT_TRY(status);
         }
+    } else if (kind == CONTAINER_LLAMA2C) {
+        data_start = MT_LLAMA2C_HEADER;
+        MT_TRY(mt_llama2c_config(l->head.data, &l->config, err));
+        MT_TRY(begin_model(l, NULL, err));
+        MT_TRY(mt_llama2c_entries(l->head.data, &l->names, &l->entries, &l->entry_count, err));
     } else {
         uint64_t size = mt_safetensors_header(l->head.data, l->file_size, err);
         if (size == 0) return MT_EFORMAT;
@@ -310,6 +323,7 @@ static mt_status look_at_header(mt_loader *l, mt_error *err) {
             mt_safetensors_parse(l->head.data, data_start, l->file_size, &l->names, &l->entries, &l->entry_count, err));
     }
     l->container = kind;
+    l->m->container = kind == CONTAINER_GGUF ? "gguf" : kind == CONTAINER_LLAMA2C ? "llama2.c" : "safetensors";
     for (size_t i = 0; i < l->entry_count; i++) {
         MT_TRY(match(l, &l->entries[i], err));
         MT_TRY(remember(l, &l->entries[i], err));
@@ -533,7 +547,7 @@ static mt_status file_complete(mt_loader *l, mt_error *err) {
                           (unsigned long long)l->at, mt_str_show(e->name, shown, sizeof shown),
                           (unsigned long long)(e->begin + e->bytes));
     }
-    if (l->file_size != UINT64_MAX && l->at < l->file_size && l->container == CONTAINER_SAFETENSORS)
+    if (l->file_size != UINT64_MAX && l->at < l->file_size && l->container != CONTAINER_GGUF)
         return mt_fail_at(err, MT_EFORMAT, l->at, "the file ends after %llu bytes of %llu", (unsigned long long)l->at,
                           (unsigned long long)l->file_size);
     return MT_OK;

@@ -118,7 +118,7 @@ mt_status mt_model_describe(const mt_model *m, mt_buf *json, mt_error *err) {
                          "\"vocab\":%d,\"context\":%d,\"parameters\":%llu,\"weightBytes\":%llu,\"weightType\":\"%s\"",
                          i.layers, i.width, i.heads, i.kv_heads, i.head_width, i.ffn_width, i.vocab, i.context,
                          (unsigned long long)i.parameters, (unsigned long long)i.weight_bytes, i.weight_type));
-    MT_TRY(mt_buf_printf(json, err, ",\"container\":\"%s\",\"metadata\":{", m->has_gguf ? "gguf" : "safetensors"));
+    MT_TRY(mt_buf_printf(json, err, ",\"container\":\"%s\",\"metadata\":{", m->container));
     for (size_t k = 0; m->has_gguf && k < m->gguf.key_count; k++) {
         if (k) MT_TRY(mt_buf_byte(json, ',', err));
         MT_TRY(put_key(json, &m->gguf.keys[k], err));

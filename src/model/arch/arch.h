@@ -249,7 +249,8 @@ struct mt_model {
     uint8_t *header;              /* GGUF header bytes that gguf borrows */
     mt_gguf gguf;
     bool has_gguf;
-    mt_arena arena; /* names, hyper-parameter arrays */
+    const char *container; /* "gguf", "safetensors", "llama2.c" */
+    mt_arena arena;        /* names, hyper-parameter arrays */
     mt_file_tensor *files;
     size_t file_count, file_capacity;
     const char *name;

@@ -34,7 +34,7 @@ static mt_status configure(mt_model *m, const mt_meta *meta, mt_error *err) {
     MT_TRY(mt_hyper_experts(m, meta, err));
     mt_hyper_tied(m, meta, 0);
     h->experts_normalise = true;
-    h->rope_interleaved = meta->gguf != NULL;
+    h->rope_interleaved = meta->gguf != NULL || mt_meta_bool(meta, NULL, "rope_interleaved", false);
     h->has_rope_freqs = true;
     if (meta->gguf) {
         h->qkv_bias = h->attn_out_bias = h->mlp_bias = MT_BIAS_IF_PRESENT;
