@@ -139,6 +139,11 @@ export class Tokenizer {
     return this.#heap;
   }
 
+  /** For other files of this package. @returns {{heap: Heap, at: number}} @internal */
+  core() {
+    return { heap: this.#live(), at: this.#tok };
+  }
+
   /** Number of ids: they are 0..vocabSize-1, with holes possible. */
   get vocabSize() { return this.#info.size; }
   /** Id of the beginning-of-text token, or null. @returns {number | null} */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { open, writeFile } from 'node:fs/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { ByteModel, Model, Tokenizer, trainTokenizer } from '../index.js';
+import { ByteModel, Lattice, Model, SEGMENTERS, Tokenizer, segment, trainTokenizer } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { describeHeader } from './inspect.js';
 import { serve } from './serve.js';
@@ -83,6 +83,9 @@ async function textOf(rest) {
 ];
 /** @type {OptionSpec} */ const IDS = { name: 'ids', kind: 'ids', value: 'LIST', help: 'token ids, "1,2,3", instead of a text' };
 /** @type {OptionSpec} */ const ADD_SPECIAL = { name: 'add-special-tokens', kind: 'flag', help: 'add what the definition puts around a text (beginning, end...)' };
+/** @type {OptionSpec} */ const SEED = { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same draw; default: random' };
+/** Those of the options that were given. @param {Record<string, any>} options @param {...string} names */
+const picked = (options, ...names) => Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]));
 /** @type {OptionSpec} */ const HELP = { name: 'help', kind: 'flag', help: 'this text' };
 
 const isUrl = (/** @type {string} */ file) => /^[a-z][a-z0-9+.-]+:/i.test(file);
@@ -176,12 +179,16 @@ const COMMANDS = {
     usage: 'encode (--tokenizer FILE | --model FILE) [options] [TEXT...]',
     options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"text": ...}; one line {"ids": [...]} for each' }, ADD_SPECIAL,
       { name: 'special-as-text', kind: 'flag', help: 'text that spells a special token is ordinary text' },
-      { name: 'offsets', kind: 'text', value: 'UNIT', choices: ['bytes', 'utf16'], help: 'add "offsets": [[begin, end], ...] to the JSON' }],
+      { name: 'offsets', kind: 'text', value: 'UNIT', choices: ['bytes', 'utf16'], help: 'add "offsets": [[begin, end], ...] to the JSON' },
+      { name: 'segmenter', kind: 'text', value: 'KIND', choices: SEGMENTERS, help: `cut words otherwise than the tokenizer does: ${SEGMENTERS.join(', ')}` },
+      { name: 'p', kind: 'number', value: 'P', min: 0, max: 1, help: 'probability of a dropout, default 0.1' }, { name: 'alpha', kind: 'number', value: 'X', min: 0, max: 1000000, help: 'unigram-sample: scores times this, default 1' }, SEED],
     async run(options, rest) {
+      if (options.segmenter !== undefined) for (const name of ['add-special-tokens', 'offsets']) if (options[name] !== undefined) throw new UsageError(`--segmenter and --${name} exclude each other`);
       if (options.jsonl && rest.length) throw new UsageError('--jsonl reads standard input: no TEXT beside it');
       const tokenizer = await loadTokenizer(options);
       const how = { addSpecialTokens: !!options['add-special-tokens'], specialAsText: !!options['special-as-text'], offsets: options.offsets ?? /** @type {false} */ (false) };
       const record = (/** @type {string | Uint8Array} */ text) => {
+        if (options.segmenter !== undefined) return { ids: [...segment(tokenizer, text, options.segmenter, { specialAsText: how.specialAsText, ...picked(options, 'p', 'alpha', 'seed') })] };
         const { ids, offsets } = tokenizer.encode(text, how);
         return { ids: [...ids], ...(offsets && { offsets: Array.from(ids, (_, i) => [offsets[2 * i], offsets[2 * i + 1]]) }) };
       };
@@ -321,6 +328,25 @@ const COMMANDS = {
         for (const b of order) await line(`  ${b === 256 ? 'end ' : visible(Uint8Array.of(b)).padEnd(4)}   ${Math.exp(all[b]).toFixed(7)}  ${Math.exp(naive[b]).toFixed(7)}`);
         if (r.missingMass > 0) await line(`  at most ${r.missingMass.toExponential(2)} of the probability is left out`);
       });
+    },
+  },
+  tokenizations: {
+    summary: 'all ways to cut a text into tokens',
+    usage: 'tokenizations (--tokenizer FILE | --model FILE) [--count | --nbest N | --sample N] [options] [TEXT...]',
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'count', kind: 'flag', help: 'how many there are' }, { name: 'nbest', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'the N best, best first; default: 10' },
+      { name: 'sample', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'N drawn by exp(theta x score)' }, { name: 'distinct', kind: 'flag', help: 'with --sample: without replacement' },
+      { name: 'theta', kind: 'number', value: 'X', min: -1000000, max: 1000000, help: 'with --sample: 0 makes all equally likely, default 1' }, SEED, { name: 'uniform', kind: 'flag', help: 'forget the scores of the vocabulary' },
+      { name: 'whole-text', kind: 'flag', help: 'do not normalize or split the text' }],
+    async run(options, rest) {
+      const chosen = ['count', 'nbest', 'sample'].filter((name) => options[name] !== undefined);
+      if (chosen.length > 1) throw new UsageError(`--${chosen[0]} and --${chosen[1]} exclude each other`);
+      if (options.sample === undefined) for (const name of ['distinct', 'theta', 'seed']) if (options[name] !== undefined) throw new UsageError(`--${name} goes with --sample`);
+      const tokenizer = await loadTokenizer(options);
+      const lattice = new Lattice(tokenizer, await textOf(rest), { weights: options.uniform ? 'uniform' : 'scores', wholeText: !!options['whole-text'] });
+      if (options.count) return line(options.json ? `{"count":${lattice.count},"log_count":${json(lattice.logCount)}}` : String(lattice.count));
+      const paths = options.sample ? lattice.sample(options.sample, { ...picked(options, 'theta', 'seed'), distinct: !!options.distinct }) : lattice.nBest(options.nbest ?? 10);
+      if (options.json) return line(json({ tokenizations: paths }));
+      for (const { ids, score } of paths) await line(`${score.toFixed(4).padStart(12)}  ${Array.from(ids, (id) => visible(tokenizer.tokenBytes(id)) || tokenizer.tokenPiece(id)).join('|')}`);
     },
   },
   train: {

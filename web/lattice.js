@@ -1,0 +1,284 @@
+// All segmentations of a text at once (counting, best, n best, samples, sums), and segmenters other than a tokenizer's own.
+import { MicrotomeError } from './runtime/worker.js';
+import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
+
+/** @typedef {import('./runtime/worker.js').Heap} Heap */
+/** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
+
+// ---- what both need -----------------------------------------------------------------------------------------------------------
+
+/** A tokenizer's tokens as a trie, made once. @type {WeakMap<Tokenizer, number>} */
+const matchers = new WeakMap();
+const FINALIZED = new FinalizationRegistry((/** @type {{heap: Heap, free: string, at: number}} */ { heap, free, at }) => heap.exports[free](at));
+
+/** @param {Tokenizer} tokenizer @returns {{heap: Heap, tok: number, matcher: number}} */
+export function matcherOf(tokenizer) {
+  const { heap, at: tok } = tokenizer.core();
+  let matcher = matchers.get(tokenizer);
+  if (matcher === undefined) {
+    matcher = heap.scope((alloc) => {
+      const out = alloc(4);
+      heap.call('matcher_new', tok, Number(tokenizer.model === 'WordPiece'), out);
+      return heap.u32(out);
+    });
+    matchers.set(tokenizer, matcher);
+    FINALIZED.register(tokenizer, { heap, free: 'matcher_free', at: matcher });
+  }
+  return { heap, tok, matcher };
+}
+
+/** @param {Heap} heap @param {(bytes: number) => number} alloc @param {string | Uint8Array} text @returns {[number, number]} */
+export function putText(heap, alloc, text) {
+  if (typeof text !== 'string' && !(text instanceof Uint8Array)) throw new MicrotomeError(`a string or a Uint8Array is needed, got ${text === null ? 'null' : typeof text}`, { code: 'ERANGE' });
+  const bytes = typeof text === 'string' ? heap.encoder.encode(text) : text;
+  const at = alloc(bytes.length);
+  heap.putBytes(at, bytes);
+  return [at, bytes.length];
+}
+
+/** A seeded generator; without a seed a random one. @param {Heap} heap @param {(bytes: number) => number} alloc @param {number | undefined} seed */
+function generator(heap, alloc, seed) {
+  const at = alloc(heap.sizeOf('mt_rng'));
+  const s = seed === undefined ? Math.floor(Math.random() * 2 ** 53) : checkNumber('seed', seed, 0, Number.MAX_SAFE_INTEGER, true);
+  heap.exports.rng_seed(at, s >>> 0, Math.floor(s / 2 ** 32));
+  return at;
+}
+
+// ---- segmenters -----------------------------------------------------------------------------------------------------------------
+
+/**
+ * - `default`: the tokenizer's own
+ * - `longest-prefix`, `longest-suffix`: the longest token from the left, from the right
+ * - `longest-dropout`: from the left, every match longer than the shortest refused with probability p (MaxMatch-dropout, Hiraoka 2022)
+ * - `fewest-tokens`: as few as possible, of equals the one with the longest last token (PathPiece, Schmidt et al. 2024); `fewest-tokens-random`: of equals a random one
+ * - `longest-token-first`: the longest token anywhere, then the same on both sides of it
+ * - `bpe-dropout`: merges are dropped with probability p (Provilkov et al. 2020) as the tokenizers library does it; `bpe-dropout-step-all` as subword-nmt does,
+ *   `bpe-dropout-step-one` one occurrence a step, `bpe-dropout-discard` as SentencePiece does
+ * - `unigram-sample`: drawn with probability proportional to exp(alpha x score), the scores being the vocabulary's (Kudo 2018); `uniform-sample`: all segmentations of a word equally likely
+ * @typedef {'default' | 'longest-prefix' | 'longest-suffix' | 'longest-dropout' | 'fewest-tokens' | 'fewest-tokens-random' | 'longest-token-first' | 'bpe-dropout' | 'bpe-dropout-step-all'
+ *   | 'bpe-dropout-step-one' | 'bpe-dropout-discard' | 'unigram-sample' | 'uniform-sample'} SegmenterKind
+ */
+/** Each kind's number in the core. @type {Record<SegmenterKind, string>} */
+const KINDS = {
+  default: '', 'longest-prefix': 'LONGEST_PREFIX', 'longest-suffix': 'LONGEST_SUFFIX', 'longest-dropout': 'LONGEST_DROPOUT', 'fewest-tokens': 'FEWEST', 'fewest-tokens-random': 'FEWEST_RANDOM',
+  'longest-token-first': 'LONGEST_FIRST', 'bpe-dropout': 'DROPOUT_REQUEUE', 'bpe-dropout-step-all': 'DROPOUT_STEP_ALL', 'bpe-dropout-step-one': 'DROPOUT_STEP_ONE', 'bpe-dropout-discard': 'DROPOUT_DISCARD',
+  'unigram-sample': 'SAMPLE', 'uniform-sample': 'SAMPLE',
+};
+export const SEGMENTERS = /** @type {SegmenterKind[]} */ (Object.keys(KINDS));
+
+/**
+ * Ids of a text by another segmenter over the tokenizer's vocabulary. Added tokens, normalizer and splitter work as in `encode`: only what happens inside a word differs.
+ * @param {Tokenizer} tokenizer @param {string | Uint8Array} text @param {SegmenterKind} kind
+ * @param {{p?: number, alpha?: number, seed?: number, specialAsText?: boolean}} [options] p: probability of a dropout, default 0.1; alpha: of unigram-sample, default 1;
+ *   seed: makes drawing repeatable
+ * @returns {Int32Array}
+ * @throws {MicrotomeError} EUNKNOWN: no such kind, or it does not go with this tokenizer. EMISSING: no token covers a symbol and nothing stands for it
+ */
+export function segment(tokenizer, text, kind, options = {}) {
+  checkOptions('segment', options, ['p', 'alpha', 'seed', 'specialAsText']);
+  if (!Object.hasOwn(KINDS, kind)) throw new MicrotomeError(`segment: unknown segmenter ${JSON.stringify(kind)}: known are ${SEGMENTERS.join(', ')}`, { code: 'EUNKNOWN' });
+  const { specialAsText = false } = options;
+  if (kind === 'default') return tokenizer.encode(text, { offsets: false, specialAsText }).ids;
+  if (kind === 'unigram-sample' && tokenizer.model !== 'Unigram') throw new MicrotomeError(`segment: unigram-sample needs scores, and this is a ${tokenizer.model} tokenizer (uniform-sample needs none)`, { code: 'EUNKNOWN' });
+  const p = kind === 'uniform-sample' ? 0 : kind === 'unigram-sample' ? checkNumber('alpha', options.alpha ?? 1, 0, 1e6) : checkNumber('p', options.p ?? 0.1, 0, 1);
+  if (tokenizer.model === 'WordPiece' && KINDS[kind] !== 'SAMPLE') throw new MicrotomeError(`segment: ${kind} does not go with a WordPiece tokenizer, whose pieces depend on their place in the word: known for it are default, uniform-sample`, { code: 'EUNKNOWN' });
+  const { heap, tok, matcher } = matcherOf(tokenizer);
+  const out = heap.make('mt_ids');
+  try {
+    return heap.scope((alloc) => {
+      heap.call('segment_text', tok, matcher, ...putText(heap, alloc, text), Number(specialAsText), heap.enums[`ABI_SEGMENT_${KINDS[kind]}`], p, generator(heap, alloc, options.seed), out);
+      const { data, len } = heap.read('mt_ids', out);
+      return heap.ints(data, len);
+    });
+  } finally {
+    heap.exports.ids_free(out);
+    heap.release(out);
+  }
+}
+
+/**
+ * Is this what the tokenizer itself gives for the text that the ids spell? @param {Tokenizer} tokenizer @param {Iterable<number>} ids @returns {boolean}
+ */
+export function isCanonical(tokenizer, ids) {
+  const list = [...ids];
+  const again = tokenizer.encode(tokenizer.decodeBytes(list), { offsets: false }).ids;
+  return again.length === list.length && list.every((id, i) => id === again[i]);
+}
+
+// ---- lattices --------------------------------------------------------------------------------------------------------------------
+
+/** @typedef {{from: number, to: number, id: number, weight: number}} LatticeEdge from, to: byte positions in `bytes` */
+/** @typedef {{ids: Int32Array, score: number}} LatticePath score: sum of the weights (natural logarithms, when they are log-probabilities) */
+/**
+ * @typedef {object} LatticeOptions
+ * @property {'scores' | 'uniform' | ArrayLike<number>} [weights] of tokens: 'scores' (default): the vocabulary's (Unigram log-probabilities; 0 where it has none); 'uniform': all 0; or one number for each id
+ * @property {boolean} [wholeText] the text is one word: neither normalized nor split, added tokens are not cut out. Default false: segmentations never cross the edges of words
+ * @property {boolean} [specialAsText] text that spells a special token is ordinary text
+ */
+
+/**
+ * Every segmentation of a text into tokens: a graph over byte positions whose edges are tokens. A symbol that no token covers alone has its byte tokens or the unknown token.
+ *
+ *   using lattice = new Lattice(tokenizer, 'tokenization');
+ *   lattice.count; lattice.best(); lattice.nBest(5); lattice.sample(3, { seed: 1 });
+ *
+ * Free it with dispose() (or `using`); else that happens when it is collected.
+ */
+export class Lattice {
+  /** @type {Heap} */ #heap;
+  /** @type {number} */ #at;
+
+  /** @param {Tokenizer} tokenizer @param {string | Uint8Array} text @param {LatticeOptions} [options] @throws {MicrotomeError} EUNKNOWN: the tokenizer has no vocabulary of this kind */
+  constructor(tokenizer, text, options = {}) {
+    checkOptions('Lattice', options, ['weights', 'wholeText', 'specialAsText']);
+    const { weights = 'scores', wholeText = false, specialAsText = false } = options;
+    if (typeof weights === 'string' && weights !== 'scores' && weights !== 'uniform') throw new MicrotomeError(`Lattice: unknown weights ${JSON.stringify(weights)}: known are scores, uniform, or a list of numbers`, { code: 'EUNKNOWN' });
+    const { heap, tok, matcher } = matcherOf(tokenizer);
+    this.#heap = heap;
+    this.#at = heap.scope((alloc) => {
+      let table = 0;
+      if (weights !== 'scores') {
+        const numbers = weights === 'uniform' ? new Float64Array(tokenizer.vocabSize) : Float64Array.from(weights);
+        if (numbers.length !== tokenizer.vocabSize) throw new MicrotomeError(`Lattice: ${numbers.length} weights for ${tokenizer.vocabSize} ids`, { code: 'ERANGE' });
+        const bad = numbers.findIndex((x) => !Number.isFinite(x));
+        if (bad >= 0) throw new MicrotomeError(`Lattice: the weight of id ${bad} is ${numbers[bad]}: it must be finite`, { code: 'ERANGE' });
+        table = alloc(8 * numbers.length);
+        heap.putBytes(table, new Uint8Array(numbers.buffer));
+      }
+      const [at, n] = putText(heap, alloc, text);
+      const out = alloc(4);
+      heap.call('lattice_new', tok, matcher, at, n, Number(specialAsText), Number(wholeText), table, out);
+      return heap.u32(out);
+    });
+    FINALIZED.register(this, { heap, free: 'lattice_free', at: this.#at }, this);
+  }
+
+  #live() {
+    if (!this.#at) throw disposed('this lattice');
+    return this.#heap;
+  }
+  #read() {
+    return this.#live().read('abi_lattice', this.#at);
+  }
+
+  /** The text that the edges count bytes of: normalized, with the spaces that the tokenizer adds; an added token's own text. */
+  get bytes() {
+    const { 'text.data': data, 'text.len': length } = this.#read();
+    return this.#heap.bytes(data, length);
+  }
+
+  /** All edges, sorted by (from, to, id). @returns {LatticeEdge[]} */
+  get edges() {
+    const { 'l.edge': first, 'l.edges': count } = this.#read();
+    const heap = this.#heap, size = heap.sizeOf('mt_edge');
+    return Array.from({ length: count }, (_, i) => {
+      const { from, to, token, weight } = heap.read('mt_edge', first + i * size);
+      return { from, to, id: token, weight };
+    });
+  }
+
+  /** Number of segmentations, exactly. @returns {bigint} */
+  get count() {
+    const heap = this.#live();
+    const small = heap.scope((alloc) => {
+      const out = alloc(16);
+      heap.call('lattice_count', this.#at, out, out + 8);
+      return heap.view.getBigUint64(out, true);
+    });
+    if (small !== 0xffffffffffffffffn) return small;
+    /** @type {Map<number, bigint>} */ const ways = new Map([[0, 1n]]);
+    for (const { from, to } of this.edges) {
+      const here = ways.get(from);
+      if (here !== undefined) ways.set(to, (ways.get(to) ?? 0n) + here);
+    }
+    return ways.get(this.#read()['l.nodes'] - 1) ?? 0n;
+  }
+
+  /** @param {string} name @param {number} theta */
+  #number(name, theta) {
+    const heap = this.#live();
+    return heap.scope((alloc) => {
+      const out = alloc(8);
+      heap.call(name, this.#at, theta, out);
+      return heap.view.getFloat64(out, true);
+    });
+  }
+
+  /** Natural logarithm of the number of segmentations; -Infinity: none. */
+  get logCount() {
+    return this.#number('lattice_marginal', 0);
+  }
+  /** Natural logarithm of the sum over all segmentations of exp(theta x score): of the text's probability, when weights are log-probabilities. */
+  marginal({ theta = 1 } = {}) {
+    return this.#number('lattice_marginal', theta);
+  }
+  /** Entropy in nats of the segmentations, with probability proportional to exp(theta x score). */
+  entropy({ theta = 1 } = {}) {
+    return this.#number('lattice_entropy', theta);
+  }
+  /** Probability that each edge is part of the segmentation, in the order of `edges`. */
+  posterior({ theta = 1 } = {}) {
+    const heap = this.#live();
+    const count = this.#read()['l.edges'];
+    return heap.scope((alloc) => {
+      const out = alloc(8 * count + 8);
+      heap.call('lattice_posterior', this.#at, theta, out);
+      return Float64Array.from({ length: count }, (_, i) => heap.view.getFloat64(out + 8 * i, true));
+    });
+  }
+
+  /** @param {string} kind @param {number} k @param {number} theta @param {number | undefined} seed @returns {{paths: (LatticePath & {inclusion: number})[], complete: boolean}} */
+  #paths(kind, k, theta = 1, seed = 0) {
+    const heap = this.#live();
+    const complete = heap.scope((alloc) => {
+      const out = alloc(4);
+      heap.call('lattice_paths', this.#at, heap.enums[`ABI_PATHS_${kind}`], k, theta, generator(heap, alloc, seed), out);
+      return heap.u32(out) === 1;
+    });
+    const { 'paths.path': path, 'paths.len': count, 'paths.edge.data': list, 'paths.edge.len': total, 'l.edge': edge } = this.#read();
+    const edges = heap.ints(list, total), size = heap.sizeOf('mt_path'), edgeSize = heap.sizeOf('mt_edge'), token = heap.field('mt_edge', 'token').offset;
+    const paths = Array.from({ length: count }, (_, i) => {
+      const { first, len, score, inclusion } = heap.read('mt_path', path + i * size);
+      return { ids: Int32Array.from(edges.subarray(first, first + len), (e) => heap.view.getInt32(edge + e * edgeSize + token, true)), score, inclusion };
+    });
+    return { paths, complete };
+  }
+
+  /** The best segmentation; of equals the one with the longest last token, and so on backwards. @returns {LatticePath} @throws {MicrotomeError} EMISSING: there is none */
+  best() {
+    const { ids, score } = this.#paths('BEST', 1).paths[0];
+    return { ids, score };
+  }
+  /** The k best, best first; fewer when there are fewer. @param {number} k @returns {LatticePath[]} */
+  nBest(k) {
+    return this.#paths('NBEST', checkNumber('nBest', k, 1, 2 ** 24, true)).paths.map(({ ids, score }) => ({ ids, score }));
+  }
+  /** All segmentations, at most `cap`. @param {{cap?: number}} [options] cap: default 10000 @returns {{paths: LatticePath[], complete: boolean}} complete: that is all of them */
+  enumerate({ cap = 10000 } = {}) {
+    const { paths, complete } = this.#paths('ENUMERATE', checkNumber('cap', cap, 0, 2 ** 24, true));
+    return { paths: paths.map(({ ids, score }) => ({ ids, score })), complete };
+  }
+  /**
+   * Segmentations drawn with probability proportional to exp(theta x score); theta = 0: all equally likely.
+   * @param {number} [k] how many, default 1
+   * @param {{theta?: number, seed?: number, distinct?: boolean}} [options] distinct: without replacement (Gumbel-top-k, Kool et al. 2019); each then has `inclusion`, the probability to be
+   *   among the samples given the threshold, which makes sums of f(path) p(path) / inclusion unbiased
+   * @returns {(LatticePath & {inclusion?: number})[]} @throws {MicrotomeError} EMISSING: there is no segmentation
+   */
+  sample(k = 1, options = {}) {
+    checkOptions('sample', options, ['theta', 'seed', 'distinct']);
+    checkNumber('sample', k, 1, 2 ** 24, true);
+    const { theta = 1, seed = Math.floor(Math.random() * 2 ** 53), distinct = false } = options;
+    const { paths } = this.#paths(distinct ? 'DISTINCT' : 'SAMPLE', k, checkNumber('theta', theta, -1e6, 1e6), seed);
+    return distinct ? paths : paths.map(({ ids, score }) => ({ ids, score }));
+  }
+
+  /** Can be called again; other calls throw ESTATE afterwards. */
+  dispose() {
+    if (!this.#at) return;
+    FINALIZED.unregister(this);
+    this.#heap.exports.lattice_free(this.#at);
+    this.#at = 0;
+  }
+}
+if (Symbol.dispose) Object.defineProperty(Lattice.prototype, Symbol.dispose, { value: Lattice.prototype.dispose, configurable: true, writable: true });
