@@ -49,7 +49,7 @@ describe('the packed tarball', () => {
       await model.dispose();`;
     const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { cwd: project, timeout: 60_000 });
     const said = JSON.parse(stdout);
-    assert.deepEqual(said.names, ['ByteModel', 'MicrotomeError', 'Model', 'Tokenizer', 'detectFeatures']);
+    for (const name of ['ByteModel', 'MicrotomeError', 'Model', 'Tokenizer', 'Trainer', 'detectFeatures', 'trainTokenizer']) assert.ok(said.names.includes(name), name);
     assert.equal(said.text, 'Once upon a time');
     assert.equal(said.e, true);
     assert.equal(said.threads, 2);
