@@ -1,5 +1,4 @@
-/* The two functions that the sysroot's libc asks of its host. With them the module has no JavaScript imports besides
- * its memory. */
+/* The two functions that the sysroot's libc asks of its host: with them libc needs nothing from JavaScript. */
 #ifdef __wasm__
 #include <stddef.h>
 

@@ -14,16 +14,15 @@ const FINALIZED = new FinalizationRegistry((/** @type {{heap: Heap, free: string
 /** @param {Tokenizer} tokenizer @returns {{heap: Heap, tok: number, matcher: number}} */
 export function matcherOf(tokenizer) {
   const { heap, at: tok } = tokenizer.core();
-  let matcher = matchers.get(tokenizer);
-  if (matcher === undefined) {
-    matcher = heap.scope((alloc) => {
-      const out = alloc(4);
-      heap.call('matcher_new', tok, Number(tokenizer.model === 'WordPiece'), out);
-      return heap.u32(out);
-    });
-    matchers.set(tokenizer, matcher);
-    FINALIZED.register(tokenizer, { heap, free: 'matcher_free', at: matcher });
-  }
+  const known = matchers.get(tokenizer);
+  if (known !== undefined) return { heap, tok, matcher: known };
+  const matcher = /** @type {number} */ (heap.scope((alloc) => {
+    const out = alloc(4);
+    heap.call('matcher_new', tok, Number(tokenizer.model === 'WordPiece'), out);
+    return heap.u32(out);
+  }));
+  matchers.set(tokenizer, matcher);
+  FINALIZED.register(tokenizer, { heap, free: 'matcher_free', at: matcher });
   return { heap, tok, matcher };
 }
 
