@@ -210,14 +210,16 @@ static mt_status cut(mt_tok *t, const mt_added_set *set, const mt_view *v,
         if (a->rstrip)
             for (int w; end < v->n && (w = mt_utf8_decode(v->p + end, v->n - end, &c)) && is_space(c);)
                 end += (size_t)w;
-        if (begin < done) begin = done; /* the token before has swallowed the beginning */
+        /* Where the token before has swallowed spaces that this one begins with, both are found and overlap; only a
+         * token that swallows spaces itself begins behind the other. */
+        if (a->lstrip && begin < done) begin = done;
+        if (end < begin) end = begin;
         if (done < begin) {
             mt_view part = mt_view_part(v, done, begin);
             MT_TRY(rest(t, &part, err));
         }
         MT_TRY(emit_added(t, a, v, begin, end, err));
         done = end;
-        if (at < end) at = end;
     }
     if (done == v->n) return MT_OK;
     mt_view part = mt_view_part(v, done, v->n);

@@ -980,7 +980,7 @@ static mt_status settle_model(reader *r) {
         if (!t->vocab.score) return mt_fail(r->err, MT_EFORMAT, "a Unigram model whose vocabulary has no scores");
         t->model_name = "Unigram";
         t->segmenter = &mt_segmenter_unigram;
-        t->unigram.fuse = true;
+        t->unigram.fuse = t->unigram.byte_pieces = true;
         if (t->byte_fallback) MT_TRY(mt_tok_find_byte_tokens(t, r->err));
         return MT_OK;
     }

@@ -174,6 +174,7 @@ typedef struct mt_unigram {
     double min_score, max_score, unknown_score;
     bool single; /* SentencePiece: best scores are kept in single precision */
     bool fuse;
+    bool byte_pieces; /* tokenizer.json: text that spells <0xNN> matches the byte token, as any piece does */
     struct mt_unigram_best *best;
     size_t best_cap;
 } mt_unigram;

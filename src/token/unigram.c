@@ -36,8 +36,9 @@ mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
     u->unknown_score = u->single ? (float)((float)low - (float)UNKNOWN_PENALTY) : low - UNKNOWN_PENALTY;
     MT_TRY(mt_trie_reserve(&u->trie, bytes / 3 + 16, err));
     for (int32_t id = 0; id < v->size; id++) {
-        if (!(v->flags[id] & MT_MATCHES) || v->kind[id] == MT_TOKEN_UNUSED) continue;
-        mt_str s = mt_vocab_bytes(v, id);
+        bool spelled = u->byte_pieces && v->kind[id] == MT_TOKEN_BYTE;
+        if (!spelled && (!(v->flags[id] & MT_MATCHES) || v->kind[id] == MT_TOKEN_UNUSED)) continue;
+        mt_str s = spelled ? mt_vocab_piece(v, id) : mt_vocab_bytes(v, id);
         int32_t old;
         MT_TRY(mt_trie_add(&u->trie, s.p, s.n, id, &old, err));
     }
