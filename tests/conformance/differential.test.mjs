@@ -206,5 +206,6 @@ test('inputs that peers get wrong', { skip: skipWithoutShared }, async () => {
   assert.deepEqual(await ids('gemma3', '  '), [138], 'a non-special added token');
   assert.deepEqual(await ids('t5', ' '), [], 'nothing but a space');
   assert.equal((await ids('llama2', '\ud800')).at(-1), 30140, 'a lone surrogate is U+FFFD');
-  assert.deepEqual(await ids('t5', 'a\u0085b'), await ids('t5', 'ab'), 'U+0085 is dropped');
+  assert.deepEqual(await ids('t5', 'a\u0085b'), [3, 9, 3, 115], 'U+0085 is white space');
+  assert.deepEqual(await ids('t5', '\u0085'), [], 'nothing but white space');
 });
