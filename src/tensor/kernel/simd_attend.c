@@ -1,5 +1,5 @@
-/* Attention of one query over cache slots: the algorithm of ref_attend.c. Heads of one group go through it together, up
- * to three at a time, sharing every load of a key or value; vector sums are transposed and added; outputs stay in
+/* Attention of one query over cache slots: the algorithm of ref_attend.c. Heads of one group go through it in pairs,
+ * sharing every load of a key or value (three would spill); vector sums are transposed and added; outputs stay in
  * registers while a block's values are added. */
 #include "simd.h"
 #ifdef MT_HAVE_SIMD
