@@ -24,7 +24,7 @@ static mt_status rehash(mt_spell *s, mt_error *err) {
 }
 
 static int due_order(const mt_spell_due *a, const mt_spell_due *b) {
-    if (a->added != b->added) return a->added < b->added ? -1 : 1;
+    if (a->level != b->level) return a->level < b->level ? -1 : 1;
     if (a->state != b->state) return a->state < b->state ? -1 : 1;
     if (a->need != b->need) return a->need < b->need ? -1 : 1;
     return (int)a->ok - (int)b->ok;
@@ -53,8 +53,9 @@ static mt_status intern(mt_spell *s, mt_spell_key *key, int32_t *out, mt_error *
     if (s->state_count >= MT_SPELL_STATES)
         return mt_fail(err, MT_ELIMIT, "the splitting expression has more than %d spelling states", MT_SPELL_STATES);
     MT_TRY(mt_grow((void **)&s->states, &s->state_cap, s->state_count + 1, sizeof *s->states, err));
-    s->states[s->state_count] = (mt_spell_state){
-        .key = *key, .closed = UNKNOWN, .opened = UNKNOWN, .plain = UNKNOWN, .alive = -1, .may_end = -1};
+    s->states[s->state_count] =
+        (mt_spell_state){.key = *key, .opened = UNKNOWN, .plain = UNKNOWN, .alive = -1, .may_end = -1};
+    for (int32_t i = 0; i < MT_SPELL_LEVELS; i++) s->states[s->state_count].closed[i] = UNKNOWN;
     *out = s->table[at] = (int32_t)s->state_count++;
     return MT_OK;
 }
@@ -69,8 +70,9 @@ static mt_status add_due(mt_spell_key *key, mt_spell_due due, mt_error *err) {
 
 /* ---- steps ---- */
 
-static mt_status split_step(mt_spell *s, int32_t state, int symbol, int32_t *next, mt_error *err) {
-    int32_t to = s->source.step(s->source.splitter, state, symbol);
+static mt_status split_step(mt_spell *s, int32_t level, int32_t state, int symbol, int32_t *next, mt_error *err) {
+    const struct mt_spell_splitter *x = &s->source.splitter[level];
+    int32_t to = x->step(x->self, state, symbol);
     if (to < 0) return mt_fail(err, (mt_status)-to, "the splitting expression's automaton stopped");
     *next = to;
     return MT_OK;
@@ -79,11 +81,11 @@ static mt_status split_step(mt_spell *s, int32_t state, int symbol, int32_t *nex
 /* Entering the obligation's state: a match that ended `need` bytes ago may have become the best one, or ceased to be.
  * *dead: it is not, and cannot become it. */
 static mt_status settle(mt_spell *s, mt_spell_due *due, bool *dead, mt_error *err) {
+    const struct mt_spell_splitter *x = &s->source.splitter[due->level];
     int back;
-    if (s->source.confirms(s->source.splitter, due->state, &back)) due->ok = back == due->need;
+    if (x->confirms(x->self, due->state, &back)) due->ok = back == due->need;
     /* (at need 0 the end of the text may still confirm it) */
-    if (due->need > 0 && s->source.pending && !s->source.pending(s->source.splitter, due->state, due->need))
-        due->need = -1;
+    if (due->need > 0 && x->pending && !x->pending(x->self, due->state, due->need)) due->need = -1;
     if (due->need > MT_SPELL_BACK)
         return mt_fail(err, MT_EUNKNOWN, "no exact byte model: the splitting expression looks more than %d bytes ahead",
                        MT_SPELL_BACK);
@@ -91,17 +93,28 @@ static mt_status settle(mt_spell *s, mt_spell_due *due, bool *dead, mt_error *er
     return MT_OK;
 }
 
+/* Is the obligation met when the splitter's text ends here? */
+static mt_status met_at_end(mt_spell *s, mt_spell_due due, bool *yes, mt_error *err) {
+    const struct mt_spell_splitter *x = &s->source.splitter[due.level];
+    int32_t to;
+    int back;
+    MT_TRY(split_step(s, due.level, due.state, MT_END, &to, err));
+    if (to != MT_DFA_DEAD && x->confirms(x->self, to, &back)) due.ok = back == due.need;
+    *yes = due.ok;
+    return MT_OK;
+}
+
 /* One obligation reads a byte. *gone: it is discharged; *dead: it is violated. */
 static mt_status due_step(mt_spell *s, mt_spell_due *due, uint8_t b, bool *gone, bool *dead, mt_error *err) {
     *gone = *dead = false;
-    if (due->added) {
+    if (due->level == MT_SPELL_ADDED) {
         due->state = s->nodes[due->state].child[b];
         *gone = due->state == 0;
         *dead = s->nodes[due->state].terminal;
         return MT_OK;
     }
     int32_t to;
-    MT_TRY(split_step(s, due->state, b, &to, err));
+    MT_TRY(split_step(s, due->level, due->state, b, &to, err));
     if (due->need >= 0) due->need++;
     if (to == MT_DFA_DEAD) {
         *gone = due->ok;
@@ -148,9 +161,10 @@ static mt_status raw_step(mt_spell *s, int32_t id, uint8_t b, bool keep, int32_t
         key.added = s->nodes[key.added].child[b];
         if (s->nodes[key.added].any_terminal) goto done;
     }
-    if (key.piece >= 0) {
-        MT_TRY(split_step(s, key.piece, b, &key.piece, err));
-        if (key.piece == MT_DFA_DEAD) goto done; /* the pre-token ended before this byte */
+    for (int32_t l = 0; l < s->source.levels; l++) {
+        if (key.piece[l] < 0) continue;
+        MT_TRY(split_step(s, l, key.piece[l], b, &key.piece[l], err));
+        if (key.piece[l] == MT_DFA_DEAD) goto done; /* the piece ended before this byte */
     }
     int32_t n = 0;
     for (int32_t i = 0; i < key.count; i++) {
@@ -167,39 +181,63 @@ done:
     return MT_OK;
 }
 
-static mt_status raw_close(mt_spell *s, int32_t id, int32_t *out, mt_error *err) {
-    if (s->states[id].closed == UNKNOWN) {
-        mt_spell_key key = s->states[id].key;
-        mt_spell_due due = {.state = key.piece};
-        bool dead = key.tail != 0;
-        if (!dead) MT_TRY(settle(s, &due, &dead, err));
-        if (dead) {
-            *out = s->states[id].closed = MT_SPELL_DEAD;
-            return MT_OK;
-        }
-        MT_TRY(add_due(&key, due, err));
-        key.piece = -1;
-        int32_t closed;
-        MT_TRY(intern(s, &key, &closed, err));
-        s->states[id].closed = closed;
+bool mt_spell_is_boundary(const mt_spell *s, int32_t state) {
+    return s->states[state].key.piece[s->source.levels - 1] < 0;
+}
+
+static mt_status close_key(mt_spell *s, mt_spell_key *key, int32_t level, bool *dead, mt_error *err) {
+    int32_t n = 0;
+    *dead = key->tail != 0;
+    for (int32_t i = 0; i < key->count && !*dead; i++) { /* further in, the text ends */
+        bool met = true;
+        if (key->due[i].level == MT_SPELL_ADDED || key->due[i].level <= level)
+            key->due[n++] = key->due[i];
+        else
+            MT_TRY(met_at_end(s, key->due[i], &met, err));
+        *dead = !met;
     }
-    *out = s->states[id].closed;
+    if (*dead) return MT_OK;
+    key->count = n;
+    for (int32_t l = s->source.levels - 1; l >= level && !*dead; l--) {
+        mt_spell_due due = {.state = key->piece[l], .level = (uint8_t)l};
+        MT_TRY(settle(s, &due, dead, err));
+        key->piece[l] = -1;
+        if (*dead) break;
+        if (l == level) return add_due(key, due, err);
+        bool met;
+        MT_TRY(met_at_end(s, due, &met, err));
+        *dead = !met;
+    }
     return MT_OK;
 }
 
+static mt_status raw_close(mt_spell *s, int32_t id, int32_t level, int32_t *out, mt_error *err) {
+    if (s->states[id].closed[level] == UNKNOWN) {
+        mt_spell_key key = s->states[id].key;
+        int32_t closed = MT_SPELL_DEAD;
+        bool dead;
+        MT_TRY(close_key(s, &key, level, &dead, err));
+        if (!dead) MT_TRY(intern(s, &key, &closed, err));
+        s->states[id].closed[level] = closed;
+    }
+    *out = s->states[id].closed[level];
+    return MT_OK;
+}
+
+static mt_status raw_open(mt_spell *s, int32_t id, int32_t *out, mt_error *err) {
+    mt_spell_key key = s->states[id].key;
+    for (int32_t l = 0; l < s->source.levels; l++)
+        if (key.piece[l] < 0) key.piece[l] = s->source.splitter[l].start;
+    return intern(s, &key, out, err);
+}
+
+/* The text ends where pieces of all levels do. */
 mt_status mt_spell_may_end(mt_spell *s, int32_t id, bool *out, mt_error *err) {
     if (s->states[id].may_end < 0) {
         const mt_spell_key key = s->states[id].key;
-        bool all = true;
-        for (int32_t i = 0; i < key.count && all; i++) {
-            mt_spell_due due = key.due[i];
-            if (due.added) continue;
-            int32_t to;
-            MT_TRY(split_step(s, due.state, MT_END, &to, err));
-            int back;
-            if (to != MT_DFA_DEAD && s->source.confirms(s->source.splitter, to, &back)) due.ok = back == due.need;
-            all = due.ok;
-        }
+        bool all = key.piece[0] < 0;
+        for (int32_t i = 0; i < key.count && all; i++)
+            if (key.due[i].level != MT_SPELL_ADDED) MT_TRY(met_at_end(s, key.due[i], &all, err));
         s->states[id].may_end = all;
     }
     *out = s->states[id].may_end;
@@ -208,56 +246,72 @@ mt_status mt_spell_may_end(mt_spell *s, int32_t id, bool *out, mt_error *err) {
 
 /* ---- which states are alive ----
  *
- * A boundary state: the end of the text discharges it, or some byte leads to an alive one. An inside state: the
- * boundary state of ending the pre-token here is alive, or some byte leads to an alive inside state. (Whether *tokens*
- * exist that spell those bytes is asked by goes_on in spell_mask.c; after a boundary every text has a spelling.) */
-static mt_status find_alive(mt_spell *s, int32_t id, bool *out, mt_error *err) {
-    if (id == MT_SPELL_DEAD) {
-        *out = false;
-        return MT_OK;
+ * Where the outermost pieces ended: the end of the text discharges everything, or some byte leads to such a state that
+ * is alive; what pieces the bytes are cut into does not matter then. Elsewhere: the outermost piece may end here and
+ * that state is alive, or some byte, or an end of pieces further in, leads to an alive state. (Whether *tokens* exist
+ * that spell those bytes is asked by goes_on in spell_mask.c; after a boundary every text has a spelling.) */
+static mt_status find_alive(mt_spell *s, int32_t id, bool *out, mt_error *err);
+
+typedef struct search {
+    mt_ids queue, from;
+    uint32_t generation;
+    bool found;
+} search;
+
+static mt_status reach(mt_spell *s, search *x, int32_t to, size_t from, mt_error *err) {
+    if (to == MT_SPELL_DEAD || s->states[to].alive == 0 || s->states[to].seen == x->generation) return MT_OK;
+    x->found = s->states[to].alive == 1;
+    s->states[to].seen = x->generation;
+    MT_TRY(mt_ids_reserve(&x->from, 1, err));
+    MT_TRY(mt_ids_add(&x->queue, to, err));
+    return mt_ids_add(&x->from, (int32_t)from, err);
+}
+
+static mt_status look_from(mt_spell *s, search *x, size_t head, mt_error *err) {
+    int32_t at = x->queue.data[head], to;
+    if (s->states[at].key.piece[0] < 0) {
+        MT_TRY(mt_spell_may_end(s, at, &x->found, err));
+    } else if (mt_spell_is_boundary(s, at)) {
+        MT_TRY(raw_open(s, at, &to, err));
+        return reach(s, x, to, head, err);
+    } else {
+        MT_TRY(raw_close(s, at, 0, &to, err));
+        MT_TRY(find_alive(s, to, &x->found, err));
+        for (int32_t l = 1; l < s->source.levels && !x->found; l++) {
+            MT_TRY(raw_close(s, at, l, &to, err));
+            MT_TRY(reach(s, x, to, head, err));
+        }
     }
-    if (s->states[id].alive >= 0) {
-        *out = s->states[id].alive;
+    for (int b = 0; b < 256 && !x->found; b++) {
+        if (!s->alphabet[b]) continue;
+        MT_TRY(raw_step(s, at, (uint8_t)b, false, &to, err));
+        MT_TRY(reach(s, x, to, head, err));
+    }
+    return MT_OK;
+}
+
+static mt_status find_alive(mt_spell *s, int32_t id, bool *out, mt_error *err) {
+    if (id == MT_SPELL_DEAD || s->states[id].alive >= 0) {
+        *out = id != MT_SPELL_DEAD && s->states[id].alive;
         return MT_OK;
     }
     mt_status status = MT_OK;
-    mt_ids queue = {0}, from = {0};
-    bool found = false;
-    uint32_t generation = ++s->generation;
-    MT_TRY_GOTO(mt_ids_add(&queue, id, err), done);
-    MT_TRY_GOTO(mt_ids_add(&from, -1, err), done);
-    s->states[id].seen = generation;
+    search x = {.generation = ++s->generation};
     size_t head = 0;
-    for (; head < queue.len && !found; head++) {
-        int32_t at = queue.data[head];
-        if (s->states[at].key.piece < 0) {
-            MT_TRY_GOTO(mt_spell_may_end(s, at, &found, err), done);
-        } else {
-            int32_t closed;
-            MT_TRY_GOTO(raw_close(s, at, &closed, err), done);
-            MT_TRY_GOTO(find_alive(s, closed, &found, err), done);
-        }
-        for (int b = 0; b < 256 && !found; b++) {
-            int32_t to;
-            if (!s->alphabet[b]) continue;
-            MT_TRY_GOTO(raw_step(s, at, (uint8_t)b, false, &to, err), done);
-            if (to == MT_SPELL_DEAD || s->states[to].alive == 0 || s->states[to].seen == generation) continue;
-            found = s->states[to].alive == 1;
-            s->states[to].seen = generation;
-            MT_TRY_GOTO(mt_ids_add(&queue, to, err), done);
-            MT_TRY_GOTO(mt_ids_add(&from, (int32_t)head, err), done);
-        }
-        if (found) break;
+    MT_TRY_GOTO(reach(s, &x, id, (size_t)-1, err), done);
+    for (; head < x.queue.len; head++) {
+        MT_TRY_GOTO(look_from(s, &x, head, err), done);
+        if (x.found) break;
     }
-    if (found) {
-        for (int32_t i = (int32_t)head; i >= 0; i = from.data[i]) s->states[queue.data[i]].alive = 1;
+    if (x.found) {
+        for (int32_t i = (int32_t)head; i >= 0; i = x.from.data[i]) s->states[x.queue.data[i]].alive = 1;
     } else {
-        for (size_t i = 0; i < queue.len; i++) s->states[queue.data[i]].alive = 0;
+        for (size_t i = 0; i < x.queue.len; i++) s->states[x.queue.data[i]].alive = 0;
     }
-    *out = found;
+    *out = x.found;
 done:
-    mt_ids_free(&queue);
-    mt_ids_free(&from);
+    mt_ids_free(&x.queue);
+    mt_ids_free(&x.from);
     return status;
 }
 
@@ -279,17 +333,23 @@ mt_status mt_spell_step(mt_spell *s, int32_t state, uint8_t b, int32_t *out, mt_
     return keep_alive(s, out, err);
 }
 
-mt_status mt_spell_close(mt_spell *s, int32_t inside, int32_t *out, mt_error *err) {
-    MT_TRY(raw_close(s, inside, out, err));
+mt_status mt_spell_close(mt_spell *s, int32_t inside, int32_t level, int32_t *out, mt_error *err) {
+    MT_TRY(raw_close(s, inside, level, out, err));
     return keep_alive(s, out, err);
+}
+
+mt_status mt_spell_close_any(mt_spell *s, int32_t inside, bool *out, mt_error *err) {
+    int32_t closed = MT_SPELL_DEAD;
+    for (int32_t l = 0; l < s->source.levels && closed == MT_SPELL_DEAD; l++)
+        MT_TRY(mt_spell_close(s, inside, l, &closed, err));
+    *out = closed != MT_SPELL_DEAD;
+    return MT_OK;
 }
 
 mt_status mt_spell_open(mt_spell *s, int32_t boundary, int32_t *out, mt_error *err) {
     if (s->states[boundary].opened == UNKNOWN) {
-        mt_spell_key key = s->states[boundary].key;
-        key.piece = s->source.start;
         int32_t opened;
-        MT_TRY(intern(s, &key, &opened, err));
+        MT_TRY(raw_open(s, boundary, &opened, err));
         MT_TRY(keep_alive(s, &opened, err));
         s->states[boundary].opened = opened;
     }
@@ -313,11 +373,12 @@ mt_status mt_spell_cut(mt_spell *s, int32_t boundary, size_t user, int32_t *out,
     MT_TRY(mt_spell_may_end(s, boundary, &ends, err));
     if (!ends) return MT_OK;
     mt_str text = s->text[s->user[user]];
-    mt_spell_key old = s->states[boundary].key, key = {.piece = -1};
+    mt_spell_key old = s->states[boundary].key, key = {0};
+    for (int32_t l = 0; l < MT_SPELL_LEVELS; l++) key.piece[l] = -1;
     for (int32_t i = 0; i < old.count; i++)
-        if (old.due[i].added) MT_TRY(add_due(&key, old.due[i], err));
+        if (old.due[i].level == MT_SPELL_ADDED) MT_TRY(add_due(&key, old.due[i], err));
     for (int32_t node = old.added; node; node = s->nodes[node].fail)
-        MT_TRY(add_due(&key, (mt_spell_due){.state = node, .added = 1}, err));
+        MT_TRY(add_due(&key, (mt_spell_due){.state = node, .level = MT_SPELL_ADDED}, err));
     for (size_t k = 0; k < text.n; k++) {
         int32_t n = 0;
         for (int32_t i = 0; i < key.count; i++) {
@@ -329,7 +390,7 @@ mt_status mt_spell_cut(mt_spell *s, int32_t boundary, size_t user, int32_t *out,
         }
         key.count = n;
     }
-    MT_TRY(add_due(&key, (mt_spell_due){.state = s->user_node[user], .added = 1}, err));
+    MT_TRY(add_due(&key, (mt_spell_due){.state = s->user_node[user], .level = MT_SPELL_ADDED}, err));
     MT_TRY(intern(s, &key, out, err));
     return keep_alive(s, out, err);
 }
@@ -354,35 +415,34 @@ static bool whole_pending(void *self, int32_t state, int back) {
     return false;
 }
 
-/* Where the splitter matches nothing, the text between two matches would be a pre-token of its own. Expressions of
- * tokenizers leave no such gaps; follow every run that has not matched yet to make sure. */
-static mt_status refuse_gaps(mt_spell *s, mt_error *err) {
+/* Follows every run that has not matched yet. */
+mt_status mt_spell_gaps(const struct mt_spell_splitter *x, const char **gap, mt_error *err) {
     mt_status status = MT_OK;
     mt_ids queue = {0};
     mt_map64 seen = {0};
-    const char *gap = NULL;
     int back;
-    if (s->source.confirms(s->source.splitter, s->source.start, &back)) gap = "can match nothing";
-    MT_TRY_GOTO(mt_ids_add(&queue, s->source.start, err), done);
-    for (size_t head = 0; head < queue.len && !gap; head++) {
-        for (int b = 0; b <= MT_END && !gap; b++) {
+    *gap = NULL;
+    if (x->confirms(x->self, x->start, &back)) *gap = "can match nothing";
+    MT_TRY_GOTO(mt_ids_add(&queue, x->start, err), done);
+    for (size_t head = 0; head < queue.len && !*gap; head++) {
+        for (int b = 0; b <= MT_END && !*gap; b++) {
             int32_t to, ignored;
-            if (b == MT_END ? head == 0 : !s->alphabet[b]) continue;
-            MT_TRY_GOTO(split_step(s, queue.data[head], b, &to, err), done);
-            if (to == MT_DFA_DEAD)
-                gap = "leaves gaps between its matches";
-            else if (!s->source.confirms(s->source.splitter, to, &back)) {
-                if (b == MT_END)
-                    gap = "leaves gaps between its matches";
-                else if (!mt_map64_get(&seen, (uint64_t)to, &ignored)) {
-                    MT_TRY_GOTO(mt_map64_set(&seen, (uint64_t)to, 1, err), done);
-                    MT_TRY_GOTO(mt_ids_add(&queue, to, err), done);
-                }
+            if (b == MT_END && head == 0) continue;
+            to = x->step(x->self, queue.data[head], b);
+            if (to < 0) {
+                status = mt_fail(err, (mt_status)-to, "the splitting expression's automaton stopped");
+                goto done;
+            }
+            if (to != MT_DFA_DEAD && x->confirms(x->self, to, &back)) continue;
+            if (to == MT_DFA_DEAD || b == MT_END)
+                *gap = "leaves gaps between its matches";
+            else if (!mt_map64_get(&seen, (uint64_t)to, &ignored)) {
+                MT_TRY_GOTO(mt_map64_set(&seen, (uint64_t)to, 1, err), done);
+                MT_TRY_GOTO(mt_ids_add(&queue, to, err), done);
             }
         }
-        if (queue.len > 1 << 16) gap = "takes too long to decide its first match";
+        if (queue.len > 1 << 16) *gap = "takes too long to decide its first match";
     }
-    if (gap) status = mt_fail(err, MT_EUNKNOWN, "no exact byte model: the splitting expression %s", gap);
 done:
     mt_ids_free(&queue);
     mt_map64_free(&seen);
@@ -396,18 +456,17 @@ mt_status mt_spell_new(const mt_spell_source *source, int32_t vocab, mt_spell **
     mt_status status;
     s->source = *source;
     s->vocab = vocab;
-    if (!s->source.step) {
-        s->source.start = 1;
-        s->source.step = whole_step;
-        s->source.confirms = whole_confirms;
-        s->source.pending = whole_pending;
+    if (s->source.levels == 0 || s->source.free) {
+        s->source.levels = 1;
+        s->source.splitter[0] = (struct mt_spell_splitter){
+            .start = 1, .step = whole_step, .confirms = whole_confirms, .pending = whole_pending};
     }
     MT_TRY_GOTO(mt_spell_vocabulary(s, err), fail);
-    if (!s->source.free && source->step) MT_TRY_GOTO(refuse_gaps(s, err), fail);
     MT_TRY_GOTO(mt_grow((void **)&s->states, &s->state_cap, 1, sizeof *s->states, err), fail);
-    s->states[0] = (mt_spell_state){.alive = 0, .closed = MT_SPELL_DEAD, .opened = MT_SPELL_DEAD};
+    s->states[0] = (mt_spell_state){.alive = 0, .opened = MT_SPELL_DEAD};
     s->state_count = 1;
-    mt_spell_key root = {.piece = -1};
+    mt_spell_key root = {0};
+    for (int32_t l = 0; l < MT_SPELL_LEVELS; l++) root.piece[l] = -1;
     int32_t id;
     MT_TRY_GOTO(intern(s, &root, &id, err), fail);
     *out = s;

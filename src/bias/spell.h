@@ -17,6 +17,10 @@
  *   GPT-2's pattern, text "a  b": after "a" and one space, the guess "a pre-token ends here" is right iff the bytes go
  * on with a space and a letter; the guess "it goes on" is right iff the text or the white space goes on.
  *
+ * Several splitters may follow one another, each cutting the pieces of the one before (single digits, then words).
+ * Their runs are nested: a guess "a piece ends here" is made at one level; the pieces further in end there too and see
+ * the end of their text, and the pieces further out go on.
+ *
  * Tokens are handled by their rank in the sorted vocabulary (unsigned lexicographic order of their bytes).
  */
 #ifndef MT_SPELL_H
@@ -31,6 +35,8 @@ typedef enum mt_spell_kind {
     MT_SPELL_USER    /* added token that is cut out of the text, leftmost-longest, before splitting */
 } mt_spell_kind;
 
+enum { MT_SPELL_LEVELS = MT_TOK_SPLITTERS };
+
 /* What is asked of a tokenizer. Tests implement it for toy dictionaries; mt_spell_source_of for an mt_tok. */
 typedef struct mt_spell_source {
     void *self;
@@ -44,14 +50,19 @@ typedef struct mt_spell_source {
     bool ignore_merges, byte_fallback, prefix_space;
     bool prefix_if_none; /* the space before the text is put there only where the text does not begin with one */
     bool free;           /* every sequence of tokens is a spelling: the target `all` */
-    /* The splitter; step == NULL: the text is one pre-token. */
-    void *splitter;
-    int32_t start;
-    int32_t (*step)(void *splitter, int32_t state, int symbol);
-    bool (*confirms)(void *splitter, int32_t state, int *back);
-    bool (*pending)(void *splitter, int32_t state, int back); /* NULL: always */
+    /* Splitters, each applied to the pieces of the one before; none: the text is one pre-token. */
+    struct mt_spell_splitter {
+        void *self;
+        int32_t start;
+        int32_t (*step)(void *self, int32_t state, int symbol);
+        bool (*confirms)(void *self, int32_t state, int *back);
+        bool (*pending)(void *self, int32_t state, int back); /* NULL: always */
+    } splitter[MT_SPELL_LEVELS];
+    int32_t levels;
 } mt_spell_source;
 mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, mt_error *err);
+/* Does the splitter leave text between its matches, or match nothing? NULL: no; else what it does. */
+mt_status mt_spell_gaps(const struct mt_spell_splitter *splitter, const char **gap, mt_error *err);
 
 typedef struct mt_spell mt_spell;
 enum { MT_SPELL_DEAD = 0, MT_SPELL_ROOT = 1 };
@@ -121,8 +132,8 @@ void mt_spell_stats_get(const mt_spell *s, mt_spell_stats *out);
 /* ---- private to spell*.c ---- */
 
 enum {
-    MT_SPELL_OBLIGATIONS = 8, /* pending at once */
-    MT_SPELL_BACK = 255,      /* longest look-ahead in bytes */
+    MT_SPELL_OBLIGATIONS = 12, /* pending at once */
+    MT_SPELL_BACK = 255,       /* longest look-ahead in bytes */
     MT_SPELL_STATES = 1 << 20
 };
 
@@ -130,12 +141,14 @@ typedef struct mt_spell_due {
     int32_t state; /* of the splitter, or a node of the trie of added tokens */
     int16_t need;  /* bytes since the guessed end; -1: no later match can end there */
     uint8_t ok;    /* the best match so far ends at the guessed place */
-    uint8_t added; /* this is a trie node: an added token that would have won must not be completed */
+    uint8_t
+        level; /* of the splitter; MT_SPELL_ADDED: a trie node, where an added token that would have won must not end */
 } mt_spell_due;
+enum { MT_SPELL_ADDED = 255 };
 
 typedef struct mt_spell_key {
-    int32_t piece; /* splitter's state of the running pre-token; -1: a pre-token ended here */
-    int32_t added; /* node of the automaton over added tokens since the last cut */
+    int32_t piece[MT_SPELL_LEVELS]; /* splitters' states of the running pieces, outermost first; -1: one ended here */
+    int32_t added;                  /* node of the automaton over added tokens since the last cut */
     uint32_t tail; /* bytes of an unfinished character that is being spelt with byte pieces: length << 24 | bytes */
     int32_t count;
     mt_spell_due due[MT_SPELL_OBLIGATIONS];
@@ -145,11 +158,12 @@ typedef struct mt_spell_state {
     mt_spell_key key;
     int32_t *next;  /* raw successors by byte, -1: not yet computed */
     uint64_t *mask; /* tokens that can follow whatever stands to the left */
-    int32_t closed; /* the boundary state when the pre-token ends here; -1: not yet computed */
-    int32_t plain;  /* the same without an unfinished character; -1: not yet computed */
-    int32_t opened; /* boundary state: the inside state that starts the next pre-token */
-    uint32_t seen;  /* generation of the search that met it last */
-    int8_t alive;   /* -1 unknown, 0 no, 1 yes */
+    int32_t
+        closed[MT_SPELL_LEVELS]; /* boundary states when the pieces from a level on end here; -1: not yet computed */
+    int32_t plain;               /* the same without an unfinished character; -1: not yet computed */
+    int32_t opened;              /* boundary state: the inside state that starts the next pre-token */
+    uint32_t seen;               /* generation of the search that met it last */
+    int8_t alive;                /* -1 unknown, 0 no, 1 yes */
     int8_t may_end; /* boundary state: all obligations are discharged when the text ends here; -1 unknown */
 } mt_spell_state;
 
@@ -210,7 +224,10 @@ struct mt_spell {
 
 /* spell.c */
 mt_status mt_spell_step(mt_spell *s, int32_t state, uint8_t b, int32_t *out, mt_error *err);
-mt_status mt_spell_close(mt_spell *s, int32_t inside, int32_t *out, mt_error *err);
+/* The pieces of this level and further in end here. */
+mt_status mt_spell_close(mt_spell *s, int32_t inside, int32_t level, int32_t *out, mt_error *err);
+mt_status mt_spell_close_any(mt_spell *s, int32_t inside, bool *out, mt_error *err);
+bool mt_spell_is_boundary(const mt_spell *s, int32_t state);
 mt_status mt_spell_open(mt_spell *s, int32_t boundary, int32_t *out, mt_error *err);
 mt_status mt_spell_cut(mt_spell *s, int32_t boundary, size_t user, int32_t *out, mt_error *err);
 mt_status mt_spell_may_end(mt_spell *s, int32_t boundary, bool *out, mt_error *err);

@@ -10,9 +10,6 @@
  * one. Guesses inside a pre-token therefore remember which hidden tokens start with it (`seen`). */
 #include "spell.h"
 
-static bool is_boundary(const mt_spell *s, int32_t state) {
-    return s->states[state].key.piece < 0;
-}
 static bool constrains(const mt_spell *s, int32_t left) {
     return left >= 0 && s->kind[left] == MT_SPELL_NORMAL;
 }
@@ -146,7 +143,7 @@ static mt_status goes_on(mt_spell *s, size_t rank, int32_t state, mt_spell_seen 
         for (walk w = {0}; !found;) {
             bool more;
             size_t next;
-            int32_t after, closed;
+            int32_t after;
             MT_TRY_GOTO(walk_next(s, &w, at.state, &more, &next, &after, err), done);
             if (!more) break;
             MT_TRY_GOTO(land(s, next, at.state, after, &after, err), done);
@@ -156,8 +153,7 @@ static mt_status goes_on(mt_spell *s, size_t rank, int32_t state, mt_spell_seen 
             if (!may) continue;
             going to = {(int32_t)next, after, mt_spell_seen_add(s, at.seen, s->text[next]), (int32_t)head, 0};
             if (!mt_spell_seen_whole(s, to.seen)) {
-                MT_TRY_GOTO(mt_spell_close(s, after, &closed, err), done);
-                found = closed != MT_SPELL_DEAD;
+                MT_TRY_GOTO(mt_spell_close_any(s, after, &found, err), done);
                 if (found) break;
             }
             MT_TRY_GOTO(answer_of(s, &to, &to.answer, err), done);
@@ -182,9 +178,8 @@ done:
 /* Can anything come after this token, which stands first in its pre-token or not? */
 static mt_status live_after(mt_spell *s, size_t rank, int32_t after, bool first, mt_spell_seen seen, bool *out,
                             mt_error *err) {
-    int32_t closed = MT_SPELL_DEAD;
-    if (first || !mt_spell_seen_whole(s, seen)) MT_TRY(mt_spell_close(s, after, &closed, err));
-    *out = closed != MT_SPELL_DEAD;
+    *out = false;
+    if (first || !mt_spell_seen_whole(s, seen)) MT_TRY(mt_spell_close_any(s, after, out, err));
     bool may = !*out;
     if (may) MT_TRY(merged(s, rank, &may, err));
     return !may ? MT_OK : goes_on(s, rank, after, seen, out, err);
@@ -221,7 +216,7 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
     uint64_t *bits = mt_calloc(s->words, sizeof *bits);
     if (!bits) return mt_nomem(err, s->words * 8, "the tokens that can follow");
     mt_status status = MT_OK;
-    bool first = is_boundary(s, id);
+    bool first = mt_spell_is_boundary(s, id);
     int32_t base = id;
     /* The tokens of a walk that need more thought are put aside: thinking uses the walk's stack. */
     mt_ids later = {0};
@@ -236,7 +231,8 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
     for (walk w = {0}; base != MT_SPELL_DEAD;) {
         bool more;
         size_t rank;
-        int32_t after, closed;
+        int32_t after;
+        bool closes;
         MT_TRY_GOTO(walk_next(s, &w, base, &more, &rank, &after, err), fail);
         if (!more) break;
         bool plain;
@@ -244,8 +240,8 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
         if (!plain && !(first && s->source.ignore_merges)) continue;
         MT_TRY_GOTO(land(s, rank, base, after, &after, err), fail);
         if (after == MT_SPELL_DEAD) continue;
-        MT_TRY_GOTO(mt_spell_close(s, after, &closed, err), fail);
-        if (closed != MT_SPELL_DEAD) {
+        MT_TRY_GOTO(mt_spell_close_any(s, after, &closes, err), fail);
+        if (closes) {
             set_bit(bits, rank);
         } else if (plain) {
             MT_TRY_GOTO(mt_ids_add(&later, (int32_t)rank, err), fail);
@@ -298,7 +294,7 @@ static mt_status correct_mask(mt_spell *s, const mt_spell_guess *g, uint64_t *bi
 
 static mt_status place_key(const mt_spell *s, const mt_spell_place *place, int32_t left, mt_buf *key, mt_error *err) {
     bool inside = false;
-    for (size_t i = 0; i < place->count; i++) inside |= !is_boundary(s, place->guess[i].state);
+    for (size_t i = 0; i < place->count; i++) inside |= !mt_spell_is_boundary(s, place->guess[i].state);
     if (!inside || !constrains(s, left)) left = -1;
     MT_TRY(mt_buf_add(key, &left, sizeof left, err));
     for (size_t i = 0; i < place->count; i++) {
@@ -319,7 +315,7 @@ static mt_status build_place_mask(mt_spell *s, const mt_spell_place *place, int3
         for (size_t g = 0; g < place->count; g++) {
             const mt_spell_guess *guess = &place->guess[g];
             const uint64_t *mask;
-            if (is_boundary(s, guess->state) != (pass == 0)) continue;
+            if (mt_spell_is_boundary(s, guess->state) != (pass == 0)) continue;
             MT_TRY(state_mask(s, guess->state, &mask, err));
             if (pass == 0) {
                 for (size_t w = 0; w < s->words; w++) bits[w] |= mask[w];
@@ -390,7 +386,7 @@ static mt_status add_guess(mt_spell *s, mt_spell_place *place, int32_t state, mt
             return MT_OK;
     }
     int32_t at = state;
-    if (is_boundary(s, state)) MT_TRY(mt_spell_open(s, state, &at, err));
+    if (mt_spell_is_boundary(s, state)) MT_TRY(mt_spell_open(s, state, &at, err));
     MT_TRY(mt_grow((void **)&place->guess, &place->cap, place->count + 1, sizeof *place->guess, err));
     place->guess[place->count++] = (mt_spell_guess){state, at, seen};
     return MT_OK;
@@ -405,7 +401,7 @@ mt_status mt_spell_begin(mt_spell *s, mt_spell_place *place, mt_error *err) {
 static mt_status try_guess(mt_spell *s, const mt_spell_guess *g, int32_t left, size_t rank, size_t residual,
                            bool *first, int32_t *after, mt_spell_seen *seen, mt_error *err) {
     *after = MT_SPELL_DEAD;
-    *first = is_boundary(s, g->state);
+    *first = mt_spell_is_boundary(s, g->state);
     if (g->at == MT_SPELL_DEAD) return MT_OK;
     bool may;
     MT_TRY(merged(s, rank, &may, err));
@@ -437,20 +433,20 @@ mt_status mt_spell_follow(mt_spell *s, const mt_spell_place *place, int32_t left
         mt_spell_guess g = place->guess[i];
         if (s->kind[rank] == MT_SPELL_USER) {
             int32_t cut;
-            if (!is_boundary(s, g.state)) continue;
+            if (!mt_spell_is_boundary(s, g.state)) continue;
             MT_TRY(mt_spell_cut(s, g.state, user_index(s, rank), &cut, err));
             if (cut != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, cut, (mt_spell_seen){0, 0, 0}, err));
             continue;
         }
         g.at = g.state;
-        if (is_boundary(s, g.state)) MT_TRY(mt_spell_open(s, g.state, &g.at, err));
+        if (mt_spell_is_boundary(s, g.state)) MT_TRY(mt_spell_open(s, g.state, &g.at, err));
         bool first;
         int32_t after, closed;
         mt_spell_seen seen;
         MT_TRY(try_guess(s, &g, left, rank, 0, &first, &after, &seen, err));
         if (after == MT_SPELL_DEAD) continue;
-        if (first || !mt_spell_seen_whole(s, seen)) {
-            MT_TRY(mt_spell_close(s, after, &closed, err));
+        for (int32_t l = 0; l < s->source.levels && (first || !mt_spell_seen_whole(s, seen)); l++) {
+            MT_TRY(mt_spell_close(s, after, l, &closed, err));
             if (closed != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, closed, (mt_spell_seen){0, 0, 0}, err));
         }
         bool live;
@@ -470,7 +466,7 @@ mt_status mt_spell_member(mt_spell *s, const mt_spell_place *place, int32_t left
         const mt_spell_guess *g = &place->guess[i];
         if (s->kind[rank] == MT_SPELL_USER) {
             int32_t cut = MT_SPELL_DEAD;
-            if (is_boundary(s, g->state)) MT_TRY(mt_spell_cut(s, g->state, user_index(s, rank), &cut, err));
+            if (mt_spell_is_boundary(s, g->state)) MT_TRY(mt_spell_cut(s, g->state, user_index(s, rank), &cut, err));
             *out = cut != MT_SPELL_DEAD;
             continue;
         }
@@ -496,7 +492,8 @@ mt_status mt_spell_walk(mt_spell *s, const mt_spell_place *place, uint8_t b, int
 mt_status mt_spell_ends(mt_spell *s, const mt_spell_place *place, bool *out, mt_error *err) {
     *out = s->source.free;
     for (size_t i = 0; i < place->count && !*out; i++)
-        if (is_boundary(s, place->guess[i].state)) MT_TRY(mt_spell_may_end(s, place->guess[i].state, out, err));
+        if (mt_spell_is_boundary(s, place->guess[i].state))
+            MT_TRY(mt_spell_may_end(s, place->guess[i].state, out, err));
     return MT_OK;
 }
 

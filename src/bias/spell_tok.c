@@ -89,16 +89,25 @@ mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, 
     if (target == MT_TARGET_ALL) return MT_OK;
     MT_TRY(check_added(t, err));
     if (traits.unsupported) return mt_fail(err, MT_EUNKNOWN, "no exact byte model: %s", traits.unsupported);
-    if (traits.splitter) {
-        mt_dfa *d = mt_regex_dfa(traits.splitter);
-        if (!d)
-            return mt_fail(err, MT_EUNKNOWN,
-                           "no exact byte model: the splitting expression cannot be followed byte by byte");
-        out->splitter = d;
-        out->start = mt_dfa_start(d);
-        out->step = dfa_step;
-        out->confirms = dfa_confirms;
-        out->pending = dfa_pending;
+    for (int32_t i = 0; i < traits.splitters; i++) {
+        const char *gap = "cannot be followed byte by byte";
+        for (int total = 0; total < 2 && gap; total++) { /* where it leaves gaps, those are pieces too */
+            mt_regex *regex;
+            MT_TRY(mt_tok_splitter(t, i, total, &regex, err));
+            mt_dfa *d = mt_regex_dfa(regex);
+            if (!d) continue;
+            out->splitter[i] = (struct mt_spell_splitter){.self = d,
+                                                          .start = mt_dfa_start(d),
+                                                          .step = dfa_step,
+                                                          .confirms = dfa_confirms,
+                                                          .pending = dfa_pending};
+            if (out->splitter[i].start < 0) return mt_nomem(err, 0, "a splitting expression's automaton");
+            MT_TRY(mt_spell_gaps(&out->splitter[i], &gap, err));
+        }
+        if (gap)
+            return mt_fail(err, MT_EUNKNOWN, "no exact byte model: splitting expression %d of %d %s", i + 1,
+                           traits.splitters, gap);
     }
+    out->levels = traits.splitters;
     return MT_OK;
 }

@@ -246,53 +246,7 @@ const char *mt_tok_model_name(const mt_tok *t) {
     return t->model_name;
 }
 
-/* ---- for byte models ---- */
-
-void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
-    *out = (mt_tok_traits){0};
-    out->spm_space = t->mark.n > 0;
-    out->ignore_merges = t->ignore_merges;
-    out->byte_fallback = t->byte_fallback && t->byte_tokens;
-    out->byte_complete = out->byte_fallback;
-    if (t->segmenter == &mt_segmenter_bpe && t->bpe.base_bytes) {
-        out->byte_complete = true;
-        for (int b = 0; b < 256; b++) out->byte_complete &= t->bpe.base[b] >= 0;
-    }
-    const char *why = NULL;
-    if (t->segmenter != &mt_segmenter_bpe)
-        why = "its segmenter is not byte-pair encoding";
-    else if (t->merge_only)
-        why = "its symbols depend on their place in the word";
-    else if (!out->byte_complete)
-        why = "some bytes cannot be encoded";
-    for (size_t i = 0; i < t->norm_len; i++) {
-        const mt_norm *s = &t->norm[i];
-        if (s->kind == MT_NORM_PREPEND && s->content.n == 1 && s->content.p[0] == ' ')
-            out->prefix_space = true;
-        else if (s->kind == MT_NORM_SPM && !s->map && !s->squeeze)
-            out->prefix_space |= s->prefix;
-        else if (s->kind != MT_NORM_UNMARK)
-            why = why ? why : "it normalizes the text";
-    }
-    for (size_t i = 0; i < t->split_len; i++) {
-        const mt_split *s = &t->split[i];
-        if (s->kind == MT_SPLIT_WORDS) continue;
-        if (s->kind == MT_SPLIT_METASPACE && !s->split && !s->physical)
-            out->prefix_if_none |= s->first || s->always;
-        else if (s->kind == MT_SPLIT_PREFIX)
-            out->prefix_if_none = true;
-        else if (s->kind == MT_SPLIT_PATTERN && s->pattern.regex && s->behavior == MT_SPLIT_ISOLATED && !out->splitter)
-            out->splitter = s->pattern.regex;
-        else
-            why = why ? why : "several splitters follow one another";
-    }
-    if (out->prefix_if_none && out->prefix_space) why = why ? why : "it puts a space before the text twice";
-    out->prefix_space |= out->prefix_if_none;
-    for (size_t i = 0; i < t->added_len && !why; i++)
-        if (!t->added[i].special && (t->added[i].lstrip || t->added[i].rstrip || t->added[i].single_word))
-            why = "an added token depends on what stands around it";
-    out->unsupported = why;
-}
+/* ---- for byte models (and traits.c) ---- */
 
 mt_status mt_tok_ask_reachable(mt_tok *t, int32_t id, bool *yes, mt_error *err) {
     *yes = false;

@@ -95,9 +95,13 @@ typedef struct mt_tok_traits {
     bool ignore_merges;  /* a whole pre-token that is a token is emitted directly */
     bool byte_fallback;
     const char *unsupported; /* NULL, or why the exact byte model does not exist for this tokenizer */
-    mt_regex *splitter;      /* the single splitting expression; NULL: the text is one pre-token */
+    int32_t splitters;       /* splitting expressions, each applied to the pieces of the one before; 0: one pre-token */
 } mt_tok_traits;
+enum { MT_TOK_SPLITTERS = 6 };
 void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out);
+/* The i-th splitting expression. `total`: what lies between two of its matches is a match too (a piece of its own), so
+ * that it covers every text. Lives as long as the tokenizer. */
+mt_status mt_tok_splitter(mt_tok *t, int32_t i, bool total, mt_regex **out, mt_error *err);
 /* Is encode(bytes(id)) == [id] inside one pre-token? */
 bool mt_tok_reachable(mt_tok *t, int32_t id);
 /* May `right` follow `left` inside one pre-token of a canonical encoding? Both reachable. */

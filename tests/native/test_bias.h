@@ -15,7 +15,7 @@ typedef struct toy {
     mt_spell_kind kind[TOY_TOKENS];
     int32_t merges, left[TOY_TOKENS], right[TOY_TOKENS], made[TOY_TOKENS]; /* in rank order */
     bool ignore_merges;
-    mt_regex *splitter; /* NULL: one pre-token */
+    mt_regex *split[3]; /* one after the other; NULL: no more */
     /* tables of answers, filled when first asked */
     int8_t reach[TOY_TOKENS], pair[TOY_TOKENS][TOY_TOKENS];
 } toy;
@@ -77,15 +77,15 @@ static int toy_piece(const toy *t, const uint8_t *p, size_t n, int32_t *out) {
     }
     return toy_segment(t, p, n, out);
 }
-static int toy_split(const toy *t, const uint8_t *p, size_t n, int32_t *out) {
+static int toy_split(const toy *t, int level, const uint8_t *p, size_t n, int32_t *out) {
     mt_error err;
     int count = 0;
+    if (level == 3 || !t->split[level]) return toy_piece(t, p, n, out);
     for (size_t at = 0; at < n;) {
         size_t end = n;
         bool found = true;
-        if (t->splitter && (mt_regex_match_at(t->splitter, p, n, at, &found, &end, &err) || !found || end == at))
-            return -1;
-        int k = toy_piece(t, p + at, end - at, out + count);
+        if (mt_regex_match_at(t->split[level], p, n, at, &found, &end, &err) || !found || end == at) return -1;
+        int k = toy_split(t, level + 1, p + at, end - at, out + count);
         if (k < 0) return -1;
         count += k;
         at = end;
@@ -103,7 +103,7 @@ static int toy_encode(const toy *t, const uint8_t *p, size_t n, int32_t *out) {
                 memcmp(t->bytes[i], p + at, t->length[i]) == 0 && (user < 0 || t->length[i] > t->length[user]))
                 user = i;
         if (user < 0 && at < n) continue;
-        int k = toy_split(t, p + begin, at - begin, out + count);
+        int k = toy_split(t, 0, p + begin, at - begin, out + count);
         if (k < 0) return -1;
         count += k;
         if (user < 0) break;
@@ -176,12 +176,13 @@ static mt_spell_source toy_source(toy *t) {
                          .pair_ok = toy_ask_pair_ok,
                          .encode = toy_encode_ids,
                          .ignore_merges = t->ignore_merges};
-    if (t->splitter) {
-        s.splitter = mt_regex_dfa(t->splitter);
-        s.start = mt_dfa_start(s.splitter);
-        s.step = toy_dfa_step;
-        s.confirms = toy_dfa_confirms;
-        s.pending = toy_dfa_pending;
+    for (; s.levels < 3 && t->split[s.levels]; s.levels++) {
+        mt_dfa *d = mt_regex_dfa(t->split[s.levels]);
+        s.splitter[s.levels] = (struct mt_spell_splitter){.self = d,
+                                                          .start = mt_dfa_start(d),
+                                                          .step = toy_dfa_step,
+                                                          .confirms = toy_dfa_confirms,
+                                                          .pending = toy_dfa_pending};
     }
     return s;
 }

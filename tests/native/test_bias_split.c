@@ -9,32 +9,57 @@ static bigram model;
 
 typedef struct splitter {
     const char *name, *pattern;
+    const char *second, *third; /* cut the pieces of the one before */
 } splitter;
 static const splitter splitters[] = {
-    {"no splitter", NULL},
-    {"gpt2", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},
-    {"llama3", "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-               "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+    {"no splitter", NULL, NULL, NULL},
+    {"gpt2", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", NULL, NULL},
+    {"llama3",
+     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     NULL, NULL},
     {"cl100k",
      "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|"
-     "\\s*[\\r\\n]|\\s+(?!\\S)|\\s"},
-    {"o200k", "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"
-              "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"
-              "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|"
-              "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
-    {"qwen2", "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-              "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
-    {"long look-ahead", "a+(?= \\n?a)|\\s\\s(?!a)|\\p{L}{1,2}(?!\\p{L}')|'(?=s.)|[\\s\\S]"},
+     "\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
+     NULL, NULL},
+    {"o200k",
+     "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"
+     "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"
+     "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|"
+     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     NULL, NULL},
+    {"qwen2",
+     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     NULL, NULL},
+    {"long look-ahead", "a+(?= \\n?a)|\\s\\s(?!a)|\\p{L}{1,2}(?!\\p{L}')|'(?=s.)|[\\s\\S]", NULL, NULL},
+    {"starcoder: digits, then gpt2", "\\p{N}|(?:(?!\\p{N})[\\s\\S])+",
+     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", NULL},
+    {"three in a row", "\\p{N}{1,3}|(?:(?!\\p{N})[\\s\\S])+", "\\s?\\p{L}+|(?:(?!\\s?\\p{L})[\\s\\S])+",
+     "\\s\\s|\\s+(?!\\S)|a'?(?=a)|[\\s\\S]"},
+    {"long look-ahead, then gpt2", "a+(?= \\n?a)|\\s\\s(?!a)|\\p{L}{1,2}(?!\\p{L}')|'(?=s.)|[\\s\\S]",
+     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", NULL},
 };
 enum { SPLITTERS = sizeof splitters / sizeof *splitters };
-static mt_regex *compiled[SPLITTERS];
+static mt_regex *compiled[SPLITTERS][3];
+
+static void compile(int s) {
+    const char *list[3] = {splitters[s].pattern, splitters[s].second, splitters[s].third};
+    for (int i = 0; i < 3; i++) {
+        compiled[s][i] = NULL;
+        if (list[i]) CHECK_OK(mt_regex_compile(mt_str_of(list[i]), &compiled[s][i], &err));
+    }
+}
+static void forget(int s) {
+    for (int i = 0; i < 3; i++) mt_regex_free(compiled[s][i]);
+}
 
 static const char *const alphabets[] = {" a\n'", " as'",     "a\xC3\xA9 ", "a1 \n",          "'lae",        " \n\ra",
                                         "1a2 ",  "\xC3\xA9", "!a\n ",      "\xE2\x81\x80 a", " \xC3\xA9\n", "Aa's"};
 enum { ALPHABETS = sizeof alphabets / sizeof *alphabets };
 
 static void random_toy(toy *t, mt_rng *rng, int splitter, const char *alphabet) {
-    *t = (toy){.splitter = compiled[splitter]};
+    *t = (toy){.split = {compiled[splitter][0], compiled[splitter][1], compiled[splitter][2]}};
     size_t letters = strlen(alphabet);
     for (size_t i = 0; i < letters; i++) toy_token(t, alphabet + i, 1);
     int merges = 3 + (int)mt_rng_below(rng, 12);
@@ -259,7 +284,7 @@ done:
 
 /* Memory runs out at every possible place: nothing leaks, and the answer of a second try is the same. */
 static void check_failures(void) {
-    CHECK_OK(mt_regex_compile(mt_str_of(splitters[2].pattern), &compiled[2], &err));
+    compile(2);
     for (uint64_t seed = 1; seed <= 6; seed++) {
         static toy t;
         mt_rng rng;
@@ -309,7 +334,7 @@ static void check_failures(void) {
         }
         CHECK(!model.faults && !model.held, "%d faults, %d held", model.faults, model.held);
     }
-    mt_regex_free(compiled[2]);
+    forget(2);
 }
 
 int main(int argc, char **argv) {
@@ -317,7 +342,7 @@ int main(int argc, char **argv) {
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     for (int s = 0; s < SPLITTERS; s++) {
         CASE(splitters[s].name);
-        if (splitters[s].pattern) CHECK_OK(mt_regex_compile(mt_str_of(splitters[s].pattern), &compiled[s], &err));
+        compile(s);
         tally sum = {0};
         for (int round = 0; round < rounds; round++)
             for (int a = 0; a < ALPHABETS; a++) {
@@ -332,7 +357,7 @@ int main(int argc, char **argv) {
             }
         printf("# %s: %ld dictionaries, %ld texts, %ld covers, %ld prefixes of encodings\n", splitters[s].name,
                sum.dictionaries, sum.texts, sum.covers, sum.checked);
-        mt_regex_free(compiled[s]);
+        forget(s);
     }
     CASE("allocation failures");
     check_failures();
