@@ -84,8 +84,8 @@ static mt_status settle(mt_spell *s, mt_spell_due *due, bool *dead, mt_error *er
     const struct mt_spell_splitter *x = &s->source.splitter[due->level];
     int back;
     if (x->confirms(x->self, due->state, &back)) due->ok = back == due->need;
-    /* (at need 0 the end of the text may still confirm it) */
-    if (due->need > 0 && x->pending && !x->pending(x->self, due->state, due->need)) due->need = -1;
+    /* At need 0 the end of the outermost text may still confirm it. */
+    if (due->need >= (due->level ? 0 : 1) && x->pending && !x->pending(x->self, due->state, due->need)) due->need = -1;
     if (due->need > MT_SPELL_BACK)
         return mt_fail(err, MT_EUNKNOWN, "no exact byte model: the splitting expression looks more than %d bytes ahead",
                        MT_SPELL_BACK);
@@ -123,6 +123,24 @@ static mt_status due_step(mt_spell *s, mt_spell_due *due, uint8_t b, bool *gone,
     }
     due->state = to;
     return settle(s, due, dead, err);
+}
+
+/* Does one of the obligations, taken alone, have no future? Most states that are not alive are refused by this before
+ * they exist: their obligations are few, their combinations many. */
+static mt_status find_alive(mt_spell *s, int32_t id, bool *out, mt_error *err);
+static mt_status hopeless(mt_spell *s, const mt_spell_key *key, bool *out, mt_error *err) {
+    bool alive = true;
+    for (int32_t i = 0; i < key->count && alive && (key->count > 1 || key->piece[0] >= 0); i++) {
+        mt_spell_key alone = {.count = 1};
+        int32_t id;
+        if (key->due[i].level == MT_SPELL_ADDED) continue;
+        for (int32_t l = 0; l < MT_SPELL_LEVELS; l++) alone.piece[l] = -1;
+        alone.due[0] = key->due[i];
+        MT_TRY(intern(s, &alone, &id, err));
+        MT_TRY(find_alive(s, id, &alive, err));
+    }
+    *out = !alive;
+    return MT_OK;
 }
 
 static mt_status plain_of(mt_spell *s, int32_t id, int32_t *out, mt_error *err) {
@@ -175,7 +193,9 @@ static mt_status raw_step(mt_spell *s, int32_t id, uint8_t b, bool keep, int32_t
         if (!gone) key.due[n++] = due;
     }
     key.count = n;
-    MT_TRY(intern(s, &key, out, err));
+    bool none;
+    MT_TRY(hopeless(s, &key, &none, err));
+    if (!none) MT_TRY(intern(s, &key, out, err));
 done:
     if (keep) s->states[id].next[b] = *out;
     return MT_OK;
@@ -199,12 +219,16 @@ static mt_status close_key(mt_spell *s, mt_spell_key *key, int32_t level, bool *
     if (*dead) return MT_OK;
     key->count = n;
     for (int32_t l = s->source.levels - 1; l >= level && !*dead; l--) {
+        const struct mt_spell_splitter *x = &s->source.splitter[l];
         mt_spell_due due = {.state = key->piece[l], .level = (uint8_t)l};
-        MT_TRY(settle(s, &due, dead, err));
+        int back;
+        bool met = true;
         key->piece[l] = -1;
-        if (*dead) break;
-        if (l == level) return add_due(key, due, err);
-        bool met;
+        if (l == level) {
+            MT_TRY(settle(s, &due, dead, err));
+            return *dead ? MT_OK : add_due(key, due, err);
+        }
+        due.ok = x->confirms(x->self, due.state, &back) && back == 0;
         MT_TRY(met_at_end(s, due, &met, err));
         *dead = !met;
     }
@@ -217,6 +241,7 @@ static mt_status raw_close(mt_spell *s, int32_t id, int32_t level, int32_t *out,
         int32_t closed = MT_SPELL_DEAD;
         bool dead;
         MT_TRY(close_key(s, &key, level, &dead, err));
+        if (!dead) MT_TRY(hopeless(s, &key, &dead, err));
         if (!dead) MT_TRY(intern(s, &key, &closed, err));
         s->states[id].closed[level] = closed;
     }
@@ -250,8 +275,6 @@ mt_status mt_spell_may_end(mt_spell *s, int32_t id, bool *out, mt_error *err) {
  * is alive; what pieces the bytes are cut into does not matter then. Elsewhere: the outermost piece may end here and
  * that state is alive, or some byte, or an end of pieces further in, leads to an alive state. (Whether *tokens* exist
  * that spell those bytes is asked by goes_on in spell_mask.c; after a boundary every text has a spelling.) */
-static mt_status find_alive(mt_spell *s, int32_t id, bool *out, mt_error *err);
-
 typedef struct search {
     mt_ids queue, from;
     uint32_t generation;
@@ -268,12 +291,11 @@ static mt_status reach(mt_spell *s, search *x, int32_t to, size_t from, mt_error
 }
 
 static mt_status look_from(mt_spell *s, search *x, size_t head, mt_error *err) {
-    int32_t at = x->queue.data[head], to;
+    int32_t at = x->queue.data[head], to, base = at;
     if (s->states[at].key.piece[0] < 0) {
         MT_TRY(mt_spell_may_end(s, at, &x->found, err));
     } else if (mt_spell_is_boundary(s, at)) {
-        MT_TRY(raw_open(s, at, &to, err));
-        return reach(s, x, to, head, err);
+        MT_TRY(raw_open(s, at, &base, err)); /* pieces are not empty: a byte comes first */
     } else {
         MT_TRY(raw_close(s, at, 0, &to, err));
         MT_TRY(find_alive(s, to, &x->found, err));
@@ -284,7 +306,7 @@ static mt_status look_from(mt_spell *s, search *x, size_t head, mt_error *err) {
     }
     for (int b = 0; b < 256 && !x->found; b++) {
         if (!s->alphabet[b]) continue;
-        MT_TRY(raw_step(s, at, (uint8_t)b, false, &to, err));
+        MT_TRY(raw_step(s, base, (uint8_t)b, false, &to, err));
         MT_TRY(reach(s, x, to, head, err));
     }
     return MT_OK;

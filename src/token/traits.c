@@ -30,8 +30,9 @@ void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
         why = "its segmenter is not byte-pair encoding";
     else if (t->merge_only)
         why = "its symbols depend on their place in the word";
-    else if (!out->byte_complete)
-        why = "some bytes cannot be encoded";
+    else if (!out->byte_complete &&
+             !t->bpe.base_bytes) /* bytes without a token: texts that have them have no spelling */
+        why = "some characters cannot be encoded";
     for (size_t i = 0; i < t->norm_len; i++) {
         const mt_norm *s = &t->norm[i];
         if (s->kind == MT_NORM_PREPEND && s->content.n == 1 && s->content.p[0] == ' ')
