@@ -236,7 +236,8 @@ struct mt_tok {
     bool trim_spans, trim_keeps_prefix;
     uint8_t never_crossed[32]; /* bit b: no token has a space after byte b inside (MT_SPLIT_WORDS) */
 
-    mt_regex *followed[MT_TOK_SPLITTERS][2]; /* by traits.c: the splitters for byte models, as written and without gaps */
+    mt_regex
+        *followed[MT_TOK_SPLITTERS][2]; /* by traits.c: the splitters for byte models, as written and without gaps */
 
     mt_arena arena;
     mt_buf warnings;
