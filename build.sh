@@ -140,13 +140,19 @@ build_wasm() { # build_wasm NAME COMPILER-FLAGS -- LINKER-FLAGS
     say "$out: $(wc -c <"$out") bytes, $(gzip -9c "$out" | wc -c) gzipped"
 }
 
-build() {
+build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds while developing
     need_npm
     need_toolchain
-    build_wasm simd -- 
-    build_wasm relaxed -mrelaxed-simd -- 
-    build_wasm simd-threads -matomics -- --shared-memory --no-check-features
-    build_wasm relaxed-threads -mrelaxed-simd -matomics -- --shared-memory --no-check-features
+    local v
+    for v in ${VARIANTS:-simd relaxed simd-threads relaxed-threads}; do
+        case $v in
+        simd) build_wasm simd -- ;;
+        relaxed) build_wasm relaxed -mrelaxed-simd -- ;;
+        simd-threads) build_wasm simd-threads -matomics -- --shared-memory --no-check-features ;;
+        relaxed-threads) build_wasm relaxed-threads -mrelaxed-simd -matomics -- --shared-memory --no-check-features ;;
+        *) die "no such variant: $v" ;;
+        esac
+    done
     build_types
 }
 
