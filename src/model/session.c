@@ -519,24 +519,27 @@ static mt_status find_columns(mt_session *s, int32_t T, mt_error *err) {
     return MT_OK;
 }
 
-static void apply_patches(void *arg, const mt_node *n, float *value) {
+static void apply_patches(void *arg, const mt_node *n, float *value, size_t from, size_t to) {
     const mt_session *s = arg;
     for (size_t i = 0; i < s->patch_count; i++) {
         const patch *p = &s->patches[i];
         if (strcmp(p->name, n->name) != 0) continue;
-        float *y = value + p->offset;
+        size_t begin = p->offset > from ? p->offset : from, end = p->offset + p->count < to ? p->offset + p->count : to;
+        if (begin >= end) continue;
+        size_t skip = begin - p->offset;
+        float *y = value + begin;
         switch (p->kind) {
         case MT_PATCH_REPLACE:
-            memcpy(y, p->value, p->count * sizeof *y);
+            memcpy(y, p->value + skip, (end - begin) * sizeof *y);
             break;
         case MT_PATCH_ADD:
-            for (size_t k = 0; k < p->count; k++) y[k] += p->value[k];
+            for (size_t k = 0; k < end - begin; k++) y[k] += p->value[skip + k];
             break;
         case MT_PATCH_SCALE:
-            for (size_t k = 0; k < p->count; k++) y[k] *= p->value[0];
+            for (size_t k = 0; k < end - begin; k++) y[k] *= p->value[0];
             break;
         case MT_PATCH_ZERO:
-            memset(y, 0, p->count * sizeof *y);
+            memset(y, 0, (end - begin) * sizeof *y);
             break;
         }
     }

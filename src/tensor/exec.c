@@ -3,7 +3,7 @@
  * Work is split over threads by rows or heads, never inside a sum, so the result does not depend on their number. The
  * element-wise kernels are called row by row: an element then sits at the same place of the same call whether it is
  * evaluated alone or in a batch, which keeps incremental and batched evaluation equal to the last bit. */
-#include "graph.h"
+#include "cell.h"
 
 #include <math.h>
 
@@ -635,6 +635,11 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
         case MT_OP_SCAN:
             mt_pool_run(pool, scan_task, &j);
             break;
+        case MT_OP_ROOM: /* its owner writes and patches it */
+            continue;
+        case MT_OP_CELL:
+            mt_cell_run(g, n, pool, scratch, kernel, feed);
+            continue;
         case MT_OP_ADD_RELATIVE:
             add_relative(&j, kernel);
             break;
@@ -660,6 +665,6 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             by_rows(&j);
             break;
         }
-        if (n->patched && feed->patch) feed->patch(feed->patch_arg, n, j.y);
+        if (n->patched && feed->patch) feed->patch(feed->patch_arg, n, j.y, 0, mt_node_elements(n));
     }
 }

@@ -1,19 +1,17 @@
 /* Graph building and memory planning (graph.h). Running is in exec.c. */
-#include "graph.h"
+#include "cell.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char *const op_names[MT_OP_COUNT] = {"weight",   "vector",       "embed",        "position_embed",
-                                                  "sinusoid", "constant_row", "add_relative", "add_relation",
-                                                  "table",    "sinusoids",    "gather_rows",  "matmul",
-                                                  "rms_norm", "layer_norm",   "norm_scale",   "norm_apply",
-                                                  "add",      "mul",          "scale",        "add_row",
-                                                  "act",      "clamp",        "softcap",      "rope",
-                                                  "kv_store", "attend",       "scores",       "attn_softmax",
-                                                  "mix",      "head_result",  "sum_heads",    "experts",
-                                                  "slice",    "conv",         "shift",        "lerp",
-                                                  "wkv",      "delta",        "scan",         "copy"};
+static const char *const op_names[MT_OP_COUNT] = {
+    "weight",       "vector",       "embed",      "position_embed", "sinusoid",    "constant_row",
+    "add_relative", "add_relation", "table",      "sinusoids",      "gather_rows", "matmul",
+    "rms_norm",     "layer_norm",   "norm_scale", "norm_apply",     "add",         "mul",
+    "scale",        "add_row",      "act",        "clamp",          "softcap",     "rope",
+    "kv_store",     "attend",       "scores",     "attn_softmax",   "mix",         "head_result",
+    "sum_heads",    "experts",      "slice",      "conv",           "shift",       "lerp",
+    "wkv",          "delta",        "scan",       "room",           "cell",        "copy"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -491,6 +489,31 @@ int32_t mt_g_delta(mt_graph *g, int32_t qkv, int32_t beta, int32_t alpha, const 
     return append(g, n);
 }
 
+int32_t mt_g_room(mt_graph *g, int32_t rows, int32_t columns) {
+    return append(g, (mt_node){.op = MT_OP_ROOM, .in = {-1, -1, -1, -1}, .n_dims = 2, .dims = {rows, columns}});
+}
+
+int32_t mt_g_cell(mt_graph *g, int32_t x, int32_t weight, int32_t gates, int32_t inner, const mt_cell *cell,
+                  int32_t layer, int32_t place) {
+    if (dead(g, x) || dead(g, weight) || dead(g, gates) || dead(g, inner)) return -1;
+    int32_t width_h = width(g, weight), all = width_h * (cell->kind == MT_CELL_LSTM ? 4 : 3);
+    if (!expect(g, g->nodes[weight].dims[0] == all, MT_OP_CELL, g->nodes[weight].dims[0], all) ||
+        !expect(g, width(g, x) == all && width(g, gates) == all, MT_OP_CELL, width(g, x), all) ||
+        !expect(g, width(g, inner) == width_h, MT_OP_CELL, width(g, inner), width_h))
+        return -1;
+    const mt_cell *kept = mt_arena_copy(&g->names, cell, sizeof *cell);
+    if (!kept) {
+        g->status = mt_nomem(&g->error, sizeof *cell, "a cell node");
+        return -1;
+    }
+    return append(g, (mt_node){.op = MT_OP_CELL,
+                               .in = {x, weight, gates, inner},
+                               .n_dims = 2,
+                               .dims = {g->nodes[x].dims[0], width_h},
+                               .i = {layer, place},
+                               .extra = kept});
+}
+
 int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place) {
     if (dead(g, x)) return -1;
     mt_node n = like(g, MT_OP_SHIFT, x);
@@ -644,6 +667,8 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
         } else if (x->op == MT_OP_DELTA) {
             const mt_delta *d = x->extra;
             scratch = ((size_t)d->key_width * (size_t)(d->value_width + 2) + (size_t)d->value_width) * sizeof(float);
+        } else if (x->op == MT_OP_CELL) {
+            scratch = mt_cell_scratch(g->nodes[x->in[1]].weight, x->dims[0]);
         } else if (x->op == MT_OP_ADD_RELATIVE) {
             const mt_weight *w = g->nodes[x->in[1]].weight;
             scratch = (size_t)w->rows * (size_t)w->cols * sizeof(float);

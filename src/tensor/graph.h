@@ -60,6 +60,8 @@ typedef enum mt_op {
     MT_OP_WKV,   /* RWKV-4's average of values in[1] by keys in[0]; vectors: decay in[2], bonus in[3]; i[0], i[1] */
     MT_OP_DELTA, /* gated delta rule, see mt_delta; i[0] layer, i[1] place in the state */
     MT_OP_SCAN,  /* selective state-space recurrence, see mt_scan; i[0] layer, i[1] place in the state */
+    MT_OP_ROOM,  /* room that a later node writes */
+    MT_OP_CELL,  /* LSTM or GRU, see mt_cell; i[0] layer, i[1] place in the state */
     MT_OP_COPY,
     MT_OP_COUNT
 } mt_op;
@@ -155,6 +157,21 @@ typedef struct mt_delta {
     int32_t key_heads, value_heads, key_width, value_width;
 } mt_delta;
 
+/* Recurrent cells (Hochreiter & Schmidhuber 1997; Cho et al. 2014), gates in PyTorch's order. in[0]: the inputs' part
+ * of every gate, W_ih x + b_ih, [T][gates * width]; in[1]: weight W_hh [gates * width][width]. h is the row before.
+ *
+ *   LSTM   i f o = sigmoid, g = tanh of in[0] + W_hh h + b_hh;  c = f c + i g;  h = o tanh(c)
+ *   GRU    r z = sigmoid(in[0] + W_hh h + b_hh);  n = tanh(in[0] + r (W_hh h + b_hh));  h = (1 - z) n + z h
+ *
+ * The value is h. Before it the node writes two rooms, so that everything on the way has a name and can be patched,
+ * with effect on all later rows: in[2] the gates (LSTM [i f g o], GRU [r z n]) and in[3] c, or for a GRU the part of
+ * W_hh h + b_hh that r multiplies. The state is h, then c. */
+typedef enum mt_cell_kind { MT_CELL_LSTM, MT_CELL_GRU } mt_cell_kind;
+typedef struct mt_cell {
+    mt_cell_kind kind;
+    const float *bias; /* b_hh, or NULL */
+} mt_cell;
+
 mt_status mt_graph_new(mt_wanted wanted, void *arg, mt_graph **out, mt_error *err);
 void mt_graph_free(mt_graph *g);
 
@@ -204,6 +221,9 @@ int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, cons
                   int32_t place);
 int32_t mt_g_delta(mt_graph *g, int32_t qkv, int32_t beta, int32_t alpha, const mt_delta *delta, int32_t layer,
                    int32_t place);
+int32_t mt_g_room(mt_graph *g, int32_t rows, int32_t columns);
+int32_t mt_g_cell(mt_graph *g, int32_t x, int32_t weight, int32_t gates, int32_t inner, const mt_cell *cell,
+                  int32_t layer, int32_t place);
 int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place);
 int32_t mt_g_lerp(mt_graph *g, int32_t a, int32_t b, int32_t share);
 int32_t mt_g_wkv(mt_graph *g, int32_t k, int32_t v, int32_t decay, int32_t bonus, int32_t layer, int32_t place);
@@ -242,7 +262,8 @@ typedef struct mt_feed {
     float *const *state;       /* [layers] [states][state_width] */
     size_t state_width;
     float *output;
-    void (*patch)(void *arg, const mt_node *node, float *value);
+    /* Changes what the patches say of elements from .. to of the node's value. */
+    void (*patch)(void *arg, const mt_node *node, float *value, size_t from, size_t to);
     void *patch_arg;
 } mt_feed;
 void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_feed *feed);

@@ -80,6 +80,10 @@ typedef enum mt_role {
     MT_ROLE_FFN_MIX_K,
     MT_ROLE_FFN_MIX_R,
     MT_ROLE_FFN_RECEPTANCE,
+    MT_ROLE_CELL_IH, /* LSTM, GRU: input to gates, state to gates */
+    MT_ROLE_CELL_HH,
+    MT_ROLE_CELL_IH_BIAS,
+    MT_ROLE_CELL_HH_BIAS,
     MT_ROLE_ROUTER,
     MT_ROLE_GATE_EXPERTS,
     MT_ROLE_UP_EXPERTS,
@@ -177,6 +181,7 @@ typedef struct mt_hyper {
     int32_t inner, state, taps, rank, groups; /* of state-space layers; rank 0: Mamba-2 */
     int32_t ssm_heads, ssm_head_width;
     mt_bias ssm_bias, conv_bias;
+    int32_t *cell_width;              /* [layers] LSTM, GRU: of their states */
     int32_t key_heads, key_width;     /* gated delta rule: its keys; ssm_heads and ssm_head_width are of its values */
     bool gated_attention;             /* by the sigmoid of a projection; a hub file keeps it beside each head's query */
     bool sinks;                       /* a logit for each head that takes part in the softmax only */

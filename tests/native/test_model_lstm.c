@@ -1,0 +1,159 @@
+/* A tiny LSTM and a tiny GRU that the test writes itself, float and quantised: pieces, trees, forks, patches in pieces.
+ */
+#include "gguf_common.h"
+
+static mt_error err;
+enum { T = 10, V = 24, E = 16, H = 32 };
+static const int32_t ids[T] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3};
+
+static void tiny(gguf_file *f, bool lstm, uint32_t type) {
+    const char *kind = lstm ? "lstm" : "gru";
+    uint64_t gates = lstm ? 4 : 3;
+    char name[64];
+    *f = (gguf_file){0};
+    mt_rng_seed(&f->rng, 37);
+    key_text(f, "general.architecture", kind);
+    snprintf(name, sizeof name, "%s.block_count", kind);
+    key_u32(f, name, 2);
+    snprintf(name, sizeof name, "%s.embedding_length", kind);
+    key_u32(f, name, 2 * E);
+    snprintf(name, sizeof name, "%s.hidden_length", kind);
+    key_u32(f, name, H);
+    tensor(f, "token_embd.weight", type, V, 2 * E, 1, 0);
+    for (int l = 0; l < 2; l++) {
+        snprintf(name, sizeof name, "blk.%d.%s_ih.weight", l, kind);
+        tensor(f, name, type, gates * H, l ? H : 2 * E, 0.3f, 0);
+        snprintf(name, sizeof name, "blk.%d.%s_hh.weight", l, kind);
+        tensor(f, name, type, gates * H, H, 0.3f, 0);
+        snprintf(name, sizeof name, "blk.%d.%s_ih.bias", l, kind);
+        tensor(f, name, MT_F32, 0, gates * H, 0.3f, 0);
+        snprintf(name, sizeof name, "blk.%d.%s_hh.bias", l, kind);
+        tensor(f, name, MT_F32, 0, gates * H, 0.3f, 0);
+    }
+    tensor(f, "output.weight", type, V, H, 0.5f, 0);
+    tensor(f, "output.bias", MT_F32, 0, V, 0.5f, 0);
+    finish_file(f);
+}
+
+static int32_t run(mt_session *s, const int32_t *tokens, int32_t n, int32_t parent, float *out) {
+    int32_t parents[T], slots[T] = {0};
+    uint8_t want[T];
+    memset(want, 1, sizeof want);
+    for (int32_t i = 0; i < n; i++) parents[i] = i ? MT_IN_BATCH(i - 1) : parent;
+    CHECK_OK(mt_session_eval(s, &(mt_batch){n, tokens, parents, NULL, want, slots}, &err));
+    for (int32_t i = 0; out && i < n; i++)
+        if (mt_session_logits(s, i)) memcpy(out + i * V, mt_session_logits(s, i), V * sizeof *out);
+    return slots[n - 1];
+}
+
+static void check(bool lstm, uint32_t type) {
+    gguf_file f;
+    mt_model *m = NULL;
+    mt_session *s = NULL;
+    static float whole[T * V], other[T * V], tree[T * V];
+    tiny(&f, lstm, type);
+    CHECK_OK(load_bytes(f.all.data, f.all.len, f.all.len, 777, &m, &err));
+    if (!m) {
+        free_file(&f);
+        return;
+    }
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &s, &err));
+    run(s, ids, T, MT_ROOT, whole);
+    for (int32_t cut = 1; cut < T; cut++) {
+        mt_session_reset(s);
+        int32_t last = run(s, ids, cut, MT_ROOT, other);
+        run(s, ids + cut, T - cut, last, other + cut * V);
+        CHECK(memcmp(whole, other, sizeof whole) == 0, "cut at %d", cut);
+    }
+    mt_session_reset(s);
+    int32_t last = run(s, ids, 4, MT_ROOT, other);
+    run(s, &ids[4], 1, last, other + 4 * V);
+    mt_session_reset(s);
+    last = run(s, ids, 1, MT_ROOT, other);
+    mt_fail_allocation_after(0);
+    for (int32_t i = 1; i < T; i++) last = run(s, &ids[i], 1, last, other + i * V);
+    mt_fail_allocation_after(-1);
+    CHECK(memcmp(whole, other, sizeof whole) == 0, "one by one, without an allocation");
+    mt_session_free(s);
+
+    static const int32_t up[T] = {-1, 0, 1, 2, 2, 4, 1, -1, 7, 5};
+    for (int32_t most = 1; most < 11; most++) {
+        mt_session *alone = NULL;
+        int32_t parents[T], slots[T];
+        uint8_t want[T];
+        memset(want, 1, sizeof want);
+        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most}, &s, &err));
+        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &alone, &err));
+        for (int32_t i = 0; i < T; i++) parents[i] = up[i] < 0 ? MT_ROOT : MT_IN_BATCH(up[i]);
+        CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, parents, NULL, want, slots}, &err));
+        for (int32_t i = 0; i < T; i++) memcpy(tree + i * V, mt_session_logits(s, i), V * sizeof *tree);
+        for (int32_t i = 0; i < T; i++) {
+            int32_t path[T], n = 0;
+            for (int32_t p = i; p >= 0; p = up[p]) n++;
+            for (int32_t p = i, k = n; p >= 0; p = up[p]) path[--k] = ids[p];
+            mt_session_reset(alone);
+            run(alone, path, n, MT_ROOT, other);
+            CHECK(memcmp(tree + i * V, other + (n - 1) * V, V * sizeof *tree) == 0, "node %d, max_batch %d", i, most);
+        }
+        float row[V];
+        run(s, &ids[9], 1, slots[5], row);
+        CHECK(memcmp(tree + 9 * V, row, sizeof row) == 0, "after a leaf");
+        mt_session_free(s);
+        mt_session_free(alone);
+    }
+
+    /* A patched value counts for the rows that follow, also when they come in a later batch. */
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &s, &err));
+    const float put[2] = {0.5f, -0.25f};
+    const char *name = lstm ? "blocks.0.lstm.hook_cell" : "blocks.0.gru.hook_candidate";
+    CHECK_OK(mt_patch_add(s, name, MT_PATCH_REPLACE, 3 * H + 5, put, 2, &err));
+    run(s, ids, T, MT_ROOT, tree);
+    CHECK(memcmp(whole, tree, 3 * V * sizeof *whole) == 0, "nothing changes before a patch");
+    for (int32_t i = 3; i < 6; i++) CHECK(memcmp(whole + i * V, tree + i * V, V * sizeof *whole) != 0, "row %d", i);
+    mt_session_reset(s);
+    last = run(s, ids, 4, MT_ROOT, other);
+    mt_patch_clear(s);
+    run(s, ids + 4, T - 4, last, other + 4 * V);
+    CHECK(memcmp(tree, other, sizeof tree) == 0, "a patch before a cut");
+    mt_session_free(s);
+
+    size_t live = mt_live_allocations();
+    for (int64_t n = 0; n < 3000; n++) {
+        mt_fail_allocation_after(n);
+        s = NULL;
+        mt_status status = mt_session_new(m, NULL, &(mt_session_options){64, 3}, &s, &err);
+        if (status == MT_OK) status = mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err);
+        mt_fail_allocation_after(-1);
+        mt_session_free(s);
+        CHECK(mt_live_allocations() == live, "allocation %lld leaks", (long long)n);
+        if (status == MT_OK) break;
+        CHECK(status == MT_ENOMEM, "allocation %lld: %s", (long long)n, err.text);
+    }
+    mt_model_free(m);
+
+    live = mt_live_allocations();
+    for (int64_t n = 0; n < 3000; n++) {
+        mt_fail_allocation_after(n);
+        m = NULL;
+        mt_status status = load_bytes(f.all.data, f.all.len, f.all.len, 4000, &m, &err);
+        mt_fail_allocation_after(-1);
+        mt_model_free(m);
+        CHECK(mt_live_allocations() == live, "allocation %lld leaks while loading", (long long)n);
+        if (status == MT_OK) break;
+        CHECK(status == MT_ENOMEM, "allocation %lld: %s", (long long)n, err.text);
+    }
+    free_file(&f);
+    CHECK(mt_live_allocations() == 0, "%zu blocks are left", mt_live_allocations());
+}
+
+int main(void) {
+    CASE("LSTM, floats: pieces, trees and patches, to the last bit");
+    check(true, MT_F32);
+    CASE("GRU, floats");
+    check(false, MT_F32);
+    CASE("LSTM, 8 bits");
+    check(true, MT_Q8_0);
+    CASE("GRU, 4 bits");
+    check(false, MT_Q4_0);
+    return test_end();
+}
