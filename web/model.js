@@ -52,6 +52,17 @@ import { Tokenizer } from './tokenizer.js';
  *   before the end, a text is not. []: nothing stops it
  * @property {boolean} [logProbs] give each token's log-probability (natural, under the model, before temperature)
  */
+/**
+ * @typedef {object} Perplexity
+ * @property {number} tokens how many were scored
+ * @property {number} bytes UTF-8 bytes that they spell
+ * @property {number} nats -ln p of all of them together
+ * @property {number} natsPerToken
+ * @property {number} perplexity exp(natsPerToken)
+ * @property {number} bitsPerByte nats / ln 2 / bytes: comparable between vocabularies
+ * @property {number} window @property {number} stride
+ * @property {number | null} bos the token that each document followed
+ */
 /** @typedef {{id: number, text: string, logProb?: number, last: boolean}} Piece text: what is now certain; '' while a character is unfinished, or without a tokenizer */
 
 /** Workers of models that were forgotten without dispose(). */
@@ -168,6 +179,58 @@ export class Model {
   }
 
   /**
+   * Natural log-probabilities of tokens given those before them, in double from the float32 logits.
+   * @param {Iterable<number> | string} ids @param {{start?: number, signal?: AbortSignal}} [options] start: the first one that is scored (1: the second token)
+   * @returns {Promise<Float64Array>} [ids - start]
+   * @throws {MicrotomeError} as run; ESTATE: an encoder-decoder model
+   */
+  async logProbs(ids, options = {}) {
+    checkOptions('logProbs', options, ['start', 'signal']);
+    const list = this.#ids(ids), { start = 1, signal } = options;
+    checkNumber('logProbs: start', start, 1, Math.max(1, list.length), true);
+    return this.#live().call('logProbs', { ids: list, start }, { signal });
+  }
+
+  /**
+   * How well the model predicts texts. Each text is one document: [bos, tokens...]. Windows of `window` tokens begin every `stride` tokens; a
+   * window's tokens predict what follows each of them, and of what earlier windows have scored nothing is scored again. So every token but bos is
+   * scored exactly once, with at least window - stride tokens before it where the document has them. Positions begin at 0 in every window. What spells a special token is text.
+   * @param {string | Uint8Array | (string | Uint8Array)[]} texts
+   * @param {{window?: number, stride?: number, bos?: number | null, onProgress?: (tokens: number, of: number) => void, signal?: AbortSignal}} [options]
+   *   window: default the trained context, 2048 at most; stride: default half of the window; bos: an id, or null for none: then a document's first token
+   *   is not scored and its bytes do not count. Default: the tokenizer's beginning of text, else its end of text, else none
+   * @returns {Promise<Perplexity>}
+   * @throws {MicrotomeError} ERANGE: nothing to score; as run
+   */
+  async perplexity(texts, options = {}) {
+    checkOptions('perplexity', options, ['window', 'stride', 'bos', 'onProgress', 'signal']);
+    const { tokenizer } = this;
+    const window = checkNumber('perplexity: window', options.window ?? Math.min(this.info.context || 2048, 2048), 1, 2 ** 24, true);
+    const stride = checkNumber('perplexity: stride', options.stride ?? Math.max(1, window >> 1), 1, window, true);
+    const { bos = tokenizer.bos ?? tokenizer.eos ?? null, onProgress, signal } = options;
+    const documents = (Array.isArray(texts) ? texts : [texts]).map((text) => {
+      const ids = Array.from(tokenizer.encode(text, { specialAsText: true, offsets: false }).ids);
+      const bytes = typeof text === 'string' ? new TextEncoder().encode(text).length : text.length;
+      if (bos !== null) return { ids: [bos, ...ids], bytes };
+      return { ids, bytes: ids.length ? bytes - tokenizer.decodeBytes(ids.slice(0, 1)).length : 0 };
+    }).filter(({ ids }) => ids.length > 1);
+    const of = documents.reduce((sum, { ids }) => sum + ids.length - 1, 0);
+    if (!of) throw new MicrotomeError('perplexity: the text has no token to score', { code: 'ERANGE' });
+    let nats = 0, tokens = 0, bytes = 0;
+    for (const document of documents) {
+      bytes += document.bytes;
+      for (const { begin, end, from } of scoredWindows(document.ids.length, window, stride)) {
+        const part = await this.logProbs(document.ids.slice(begin, end), { start: from - begin, signal });
+        for (const x of part) nats -= x;
+        tokens += part.length;
+        onProgress?.(tokens, of);
+      }
+    }
+    const natsPerToken = nats / tokens;
+    return { tokens, bytes, nats, natsPerToken, perplexity: Math.exp(natsPerToken), bitsPerByte: nats / Math.LN2 / bytes, window, stride, bos };
+  }
+
+  /**
    * Continues a prompt, token by token. Leaving the loop, or aborting, stops the work; the model stays usable. It ends with reason 'context' when
    * the model's learned positions are used up; models with rotary positions go on past the length that they were trained for.
    * @param {Iterable<number> | string} prompt tokens; a string is encoded with the model's tokenizer and its special tokens
@@ -257,6 +320,22 @@ export class Model {
 }
 if (Symbol.asyncDispose) Object.defineProperty(Model.prototype, Symbol.asyncDispose, { value: Model.prototype.dispose, configurable: true, writable: true });
 if (Symbol.dispose) Object.defineProperty(Model.prototype, Symbol.dispose, { value() { void this.dispose(); }, configurable: true, writable: true });
+
+/**
+ * Windows over a document of n ids whose first is not scored: ids begin..end are looked at, those from `from` on are scored.
+ *   n = 8, window 4, stride 2: 0..5 scores 1-4, 2..7 scores 5-6, 4..8 scores 7
+ * @param {number} n @param {number} window @param {number} stride
+ */
+export function scoredWindows(n, window, stride) {
+  /** @type {{begin: number, end: number, from: number}[]} */
+  const out = [];
+  for (let begin = 0, from = 1; from < n; begin += stride) {
+    const end = Math.min(begin + window + 1, n);
+    out.push({ begin, end, from });
+    from = end;
+  }
+  return out;
+}
 
 /** @param {number} threads @returns {import('./runtime/load.js').Variant} */
 function requireRelaxed(threads) {

@@ -1,6 +1,6 @@
 // Command-line options: each command declares what it knows; anything else is an error that lists it.
 
-/** @typedef {{name: string, kind: 'flag' | 'text' | 'int' | 'number' | 'ids', value?: string, help: string, min?: number, max?: number, choices?: string[]}} OptionSpec */
+/** @typedef {{name: string, kind: 'flag' | 'text' | 'texts' | 'int' | 'number' | 'ids', value?: string, help: string, min?: number, max?: number, choices?: string[]}} OptionSpec */
 /** @typedef {{summary: string, usage: string, options: OptionSpec[], notes?: string}} CommandSpec */
 
 /** A mistake in how the program was called: exit status 2. */
@@ -38,7 +38,8 @@ export function parseArguments(argv, specs) {
     }
     const value = equals >= 0 ? arg.slice(equals + 1) : argv[++i];
     if (value === undefined) throw new UsageError(`--${name} needs ${spec.value ?? 'a value'}`);
-    options[name] = convert(spec, value);
+    if (spec.kind === 'texts') (options[name] ??= []).push(value);
+    else options[name] = convert(spec, value);
   }
   return { options, rest };
 }

@@ -3,11 +3,12 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { open, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ByteModel, Lattice, Model, SEGMENTERS, Tokenizer, segment, trainTokenizer } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { describeHeader } from './inspect.js';
+import { fromNpy, toNpy, toNpz } from './npy.js';
 import { serve } from './serve.js';
 import { NORMALIZERS, SPLITTERS, TRAIN_KINDS } from '../train.js';
 
@@ -82,6 +83,7 @@ async function textOf(rest) {
   { name: 'isa', kind: 'text', value: 'NAME', choices: ['ref', 'simd', 'relaxed'], help: 'kernels: ref (scalar), simd, relaxed (Node 22 or newer); default: the best' },
 ];
 /** @type {OptionSpec} */ const IDS = { name: 'ids', kind: 'ids', value: 'LIST', help: 'token ids, "1,2,3", instead of a text' };
+/** @type {OptionSpec} */ const DECODER_IDS = { name: 'decoder-ids', kind: 'ids', value: 'LIST', help: 'encoder-decoder models: the decoder\'s tokens; --ids or TEXT is the source' };
 /** @type {OptionSpec} */ const ADD_SPECIAL = { name: 'add-special-tokens', kind: 'flag', help: 'add what the definition puts around a text (beginning, end...)' };
 /** @type {OptionSpec} */ const SEED = { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same draw; default: random' };
 /** Those of the options that were given. @param {Record<string, any>} options @param {...string} names */
@@ -111,6 +113,12 @@ function modelSources(path) {
   return ['config.json', ...(indexed.length ? indexed : weights)].map((name) => join(path, name));
 }
 
+/** For commands whose model may be their first argument: `run MODEL --ids ...`. @param {Record<string, any>} options @param {string[]} rest */
+function modelArgument(options, rest) {
+  if (options.model !== undefined || !rest.length) return { options, rest };
+  return { options: { ...options, model: rest[0] }, rest: rest.slice(1) };
+}
+
 /** @param {Record<string, any>} options @template T @param {(model: Model) => Promise<T>} body @returns {Promise<T>} */
 async function withModel(options, body) {
   const model = await Model.load(modelSources(modelFile(options)), { ...(options.threads && { threads: options.threads }), ...(options.isa && { isa: options.isa }) });
@@ -137,6 +145,59 @@ async function promptIds(model, options, rest) {
   const text = await textOf(rest);
   const ids = model.tokenizer.encode(text, { addSpecialTokens: true, offsets: false }).ids;
   return ids.length ? ids : [model.tokenizer.bos ?? model.tokenizer.eos ?? 0];
+}
+
+/** "NAME[1,2:4]=zero" and its kind: what to change on the way. @param {string} text */
+function parsePatch(text) {
+  const found = /^([^[\]=]+)(?:\[([^\]]*)\])?=(?:(zero)|(add|scale|replace):(.+)|([^:]+))$/.exec(text);
+  if (!found) throw new UsageError(`--patch: "${text}" is not NAME=zero, NAME=scale:X, NAME=add:X, NAME=replace:X or NAME=X; X is a number or a .npy file`);
+  const [, name, index = '', zero, kind, value, bare] = found;
+  const ranges = index.split(',').map((part) => {
+    const range = /^\s*(\d*)\s*(:?)\s*(\d*)\s*$/.exec(part);
+    if (!range) throw new UsageError(`--patch ${name}: "${part}" is no index such as 3, 1:4 or :`);
+    const [, from, colon, to] = range;
+    return colon || !from ? { from: Number(from || 0), to: to === '' ? Infinity : Number(to) } : { from: Number(from), to: Number(from) + 1 };
+  });
+  return { name, ranges, kind: zero ?? kind ?? 'replace', value: value ?? bare };
+}
+
+/** The flat stretches of an index into a tensor. @param {string} name @param {number[]} shape @param {{from: number, to: number}[]} ranges */
+function stretches(name, shape, ranges) {
+  if (ranges.length > shape.length) throw new Error(`--patch ${name}: ${ranges.length} indices, but its shape is [${shape.join(', ')}]`);
+  let out = [0], count = shape.reduce((a, b) => a * b, 1), whole = false;
+  shape.forEach((size, d) => {
+    const { from, to } = ranges[d] ?? { from: 0, to: size };
+    const end = Math.min(to, size);
+    if (from >= end || (to !== Infinity && to > size)) throw new Error(`--patch ${name}: index ${d} is outside 0..${size - 1}`);
+    const inner = shape.slice(d + 1).reduce((a, b) => a * b, 1);
+    // From the dimension on after which everything is taken, elements lie side by side.
+    whole = whole || shape.slice(d + 1).every((n, i) => { const r = ranges[d + 1 + i]; return !r || (r.from === 0 && Math.min(r.to, n) === n); });
+    if (count < 0) return;
+    if (whole) {
+      out = out.map((at) => at + from * inner);
+      count = -(end - from) * inner;
+    } else out = out.flatMap((at) => Array.from({ length: end - from }, (_, i) => at + (from + i) * inner));
+  });
+  return { starts: out, count: Math.abs(count) };
+}
+
+/** --patch as the model takes it: shapes come from a run that only looks. @param {Model} model @param {string[]} texts @param {number[]} ids @param {number[] | undefined} decoderIds */
+async function patches(model, texts, ids, decoderIds) {
+  const wanted = texts.map(parsePatch);
+  if (!wanted.length) return [];
+  const { traces } = await model.run(ids, { trace: [...new Set(wanted.map(({ name }) => name))], decoderIds });
+  /** @type {import('../model.js').Patch[]} */ const out = [];
+  for (const { name, ranges, kind, value } of wanted) {
+    if (!traces[name]) throw new Error(`--patch: a whole name is needed, not "${name}"`);
+    const { starts, count } = stretches(name, traces[name].shape, ranges);
+    const number = value === undefined || value.trim() === '' ? NaN : Number(value);
+    const given = value === undefined ? null : Number.isNaN(number) ? fromNpy(await readFile(mustExist(value)), value).data : new Float32Array(starts.length * count).fill(number);
+    if (given && given.length !== starts.length * count) throw new Error(`--patch ${name}: ${value} has ${given.length} values, expected ${starts.length * count}`);
+    if (kind === 'scale' && Number.isNaN(number)) throw new UsageError(`--patch ${name}: scale needs a number`);
+    starts.forEach((offset, i) => out.push(kind === 'zero' ? { name, kind, offset, count } : kind === 'scale' ? { name, kind, offset, count, value: number }
+      : { name, kind: /** @type {'add' | 'replace'} */ (kind), offset, value: /** @type {any} */ (given).subarray(i * count, (i + 1) * count) }));
+  }
+  return out;
 }
 
 // ---- commands ---------------------------------------------------------------------------------------------------------------------
@@ -256,7 +317,7 @@ const COMMANDS = {
   logits: {
     summary: 'what a model expects next',
     usage: 'logits [--model FILE] [options] (--ids LIST | [TEXT...])',
-    options: [MODEL, IDS, { name: 'decoder-ids', kind: 'ids', value: 'LIST', help: 'encoder-decoder models: the decoder\'s tokens; --ids or TEXT is the source' }, { name: 'all', kind: 'flag', help: 'a list for every position, not the last alone' }, JSON_OUT, { name: 'top', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'without --json: how many tokens to show, default 10' }, ...ENGINE],
+    options: [MODEL, IDS, DECODER_IDS, { name: 'all', kind: 'flag', help: 'a list for every position, not the last alone' }, JSON_OUT, { name: 'top', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'without --json: how many tokens to show, default 10' }, ...ENGINE],
     async run(options, rest) {
       await withModel(options, async (model) => {
         const ids = await promptIds(model, options, rest);
@@ -270,6 +331,64 @@ const COMMANDS = {
           if (options.all) await line(`after token ${i} (id ${(options['decoder-ids'] ?? ids)[i]}):`);
           for (const id of order) await line(`${String(id).padStart(7)} ${row[id].toFixed(4).padStart(10)} ${(Math.exp(row[id] - most) / total).toFixed(6)}  ${shown(model, id)}`);
         }
+      });
+    },
+  },
+  run: {
+    summary: 'any value of a model by its name',
+    usage: 'run [MODEL] [options] (--ids LIST | --text TEXT) [--trace NAME[,GLOB...]] [--patch NAME[INDEX]=WHAT]...',
+    options: [MODEL, IDS, { name: 'text', kind: 'text', value: 'TEXT', help: 'a text, encoded with its special tokens; default: standard input' }, DECODER_IDS,
+      { name: 'trace', kind: 'text', value: 'LIST', help: 'names or globs, separated by commas; "logits" are the output; without any: the logits' },
+      { name: 'patch', kind: 'texts', value: 'SPEC', help: 'NAME[INDEX]=zero | scale:X | add:X | replace:X; may be given several times' },
+      { name: 'all', kind: 'flag', help: 'logits of every position, not the last alone' }, { name: 'names', kind: 'flag', help: 'list the names of this model and end' },
+      { name: 'out', kind: 'text', value: 'FILE', help: 'one value as FILE.npy, several as FILE.npz' }, JSON_OUT, ...ENGINE],
+    notes: 'INDEX: numbers or ranges, one for each dimension: [3], [:,2], [0:4]. X: a number, or a .npy file for add and replace.',
+    async run(given, words) {
+      const { options, rest } = modelArgument(given, words);
+      if (rest.length) throw new UsageError(`run takes one MODEL, not also "${rest[0]}": a text goes after --text`);
+      if (options.ids && options.text !== undefined) throw new UsageError('--ids and --text exclude each other');
+      if (options.out !== undefined && options.json) throw new UsageError('--out and --json exclude each other');
+      if (options.out !== undefined && !/\.np[yz]$/.test(options.out)) throw new UsageError(`--out: "${options.out}" ends neither in .npy nor in .npz`);
+      await withModel(options, async (model) => {
+        if (options.names) return write((await model.traceNames()).concat('logits').map((name) => `${name}\n`).join(''));
+        const ids = [...await promptIds(model, options, options.text === undefined ? [] : [options.text])];
+        const wanted = (options.trace ?? 'logits').split(',').map((/** @type {string} */ name) => name.trim()).filter(Boolean);
+        const decoderIds = options['decoder-ids'];
+        const patch = await patches(model, options.patch ?? [], ids, decoderIds);
+        const { logits, vocab, traces } = await model.run(ids, { all: !!options.all, decoderIds, patch, trace: wanted.filter((/** @type {string} */ name) => name !== 'logits') });
+        /** @type {Record<string, {shape: number[], data: Float32Array}>} */
+        const values = { ...traces, ...(wanted.includes('logits') && { logits: { shape: options.all ? [logits.length / vocab, vocab] : [vocab], data: logits } }) };
+        const names = Object.keys(values);
+        if (options.json) return line(json({ ids, values: Object.fromEntries(names.map((name) => [name, { shape: values[name].shape, dtype: 'float32', data: values[name].data }])) }));
+        if (options.out !== undefined) {
+          if (options.out.endsWith('.npy') && names.length !== 1) throw new UsageError(`--out: ${names.length} values (${names.slice(0, 3).join(', ')}...) do not fit one .npy file: use .npz`);
+          await writeFile(options.out, options.out.endsWith('.npy') ? toNpy(values[names[0]]) : toNpz(values));
+        }
+        for (const name of names) {
+          const { shape, data } = values[name];
+          const some = Array.from(data.subarray(0, 4), (x) => x.toPrecision(6)).join(' ');
+          await line(`${name} [${shape.join(', ')}]${options.out === undefined ? `  ${some}${data.length > 4 ? ' ...' : ''}` : `  -> ${options.out}`}`);
+        }
+      });
+    },
+  },
+  perplexity: {
+    summary: 'how well a model predicts a text',
+    usage: 'perplexity [MODEL] [options] [--file TEXT]...',
+    options: [MODEL, { name: 'file', kind: 'texts', value: 'FILE', help: 'a document; may be given several times. Default: standard input' }, { name: 'window', kind: 'int', value: 'N', min: 1, max: 2 ** 24, help: 'tokens that are looked at together; default: the trained context, 2048 at most' },
+      { name: 'stride', kind: 'int', value: 'M', min: 1, max: 2 ** 24, help: 'tokens by which windows advance; default: half of the window' }, { name: 'bos', kind: 'text', value: 'ID|none', help: 'the token that a document follows; default: the tokenizer\'s beginning or else end of text' },
+      JSON_OUT, ...ENGINE],
+    notes: '--json prints {"tokens", "bytes", "nats", "nats_per_token", "perplexity", "bits_per_byte", "window", "stride", "bos"}; docs/cli.md defines them.',
+    async run(given, words) {
+      const { options, rest } = modelArgument(given, words);
+      if (rest.length) throw new UsageError(`perplexity takes one MODEL, not also "${rest[0]}": texts go after --file`);
+      if (options.bos !== undefined && !/^(none|\d+)$/.test(options.bos)) throw new UsageError(`--bos: "${options.bos}" is neither an id nor none`);
+      if (options.stride !== undefined && options.window !== undefined && options.stride > options.window) throw new UsageError('--stride is larger than --window: some tokens would not be scored');
+      const texts = options.file ? await Promise.all(options.file.map((/** @type {string} */ file) => readFile(mustExist(file)))) : [await readInput()];
+      await withModel(options, async (model) => {
+        const r = await model.perplexity(texts, { ...picked(options, 'window', 'stride'), ...(options.bos !== undefined && { bos: options.bos === 'none' ? null : Number(options.bos) }) });
+        if (options.json) return line(json({ tokens: r.tokens, bytes: r.bytes, nats: r.nats, nats_per_token: r.natsPerToken, perplexity: r.perplexity, bits_per_byte: r.bitsPerByte, window: r.window, stride: r.stride, bos: r.bos }));
+        await line(`${r.tokens} tokens, ${r.bytes} bytes: ${r.natsPerToken.toFixed(6)} nats per token, perplexity ${r.perplexity.toFixed(4)}, ${r.bitsPerByte.toFixed(6)} bits per byte (windows of ${r.window}, stride ${r.stride})`);
       });
     },
   },

@@ -640,7 +640,7 @@ class Engine {
   /**
    * Appends ids to a session's chain, cut so that aborts are seen. Calls `rows` after each cut with the logits of its wanted rows.
    * @param {Session} session @param {ArrayLike<number>} ids @param {number} parent slot that the first follows
-   * @param {'last' | 'all'} want @param {Task} task @param {number} cut @param {(row: number, at: number) => void} row called with logits of a wanted row
+   * @param {'last' | 'all' | 'none'} want @param {Task} task @param {number} cut @param {(row: number, at: number) => void} row called with logits of a wanted row
    * @returns {Promise<number>} slot of the last token
    */
   async #feed(session, ids, parent, want, task, cut, row) {
@@ -652,10 +652,10 @@ class Engine {
         const tokens = alloc(4 * n), slots = alloc(4 * n), wants = alloc(n);
         heap.putInts(tokens, part);
         heap.u8.fill(want === 'all' ? 1 : 0, wants, wants + n);
-        if (start + n === ids.length) heap.u8[wants + n - 1] = 1;
+        if (want !== 'none' && start + n === ids.length) heap.u8[wants + n - 1] = 1;
         heap.call('session_chain', session.at, n, tokens, parent, wants, slots);
         for (let i = 0; i < n; i++) {
-          const at = want === 'all' || start + i === ids.length - 1 ? heap.exports.session_logits(session.at, i) >>> 0 : 0;
+          const at = want === 'all' || (want === 'last' && start + i === ids.length - 1) ? heap.exports.session_logits(session.at, i) >>> 0 : 0;
           if (at) row(start + i, at);
         }
         heap.refresh();
@@ -695,6 +695,39 @@ class Engine {
       return { logits, vocab, traces };
     } finally {
       this.#close(session, !special);
+    }
+  }
+
+  /**
+   * ln p(ids[i] | ids[0..i)) for i from `start` on, in double from the logits. The last id is scored and not evaluated.
+   * @param {{ids: ArrayLike<number>, start?: number}} args @param {Task} task @returns {Promise<Float64Array>}
+   */
+  async logProbs({ ids, start = 1 }, task) {
+    const heap = this.heap, n = ids.length;
+    this.#checkIds(ids);
+    if (this.encoderLayers) throw new MicrotomeError('logProbs: an encoder-decoder model gives no probability to a text alone', { code: 'ESTATE' });
+    if (!(start >= 1 && start <= n)) throw new MicrotomeError(`logProbs: start is ${start}, expected 1 to ${n}: the first token has nothing before it`, { code: 'ERANGE' });
+    const out = new Float64Array(n - start);
+    if (!out.length) return out;
+    const session = this.#open(n - 1);
+    try {
+      let parent = heap.enums.MT_ROOT;
+      const log = heap.alloc(8 * this.vocab);
+      try {
+        const score = (/** @type {number} */ i, /** @type {number} */ at) => {
+          heap.exports.log_softmax(at, log, this.vocab);
+          heap.refresh();
+          out[i + 1 - start] = heap.view.getFloat64(log + 8 * ids[i + 1], true);
+        };
+        const head = Array.prototype.slice.call(ids, 0, start - 1), tail = Array.prototype.slice.call(ids, start - 1, n - 1);
+        if (head.length) parent = await this.#feed(session, head, parent, 'none', task, CHUNK_TOKENS, () => {});
+        await this.#feed(session, tail, parent, 'all', task, CHUNK_TOKENS, (row, at) => score(start - 1 + row, at));
+      } finally {
+        heap.release(log);
+      }
+      return out;
+    } finally {
+      this.#close(session);
     }
   }
 
