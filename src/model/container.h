@@ -28,4 +28,12 @@ mt_status mt_llama2c_config(const uint8_t p[MT_LLAMA2C_HEADER], mt_config **out,
 mt_status mt_llama2c_entries(const uint8_t p[MT_LLAMA2C_HEADER], mt_arena *arena, mt_entry **entries, size_t *count,
                              mt_error *err);
 
+/* rwkv.cpp, from the first 8 bytes. config: reads on until it knows the shapes, with *need > n while it does not.
+ * entry: what is announced at file offset `at`; *need as there. Tensors have their names of hub folders. */
+bool mt_rwkvbin_plausible(const uint8_t p[8]);
+mt_status mt_rwkvbin_config(const uint8_t *p, size_t n, size_t *need, mt_config **out, mt_error *err);
+mt_status mt_rwkvbin_entry(const uint8_t *p, size_t n, uint64_t at, uint32_t version, mt_arena *arena, size_t *need,
+                           mt_entry *out, mt_error *err);
+enum { MT_RWKVBIN_HEADER = 24 };
+
 #endif

@@ -14,7 +14,14 @@
 enum { GROUP_BYTES = 65536 };
 
 typedef enum stage { STAGE_HEADER, STAGE_DATA } stage;
-typedef enum container { CONTAINER_UNKNOWN, CONTAINER_GGUF, CONTAINER_SAFETENSORS, CONTAINER_LLAMA2C } container;
+typedef enum container {
+    CONTAINER_UNKNOWN,
+    CONTAINER_GGUF,
+    CONTAINER_SAFETENSORS,
+    CONTAINER_LLAMA2C,
+    CONTAINER_RWKVBIN
+} container;
+static const char *const container_names[] = {"", "gguf", "safetensors", "llama2.c", "rwkv.cpp"};
 
 struct mt_loader {
     uint64_t file_size, at; /* of the file that is arriving now */
@@ -28,8 +35,9 @@ struct mt_loader {
     mt_map sources; /* name -> index in declare.sources */
     mt_arena names;
     mt_entry *entries;
-    size_t entry_count, current;
-    uint8_t *group; /* 64-byte aligned */
+    size_t entry_count, entry_capacity, current;
+    uint32_t version; /* of an rwkv.cpp file */
+    uint8_t *group;   /* 64-byte aligned */
     size_t group_capacity, group_fill, group_target;
     uint64_t taken;   /* bytes of the current tensor already placed */
     mt_status status; /* sticky */
@@ -50,7 +58,7 @@ static void forget_file(mt_loader *l) {
     mt_free(l->entries);
     l->head = (mt_buf){0};
     l->entries = NULL;
-    l->entry_count = l->current = 0;
+    l->entry_count = l->entry_capacity = l->current = 0;
     l->at = l->taken = 0;
     l->group_fill = 0;
     l->need = 8;
@@ -263,10 +271,41 @@ static mt_status read_gguf_entries(mt_loader *l, const mt_gguf *g, mt_error *err
 
 static mt_status take_bytes(mt_loader *l, const uint8_t *p, size_t n, mt_error *err);
 
+/* rwkv.cpp: what stands before a tensor arrives in pieces; used: how many of the n bytes were taken. */
+static mt_status take_announcement(mt_loader *l, const uint8_t *p, size_t n, size_t *used, mt_error *err) {
+    mt_entry e;
+    uint64_t begin = l->at - l->head.len;
+    *used = 0;
+    for (;;) {
+        MT_TRY(mt_rwkvbin_entry(l->head.data, l->head.len, begin, l->version, &l->names, &l->need, &e, err));
+        if (l->need == 0) break;
+        if (*used == n) return MT_OK;
+        size_t want = l->need - l->head.len, step = want < n - *used ? want : n - *used;
+        MT_TRY(mt_buf_add(&l->head, p + *used, step, err));
+        *used += step;
+        l->at += step;
+    }
+    l->head.len = 0;
+    if (l->file_size != UINT64_MAX && e.bytes > l->file_size - e.begin) {
+        char shown[96];
+        return mt_fail_at(err, MT_EFORMAT, e.begin, "rwkv.cpp: tensor \"%s\" has %llu bytes, but the file ends before",
+                          mt_str_show(e.name, shown, sizeof shown), (unsigned long long)e.bytes);
+    }
+    MT_TRY(match(l, &e, err));
+    if (e.source >= 0) l->declare.sources[e.source].minus_exp = false;
+    MT_TRY(remember(l, &e, err));
+    void *entries = l->entries;
+    mt_status status = mt_grow(&entries, &l->entry_capacity, l->entry_count + 1, sizeof e, err);
+    l->entries = entries;
+    if (status == MT_OK) l->entries[l->entry_count++] = e;
+    return status;
+}
+
 /* The header may be complete: parse it. When it is, the bytes that were collected beyond it are data. */
 static mt_status look_at_header(mt_loader *l, mt_error *err) {
     size_t data_start;
     container kind = memcmp(l->head.data, "GGUF", 4) == 0 ? CONTAINER_GGUF : CONTAINER_SAFETENSORS;
+    if (!l->config && mt_rwkvbin_plausible(l->head.data)) kind = CONTAINER_RWKVBIN;
     if (kind == CONTAINER_SAFETENSORS && !l->config && l->file_size >= MT_LLAMA2C_HEADER &&
         mt_safetensors_header(l->head.data, l->file_size, NULL) == 0) {
         if (l->head.len < MT_LLAMA2C_HEADER) {
@@ -307,6 +346,13 @@ static mt_status look_at_header(mt_loader *l, mt_error *err) {
             mt_gguf_free(&g);
             MT_TRY(status);
         }
+    } else if (kind == CONTAINER_RWKVBIN) {
+        if (l->m) return mt_fail_at(err, MT_ESTATE, 0, "a model in an rwkv.cpp file is one file");
+        MT_TRY(mt_rwkvbin_config(l->head.data, l->head.len, &l->need, &l->config, err));
+        if (l->need) return MT_OK;
+        data_start = MT_RWKVBIN_HEADER;
+        l->version = mt_le32(l->head.data + 4);
+        MT_TRY(begin_model(l, NULL, err));
     } else if (kind == CONTAINER_LLAMA2C) {
         data_start = MT_LLAMA2C_HEADER;
         MT_TRY(mt_llama2c_config(l->head.data, &l->config, err));
@@ -323,7 +369,7 @@ static mt_status look_at_header(mt_loader *l, mt_error *err) {
             mt_safetensors_parse(l->head.data, data_start, l->file_size, &l->names, &l->entries, &l->entry_count, err));
     }
     l->container = kind;
-    l->m->container = kind == CONTAINER_GGUF ? "gguf" : kind == CONTAINER_LLAMA2C ? "llama2.c" : "safetensors";
+    l->m->container = container_names[kind];
     for (size_t i = 0; i < l->entry_count; i++) {
         MT_TRY(match(l, &l->entries[i], err));
         MT_TRY(remember(l, &l->entries[i], err));
@@ -470,6 +516,12 @@ static mt_status place_group(mt_loader *l, const mt_entry *e, mt_error *err) {
 
 static mt_status take_bytes(mt_loader *l, const uint8_t *p, size_t n, mt_error *err) {
     while (n > 0) {
+        if (l->current == l->entry_count && l->container == CONTAINER_RWKVBIN) {
+            size_t used;
+            MT_TRY(take_announcement(l, p, n, &used, err));
+            p += used, n -= used;
+            continue;
+        }
         if (l->current == l->entry_count) { /* padding after the last tensor */
             l->at += n;
             return MT_OK;
@@ -540,6 +592,9 @@ static mt_status file_complete(mt_loader *l, mt_error *err) {
     if (l->stage == STAGE_HEADER)
         return mt_fail_at(err, MT_EFORMAT, l->head.len, "the file ends after %zu bytes, within its header",
                           l->head.len);
+    if (l->head.len)
+        return mt_fail_at(err, MT_EFORMAT, l->at, "the file ends after %llu bytes, within what announces a tensor",
+                          (unsigned long long)l->at);
     while (l->current < l->entry_count && l->entries[l->current].bytes == 0) l->current++;
     if (l->current < l->entry_count) {
         const mt_entry *e = &l->entries[l->current];
