@@ -4,6 +4,7 @@ import { WorkerClient } from './runtime/client.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
+import { SAMPLING, checkSampling } from './sampling.js';
 import { Tokenizer } from './tokenizer.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
@@ -40,13 +41,12 @@ import { Tokenizer } from './tokenizer.js';
  *   changes `count` (default: as many as `value` has) numbers from `offset` of the named value, right after it is computed */
 /** @typedef {{logits: Float32Array, vocab: number, traces: Record<string, Traced>}} RunResult logits: [vocab] of the last token, with `all` [tokens][vocab] */
 /**
- * @typedef {object} GenerateOptions
+ * Sampling, in `sampling.js`, and:
+ * @typedef {import('./sampling.js').SamplingOptions & GenerateOnly} GenerateOptions
+ */
+/**
+ * @typedef {object} GenerateOnly
  * @property {number} [maxTokens] default 128
- * @property {number} [temperature] default 1; 0: always the likeliest token
- * @property {number} [topK] keep the k likeliest tokens; 0 (default): all
- * @property {number} [topP] keep the likeliest tokens that together reach this probability; 1 (default): all
- * @property {number} [minP] keep tokens at least this many times as likely as the likeliest; 0 (default): all
- * @property {number} [seed] a whole number 0..2^53-1; the same seed gives the same tokens. Default: random
  * @property {AbortSignal} [signal]
  * @property {(number | string)[]} [stop] ids or texts that end the generation. Default: the model's end tokens. An id is given out
  *   before the end, a text is not. []: nothing stops it
@@ -239,18 +239,14 @@ export class Model {
    * @throws {MicrotomeError} as run; AbortError when aborted
    */
   async *generate(prompt, options = {}) {
-    checkOptions('generate', options, ['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'seed', 'signal', 'stop', 'logProbs']);
-    const { maxTokens = 128, temperature = 1, topK = 0, topP = 1, minP = 0, seed = Math.floor(Math.random() * 2 ** 53), signal, stop = this.#loaded.eos, logProbs = false } = options;
+    checkOptions('generate', options, ['maxTokens', ...SAMPLING, 'signal', 'stop', 'logProbs']);
+    const { maxTokens = 128, signal, stop = this.#loaded.eos, logProbs = false } = options;
     const client = this.#live();
     checkNumber('generate: maxTokens', maxTokens, 0, 2 ** 31 - 1, true);
-    checkNumber('generate: temperature', temperature, 0, 1e6);
-    checkNumber('generate: topK', topK, 0, 2 ** 31 - 1, true);
-    checkNumber('generate: topP', topP, 0, 1);
-    checkNumber('generate: minP', minP, 0, 1);
-    checkNumber('generate: seed', seed, 0, Number.MAX_SAFE_INTEGER, true);
+    const sample = checkSampling('generate', options);
     const texts = stop.filter((s) => typeof s === 'string');
     if (texts.includes('')) throw new MicrotomeError('generate: stop: an empty text would stop at once', { code: 'ERANGE' });
-    const args = { ids: this.#ids(prompt), maxTokens, temperature, topK, topP, minP, seed, stop: stop.filter((s) => typeof s === 'number'), logProbs };
+    const args = { ids: this.#ids(prompt), maxTokens, sample, stop: stop.filter((s) => typeof s === 'number'), logProbs };
     const decoder = this.#loaded.header ? this.#decoderOrNull() : null;
     if (texts.length && !decoder) void this.tokenizer; // says why there is none
     let held = '';
@@ -291,7 +287,7 @@ export class Model {
 
   /**
    * The likeliest continuation, as a whole.
-   * @param {Iterable<number> | string} prompt @param {Omit<GenerateOptions, 'temperature' | 'topK' | 'topP' | 'minP' | 'seed'>} [options]
+   * @param {Iterable<number> | string} prompt @param {Omit<GenerateOptions, 'temperature' | 'topK' | 'topP' | 'minP' | 'typicalP' | 'seed'>} [options]
    * @returns {Promise<{ids: Int32Array, text: string}>} the new tokens
    */
   async greedy(prompt, options = {}) {

@@ -776,7 +776,7 @@ class Engine {
 
   /**
    * Streams {id, last, logProb} of sampled tokens.
-   * @param {{ids: ArrayLike<number>, maxTokens: number, temperature: number, topK: number, topP: number, minP: number, seed: number, stop: number[], logProbs: boolean}} args
+   * @param {{ids: ArrayLike<number>, maxTokens: number, sample: SampleOptions, stop: number[], logProbs: boolean}} args
    * @param {Task} task
    */
   async generate(args, task) {
@@ -795,10 +795,15 @@ class Engine {
       if (!(error instanceof MicrotomeError) || total >= maxTokens) throw error;
       session = this.#open(ids.length + total - 1); // too much memory, or more than a cache may have: what the model was trained for
     }
-    const sampler = new Sampler(heap, this.vocab, args);
+    /** @type {CoreSampler | null} */ let sampler = null;
     try {
       let id = -1, logProb = 0, reason = 'length';
-      const pick = (/** @type {number} */ _, /** @type {number} */ at) => { ({ id, logProb } = sampler.draw(at)); };
+      const own = sampler = new CoreSampler(heap, this.vocab, args.sample);
+      own.accept(ids);
+      const pick = (/** @type {number} */ _, /** @type {number} */ at) => {
+        ({ id, logProb } = own.draw(at, args.logProbs));
+        own.accept([id]);
+      };
       if (this.encoderLayers) this.#encode(session, args.ids);
       let slot = await this.#feed(session, ids, heap.enums.MT_ROOT, 'last', task, CHUNK_TOKENS, pick);
       for (let i = 0; ; i++) {
@@ -823,7 +828,7 @@ class Engine {
         if (!fed) slot = await this.#feed(session, [id], slot, 'last', task, 1, pick);
       }
     } finally {
-      sampler.free();
+      sampler?.free();
       this.#close(session);
     }
   }
@@ -939,108 +944,72 @@ class Engine {
   }
 }
 
-/**
- * Draws tokens from logits: temperature, then top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al. 2024), each on what the
- * one before left, renormalised at the end. Temperature 0 takes the largest logit, the smallest id of equals.
- */
-class Sampler {
-  /** @param {Heap} heap @param {number} vocab @param {{temperature: number, topK: number, topP: number, minP: number, seed: number, logProbs: boolean}} options */
+/** What a sampler takes, and what the core calls it. */
+const SAMPLE_FIELDS = /** @type {const} */ ({ temperature: 'temperature', topK: 'top_k', typicalP: 'typical', topP: 'top_p', minP: 'min_p', repeatPenalty: 'repeat', presencePenalty: 'presence', frequencyPenalty: 'frequency', lastN: 'last_n' });
+/** @typedef {{[K in keyof typeof SAMPLE_FIELDS]?: number} & {seed?: number}} SampleOptions */
+
+/** Draws tokens from logits, in the core (src/decode/sample.h says how). */
+export class CoreSampler {
+  /** @param {Heap} heap @param {number} vocab @param {SampleOptions} options */
   constructor(heap, vocab, options) {
     this.heap = heap;
     this.vocab = vocab;
-    this.options = options;
-    this.rng = heap.make('mt_rng');
-    heap.exports.rng_seed(this.rng, options.seed >>> 0, Math.floor(options.seed / 2 ** 32) >>> 0);
-    this.scratch = options.logProbs ? heap.alloc(8 * vocab) : 0;
+    this.out = heap.alloc(16);
+    try {
+      this.at = heap.scope((alloc) => {
+        const o = alloc(heap.sizeOf('mt_sample_options')), made = alloc(4);
+        heap.exports.sample_defaults(o);
+        heap.refresh();
+        for (const [name, field] of Object.entries(SAMPLE_FIELDS)) {
+          const value = options[/** @type {keyof typeof SAMPLE_FIELDS} */ (name)], { type, offset } = heap.field('mt_sample_options', field);
+          if (value === undefined) continue;
+          if (type === 'i32') heap.view.setInt32(o + offset, value, true);
+          else heap.view.setFloat64(o + offset, value, true);
+        }
+        heap.view.setBigUint64(o + heap.field('mt_sample_options', 'seed').offset, BigInt(options.seed ?? 0), true);
+        heap.call('sampler_new', vocab, o, made);
+        return heap.u32(made);
+      });
+    } catch (error) {
+      heap.release(this.out);
+      throw error;
+    }
   }
 
   free() {
-    this.heap.release(this.rng);
-    if (this.scratch) this.heap.release(this.scratch);
+    this.heap.exports.sampler_free(this.at);
+    this.heap.release(this.out);
   }
 
-  /** @param {number} at address of the logits @returns {{id: number, logProb: number}} logProb: under the model itself */
-  draw(at) {
+  /** The text so far, for penalties. @param {ArrayLike<number>} ids */
+  accept(ids) {
+    this.heap.scope((alloc) => {
+      const at = alloc(4 * ids.length);
+      this.heap.putInts(at, ids);
+      this.heap.call('sampler_accept', this.at, at, ids.length);
+    });
+  }
+
+  forget() {
+    this.heap.call('sampler_forget', this.at);
+  }
+
+  /** @param {number} logits their address @param {boolean} [logProb] @returns {{id: number, logProb: number}} logProb: under the model itself; 0 when not asked for */
+  draw(logits, logProb = false) {
     const heap = this.heap;
-    if (this.scratch) heap.exports.log_softmax(at, this.scratch, this.vocab);
-    heap.refresh();
-    const id = this.#draw(new Float32Array(heap.buffer, at, this.vocab));
-    return { id, logProb: this.scratch ? heap.view.getFloat64(this.scratch + 8 * id, true) : 0 };
+    heap.call('sampler_draw', this.at, logits, this.out, logProb ? this.out + 8 : 0);
+    return { id: heap.view.getInt32(this.out, true), logProb: logProb ? heap.view.getFloat64(this.out + 8, true) : 0 };
   }
 
-  #draw(/** @type {Float32Array} */ logits) {
-    const { temperature, topK, topP, minP } = this.options;
-    const n = logits.length;
-    let best = 0;
-    for (let i = 1; i < n; i++) if (logits[i] > logits[best]) best = i;
-    if (temperature === 0) return best;
-    const top = logits[best];
-    let p = new Float64Array(n), total = 0;
-    for (let i = 0; i < n; i++) total += p[i] = Math.exp((logits[i] - top) / temperature);
-    /** @type {number[] | Uint32Array} */
-    let ids = [];
-    if (topK > 0 && topK < n) {
-      ids = largest(p, topK);
-      total = 0;
-      for (const id of ids) total += p[id];
-    } else if (topP < 1) {
-      // A token below (1 - topP) / (n - 1) of the mass cannot be in the nucleus: what is left is small enough to sort.
-      const floor = ((1 - topP) / (n - 1)) * total;
-      for (let i = 0; i < n; i++) if (p[i] >= floor) ids.push(i);
-      ids.sort((a, b) => p[b] - p[a] || a - b);
-    } else {
-      ids = new Uint32Array(n).map((_, i) => i);
-    }
-    let kept = ids.length;
-    if (topP < 1) {
-      let mass = 0;
-      for (kept = 0; kept < ids.length && mass < topP * total; kept++) mass += p[ids[kept]];
-      kept = Math.max(1, kept);
-    }
-    const floor = minP; // times the largest probability, whose weight is 1
-    let mass = 0;
-    for (let i = 0; i < kept; i++) if (p[ids[i]] >= floor) mass += p[ids[i]];
-    let left = heap_double(this.heap, this.rng) * mass, chosen = best;
-    for (let i = 0; i < kept; i++) {
-      const id = ids[i];
-      if (p[id] < floor || p[id] === 0) continue;
-      chosen = id;
-      left -= p[id];
-      if (left < 0) break;
-    }
-    return chosen;
+  /** @param {number} logits their address @returns {Float64Array} probabilities of the next draw */
+  law(logits) {
+    const heap = this.heap;
+    return heap.scope((alloc) => {
+      const p = alloc(8 * this.vocab + 8), aligned = (p + 7) & ~7;
+      heap.call('sampler_law', this.at, logits, aligned);
+      return heap.doubles(aligned, this.vocab);
+    });
   }
-}
-
-/** @param {Heap} heap @param {number} rng @returns {number} in [0, 1) */
-const heap_double = (heap, rng) => heap.exports.rng_double(rng);
-
-/** Indices of the k largest of p, largest first, the smaller index of equals. @param {Float64Array} p @param {number} k @returns {number[]} */
-function largest(p, k) {
-  // A binary heap of k whose root is the worst kept: n log k at most, n in practice.
-  const worse = (/** @type {number} */ a, /** @type {number} */ b) => p[a] < p[b] || (p[a] === p[b] && a > b);
-  /** @type {number[]} */
-  const heap = [];
-  const down = (/** @type {number} */ i) => {
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= heap.length) return;
-      if (child + 1 < heap.length && worse(heap[child + 1], heap[child])) child++;
-      if (!worse(heap[child], heap[i])) return;
-      [heap[i], heap[child]] = [heap[child], heap[i]];
-      i = child;
-    }
-  };
-  for (let i = 0; i < p.length; i++) {
-    if (heap.length < k) {
-      heap.push(i);
-      for (let at = heap.length - 1; at && worse(heap[at], heap[(at - 1) >> 1]); at = (at - 1) >> 1) [heap[at], heap[(at - 1) >> 1]] = [heap[(at - 1) >> 1], heap[at]];
-    } else if (worse(heap[0], i)) {
-      heap[0] = i;
-      down(0);
-    }
-  }
-  return heap.sort((a, b) => (worse(a, b) ? 1 : -1));
 }
 
 // ---- being a worker ---------------------------------------------------------------------------------------------------------
