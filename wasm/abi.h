@@ -3,6 +3,7 @@
  *   abi_base.c    memory, the error slot, random numbers, the GGUF container
  *   abi_tensor.c  data types, choice of kernels, threads     abi_model.c  loader, sessions, traces, patches
  *   abi_token.c   tokenizers                                 abi_bias.c   byte models
+ *   abi_lattice.c segmentations of a text                    abi_huffman.c codes for words
  *   shim.c        what libc asks of its host
  *
  * Conventions. A fallible export returns an mt_status and writes the module's one mt_error (address: export `error`).

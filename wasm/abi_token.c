@@ -1,7 +1,7 @@
 /* ABI of src/token: tokenizers. */
 #include "abi.h"
 
-#include "../src/token/token.h"
+#include "../src/token/choose.h"
 
 typedef struct abi_tok_info {
     int32_t size, bos, eos;
@@ -25,8 +25,15 @@ ABI_LAYOUT(token, ABI_STRUCT(abi_tok_info), ABI_FIELD(abi_tok_info, size), ABI_F
            ABI_FIELD(abi_tok_traits, byte_fallback), ABI_FIELD(abi_tok_traits, unsupported), ABI_STRUCT(mt_span),
            ABI_FIELD(mt_span, begin), ABI_FIELD(mt_span, end), ABI_STRUCT(mt_encoding),
            ABI_FIELD(mt_encoding, ids.data), ABI_FIELD(mt_encoding, ids.len), ABI_FIELD(mt_encoding, spans),
-           ABI_ENUM(MT_TOKEN_NORMAL), ABI_ENUM(MT_TOKEN_UNKNOWN), ABI_ENUM(MT_TOKEN_SPECIAL), ABI_ENUM(MT_TOKEN_USER),
-           ABI_ENUM(MT_TOKEN_UNUSED), ABI_ENUM(MT_TOKEN_BYTE), ABI_ENUM(MT_TOKEN_HOLE))
+           ABI_FIELD(mt_encoding, types), ABI_STRUCT(mt_token_type), ABI_FIELD(mt_token_type, type),
+           ABI_FIELD(mt_token_type, text), ABI_ENUM(MT_TOKEN_NORMAL), ABI_ENUM(MT_TOKEN_UNKNOWN),
+           ABI_ENUM(MT_TOKEN_SPECIAL), ABI_ENUM(MT_TOKEN_USER), ABI_ENUM(MT_TOKEN_UNUSED), ABI_ENUM(MT_TOKEN_BYTE),
+           ABI_ENUM(MT_TOKEN_HOLE), ABI_ENUM(MT_CHOICE_OWN), ABI_ENUM(MT_CHOICE_LONGEST_PREFIX),
+           ABI_ENUM(MT_CHOICE_LONGEST_SUFFIX), ABI_ENUM(MT_CHOICE_LONGEST_DROPOUT), ABI_ENUM(MT_CHOICE_FEWEST),
+           ABI_ENUM(MT_CHOICE_LONGEST_FIRST), ABI_ENUM(MT_CHOICE_DROPOUT_STEP_ALL),
+           ABI_ENUM(MT_CHOICE_DROPOUT_STEP_ONE), ABI_ENUM(MT_CHOICE_DROPOUT_REQUEUE),
+           ABI_ENUM(MT_CHOICE_DROPOUT_DISCARD), ABI_ENUM(MT_CHOICE_SAMPLE), ABI_ENUM(MT_CHOICE_UNIFORM),
+           ABI_ENUM(MT_CHOICE_CHARACTERS), ABI_ENUM(MT_CHOICE_BYTES), ABI_ENUM(MT_CHOICE_HUFFMAN))
 
 /* ---- loading ---- */
 
@@ -85,7 +92,7 @@ mt_status abi_tok_encode(mt_tok *tok, const uint8_t *text, size_t n, int32_t add
                          int32_t want_spans, mt_encoding *encoding) {
     ABI_NEED(tok);
     ABI_NEED(encoding);
-    mt_encode_options options = {add_special != 0, special_as_text != 0};
+    mt_encode_options options = {add_special != 0, special_as_text != 0, false, NULL};
     encoding->ids.len = 0;
     return mt_tok_encode(tok, text, n, &options, want_spans != 0, encoding, &abi_error);
 }
@@ -93,8 +100,24 @@ MT_EXPORT(tok_count)
 mt_status abi_tok_count(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t special_as_text,
                         size_t *out) {
     ABI_NEED(tok);
-    mt_encode_options options = {add_special != 0, special_as_text != 0};
+    mt_encode_options options = {add_special != 0, special_as_text != 0, false, NULL};
     return mt_tok_count(tok, text, n, &options, out, &abi_error);
+}
+
+/* Everything that encoding can do. pair NULL: one text; kind: mt_choice_kind; want: 1 spans, 2 types. */
+MT_EXPORT(tok_encode_with)
+mt_status abi_tok_encode_with(mt_tok *tok, const uint8_t *text, size_t n, const uint8_t *pair, size_t pair_n,
+                              int32_t add_special, int32_t special_as_text, int32_t want, int32_t kind, double p,
+                              int32_t random_ties, uint32_t best, double seed, double position,
+                              const mt_huffman *huffman, mt_encoding *encoding) {
+    ABI_NEED(tok);
+    ABI_NEED(encoding);
+    mt_choice choice = {(mt_choice_kind)kind, p, random_ties != 0, best, abi_size(seed), abi_size(position), huffman};
+    mt_encode_options options = {add_special != 0, special_as_text != 0, (want & 2) != 0, &choice};
+    encoding->ids.len = 0;
+    bool spans = want & 1;
+    return pair ? mt_tok_encode_pair(tok, text, n, pair, pair_n, &options, spans, encoding, &abi_error)
+                : mt_tok_encode(tok, text, n, &options, spans, encoding, &abi_error);
 }
 
 /* ---- decoding ---- */

@@ -1,33 +1,17 @@
-// All segmentations of a text at once (counting, best, n best, samples, sums), and segmenters other than a tokenizer's own.
+// All segmentations of a text at once: counting, best, n best, samples, sums.
 import { MicrotomeError } from './runtime/worker.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 
 /** @typedef {import('./runtime/worker.js').Heap} Heap */
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
+/** @typedef {import('./segmenters.js').SegmenterKind} SegmenterKind */
 
 // ---- what both need -----------------------------------------------------------------------------------------------------------
 
-/** A tokenizer's tokens as a trie, made once. @type {WeakMap<Tokenizer, number>} */
-const matchers = new WeakMap();
-const FINALIZED = new FinalizationRegistry((/** @type {{heap: Heap, free: string, at: number}} */ { heap, free, at }) => heap.exports[free](at));
-
-/** @param {Tokenizer} tokenizer @returns {{heap: Heap, tok: number, matcher: number}} */
-export function matcherOf(tokenizer) {
-  const { heap, at: tok } = tokenizer.core();
-  const known = matchers.get(tokenizer);
-  if (known !== undefined) return { heap, tok, matcher: known };
-  const matcher = /** @type {number} */ (heap.scope((alloc) => {
-    const out = alloc(4);
-    heap.call('matcher_new', tok, Number(tokenizer.model === 'WordPiece'), out);
-    return heap.u32(out);
-  }));
-  matchers.set(tokenizer, matcher);
-  FINALIZED.register(tokenizer, { heap, free: 'matcher_free', at: matcher });
-  return { heap, tok, matcher };
-}
+const FINALIZED = new FinalizationRegistry((/** @type {{heap: Heap, at: number}} */ { heap, at }) => heap.exports.lattice_free(at));
 
 /** @param {Heap} heap @param {(bytes: number) => number} alloc @param {string | Uint8Array} text @returns {[number, number]} */
-export function putText(heap, alloc, text) {
+function putText(heap, alloc, text) {
   if (typeof text !== 'string' && !(text instanceof Uint8Array)) throw new MicrotomeError(`a string or a Uint8Array is needed, got ${text === null ? 'null' : typeof text}`, { code: 'ERANGE' });
   const bytes = typeof text === 'string' ? heap.encoder.encode(text) : text;
   const at = alloc(bytes.length);
@@ -43,56 +27,14 @@ function generator(heap, alloc, seed) {
   return at;
 }
 
-// ---- segmenters -----------------------------------------------------------------------------------------------------------------
+// ---- segmentations ----------------------------------------------------------------------------------------------------------
 
 /**
- * - `default`: the tokenizer's own
- * - `longest-prefix`, `longest-suffix`: the longest token from the left, from the right
- * - `longest-dropout`: from the left, every match longer than the shortest refused with probability p (MaxMatch-dropout, Hiraoka 2022)
- * - `fewest-tokens`: as few as possible, of equals the one with the longest last token (PathPiece, Schmidt et al. 2024); `fewest-tokens-random`: of equals a random one
- * - `longest-token-first`: the longest token anywhere, then the same on both sides of it
- * - `bpe-dropout`: merges are dropped with probability p (Provilkov et al. 2020) as the tokenizers library does it; `bpe-dropout-step-all` as subword-nmt does,
- *   `bpe-dropout-step-one` one occurrence a step, `bpe-dropout-discard` as SentencePiece does
- * - `unigram-sample`: drawn with probability proportional to exp(alpha x score), the scores being the vocabulary's (Kudo 2018); `uniform-sample`: all segmentations of a word equally likely
- * @typedef {'default' | 'longest-prefix' | 'longest-suffix' | 'longest-dropout' | 'fewest-tokens' | 'fewest-tokens-random' | 'longest-token-first' | 'bpe-dropout' | 'bpe-dropout-step-all'
- *   | 'bpe-dropout-step-one' | 'bpe-dropout-discard' | 'unigram-sample' | 'uniform-sample'} SegmenterKind
- */
-/** Each kind's number in the core. @type {Record<SegmenterKind, string>} */
-const KINDS = {
-  default: '', 'longest-prefix': 'LONGEST_PREFIX', 'longest-suffix': 'LONGEST_SUFFIX', 'longest-dropout': 'LONGEST_DROPOUT', 'fewest-tokens': 'FEWEST', 'fewest-tokens-random': 'FEWEST_RANDOM',
-  'longest-token-first': 'LONGEST_FIRST', 'bpe-dropout': 'DROPOUT_REQUEUE', 'bpe-dropout-step-all': 'DROPOUT_STEP_ALL', 'bpe-dropout-step-one': 'DROPOUT_STEP_ONE', 'bpe-dropout-discard': 'DROPOUT_DISCARD',
-  'unigram-sample': 'SAMPLE', 'uniform-sample': 'SAMPLE',
-};
-export const SEGMENTERS = /** @type {SegmenterKind[]} */ (Object.keys(KINDS));
-
-/**
- * Ids of a text by another segmenter over the tokenizer's vocabulary. Added tokens, normalizer and splitter work as in `encode`: only what happens inside a word differs.
- * @param {Tokenizer} tokenizer @param {string | Uint8Array} text @param {SegmenterKind} kind
- * @param {{p?: number, alpha?: number, seed?: number, specialAsText?: boolean}} [options] p: probability of a dropout, default 0.1; alpha: of unigram-sample, default 1;
- *   seed: makes drawing repeatable
- * @returns {Int32Array}
- * @throws {MicrotomeError} EUNKNOWN: no such kind, or it does not go with this tokenizer. EMISSING: no token covers a symbol and nothing stands for it
+ * Ids of a text by another segmenter over the tokenizer's vocabulary: `tokenizer.encode(text, { segmenter, ... }).ids`.
+ * @param {Tokenizer} tokenizer @param {string | Uint8Array} text @param {SegmenterKind} kind @param {Omit<import('./tokenizer.js').EncodeOptions, 'segmenter' | 'offsets' | 'typeIds'>} [options] @returns {Int32Array}
  */
 export function segment(tokenizer, text, kind, options = {}) {
-  checkOptions('segment', options, ['p', 'alpha', 'seed', 'specialAsText']);
-  if (!Object.hasOwn(KINDS, kind)) throw new MicrotomeError(`segment: unknown segmenter ${JSON.stringify(kind)}: known are ${SEGMENTERS.join(', ')}`, { code: 'EUNKNOWN' });
-  const { specialAsText = false } = options;
-  if (kind === 'default') return tokenizer.encode(text, { offsets: false, specialAsText }).ids;
-  if (kind === 'unigram-sample' && tokenizer.model !== 'Unigram') throw new MicrotomeError(`segment: unigram-sample needs scores, and this is a ${tokenizer.model} tokenizer (uniform-sample needs none)`, { code: 'EUNKNOWN' });
-  const p = kind === 'uniform-sample' ? 0 : kind === 'unigram-sample' ? checkNumber('alpha', options.alpha ?? 1, 0, 1e6) : checkNumber('p', options.p ?? 0.1, 0, 1);
-  if (tokenizer.model === 'WordPiece' && KINDS[kind] !== 'SAMPLE') throw new MicrotomeError(`segment: ${kind} does not go with a WordPiece tokenizer, whose pieces depend on their place in the word: known for it are default, uniform-sample`, { code: 'EUNKNOWN' });
-  const { heap, tok, matcher } = matcherOf(tokenizer);
-  const out = heap.make('mt_ids');
-  try {
-    return heap.scope((alloc) => {
-      heap.call('segment_text', tok, matcher, ...putText(heap, alloc, text), Number(specialAsText), heap.enums[`ABI_SEGMENT_${KINDS[kind]}`], p, generator(heap, alloc, options.seed), out);
-      const { data, len } = heap.read('mt_ids', out);
-      return heap.ints(data, len);
-    });
-  } finally {
-    heap.exports.ids_free(out);
-    heap.release(out);
-  }
+  return tokenizer.encode(text, { ...options, segmenter: kind, offsets: false }).ids;
 }
 
 /**
@@ -132,7 +74,7 @@ export class Lattice {
     checkOptions('Lattice', options, ['weights', 'wholeText', 'specialAsText']);
     const { weights = 'scores', wholeText = false, specialAsText = false } = options;
     if (typeof weights === 'string' && weights !== 'scores' && weights !== 'uniform') throw new MicrotomeError(`Lattice: unknown weights ${JSON.stringify(weights)}: known are scores, uniform, or a list of numbers`, { code: 'EUNKNOWN' });
-    const { heap, tok, matcher } = matcherOf(tokenizer);
+    const { heap, at: tok } = tokenizer.core();
     this.#heap = heap;
     this.#at = heap.scope((alloc) => {
       let table = 0;
@@ -146,10 +88,10 @@ export class Lattice {
       }
       const [at, n] = putText(heap, alloc, text);
       const out = alloc(4);
-      heap.call('lattice_new', tok, matcher, at, n, Number(specialAsText), Number(wholeText), table, out);
+      heap.call('lattice_new', tok, at, n, Number(specialAsText), Number(wholeText), table, out);
       return heap.u32(out);
     });
-    FINALIZED.register(this, { heap, free: 'lattice_free', at: this.#at }, this);
+    FINALIZED.register(this, { heap, at: this.#at }, this);
   }
 
   #live() {

@@ -7,11 +7,13 @@
 // Splitters must not match across such a place: none of the usual ones does, and each cut is checked: the words before must encode as they did alone.
 import { MicrotomeError } from './runtime/worker.js';
 import { checkNumber, checkOptions, throwIfAborted } from './runtime/errors.js';
+import { SEGMENTER_OPTIONS, choosesSegmenter } from './segmenters.js';
 import { chunksOf } from './train.js';
 
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
+/** @typedef {BasicStreamOptions & import('./segmenters.js').SegmenterOptions} StreamOptions */
 /**
- * @typedef {object} StreamOptions
+ * @typedef {object} BasicStreamOptions
  * @property {boolean} [specialAsText] as for encode
  * @property {number} [window] bytes that are collected before they are encoded; default 65536
  * @property {number} [limit] bytes that may be held back while no cut is possible (a text without spaces; a vocabulary whose tokens span words); default 2^28
@@ -87,11 +89,15 @@ function mayCut(bytes, at, { crossed, added }) {
  * @throws {MicrotomeError} ELIMIT: more than `limit` bytes without a place to cut. EUNSUPPORTED: the tokenizer's splitter looks across words. AbortError when aborted
  */
 export async function* encodeStream(tokenizer, chunks, options = {}) {
-  checkOptions('encodeStream', options, ['specialAsText', 'window', 'limit', 'signal']);
+  checkOptions('encodeStream', options, ['specialAsText', 'window', 'limit', 'signal', ...SEGMENTER_OPTIONS]);
   const { specialAsText = false, signal } = options;
+  // A segmenter that draws draws the same for the same word at the same place, however often it is asked.
+  const given = Object.entries(options).filter(([name]) => SEGMENTER_OPTIONS.includes(name));
+  const how = { offsets: /** @type {false} */ (false), specialAsText, ...(choosesSegmenter(options) && { seed: Math.floor(Math.random() * 2 ** 53) }), ...Object.fromEntries(given) };
   const window = checkNumber('window', options.window ?? 65536, 1, 2 ** 30, true), limit = checkNumber('limit', options.limit ?? 2 ** 28, 1, 2 ** 31 - 2, true);
   const cuts = cutsOf(tokenizer);
-  const encode = (/** @type {Uint8Array} */ bytes) => tokenizer.encode(bytes, { offsets: false, specialAsText }).ids;
+  let start = options.position ?? 0; // of the buffer in the text
+  const encode = (/** @type {Uint8Array} */ bytes, at = 0) => tokenizer.encode(bytes, choosesSegmenter(options) ? { ...how, position: start + at } : how).ids;
 
   let buffer = new Uint8Array(0), length = 0; // context, then what is not encoded yet
   let context = 0; // bytes
@@ -121,7 +127,8 @@ export async function* encodeStream(tokenizer, chunks, options = {}) {
     // The next context: from a cut before this one, so that it begins as a part may begin; a short one if there is one.
     let begin = end - 1;
     while (begin > 0 && !mayCut(text, begin, cuts)) begin--;
-    alone = encode(text.subarray(begin, end)).slice();
+    alone = encode(text.subarray(begin, end), begin).slice();
+    start += begin;
     buffer.copyWithin(0, begin, length);
     length -= begin;
     context = end - begin;

@@ -3,6 +3,7 @@ import { Heap, MicrotomeError, openSource, throwIfAborted } from './runtime/work
 import { checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
+import { SEGMENTER_OPTIONS, choiceArguments, choosesSegmenter } from './segmenters.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./runtime/source.js').AnySource} AnySource */
@@ -16,8 +17,13 @@ import { toSource } from './runtime/source.js';
  * @property {AnySource} [merges] merges.txt, for vocab.json
  * @property {boolean} [lowercase] for vocab.txt. Default: judged by the vocabulary
  */
+/** @typedef {import('./segmenters.js').SegmenterOptions} SegmenterOptions */
+/** @typedef {BasicEncodeOptions & SegmenterOptions} EncodeOptions */
 /**
- * @typedef {object} EncodeOptions
+ * @typedef {object} BasicEncodeOptions
+ * @property {string | Uint8Array} [pair] a second text: both become one input, as the definition's template for pairs has it (a question and an answer...). Where the definition has none, one follows the
+ *   other, each with what stands around a single text
+ * @property {boolean} [typeIds] give `typeIds` and `sequences` for a single text too. Default: with `pair`
  * @property {boolean} [addSpecialTokens] run the definition's template (beginning and end of text...). Default false: the ids of your text and nothing else
  * @property {boolean} [specialAsText] text that spells a special token (`<|endoftext|>`) is ordinary text. Default false: it becomes that token
  * @property {'utf16' | 'bytes' | false} [offsets] unit of the offsets. Default: 'utf16' (indices into the string) for strings, 'bytes' for bytes
@@ -27,7 +33,13 @@ import { toSource } from './runtime/source.js';
  * @property {Int32Array} ids
  * @property {Uint32Array | null} offsets begin and end of each token in the input, one pair after the other; null with `offsets: false`.
  *   Tokens that were added have begin = end. Where a character is spread over several tokens, UTF-16 offsets cover the whole character.
+ *   With a pair they count in the text that the token is of.
+ * @property {Uint32Array} [typeIds] with `pair` or `typeIds`: each token's segment id, which models take ("token type ids")
+ * @property {Int8Array} [sequences] with `pair` or `typeIds`: the text that each token is of, 0 or 1; -1: the template's
  */
+
+const COUNT_OPTIONS = ['addSpecialTokens', 'specialAsText', 'pair', ...SEGMENTER_OPTIONS];
+const ENCODE_OPTIONS = [...COUNT_OPTIONS, 'typeIds', 'offsets'];
 
 const FINALIZED = new FinalizationRegistry((/** @type {{heap: Heap, at: number[]}} */ { heap, at }) => freeTokenizer(heap, at));
 /** @param {Heap} heap @param {number[]} at tokenizer, encoding, buffer */
@@ -193,12 +205,13 @@ export class Tokenizer {
    * @param {string | Uint8Array} text lone surrogates of a string are encoded as U+FFFD; bytes need not be valid UTF-8
    * @param {EncodeOptions} [options]
    * @returns {Encoding}
-   * @throws {MicrotomeError} ELIMIT: longer than 2^31 - 2 bytes
+   * @throws {MicrotomeError} ELIMIT: longer than 2^31 - 2 bytes. EUNKNOWN: the segmenter does not go with this tokenizer. EMISSING: no token covers a symbol and nothing stands for it
    */
   encode(text, options = {}) {
-    checkOptions('encode', options, ['addSpecialTokens', 'specialAsText', 'offsets']);
+    checkOptions('encode', options, ENCODE_OPTIONS);
     const { addSpecialTokens = false, specialAsText = false, offsets = typeof text === 'string' ? 'utf16' : 'bytes' } = options;
     if (offsets !== false && offsets !== 'utf16' && offsets !== 'bytes') throw new MicrotomeError(`encode: offsets: unknown unit ${JSON.stringify(offsets)}: known are "utf16", "bytes", false`, { code: 'EUNKNOWN' });
+    if (options.pair !== undefined || options.typeIds || options.segmenter !== undefined) return this.#encodeWith('encode', text, options, offsets);
     const n = this.#put(text);
     const heap = this.#heap;
     heap.call('tok_encode', this.#tok, this.#text, n, Number(addSpecialTokens), Number(specialAsText), offsets === false ? 0 : 1, this.#encoding);
@@ -215,17 +228,67 @@ export class Tokenizer {
     return { ids, offsets: spans };
   }
 
-  /** @param {Iterable<string | Uint8Array>} texts @param {EncodeOptions} [options] @returns {Encoding[]} */
+  /**
+   * Everything but a single text by the tokenizer's own segmenter. @param {string} where @param {string | Uint8Array} text @param {EncodeOptions} options
+   * @param {'utf16' | 'bytes' | false} offsets @param {boolean} [countOnly] @returns {Encoding}
+   */
+  #encodeWith(where, text, options, offsets, countOnly = false) {
+    const { addSpecialTokens = false, specialAsText = false, pair } = options;
+    const heap = this.#live();
+    const types = !countOnly && (pair !== undefined || (options.typeIds ?? false));
+    const choice = choiceArguments(heap, where, options);
+    return heap.scope((alloc) => {
+      const n = this.#put(text);
+      let second = 0, secondLength = 0;
+      if (pair !== undefined) {
+        if (typeof pair !== 'string' && !(pair instanceof Uint8Array)) throw new MicrotomeError(`${where}: pair: a string or a Uint8Array is needed, got ${pair === null ? 'null' : typeof pair}`, { code: 'ERANGE' });
+        const bytes = typeof pair === 'string' ? heap.encoder.encode(pair) : pair;
+        second = alloc(bytes.length + 1);
+        heap.putBytes(second, bytes);
+        secondLength = bytes.length;
+      }
+      heap.call('tok_encode_with', this.#tok, this.#text, n, second, secondLength, Number(addSpecialTokens), Number(specialAsText), (offsets === false ? 0 : 1) + (types || (offsets && second) ? 2 : 0), ...choice, this.#encoding);
+      const out = heap.read('mt_encoding', this.#encoding);
+      const count = out['ids.len'];
+      if (countOnly) return { ids: new Int32Array(count), offsets: null };
+      /** @type {Encoding} */ const made = { ids: heap.ints(out['ids.data'], count), offsets: null };
+      const size = heap.sizeOf('mt_token_type'), type = heap.field('mt_token_type', 'type').offset, of = heap.field('mt_token_type', 'text').offset;
+      if (types) {
+        made.typeIds = Uint32Array.from({ length: count }, (_, i) => heap.view.getUint32(out.types + i * size + type, true));
+        made.sequences = Int8Array.from({ length: count }, (_, i) => heap.view.getInt32(out.types + i * size + of, true));
+      }
+      if (offsets !== false) {
+        const spans = made.offsets = new Uint32Array(new Uint32Array(heap.buffer, out.spans, 2 * count));
+        if (offsets === 'utf16' && !second) toUtf16(spans, heap.u8.subarray(this.#text, this.#text + n));
+        if (offsets === 'utf16' && second) {
+          // A token of the template stands at the end of the text before it.
+          const texts = [heap.u8.subarray(this.#text, this.#text + n), heap.u8.subarray(second, second + secondLength)];
+          for (let from = 0, to = 0, current = 0, next = 0; from < count; from = to, current = next) {
+            for (; to < count && next === current; to += Number(next === current)) {
+              const text = heap.view.getInt32(out.types + to * size + of, true);
+              if (text >= 0) next = text;
+            }
+            toUtf16(spans.subarray(2 * from, 2 * to), texts[current]);
+          }
+        }
+      }
+      this.#trim();
+      return made;
+    });
+  }
+
+  /** With a seed every text is drawn as it would be alone. @param {Iterable<string | Uint8Array>} texts @param {EncodeOptions} [options] @returns {Encoding[]} */
   encodeBatch(texts, options = {}) {
     return Array.from(texts, (text) => this.encode(text, options));
   }
 
   /**
    * Number of tokens, without making them cross into JavaScript.
-   * @param {string | Uint8Array} text @param {Omit<EncodeOptions, 'offsets'>} [options] @returns {number}
+   * @param {string | Uint8Array} text @param {Omit<EncodeOptions, 'offsets' | 'typeIds'>} [options] @returns {number}
    */
   count(text, options = {}) {
-    checkOptions('count', options, ['addSpecialTokens', 'specialAsText']);
+    checkOptions('count', options, COUNT_OPTIONS);
+    if (options.pair !== undefined || options.segmenter !== undefined) return this.#encodeWith('count', text, options, false, true).ids.length;
     const n = this.#put(text);
     const heap = this.#heap;
     const count = heap.scope((alloc) => {
@@ -239,7 +302,7 @@ export class Tokenizer {
 
   /**
    * Does the text have at most `limit` tokens?
-   * @param {string | Uint8Array} text @param {number} limit @param {Omit<EncodeOptions, 'offsets'>} [options]
+   * @param {string | Uint8Array} text @param {number} limit @param {Omit<EncodeOptions, 'offsets' | 'typeIds'>} [options]
    * @returns {number | false} the number of tokens, or false when there are more
    */
   isWithinLimit(text, limit, options = {}) {

@@ -1,5 +1,6 @@
 /* Encoding: added tokens are cut out, what lies between goes through the steps, words reach the segmenter through a
  * small memo of results, ids and spans are collected, the template is put around them. */
+#include "choose.h"
 #include "tok.h"
 
 /* ---- added tokens ---- */
@@ -59,6 +60,8 @@ static size_t char_before(const uint8_t *p, size_t at, uint32_t *cp) {
     *cp = 0x110000;
     return at - 1;
 }
+
+enum { BYTE_SPACE = 0x120 }; /* a space in the byte alphabet */
 
 static bool is_space(uint32_t c) {
     return c <= 0x10FFFF && mt_unicode_is_space(c);
@@ -230,83 +233,179 @@ static mt_status split_part(mt_tok *t, const mt_view *v, mt_error *err) {
     return mt_split_view(t, 0, v, err);
 }
 
+/* Ids are digits of code words: there are no added tokens among them. */
+static bool is_code(const mt_tok *t) {
+    return t->choice && t->choice->kind == MT_CHOICE_HUFFMAN;
+}
+
 static mt_status normalize_part(mt_tok *t, const mt_view *v, mt_error *err) {
     mt_view normal = *v;
     if (t->norm_len) MT_TRY(mt_normalize_view(t, *v, &normal, err));
-    return t->normal_set.any ? cut(t, &t->normal_set, &normal, split_part, err) : mt_split_view(t, 0, &normal, err);
+    return t->normal_set.any && !is_code(t) ? cut(t, &t->normal_set, &normal, split_part, err)
+                                            : mt_split_view(t, 0, &normal, err);
 }
 
-/* Byte-level post-processors take the spaces at both ends of a token out of its span. */
+/* Byte-level post-processors take the spaces at both ends of a token out of its span; what counts as one is seen in the
+ * piece: white space, or the byte alphabet's space in whatever vocabulary. */
 static void trim(mt_tok *t, mt_encoding *e, size_t from) {
     for (size_t i = from; i < e->ids.len; i++) {
-        mt_str s = mt_vocab_bytes(&t->vocab, e->ids.data[i]);
+        mt_str s = mt_vocab_piece(&t->vocab, e->ids.data[i]);
         mt_span *x = &e->spans[i];
         bool added = t->vocab.flags[e->ids.data[i]] & MT_IN_ADDED;
-        if (added) s = (mt_str){t->text + x->begin, x->end - x->begin}; /* with the spaces that it swallowed */
+        bool unknown = e->ids.data[i] == t->unk && t->unigram.trie.edge; /* Unigram: the text itself */
+        if (added || unknown)
+            s = (mt_str){t->text + x->begin, x->end - x->begin}; /* with the spaces that it swallowed */
         size_t lead = 0, tail = 0;
         uint32_t c;
         for (size_t k = 0, w; k < s.n; k += w, lead++) {
-            w = 1;
-            if (s.p[k] == ' ') continue;
-            if (!added || !(w = (size_t)mt_utf8_decode(s.p + k, s.n - k, &c)) || !is_space(c)) break;
+            w = (size_t)mt_utf8_decode(s.p + k, s.n - k, &c);
+            if (!w || !(is_space(c) || c == BYTE_SPACE)) break;
         }
         for (size_t k = s.n; k; tail++) {
-            if (s.p[k - 1] == ' ') {
-                k--;
-                continue;
-            }
-            if (!added) break;
             k = char_before(s.p, k, &c);
-            if (!is_space(c)) break;
+            if (!(is_space(c) || c == BYTE_SPACE)) break;
         }
-        if (lead) {
-            if (t->trim_keeps_prefix && (i == from || x->begin == 0)) lead--;
-            for (; lead && x->begin < x->end; lead--) x->begin = char_end(t, x->begin);
+        for (size_t pass = 0; pass < t->trims; pass++) {
+            /* a single one at the start may be the space that was put there */
+            bool kept = t->trim_prefix[pass] && lead == 1 && (i == from || x->begin == 0);
+            for (size_t k = kept ? 0 : lead; k && x->begin < x->end; k--) x->begin = char_end(t, x->begin);
             if (x->begin > x->end) x->begin = x->end;
-        }
-        for (; tail && x->end > x->begin; tail--) {
-            x->end--;
-            while (x->end > x->begin && (t->text[x->end] & 0xC0) == 0x80) x->end--;
+            for (size_t k = tail; k && x->end > x->begin; k--) {
+                x->end--;
+                while (x->end > x->begin && (t->text[x->end] & 0xC0) == 0x80) x->end--;
+            }
         }
     }
 }
 
-static mt_status add_template(mt_tok *t, const mt_ids *list, uint32_t at, mt_error *err) {
-    MT_TRY(room(t, list->len, err));
-    for (size_t i = 0; i < list->len; i++) {
-        if (t->want_spans) t->out->spans[t->out->ids.len] = (mt_span){at, at};
-        t->out->ids.data[t->out->ids.len++] = list->data[i];
-    }
-    return MT_OK;
-}
-
-mt_status mt_tok_encode(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, bool want_spans,
-                        mt_encoding *out, mt_error *err) {
-    if (n > INT32_MAX - 1) return mt_fail(err, MT_ELIMIT, "a text of %zu bytes: the limit is 2^31-2", n);
-    size_t start = out->ids.len;
-    if (!t->memo && t->segmenter->cacheable && n > 256) {
-        t->memo = mt_calloc((size_t)1 << MT_MEMO_BITS, sizeof *t->memo);
-        if (!t->memo) return mt_nomem(err, sizeof(mt_memo) << MT_MEMO_BITS, "the memo of words");
-    }
+/* The ids and spans of one text, appended. */
+static mt_status encode_text(mt_tok *t, const uint8_t *text, size_t n, bool want_spans, mt_encoding *out,
+                             mt_error *err) {
+    mt_view v = {text, n, NULL, 0};
+    size_t from = out->ids.len;
     t->text = text;
     t->text_len = n;
     t->out = out;
     t->want_spans = want_spans;
-    t->special_as_text = options && options->special_as_text;
     t->ranges.len = 0;
-    bool frame = options && options->add_special_tokens;
-    mt_view v = {text, n, NULL, 0};
     mt_status status = MT_OK;
-    if (frame) status = add_template(t, &t->before, 0, err);
-    size_t from = out->ids.len;
-    if (status == MT_OK && n)
-        status = t->raw_set.any ? cut(t, &t->raw_set, &v, normalize_part, err) : normalize_part(t, &v, err);
-    if (status == MT_OK && want_spans && t->trim_spans) trim(t, out, from);
-    if (status == MT_OK && frame) status = add_template(t, &t->after, (uint32_t)n, err);
-    if (status != MT_OK) out->ids.len = start;
+    bool added = t->raw_set.any && !is_code(t);
+    if (n) status = added ? cut(t, &t->raw_set, &v, normalize_part, err) : normalize_part(t, &v, err);
+    if (t->trims && status == MT_OK && want_spans && !is_code(t)) trim(t, out, from);
     t->out = NULL;
     t->text = NULL;
     return status;
+}
+
+static mt_status append(mt_encoding *out, const mt_encoding *part, bool want_spans, mt_error *err) {
+    size_t n = part->ids.len, at = out->ids.len;
+    MT_TRY(mt_ids_reserve(&out->ids, n, err));
+    if (want_spans) MT_TRY(mt_grow((void **)&out->spans, &out->span_cap, at + n, sizeof *out->spans, err));
+    if (!n) return MT_OK;
+    memcpy(out->ids.data + at, part->ids.data, n * sizeof *out->ids.data);
+    if (want_spans) memcpy(out->spans + at, part->spans, n * sizeof *out->spans);
+    out->ids.len += n;
+    return MT_OK;
+}
+
+static mt_status encode_template(mt_tok *t, const mt_template *p, const mt_str text[2],
+                                 const mt_encode_options *options, bool want_spans, mt_encoding *out, mt_error *err) {
+    mt_encoding part[2] = {{{0}, NULL, 0, NULL, 0}, {{0}, NULL, 0, NULL, 0}};
+    int uses[2] = {0, 0};
+    mt_status status = MT_OK;
+    for (size_t i = 0; i < p->len; i++)
+        if (p->item[i].text >= 0) uses[p->item[i].text]++;
+    uint32_t end = 0; /* of the text before: the place of a special token */
+    for (size_t i = 0; i < p->len; i++) {
+        const struct mt_template_item *x = &p->item[i];
+        size_t from = out->ids.len;
+        if (x->text < 0) {
+            if (!options->add_special_tokens) continue;
+            MT_TRY_GOTO(mt_ids_add(&out->ids, x->id, err), done);
+            if (want_spans) {
+                MT_TRY_GOTO(mt_grow((void **)&out->spans, &out->span_cap, from + 1, sizeof *out->spans, err), done);
+                out->spans[from] = (mt_span){end, end};
+            }
+        } else if (uses[x->text] == 1) {
+            t->choice_base = (uint64_t)x->text << 62; /* the same words at the same places of both are drawn apart */
+            MT_TRY_GOTO(encode_text(t, text[x->text].p, text[x->text].n, want_spans, out, err), done);
+            end = (uint32_t)text[x->text].n;
+        } else { /* a template that repeats a text: encoded once */
+            mt_encoding *e = &part[x->text];
+            t->choice_base = (uint64_t)x->text << 62;
+            if (uses[x->text] > 0)
+                MT_TRY_GOTO(encode_text(t, text[x->text].p, text[x->text].n, want_spans, e, err), done);
+            uses[x->text] = 0;
+            MT_TRY_GOTO(append(out, e, want_spans, err), done);
+            end = (uint32_t)text[x->text].n;
+        }
+        if (!options->types) continue;
+        MT_TRY_GOTO(mt_grow((void **)&out->types, &out->type_cap, out->ids.len, sizeof *out->types, err), done);
+        for (size_t k = from; k < out->ids.len; k++) out->types[k] = (mt_token_type){x->type, x->text};
+    }
+done:
+    mt_encoding_free(&part[0]);
+    mt_encoding_free(&part[1]);
+    return status;
+}
+
+/* With the chosen segmenter in the own one's place. */
+static mt_status encode_chosen(mt_tok *t, const mt_template *p, const mt_str text[2], const mt_encode_options *options,
+                               bool want_spans, mt_encoding *out, mt_error *err) {
+    const mt_choice *c = options->choice;
+    const mt_segmenter *own = t->segmenter;
+    mt_memo *memo = t->memo;
+    size_t steps = t->split_len;
+    MT_TRY(mt_choice_check(t, c, err));
+    if (c->kind == MT_CHOICE_HUFFMAN && options->add_special_tokens)
+        return mt_fail(err, MT_EUNKNOWN, "a Huffman code has no special tokens");
+    bool nothing = c->p == 0 && c->kind >= MT_CHOICE_DROPOUT_STEP_ALL && c->kind <= MT_CHOICE_DROPOUT_DISCARD;
+    if (nothing) return encode_template(t, p, text, options, want_spans, out, err); /* also with ignore_merges */
+    /* Cuts where no token can cross change nothing but what a queue of the whole word holds, and what a word is. */
+    bool whole = c->kind == MT_CHOICE_DROPOUT_REQUEUE || c->kind == MT_CHOICE_HUFFMAN;
+    if (whole && steps && t->split[steps - 1].kind == MT_SPLIT_WORDS) t->split_len--;
+    t->choice = c;
+    t->own = own;
+    t->segmenter = &mt_segmenter_chosen;
+    t->memo = NULL;
+    mt_status status = encode_template(t, p, text, options, want_spans, out, err);
+    t->choice = NULL;
+    t->segmenter = own;
+    t->memo = memo;
+    t->split_len = steps;
+    return status;
+}
+
+static mt_status encode(mt_tok *t, const mt_template *p, const mt_str text[2], const mt_encode_options *options,
+                        bool want_spans, mt_encoding *out, mt_error *err) {
+    static const mt_encode_options none = {false, false, false, NULL};
+    if (!options) options = &none;
+    for (int i = 0; i < 2; i++)
+        if (text[i].n > INT32_MAX - 1)
+            return mt_fail(err, MT_ELIMIT, "a text of %zu bytes: the limit is 2^31-2", text[i].n);
+    size_t start = out->ids.len;
+    if (!t->memo && t->segmenter->cacheable && text[0].n > 256) {
+        t->memo = mt_calloc((size_t)1 << MT_MEMO_BITS, sizeof *t->memo);
+        if (!t->memo) return mt_nomem(err, sizeof(mt_memo) << MT_MEMO_BITS, "the memo of words");
+    }
+    t->special_as_text = options->special_as_text;
+    mt_status status = options->choice && options->choice->kind != MT_CHOICE_OWN
+                           ? encode_chosen(t, p, text, options, want_spans, out, err)
+                           : encode_template(t, p, text, options, want_spans, out, err);
+    if (status != MT_OK) out->ids.len = start;
+    return status;
+}
+
+mt_status mt_tok_encode(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, bool want_spans,
+                        mt_encoding *out, mt_error *err) {
+    const mt_str texts[2] = {{text, n}, {text, 0}};
+    return encode(t, &t->one, texts, options, want_spans, out, err);
+}
+
+mt_status mt_tok_encode_pair(mt_tok *t, const uint8_t *text, size_t n, const uint8_t *pair, size_t pair_n,
+                             const mt_encode_options *options, bool want_spans, mt_encoding *out, mt_error *err) {
+    const mt_str texts[2] = {{text, n}, {pair, pair_n}};
+    return encode(t, &t->two, texts, options, want_spans, out, err);
 }
 
 mt_status mt_tok_count(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, size_t *count,
@@ -321,5 +420,6 @@ mt_status mt_tok_count(mt_tok *t, const uint8_t *text, size_t n, const mt_encode
 void mt_encoding_free(mt_encoding *e) {
     mt_ids_free(&e->ids);
     mt_free(e->spans);
+    mt_free(e->types);
     *e = (mt_encoding){0};
 }

@@ -373,8 +373,8 @@ static mt_status load(const mt_gguf *g, mt_tok *t, mt_error *err) {
                        mt_str_show(model, shown, sizeof shown));
     if (mt_gguf_bool(g, "tokenizer.ggml.add_bos_token", &flag)) bos = flag;
     if (mt_gguf_bool(g, "tokenizer.ggml.add_eos_token", &flag)) eos = flag;
-    if (bos && t->bos >= 0) MT_TRY(mt_ids_add(&t->before, t->bos, err));
-    if (eos && t->eos >= 0) MT_TRY(mt_ids_add(&t->after, t->eos, err));
+    MT_TRY(mt_template_around(&t->one, bos ? t->bos : -1, eos ? t->eos : -1, err));
+    MT_TRY(mt_template_settle(t, t->segmenter == &mt_segmenter_wordpiece, err));
     return mt_tok_finish(t, err);
 }
 

@@ -216,8 +216,8 @@ static void find_ends(mt_tok *t) {
     static const char *const begins[] = {"<|begin_of_text|>", "<s>",           "<bos>", "[CLS]",
                                          "<|startoftext|>",   "<|endoftext|>", NULL};
     static const char *const ends[] = {"<|end_of_text|>", "</s>", "<eos>", "<|endoftext|>", "[SEP]", "<|end|>", NULL};
-    if (t->before.len) t->bos = t->before.data[0];
-    if (t->after.len) t->eos = t->after.data[t->after.len - 1];
+    t->bos = mt_template_first(&t->one);
+    t->eos = mt_template_last(&t->one);
     for (int pass = 0; pass < 2; pass++) {
         int32_t *id = pass ? &t->eos : &t->bos;
         for (const char *const *name = pass ? ends : begins; *id < 0 && *name; name++) {

@@ -20,10 +20,14 @@ typedef struct mt_json_reader {
     int64_t unk_id;
     bool unk_id_set, has_decoder, prefix_set;
     double max_chars;
-    /* template: names in order, A marked by an empty name */
-    mt_str *frame;
+    struct mt_json_frame { /* items of both templates in their order; text < 0: a special token */
+        bool pair;
+        int32_t text;
+        uint32_t type;
+        mt_str name;
+    } *frame;
     size_t frame_len, frame_cap;
-    bool frame_is_ids; /* BertProcessing and RobertaProcessing give ids */
+    bool has_frame;
     struct mt_json_named {
         mt_str name;
         mt_ids ids;

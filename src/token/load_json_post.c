@@ -87,9 +87,14 @@ mt_status mt_json_decoder(mt_json_reader *r) {
 
 /* ---- post-processors ---- */
 
-static mt_status add_frame(mt_json_reader *r, mt_str name) {
+/* An item of the template for one text or for two: a text, or a special token by its name. */
+static mt_status add_frame(mt_json_reader *r, bool pair, int32_t text, mt_str name, uint32_t type) {
     MT_TRY(mt_grow((void **)&r->frame, &r->frame_cap, r->frame_len + 1, sizeof *r->frame, r->err));
-    return mt_tok_copy(r->t, name, &r->frame[r->frame_len++], r->err);
+    struct mt_json_frame *f = &r->frame[r->frame_len];
+    *f = (struct mt_json_frame){.pair = pair, .text = text, .type = type};
+    MT_TRY(mt_tok_copy(r->t, name, &f->name, r->err));
+    r->frame_len++;
+    return MT_OK;
 }
 
 static struct mt_json_named *add_named(mt_json_reader *r, mt_str name) {
@@ -119,7 +124,8 @@ static mt_status add_fixed(mt_json_reader *r, mt_str name, int64_t id) {
     return MT_OK;
 }
 
-static mt_status read_template(mt_json_reader *r) {
+/* {"SpecialToken": {"id": "[CLS]", "type_id": 0}} or {"Sequence": {"id": "B", "type_id": 1}} */
+static mt_status read_template(mt_json_reader *r, bool pair) {
     mt_json *j = &r->j;
     mt_str key;
     MT_TRY(mt_json_array(j));
@@ -130,15 +136,23 @@ static mt_status read_template(mt_json_reader *r) {
             if (!special && !mt_str_is(key, "Sequence"))
                 return mt_json_unknown(r, "template item", key, "SpecialToken, Sequence");
             mt_str inner, id = mt_str_of("");
+            int64_t type = 0;
             MT_TRY(mt_json_object(j));
             while (mt_json_key(j, &inner)) {
                 if (mt_str_is(inner, "id"))
                     id = mt_json_string(j);
+                else if (mt_str_is(inner, "type_id"))
+                    type = mt_json_int(j);
                 else
                     MT_TRY(mt_json_skip(j));
             }
             MT_TRY(j->status);
-            MT_TRY(add_frame(r, special ? id : mt_str_of("")));
+            if (type < 0 || type > UINT32_MAX) return mt_json_fail(j, MT_ERANGE, "type_id %lld", (long long)type);
+            bool second = mt_str_is(id, "B");
+            if (!special && !second && !mt_str_is(id, "A")) return mt_json_unknown(r, "sequence", id, "A, B");
+            if (!special && second && !pair)
+                return mt_json_fail(j, MT_EFORMAT, "the template for one text has the second text in it");
+            MT_TRY(add_frame(r, pair, special ? -1 : second, id, (uint32_t)type));
         }
     }
     return j->status;
@@ -169,75 +183,108 @@ static mt_status read_special_tokens(mt_json_reader *r) {
     return j->status;
 }
 
+/* BERT: [CLS] A [SEP] and B:1 [SEP]:1. RoBERTa: <s> A </s> and </s> B </s>, all of segment 0. */
+static mt_status add_classifier(mt_json_reader *r, mt_str cls, mt_str sep, bool roberta) {
+    for (int pair = 0; pair < 2; pair++) {
+        MT_TRY(add_frame(r, pair, -1, cls, 0));
+        MT_TRY(add_frame(r, pair, 0, mt_str_of(""), 0));
+        MT_TRY(add_frame(r, pair, -1, sep, 0));
+    }
+    if (roberta) MT_TRY(add_frame(r, true, -1, sep, 0));
+    MT_TRY(add_frame(r, true, 1, mt_str_of(""), !roberta));
+    return add_frame(r, true, -1, sep, !roberta);
+}
+
+static mt_status add_trim(mt_json_reader *r, bool keeps_prefix) {
+    mt_tok *t = r->t;
+    if (t->trims == sizeof t->trim_prefix)
+        return mt_json_fail(&r->j, MT_ELIMIT, "more than %zu post-processors trim offsets", sizeof t->trim_prefix);
+    t->trim_prefix[t->trims++] = keeps_prefix;
+    return MT_OK;
+}
+
 mt_status mt_json_post(mt_json_reader *r) {
     mt_json *j = &r->j;
     mt_str key;
     if (mt_json_null(j)) return MT_OK;
     mt_str type = mt_json_type_ahead(r), sep = mt_str_of(""), cls = mt_str_of("");
     int64_t sep_id = -1, cls_id = -1;
-    bool trim = true, prefix = true;
+    bool trim = true, prefix = true, has_sep = false, has_cls = false, has_trim = false, has_prefix = false,
+         has_template = false, sequence = false;
+    static const char *const known[] = {"Sequence", "ByteLevel", "TemplateProcessing", "BertProcessing",
+                                        "RobertaProcessing"};
+    bool is_known = !type.n;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) is_known |= mt_str_is(type, known[i]);
+    if (!is_known)
+        return mt_json_unknown(r, "post-processor", type,
+                               "Sequence, ByteLevel, TemplateProcessing, BertProcessing, RobertaProcessing");
     MT_TRY(mt_json_object(j));
     while (mt_json_key(j, &key)) {
+        bool single = mt_str_is(key, "single");
         if (mt_str_is(key, "processors")) {
+            sequence = true;
             MT_TRY(mt_json_array(j));
             while (mt_json_next(j)) MT_TRY(mt_json_post(r));
-        } else if (mt_str_is(key, "single")) {
-            r->frame_len = 0;
-            MT_TRY(read_template(r));
+        } else if (single || mt_str_is(key, "pair")) {
+            if (!has_template && r->has_frame) return mt_json_fail(j, MT_EUNKNOWN, "a template after another one");
+            r->has_frame = has_template = true;
+            *(single ? &r->t->one.set : &r->t->two.set) = true; /* an empty one too */
+            MT_TRY(read_template(r, !single));
         } else if (mt_str_is(key, "special_tokens"))
             MT_TRY(read_special_tokens(r));
-        else if (mt_str_is(key, "sep"))
+        else if (mt_str_is(key, "sep")) {
+            has_sep = true;
             MT_TRY(read_pair(r, &sep, &sep_id));
-        else if (mt_str_is(key, "cls"))
+        } else if (mt_str_is(key, "cls")) {
+            has_cls = true;
             MT_TRY(read_pair(r, &cls, &cls_id));
-        else if (mt_str_is(key, "trim_offsets"))
-            trim = mt_json_bool(j);
+        } else if (mt_str_is(key, "trim_offsets"))
+            has_trim = true, trim = mt_json_bool(j);
         else if (mt_str_is(key, "add_prefix_space"))
-            prefix = mt_json_bool(j);
+            has_prefix = true, prefix = mt_json_bool(j);
         else
             MT_TRY(mt_json_skip(j));
     }
     MT_TRY(j->status);
-    bool roberta = mt_str_is(type, "RobertaProcessing");
-    if (mt_str_is(type, "Sequence") || mt_str_is(type, "TemplateProcessing")) return MT_OK;
-    if (mt_str_is(type, "ByteLevel") || roberta) {
-        if (trim) {
-            r->t->trim_spans = true;
-            r->t->trim_keeps_prefix = prefix;
-        }
-        if (!roberta) return MT_OK;
+    if (sequence || has_template) return MT_OK;
+    if (has_sep && has_cls) { /* as the library: what is there decides which of the two it is, not its name */
+        bool roberta = has_trim && has_prefix;
+        if (r->has_frame) return mt_json_fail(j, MT_EUNKNOWN, "a template after another one");
+        r->has_frame = true;
+        if (roberta && trim) MT_TRY(add_trim(r, prefix));
+        MT_TRY(add_fixed(r, cls, cls_id));
+        MT_TRY(add_fixed(r, sep, sep_id));
+        return add_classifier(r, cls, sep, roberta);
     }
-    if (!roberta && !mt_str_is(type, "BertProcessing"))
-        return mt_json_unknown(r, "post-processor", type,
-                               "Sequence, ByteLevel, TemplateProcessing, BertProcessing, RobertaProcessing");
-    r->frame_len = 0;
-    MT_TRY(add_fixed(r, cls, cls_id));
-    MT_TRY(add_fixed(r, sep, sep_id));
-    MT_TRY(add_frame(r, cls));
-    MT_TRY(add_frame(r, mt_str_of("")));
-    return add_frame(r, sep);
+    if (mt_str_is(type, "ByteLevel")) return trim ? add_trim(r, prefix) : MT_OK;
+    if (mt_str_is(type, "Sequence")) return MT_OK;
+    char shown[40];
+    return mt_json_fail(j, MT_EMISSING, "the post-processor \"%s\" lacks its %s",
+                        mt_str_show(type, shown, sizeof shown),
+                        mt_str_is(type, "TemplateProcessing") ? "\"single\"" : "\"cls\" or \"sep\"");
 }
 
 mt_status mt_json_settle_frame(mt_json_reader *r) {
     mt_tok *t = r->t;
-    bool seen = false;
     for (size_t i = 0; i < r->frame_len; i++) {
-        if (!r->frame[i].n) {
-            seen = true;
+        const struct mt_json_frame *f = &r->frame[i];
+        mt_template *to = f->pair ? &t->two : &t->one;
+        if (f->text >= 0) {
+            MT_TRY(mt_template_text(to, f->text, f->type, r->err));
             continue;
         }
         const struct mt_json_named *n = NULL;
         for (size_t k = 0; k < r->named_len; k++)
-            if (mt_str_eq(r->named[k].name, r->frame[i])) n = &r->named[k];
+            if (mt_str_eq(r->named[k].name, f->name)) n = &r->named[k];
         char shown[80];
         if (!n)
             return mt_fail(r->err, MT_EMISSING, "the template's special token \"%s\" has no ids",
-                           mt_str_show(r->frame[i], shown, sizeof shown));
+                           mt_str_show(f->name, shown, sizeof shown));
         for (size_t k = 0; k < n->ids.len; k++) {
             if (n->ids.data[k] >= t->vocab.size)
                 return mt_fail(r->err, MT_ERANGE, "the template's special token \"%s\" has id %d of %d",
-                               mt_str_show(r->frame[i], shown, sizeof shown), n->ids.data[k], t->vocab.size);
-            MT_TRY(mt_ids_add(seen ? &t->after : &t->before, n->ids.data[k], r->err));
+                               mt_str_show(f->name, shown, sizeof shown), n->ids.data[k], t->vocab.size);
+            MT_TRY(mt_template_special(to, n->ids.data[k], f->type, r->err));
         }
     }
     return MT_OK;

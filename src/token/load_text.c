@@ -97,8 +97,8 @@ static mt_status fill_vocab_txt(mt_tok *t, const uint8_t *p, size_t n, const mt_
     t->unk = ids[4];
     t->bos = ids[1];
     t->eos = ids[2];
-    if (t->bos >= 0) MT_TRY(mt_ids_add(&t->before, t->bos, err));
-    if (t->eos >= 0) MT_TRY(mt_ids_add(&t->after, t->eos, err));
+    MT_TRY(mt_template_around(&t->one, t->bos, t->eos, err));
+    MT_TRY(mt_template_settle(t, true, err));
     return mt_tok_bert_steps(t, o->lowercase < 0 ? !capitals : o->lowercase > 0, err);
 }
 
@@ -277,7 +277,7 @@ static mt_status fill_llama2c(mt_tok *t, const uint8_t *p, size_t n, const mt_lo
     t->unk = 0;
     t->bos = 1;
     t->eos = 2;
-    MT_TRY(mt_ids_add(&t->before, 1, err));
+    MT_TRY(mt_template_around(&t->one, 1, -1, err));
     t->byte_fallback = true;
     MT_TRY(mt_tok_find_byte_tokens(t, err));
     MT_TRY(mt_tok_rank_by_score(t, err));
@@ -321,7 +321,7 @@ static mt_status fill_byt5(mt_tok *t, const uint8_t *p, size_t n, const mt_load_
     t->unk = 2;
     t->eos = 1;
     t->id_offset = 3;
-    MT_TRY(mt_ids_add(&t->after, 1, err));
+    MT_TRY(mt_template_around(&t->one, -1, 1, err));
     t->model_name = "bytes";
     t->segmenter = &mt_segmenter_characters;
     return mt_tok_add_decoder(t, MT_DECODE_BYTES, err) ? MT_OK : MT_ENOMEM;
@@ -344,8 +344,8 @@ static mt_status fill_canine(mt_tok *t, const uint8_t *p, size_t n, const mt_loa
     t->bos = 0xE000;
     t->eos = 0xE001;
     t->code_points = true;
-    MT_TRY(mt_ids_add(&t->before, t->bos, err));
-    MT_TRY(mt_ids_add(&t->after, t->eos, err));
+    MT_TRY(mt_template_around(&t->one, t->bos, t->eos, err));
+    MT_TRY(mt_template_settle(t, true, err));
     t->model_name = "code points";
     t->segmenter = &mt_segmenter_characters;
     return mt_tok_add_decoder(t, MT_DECODE_BYTES, err) ? MT_OK : MT_ENOMEM;

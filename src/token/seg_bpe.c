@@ -40,48 +40,58 @@ static mt_status emit_unknown(mt_tok *t, const uint8_t *p, size_t at, size_t k, 
     return mt_emit(t, t->unk, (uint32_t)*unknown_from, (uint32_t)(at + k), err);
 }
 
-/* Vocabularies with a continuation prefix or an end-of-word suffix: symbols are looked up with them, then merged. */
-static mt_status segment_by_merging(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
-    mt_ids ids = {0}, widths = {0};
+/* The symbols that merging starts from. With a continuation prefix or an end-of-word suffix they are looked up with it.
+ * Unknown symbols where there is no unknown token are forgotten; their bytes belong to the symbol before. */
+mt_status mt_bpe_symbols(mt_tok *t, const uint8_t *p, size_t n, mt_ids *ids, mt_ids *widths, mt_error *err) {
     mt_buf *symbol = &t->scratch;
-    mt_status status = MT_OK;
     bool unknown = false;
+    int32_t forgotten = 0; /* bytes at the start */
     for (size_t at = 0, k; at < n; at += k) {
         k = char_length(t, p + at, n - at);
         symbol->len = 0;
-        if (at) MT_TRY_GOTO(mt_buf_add(symbol, t->word_prefix.p, t->word_prefix.n, err), done);
+        if (at) MT_TRY(mt_buf_add(symbol, t->word_prefix.p, t->word_prefix.n, err));
         mt_str s = fallback_text(t, p + at, k);
-        MT_TRY_GOTO(mt_buf_add(symbol, p + at, k, err), done);
-        if (at + k == n) MT_TRY_GOTO(mt_buf_add(symbol, t->word_suffix.p, t->word_suffix.n, err), done);
-        int32_t id = mt_vocab_find_bytes(&t->vocab, symbol->data, symbol->len);
+        MT_TRY(mt_buf_add(symbol, p + at, k, err));
+        if (at + k == n) MT_TRY(mt_buf_add(symbol, t->word_suffix.p, t->word_suffix.n, err));
+        size_t length = k;
+        int32_t id = t->merge_only ? mt_vocab_find_bytes(&t->vocab, symbol->data, symbol->len)
+                                   : mt_bpe_symbol(&t->bpe, p + at, n - at, &length);
+        if (id >= 0) k = length;
         if (id < 0 && (at || at + k == n) && s.p == p + at && (t->word_prefix.n || t->word_suffix.n))
             s = (mt_str){symbol->data, symbol->len};
         if (id >= 0 || !bytes_known(t, s)) {
-            if (id < 0 && t->unk < 0) continue;
-            bool joins = id < 0 && unknown && t->fuse_unk;
-            unknown = id < 0;
-            if (joins) {
-                widths.data[widths.len - 1] += (int32_t)k;
+            bool forget = id < 0 && t->unk < 0, joins = id < 0 && unknown && t->fuse_unk;
+            if (forget && !widths->len) forgotten += (int32_t)k;
+            if (!forget) unknown = id < 0;
+            if (forget || joins) {
+                if (widths->len) widths->data[widths->len - 1] += (int32_t)k;
                 continue;
             }
-            MT_TRY_GOTO(mt_ids_add(&ids, id < 0 ? t->unk : id, err), done);
-            MT_TRY_GOTO(mt_ids_add(&widths, (int32_t)k, err), done);
+            MT_TRY(mt_ids_add(ids, id < 0 ? t->unk : id, err));
+            MT_TRY(mt_ids_add(widths, (int32_t)k + forgotten, err));
+            forgotten = 0;
             continue;
         }
         unknown = false;
         for (size_t i = 0; i < s.n; i++) {
-            MT_TRY_GOTO(mt_ids_add(&ids, t->byte_token[s.p[i]], err), done);
-            MT_TRY_GOTO(mt_ids_add(&widths, s.n == k ? 1 : i ? 0 : (int32_t)k, err), done);
+            MT_TRY(mt_ids_add(ids, t->byte_token[s.p[i]], err));
+            MT_TRY(mt_ids_add(widths, (s.n == k ? 1 : i ? 0 : (int32_t)k) + forgotten, err));
+            forgotten = 0;
         }
     }
+    return MT_OK;
+}
+
+static mt_status segment_by_merging(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
+    mt_ids ids = {0}, widths = {0};
+    mt_status status = mt_bpe_symbols(t, p, n, &ids, &widths, err);
     size_t count = ids.len, at = 0;
-    MT_TRY_GOTO(mt_bpe_merge(&t->bpe, ids.data, (uint32_t *)widths.data, &count, false, false, err), done);
-    for (size_t i = 0; i < count; i++) {
+    if (status == MT_OK) status = mt_bpe_merge(&t->bpe, ids.data, (uint32_t *)widths.data, &count, false, false, err);
+    for (size_t i = 0; status == MT_OK && i < count; i++) {
         size_t end = at + (uint32_t)widths.data[i];
-        MT_TRY_GOTO(mt_emit(t, ids.data[i], (uint32_t)at, (uint32_t)end, err), done);
+        status = mt_emit(t, ids.data[i], (uint32_t)at, (uint32_t)end, err);
         at = end;
     }
-done:
     mt_ids_free(&ids);
     mt_ids_free(&widths);
     return status;

@@ -4,24 +4,32 @@
  *     tokens a b c ab abc bc bcbc:   "bcabcabc" from the left  bc|abc|abc,  from the right  bc|abc|abc */
 #include "segment.h"
 
-mt_status mt_matcher_open(mt_matcher *m, const mt_vocab *v, int32_t unknown, bool characters, mt_error *err) {
+mt_status mt_matcher_begin(mt_matcher *m, int32_t unknown, bool characters, mt_error *err) {
     *m = (mt_matcher){.unknown = unknown, .characters = characters};
-    mt_buf reversed = {0};
-    mt_status status = MT_OK;
-    MT_TRY_GOTO(mt_trie_reserve(&m->forward, 1, err), done);
-    MT_TRY_GOTO(mt_trie_reserve(&m->backward, 1, err), done);
-    for (int32_t id = 0; id < v->size; id++) {
-        if (!(v->flags[id] & MT_MATCHES)) continue;
-        mt_str s = mt_vocab_bytes(v, id);
-        int32_t old;
-        MT_TRY_GOTO(mt_trie_add(&m->forward, s.p, s.n, id, &old, err), done);
-        reversed.len = 0;
-        for (size_t i = s.n; i-- > 0;) MT_TRY_GOTO(mt_buf_byte(&reversed, s.p[i], err), done);
-        MT_TRY_GOTO(mt_trie_add(&m->backward, reversed.data, s.n, id, &old, err), done);
-        if (s.n > m->longest) m->longest = (uint32_t)s.n;
-    }
-done:
-    mt_buf_free(&reversed);
+    mt_trie *all[] = {&m->forward, &m->backward, &m->first_forward, &m->first_backward};
+    for (int i = 0; i < 4; i++) MT_TRY(mt_trie_reserve(all[i], 1, err));
+    return MT_OK;
+}
+
+mt_status mt_matcher_add(mt_matcher *m, mt_str token, int32_t id, bool inside, mt_error *err) {
+    int32_t old;
+    bool first = m->placed && !inside;
+    uint8_t small[64], *reversed = token.n <= sizeof small ? small : mt_malloc(token.n);
+    if (!reversed) return mt_nomem(err, token.n, "a token");
+    for (size_t i = 0; i < token.n; i++) reversed[i] = token.p[token.n - 1 - i];
+    mt_status status = mt_trie_add(first ? &m->first_forward : &m->forward, token.p, token.n, id, &old, err);
+    if (status == MT_OK)
+        status = mt_trie_add(first ? &m->first_backward : &m->backward, reversed, token.n, id, &old, err);
+    if (reversed != small) mt_free(reversed);
+    if (token.n > m->longest) m->longest = (uint32_t)token.n;
+    return status;
+}
+
+mt_status mt_matcher_open(mt_matcher *m, const mt_vocab *v, int32_t unknown, bool characters, mt_error *err) {
+    mt_status status = mt_matcher_begin(m, unknown, characters, err);
+    for (int32_t id = 0; status == MT_OK && id < v->size; id++)
+        if (v->flags[id] & MT_MATCHES && v->kind[id] != MT_TOKEN_UNUSED)
+            status = mt_matcher_add(m, mt_vocab_bytes(v, id), id, false, err);
     if (status != MT_OK) mt_matcher_free(m);
     return status;
 }
@@ -29,6 +37,8 @@ done:
 void mt_matcher_free(mt_matcher *m) {
     mt_trie_free(&m->forward);
     mt_trie_free(&m->backward);
+    mt_trie_free(&m->first_forward);
+    mt_trie_free(&m->first_backward);
     *m = (mt_matcher){0};
 }
 
@@ -72,7 +82,7 @@ mt_status mt_segment_leftmost_longest(const mt_matcher *m, const uint8_t *p, siz
                                       mt_error *err) {
     for (size_t at = 0; at < n;) {
         size_t length = 0;
-        int32_t id = mt_trie_longest(&m->forward, p + at, n - at, &length);
+        int32_t id = mt_trie_longest(mt_matcher_from(m, at), p + at, n - at, &length);
         if (id < 0) {
             length = mt_matcher_symbol(m, p + at, n - at);
             if ((id = m->unknown) < 0) return mt_segment_missing(p, at, length, err);
@@ -91,10 +101,18 @@ mt_status mt_segment_rightmost_longest(const mt_matcher *m, const uint8_t *p, si
         size_t length = 1;
         uint32_t node = 0;
         for (size_t k = 0; k < end && (node = mt_trie_step(&m->backward, node, p[end - 1 - k])); k++)
-            if (m->backward.token[node] >= 0) {
+            if (m->backward.token[node] >= 0 && !(m->placed && k + 1 == end)) {
                 id = m->backward.token[node];
                 length = k + 1;
             }
+        if (m->placed) { /* all the rest as one token is longer than anything */
+            size_t k = 0;
+            for (node = 0; k < end && (node = mt_trie_step(&m->first_backward, node, p[end - 1 - k])); k++);
+            if (k == end && m->first_backward.token[node] >= 0) {
+                id = m->first_backward.token[node];
+                length = end;
+            }
+        }
         if (id < 0) {
             if (m->characters) /* back to the character's first byte, if what lies there is one */
                 for (size_t k = 2; k <= 4 && k <= end; k++)
@@ -117,10 +135,11 @@ mt_status mt_segment_longest_dropout(const mt_matcher *m, const uint8_t *p, size
         int32_t id = -1;
         size_t length = 0;
         uint32_t node = 0;
-        for (size_t i = at; i < n && (node = mt_trie_step(&m->forward, node, p[i])); i++) {
-            if (m->forward.token[node] < 0) continue;
+        const mt_trie *trie = mt_matcher_from(m, at);
+        for (size_t i = at; i < n && (node = mt_trie_step(trie, node, p[i])); i++) {
+            if (trie->token[node] < 0) continue;
             if (id >= 0 && mt_rng_double(rng) < dropout) continue;
-            id = m->forward.token[node];
+            id = trie->token[node];
             length = i + 1 - at;
         }
         if (id < 0) {

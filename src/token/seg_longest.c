@@ -17,10 +17,11 @@ static mt_status list_matches(const mt_matcher *m, const uint8_t *p, size_t n, m
     size_t cap = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t node = 0;
-        for (size_t j = i; j < n && (node = mt_trie_step(&m->forward, node, p[j])); j++) {
-            if (m->forward.token[node] < 0) continue;
+        const mt_trie *trie = mt_matcher_from(m, i);
+        for (size_t j = i; j < n && (node = mt_trie_step(trie, node, p[j])); j++) {
+            if (trie->token[node] < 0) continue;
             MT_TRY(mt_grow((void **)list, &cap, *len + 1, sizeof **list, err));
-            (*list)[(*len)++] = (match){(uint32_t)i, (uint32_t)(j + 1 - i), m->forward.token[node]};
+            (*list)[(*len)++] = (match){(uint32_t)i, (uint32_t)(j + 1 - i), trie->token[node]};
         }
     }
     return MT_OK;

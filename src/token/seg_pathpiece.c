@@ -40,10 +40,11 @@ mt_status mt_segment_fewest(const mt_matcher *m, const uint8_t *p, size_t n, mt_
         size_t symbol = mt_matcher_symbol(m, p + i, n - i);
         bool single = false;
         uint32_t node = 0;
-        for (size_t j = i; j < n && (node = mt_trie_step(&m->forward, node, p[j])); j++) {
-            if (m->forward.token[node] < 0) continue;
+        const mt_trie *trie = mt_matcher_from(m, i);
+        for (size_t j = i; j < n && (node = mt_trie_step(trie, node, p[j])); j++) {
+            if (trie->token[node] < 0) continue;
             if (j + 1 - i == symbol) single = true;
-            offer(&best[j + 1], &best[i], (uint32_t)i, m->forward.token[node], false, rng);
+            offer(&best[j + 1], &best[i], (uint32_t)i, trie->token[node], false, rng);
             if (j + 1 > far) far = j + 1;
         }
         if (!single && m->unknown >= 0) {

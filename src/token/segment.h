@@ -16,14 +16,23 @@
 /* A symbol is a byte, or a character where `characters` is set (a byte that is not UTF-8 is one symbol). Where no token
  * covers a symbol, the segmenters emit `unknown` for that one symbol; with unknown < 0 they fail with MT_EMISSING. */
 typedef struct mt_matcher {
-    mt_trie forward, backward; /* backward: tokens spelt from their last byte */
+    mt_trie forward, backward;             /* backward: tokens spelt from their last byte */
+    mt_trie first_forward, first_backward; /* placed: the same for tokens that begin a text; the others never do */
+    bool placed;
     int32_t unknown;
     bool characters;
     uint32_t longest; /* bytes of the longest token */
 } mt_matcher;
 /* Every token of `v` that has MT_MATCHES (mt_vocab_index_bytes was called). */
 mt_status mt_matcher_open(mt_matcher *m, const mt_vocab *v, int32_t unknown, bool characters, mt_error *err);
+/* By hand: begin, add (`inside`: anywhere but at the start, for placed ones). An opened matcher needs no end. */
+mt_status mt_matcher_begin(mt_matcher *m, int32_t unknown, bool characters, mt_error *err);
+mt_status mt_matcher_add(mt_matcher *m, mt_str token, int32_t id, bool inside, mt_error *err);
 void mt_matcher_free(mt_matcher *m);
+/* The tokens that may begin at byte `at`. */
+static inline const mt_trie *mt_matcher_from(const mt_matcher *m, size_t at) {
+    return m->placed && !at ? &m->first_forward : &m->forward;
+}
 /* Bytes of the symbol at p, n >= 1. */
 size_t mt_matcher_symbol(const mt_matcher *m, const uint8_t *p, size_t n);
 

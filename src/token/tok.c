@@ -30,8 +30,9 @@ void mt_tok_free(mt_tok *t) {
     mt_added_free(&t->raw_set);
     mt_added_free(&t->normal_set);
     mt_added_free(&t->user_set);
-    mt_ids_free(&t->before);
-    mt_ids_free(&t->after);
+    mt_tok_free_matcher(t);
+    mt_free(t->one.item);
+    mt_free(t->two.item);
     mt_ids_free(&t->ranges);
     mt_buf_free(&t->warnings);
     mt_buf_free(&t->scratch);
@@ -203,6 +204,7 @@ static mt_status add_word_cuts(mt_tok *t, mt_error *err) {
 
 mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
     if (!t->vocab.size) return mt_fail(err, MT_EMISSING, "the tokenizer has no vocabulary");
+    MT_TRY(mt_template_settle(t, false, err));
     MT_TRY(spell(t, err));
     MT_TRY(mt_vocab_index_bytes(&t->vocab, err));
     MT_TRY(build_added_sets(t, err));

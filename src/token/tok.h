@@ -133,6 +133,28 @@ typedef struct mt_decoder {
     bool cleanup, prefix;
 } mt_decoder;
 
+/* ---- templates ---- */
+
+/* Texts and special tokens in their order. */
+typedef struct mt_template {
+    struct mt_template_item {
+        int32_t text, id; /* text: 0 the first, 1 the second, -1: the special token `id` */
+        uint32_t type;    /* segment id of its tokens */
+    } *item;
+    size_t len, cap;
+    bool set;
+} mt_template;
+mt_status mt_template_text(mt_template *p, int32_t text, uint32_t type, mt_error *err);
+mt_status mt_template_special(mt_template *p, int32_t id, uint32_t type, mt_error *err);
+/* [begin] text [end], for definitions that say no more; a negative id: none. */
+mt_status mt_template_around(mt_template *p, int32_t begin, int32_t end, mt_error *err);
+/* What was not set: one text alone; two as one after the other, the second with segment 1; of a classifier (BERT) with
+ * nothing before the second. */
+mt_status mt_template_settle(mt_tok *t, bool classifier, mt_error *err);
+/* Special tokens at its two ends; -1: none. */
+int32_t mt_template_first(const mt_template *p);
+int32_t mt_template_last(const mt_template *p);
+
 /* ---- added tokens ---- */
 
 typedef struct mt_added {
@@ -168,6 +190,7 @@ extern const mt_segmenter mt_segmenter_wordpiece;  /* wordpiece.c */
 extern const mt_segmenter mt_segmenter_wordlevel;  /* wordpiece.c */
 extern const mt_segmenter mt_segmenter_greedy;     /* greedy.c: longest match */
 extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
+extern const mt_segmenter mt_segmenter_chosen;     /* choose.c: what the caller asked for instead */
 
 typedef struct mt_unigram {
     mt_trie trie;
@@ -189,6 +212,13 @@ typedef struct mt_wordpiece {
 mt_status mt_unigram_prepare(mt_tok *t, mt_error *err);
 mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err);
 mt_status mt_greedy_prepare(mt_tok *t, mt_error *err);
+/* How a WordPiece token is spelled [0] at the start of a word, [1] inside; empty: never there. */
+void mt_wordpiece_spellings(const mt_tok *t, int32_t id, mt_str out[2]);
+double mt_unigram_score(const mt_tok *t,
+                        int32_t id); /* user-defined pieces of SentencePiece: better than their parts */
+/* The symbols that merging starts from, with their widths in bytes, for vocabularies of every kind. */
+mt_status mt_bpe_symbols(mt_tok *t, const uint8_t *p, size_t n, mt_ids *ids, mt_ids *widths, mt_error *err);
+void mt_tok_free_matcher(mt_tok *t);
 
 /* Results for short words, to save segmenting them again: exactly keyed, direct-mapped, bounded. */
 typedef struct mt_memo {
@@ -232,8 +262,9 @@ struct mt_tok {
     size_t decoder_len, decoder_cap;
     bool join_with_space; /* no decoder: pieces joined with spaces */
     mt_norm *denormalize; /* SentencePiece: applied to decoded text; NULL: nothing */
-    mt_ids before, after; /* the template around one sequence */
-    bool trim_spans, trim_keeps_prefix;
+    mt_template one, two; /* what stands around one text, around and between two */
+    bool trim_prefix[4];  /* each time spaces are trimmed off spans: is the first token's prefix space left in? */
+    size_t trims;
     uint8_t never_crossed[32]; /* bit b: no token has a space after byte b inside (MT_SPLIT_WORDS) */
 
     mt_regex
@@ -244,7 +275,13 @@ struct mt_tok {
     mt_regex **owned; /* compiled expressions */
     size_t owned_len, owned_cap;
 
+    struct mt_matcher *matcher; /* choose.c; NULL: not asked for */
+
     /* the encoding under way */
+    const mt_choice *choice; /* then the segmenter is mt_segmenter_chosen, and `own` what it stands for */
+    const mt_segmenter *own;
+    uint64_t choice_base; /* added to the places of words */
+    size_t unknown_from;  /* in the word: where the last unknown token begins */
     const uint8_t *text;
     size_t text_len;
     mt_encoding *out;

@@ -57,21 +57,35 @@ const char *mt_tok_model_name(const mt_tok *t); /* "BPE", "Unigram", ... */
 
 /* ---- encoding ---- */
 typedef enum mt_special_mode { MT_SPECIAL_TEXT, MT_SPECIAL_PARSE } mt_special_mode;
+typedef struct mt_choice mt_choice; /* another segmenter: choose.h */
 typedef struct mt_encode_options {
     bool add_special_tokens; /* run the post-processor's template / add_bos, add_eos */
     bool special_as_text;    /* special tokens' text in the input is ordinary text (user-defined ones still match) */
+    bool types;              /* fill mt_encoding.types */
+    const mt_choice *choice; /* NULL: the tokenizer's own segmenter */
 } mt_encode_options;
 typedef struct mt_span {
     uint32_t begin, end; /* byte offsets in the input; special tokens that were added: begin == end */
 } mt_span;
+/* Where a token comes from. */
+typedef struct mt_token_type {
+    uint32_t type; /* its segment id, as the template says */
+    int32_t text;  /* 0: the first text, 1: the second, -1: the template */
+} mt_token_type;
 typedef struct mt_encoding {
     mt_ids ids;
     mt_span *spans; /* ids.len entries when asked for */
     size_t span_cap;
+    mt_token_type *types; /* ids.len entries when asked for */
+    size_t type_cap;
 } mt_encoding;
 /* Appends to out (zero-initialise or reuse it). Texts are limited to 2^31-2 bytes. */
 mt_status mt_tok_encode(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, bool want_spans,
                         mt_encoding *out, mt_error *err);
+/* Two texts as one input (a question and an answer): what the definition's template for pairs makes of them. Without
+ * special tokens the template's order of texts and segments still holds. Spans count in the text that a token is of. */
+mt_status mt_tok_encode_pair(mt_tok *t, const uint8_t *text, size_t n, const uint8_t *pair, size_t pair_n,
+                             const mt_encode_options *options, bool want_spans, mt_encoding *out, mt_error *err);
 mt_status mt_tok_count(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, size_t *count,
                        mt_error *err);
 void mt_encoding_free(mt_encoding *e);

@@ -45,7 +45,7 @@ mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
     return MT_OK;
 }
 
-static double piece_score(const mt_tok *t, int32_t id) {
+double mt_unigram_score(const mt_tok *t, int32_t id) {
     if (!t->unigram.single || t->vocab.kind[id] != MT_TOKEN_USER) return t->vocab.score[id];
     /* user-defined: always better than its parts; a space counts as long as its mark */
     mt_str s = mt_vocab_bytes(&t->vocab, id);
@@ -104,7 +104,7 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
         for (size_t i = at; i < n && (node = mt_trie_step(&u->trie, node, p[i])); i++) {
             int32_t id = u->trie.token[node];
             if (id < 0) continue;
-            offer(&b[i + 1], piece_score(t, id) + here, (uint32_t)at, id, u->single);
+            offer(&b[i + 1], mt_unigram_score(t, id) + here, (uint32_t)at, id, u->single);
             alone |= i + 1 - at == k;
         }
         if (!alone) offer(&b[at + k], u->unknown_score + here, (uint32_t)at, -1, u->single);

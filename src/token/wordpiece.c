@@ -2,26 +2,32 @@
  * unknown as a whole) and WordLevel (a word is a token or unknown). */
 #include "tok.h"
 
-mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err) {
+void mt_wordpiece_spellings(const mt_tok *t, int32_t id, mt_str out[2]) {
     const mt_vocab *v = &t->vocab;
-    mt_str prefix = t->word_prefix;
-    for (int32_t id = 0; id < v->size; id++) {
-        if (!(v->flags[id] & MT_IN_MODEL)) continue;
-        mt_str s = mt_vocab_piece(v, id);
-        int32_t old;
-        mt_str opener = t->wordpiece.opener;
-        if (opener.n) {
-            bool begins = s.n > opener.n && memcmp(s.p, opener.p, opener.n) == 0;
-            if (begins) s.p += opener.n, s.n -= opener.n;
-            if (s.n) MT_TRY(mt_trie_add(begins ? &t->wordpiece.start : &t->wordpiece.inside, s.p, s.n, id, &old, err));
-            continue;
-        }
-        if (s.n) MT_TRY(mt_trie_add(&t->wordpiece.start, s.p, s.n, id, &old, err));
-        if (s.n > prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0)
-            MT_TRY(mt_trie_add(&t->wordpiece.inside, s.p + prefix.n, s.n - prefix.n, id, &old, err));
+    mt_str prefix = t->word_prefix, opener = t->wordpiece.opener, s = mt_vocab_piece(v, id);
+    out[0] = out[1] = mt_str_of("");
+    if (!(v->flags[id] & MT_IN_MODEL)) return;
+    if (opener.n) {
+        bool begins = s.n > opener.n && memcmp(s.p, opener.p, opener.n) == 0;
+        if (begins) s.p += opener.n, s.n -= opener.n;
+        out[!begins] = s;
+        return;
     }
-    MT_TRY(mt_trie_reserve(&t->wordpiece.start, t->wordpiece.start.nodes, err));
-    return mt_trie_reserve(&t->wordpiece.inside, t->wordpiece.inside.nodes, err);
+    out[0] = s;
+    if (s.n > prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0) out[1] = (mt_str){s.p + prefix.n, s.n - prefix.n};
+}
+
+mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err) {
+    mt_trie *tries[] = {&t->wordpiece.start, &t->wordpiece.inside};
+    for (int32_t id = 0; id < t->vocab.size; id++) {
+        mt_str s[2];
+        int32_t old;
+        mt_wordpiece_spellings(t, id, s);
+        for (int i = 0; i < 2; i++)
+            if (s[i].n) MT_TRY(mt_trie_add(tries[i], s[i].p, s[i].n, id, &old, err));
+    }
+    for (int i = 0; i < 2; i++) MT_TRY(mt_trie_reserve(tries[i], tries[i]->nodes, err));
+    return MT_OK;
 }
 
 static mt_status unknown(mt_tok *t, size_t n, mt_error *err) {

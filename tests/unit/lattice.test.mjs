@@ -127,25 +127,26 @@ describe('segmenters', () => {
       for (const [kind, f] of Object.entries(slow)) assert.deepEqual(Array.from(segment(bpe, word, /** @type {any} */ (kind)), (id) => bpe.tokenPiece(id)), f(word), `${kind} ${word}`);
       const fewest = Math.min(...spellings(word, plain).map((p) => p.ids.length));
       assert.equal(segment(bpe, word, 'fewest-tokens').length, fewest);
-      assert.equal(segment(bpe, word, 'fewest-tokens-random', { seed: k }).length, fewest);
-      assert.deepEqual(segment(bpe, word, 'bpe-dropout', { p: 0 }), bpe.encode(word).ids);
-      assert.equal(segment(bpe, word, 'bpe-dropout-discard', { p: 1 }).length, 6);
+      assert.equal(segment(bpe, word, 'fewest-tokens', { ties: 'random', seed: k }).length, fewest);
+      assert.deepEqual(segment(bpe, word, 'bpe-dropout', { dropout: 0 }), bpe.encode(word).ids);
+      assert.equal(segment(bpe, word, 'bpe-dropout-discard', { dropout: 1 }).length, 6);
     }
   });
   test('what is drawn spells the text, and a seed repeats it', () => {
     const text = 'abcabc <e> abca cab\nбab';
     for (const kind of SEGMENTERS.filter((k) => k !== 'unigram-sample')) {
-      const ids = segment(bpe, text, kind, { p: 0.4, seed: 5 });
+      const how = { seed: 5, ...(kind.includes('dropout') && { dropout: 0.4 }) };
+      const ids = segment(bpe, text, kind, how);
       assert.equal(bpe.decode(ids), text, kind);
-      assert.deepEqual(segment(bpe, text, kind, { p: 0.4, seed: 5 }), ids);
+      assert.deepEqual(segment(bpe, text, kind, how), ids);
     }
     assert.equal(unigram.decode(segment(unigram, 'abc ab', 'unigram-sample', { seed: 2 })), 'abc ab');
   });
   test('refusals list what is known', () => {
     assert.throws(() => segment(bpe, 'a', /** @type {any} */ ('shortest')), /known are default, longest-prefix/);
-    assert.throws(() => segment(bpe, 'a', 'unigram-sample'), /needs scores/);
+    assert.throws(() => segment(bpe, 'a', 'unigram-sample'), /needs a Unigram vocabulary/);
     assert.throws(() => segment(unigram, 'a', 'bpe-dropout'), /byte-pair/);
-    assert.throws(() => segment(bpe, 'a', 'bpe-dropout', { p: 2 }), /p: 2 is not a number in 0..1/);
+    assert.throws(() => segment(bpe, 'a', 'bpe-dropout', { dropout: 2 }), /dropout: 2 is not a number in 0..1/);
   });
   test('canonical ids', () => {
     for (const text of ['abcabc', 'ab <e>', '']) assert.ok(isCanonical(bpe, bpe.encode(text).ids));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { ByteModel, Lattice, Model, SEGMENTERS, Tokenizer, segment, trainTokenizer } from '../index.js';
+import { ByteModel, Lattice, Model, SEGMENTERS, Tokenizer, trainTokenizer } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { describeHeader } from './inspect.js';
 import { fromNpy, toNpy, toNpz } from './npy.js';
@@ -86,6 +86,22 @@ async function textOf(rest) {
 /** @type {OptionSpec} */ const DECODER_IDS = { name: 'decoder-ids', kind: 'ids', value: 'LIST', help: 'encoder-decoder models: the decoder\'s tokens; --ids or TEXT is the source' };
 /** @type {OptionSpec} */ const ADD_SPECIAL = { name: 'add-special-tokens', kind: 'flag', help: 'add what the definition puts around a text (beginning, end...)' };
 /** @type {OptionSpec} */ const SEED = { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same draw; default: random' };
+/** @type {OptionSpec} */ const AS_TEXT = { name: 'special-as-text', kind: 'flag', help: 'text that spells a special token is ordinary text' };
+/** @type {OptionSpec} */ const PAIR = { name: 'pair', kind: 'text', value: 'TEXT', help: 'a second text: both by the definition\'s template for pairs' };
+/** @type {OptionSpec[]} */ const SEGMENTER = [
+  { name: 'segmenter', kind: 'text', value: 'KIND', choices: SEGMENTERS, help: `cut words otherwise than the tokenizer does: ${SEGMENTERS.join(', ')}` },
+  { name: 'dropout', kind: 'number', value: 'P', min: 0, max: 1, help: 'probability of a dropout, default 0.1' },
+  { name: 'alpha', kind: 'number', value: 'X', min: 0, max: 1000000, help: 'unigram-sample: scores times this, default 1' },
+  { name: 'nbest', kind: 'int', value: 'N', min: 1, max: 2 ** 20, help: 'unigram-sample: draw among the N best of a word, default: all' },
+  { name: 'ties', kind: 'text', value: 'RULE', choices: ['longest', 'random'], help: 'fewest-tokens: of equals the longest last token (default) or a random one' },
+  SEED,
+];
+/** @param {Record<string, any>} options */
+function checkSegmenter(options) {
+  for (const { name } of SEGMENTER) if (options[name] !== undefined && options.segmenter === undefined) throw new UsageError(`--${name} goes with --segmenter`);
+}
+/** As options of encode. @param {Record<string, any>} options */
+const segmenterOf = (options) => ({ ...picked(options, 'segmenter', 'dropout', 'alpha', 'ties', 'seed'), ...(options.nbest !== undefined && { nBest: options.nbest }) });
 /** Those of the options that were given. @param {Record<string, any>} options @param {...string} names */
 const picked = (options, ...names) => Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]));
 /** @type {OptionSpec} */ const HELP = { name: 'help', kind: 'flag', help: 'this text' };
@@ -238,20 +254,18 @@ const COMMANDS = {
   encode: {
     summary: 'text -> token ids',
     usage: 'encode (--tokenizer FILE | --model FILE) [options] [TEXT...]',
-    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"text": ...}; one line {"ids": [...]} for each' }, ADD_SPECIAL,
-      { name: 'special-as-text', kind: 'flag', help: 'text that spells a special token is ordinary text' },
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"text": ...}; one line {"ids": [...]} for each' }, ADD_SPECIAL, AS_TEXT,
       { name: 'offsets', kind: 'text', value: 'UNIT', choices: ['bytes', 'utf16'], help: 'add "offsets": [[begin, end], ...] to the JSON' },
-      { name: 'segmenter', kind: 'text', value: 'KIND', choices: SEGMENTERS, help: `cut words otherwise than the tokenizer does: ${SEGMENTERS.join(', ')}` },
-      { name: 'p', kind: 'number', value: 'P', min: 0, max: 1, help: 'probability of a dropout, default 0.1' }, { name: 'alpha', kind: 'number', value: 'X', min: 0, max: 1000000, help: 'unigram-sample: scores times this, default 1' }, SEED],
+      PAIR, ...SEGMENTER],
     async run(options, rest) {
-      if (options.segmenter !== undefined) for (const name of ['add-special-tokens', 'offsets']) if (options[name] !== undefined) throw new UsageError(`--segmenter and --${name} exclude each other`);
+      checkSegmenter(options);
+      if (options.jsonl && options.pair !== undefined) throw new UsageError('--jsonl takes "pair" from its lines: no --pair beside it');
       if (options.jsonl && rest.length) throw new UsageError('--jsonl reads standard input: no TEXT beside it');
       const tokenizer = await loadTokenizer(options);
       const how = { addSpecialTokens: !!options['add-special-tokens'], specialAsText: !!options['special-as-text'], offsets: options.offsets ?? /** @type {false} */ (false) };
-      const record = (/** @type {string | Uint8Array} */ text) => {
-        if (options.segmenter !== undefined) return { ids: [...segment(tokenizer, text, options.segmenter, { specialAsText: how.specialAsText, ...picked(options, 'p', 'alpha', 'seed') })] };
-        const { ids, offsets } = tokenizer.encode(text, how);
-        return { ids: [...ids], ...(offsets && { offsets: Array.from(ids, (_, i) => [offsets[2 * i], offsets[2 * i + 1]]) }) };
+      const record = (/** @type {string | Uint8Array} */ text, /** @type {string | undefined} */ pair) => {
+        const { ids, offsets, typeIds } = tokenizer.encode(text, { ...how, ...(pair !== undefined && { pair }), ...segmenterOf(options) });
+        return { ids: [...ids], ...(typeIds && { type_ids: [...typeIds] }), ...(offsets && { offsets: Array.from(ids, (_, i) => [offsets[2 * i], offsets[2 * i + 1]]) }) };
       };
       if (options.jsonl) {
         let number = 0, out = '';
@@ -269,7 +283,11 @@ const COMMANDS = {
             await write(out);
             throw new Error(`standard input, line ${number}: no string "text"`);
           }
-          out += `${json(record(given.text))}\n`;
+          if (given.pair !== undefined && typeof given.pair !== 'string') {
+            await write(out);
+            throw new Error(`standard input, line ${number}: "pair" is no string`);
+          }
+          out += `${json(record(given.text, given.pair))}\n`;
           if (out.length > 1 << 16) {
             await write(out);
             out = '';
@@ -277,9 +295,21 @@ const COMMANDS = {
         }
         return write(out);
       }
-      const result = record(await textOf(rest));
+      const result = record(await textOf(rest), options.pair);
       if (options.json || options.offsets) return line(json(result));
       await line(result.ids.join(' '));
+    },
+  },
+  count: {
+    summary: 'how many tokens a text has',
+    usage: 'count (--tokenizer FILE | --model FILE) [options] [TEXT...]',
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, ADD_SPECIAL, AS_TEXT, PAIR, { name: 'limit', kind: 'int', value: 'N', min: 0, help: 'exit status 1 when there are more' }, ...SEGMENTER],
+    async run(options, rest) {
+      checkSegmenter(options);
+      const tokenizer = await loadTokenizer(options);
+      const count = tokenizer.count(await textOf(rest), { addSpecialTokens: !!options['add-special-tokens'], specialAsText: !!options['special-as-text'], ...picked(options, 'pair'), ...segmenterOf(options) });
+      await line(options.json ? json({ count }) : String(count));
+      if (options.limit !== undefined && count > options.limit) process.exitCode = 1;
     },
   },
   decode: {
