@@ -5,21 +5,24 @@ A *source* is one compressed text file together with a rule that cuts it into do
   books    each document starts with a line `<|book|>title TAB author`
   stories  one document per paragraph group; a lone newline separates two stories, an empty line two paragraphs
   plain    the whole file is one document
+  speeches each document starts with a line `<|doc|>title`
+  sums     no file: additions and subtractions drawn with a seed
 
 Every source has a weight (its share of the training windows) and may be unwrapped (hard line ends inside a prose
 paragraph become spaces). Documents that are held out never reach the tokenizer trainer or the batches.
+
+A source with `dropout` is encoded anew by BPE-dropout `copies` times; the copies are one long stream.
 
 Batches are a pure function of (seed, step): a resumed run sees the windows that an uninterrupted run would have seen.
 """
 
 import gzip
+import json
 import os
 import re
 from dataclasses import dataclass
 
 import numpy as np
-
-END = "<|endoftext|>"
 
 # UTF-8 text that was once read as Windows-1252: â€œ and friends. The stories have a few hundred of them.
 MOJIBAKE = [("\u00e2\u20ac\u2122", "\u2019"), ("\u00e2\u20ac\u0153", "\u201c"), ("\u00e2\u20ac\u009d", "\u201d"), ("\u00e2\u20ac", "\u201d")]
@@ -72,11 +75,24 @@ def unwrap(text):
     return "\n\n".join(blocks)
 
 
-SPLITTERS = {"books": split_books, "stories": split_stories, "plain": lambda text: [Document("text", text)]}
+def split_speeches(text):
+    parts = (part.partition("\n") for part in text.split("<|doc|>")[1:])
+    return [Document(title.strip(), body.strip() + "\n") for title, _, body in parts]
+
+
+def split_questions(text):
+    rows = (json.loads(line) for line in text.splitlines())
+    clean = lambda answer: re.sub(r"<<[^>]*>>", "", answer)
+    return [Document(f"question {i}", f"{r['question']}\n{clean(r['answer'])}\n") for i, r in enumerate(rows)]
+
+
+SPLITTERS = {"speeches": split_speeches, "questions": split_questions, "books": split_books, "stories": split_stories, "plain": lambda text: [Document("text", text)]}
 
 
 def documents_of(folder, source):
     """The documents of one source entry of the configuration, after exclusion, hold-out and unwrapping."""
+    if source["split"] == "sums":
+        return arithmetic_documents(source)
     documents = SPLITTERS[source["split"]](read_text(folder, source["file"]))
     excluded = set(source.get("exclude", []))
     missing = excluded - {d.title for d in documents}
@@ -91,45 +107,50 @@ def documents_of(folder, source):
     return documents
 
 
-# Tokenizers -----------------------------------------------------------------------------------------------------------
+# Arithmetic -----------------------------------------------------------------------------------------------------------
 
 
-def train_tokenizer(spec, texts):
-    """Learns byte-level BPE (GPT-2 split). Ids: 256 bytes in GPT-2 order, merges, then the special tokens.
-
-    kind "byte" is the same thing with no merges at all.
-    """
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    special = spec.get("special", [END])
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = 0 if spec["kind"] == "byte" else spec["vocab_size"] - len(alphabet) - len(special)
-    if spec["kind"] not in ("byte", "bpe") or merges < 0:
-        raise ValueError(f"tokenizer {spec}: kind must be 'byte' or 'bpe' and vocab_size at least {len(alphabet) + len(special)}")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=len(alphabet) + merges, initial_alphabet=alphabet, min_frequency=2, show_progress=False)
-    tokenizer.train_from_iterator(texts if merges else [], trainer)
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
-    return tokenizer
+def sums(seed, count, least=1, most=9):
+    """`count` lines `a+b=c` or `a-b=c` (c may be negative); the operands' digit counts are even over least..most."""
+    rng = np.random.default_rng(seed)
+    digits = rng.integers(least, most + 1, (count, 2))
+    low = np.where(digits == 1, 0, 10 ** (digits - 1))
+    a, b = (low + (rng.random((count, 2)) * (10**digits - low)).astype(np.int64)).T
+    minus = rng.random(count) < 0.5
+    return [f"{x}{'-' if m else '+'}{y}={x - y if m else x + y}\n" for x, y, m in zip(a.tolist(), b.tolist(), minus.tolist())]
 
 
-def load_tokenizer(path):
-    from tokenizers import Tokenizer
+def arithmetic_documents(source):
+    lines = sums(source["seed"], source["lines"])
+    return [Document(f"sums {i}", "".join(lines[i : i + 2000])) for i in range(0, len(lines), 2000)]
 
-    return Tokenizer.from_file(path)
 
+class Corpus:
+    """What the tokenizers learn from and what they are applied to."""
 
-def encode_documents(tokenizer, documents):
-    """One uint16/uint32 array per document, without special tokens."""
-    encode = getattr(tokenizer, "encode_batch_fast", tokenizer.encode_batch)
-    dtype = np.uint16 if tokenizer.get_vocab_size() <= 65536 else np.uint32
-    arrays = []
-    for i in range(0, len(documents), 16):  # bounded: encodings are far larger than their ids
-        batch = encode([d.text for d in documents[i : i + 16]], add_special_tokens=False)
-        arrays.extend(np.array(e.ids, dtype=dtype) for e in batch)
-    return arrays
+    def __init__(self, folder):
+        self.folder = folder
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs", "base.json"), encoding="utf-8") as f:
+            self.config = json.load(f)
+
+    def texts(self, part):
+        for source in self.config["data"][part]:
+            for document in documents_of(self.folder, source):
+                yield source, document.text
+
+    def tokenizer_texts(self, kind):
+        """Each source once as it is, the stories several times over (`tokenizer_repeat`); of books the copy with hard line ends."""
+        if kind == "arithmetic":
+            yield from sums(7, 200000)
+            return
+        for source, text in self.texts("sources"):
+            for _ in range(source.get("tokenizer_repeat", 1)):
+                yield text + "\n"
+
+    def all_texts(self):
+        for part in ("sources", "heldout"):
+            for _, text in self.texts(part):
+                yield text
 
 
 # Batches --------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
-"""Turns a finished run into files: GGUF, tokenizer.json, reference.json, curve.svg and the model card.
+"""Turns a finished run of train.py into files:
 
-    python models/export.py build/microtome-tiny --data ../shared/corpora --to models
+    python models/export.py build/models/twin-bpe-4k --data ../shared/corpora --to models/family
 
-Every figure in the card comes from the GGUF file itself: it is read back, dequantised, and run in float32.
+NAME.gguf (Q8_0; for BERT a hub folder NAME/ instead, which `microtome quantize` turns into a GGUF file), NAME.reference.json,
+NAME.svg (the training curve) and NAME.metrics.json, from which card.py writes the card. Every figure is of the file itself:
+it is read back, dequantised, and run in float32. Of a run with snapshots every snapshot becomes NAME-STEP.gguf.
 """
 
 import argparse
@@ -14,30 +16,40 @@ import time
 import torch
 
 import gguf
+from architectures import ARCHITECTURES
 from curve import draw
-from data import END, load_tokenizer
-from llama import ARCHITECTURES
-from measure import bits_per_byte, heldout_sets
+from measure import heldout_sets, scores, sums_right
+from vocabularies import MASK, PAD, Vocabulary
 
 PROMPTS = [
     "Once upon a time, there was a little",
-    "“I do not understand you,” said the",
+    "\u201cI do not understand you,\u201d said the",
     "It was a dark and stormy night; the rain fell in",
-    "The captain of the ship looked at the sea and",
-    "Caf\u00e9 na\u00efve \u2014 42 \U0001f52c",
 ]
-SAMPLE_PROMPTS = ["Once upon a time, there was a", "The old man opened the door and", "“My dear sir,” said the lawyer,"]
+SUM_PROMPTS = ["12+30=", "48231-907=", "123456789+987654321="]
+SAMPLE_PROMPTS = ["Once upon a time, there was a", "The old man opened the door and", "\u201cMy dear sir,\u201d said the lawyer,"]
 
 
-def write_gguf(path, config, model, tokenizer):
-    spec = json.loads(tokenizer.to_str())
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    tokens = [t for t, _ in sorted(ids.items(), key=lambda kv: kv[1])]
-    if sorted(ids.values()) != list(range(len(ids))):
-        raise ValueError("the tokenizer's ids have holes")
-    special = {t["content"] for t in spec["added_tokens"]}
+def tokenizer_metadata(vocabulary):
+    """BPE as llama.cpp writes it; any other vocabulary as its whole tokenizer.json, which the GGUF specification provides for."""
+    spec, end = vocabulary.spec, vocabulary.end
+    common = {
+        "tokenizer.ggml.tokens": vocabulary.pieces,
+        "tokenizer.ggml.token_type": [3 if t in vocabulary.special else 1 for t in vocabulary.pieces],
+        "tokenizer.ggml.bos_token_id": end,
+        "tokenizer.ggml.eos_token_id": end,
+        "tokenizer.ggml.padding_token_id": vocabulary.ids[PAD],
+        "tokenizer.ggml.mask_token_id": vocabulary.ids[MASK],
+        "tokenizer.ggml.add_bos_token": True,
+    }
+    plain = spec["model"]["type"] == "BPE" and spec["pre_tokenizer"]["type"] == "ByteLevel"
+    if not plain:
+        return {**common, "tokenizer.huggingface.json": vocabulary.json.decode()}
     merges = [m if isinstance(m, str) else " ".join(m) for m in spec["model"]["merges"]]
-    end = tokenizer.token_to_id(END)
+    return {**common, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.merges": merges}
+
+
+def write_gguf(path, config, model, vocabulary):
     metadata = {
         "general.architecture": model.architecture,
         "general.name": config["name"],
@@ -45,142 +57,162 @@ def write_gguf(path, config, model, tokenizer):
         "general.file_type": 7,
         "general.quantization_version": 2,
         **model.gguf_metadata(),
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "gpt-2",
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [3 if t in special else 1 for t in tokens],
-        "tokenizer.ggml.merges": merges,
-        "tokenizer.ggml.bos_token_id": end,
-        "tokenizer.ggml.eos_token_id": end,
-        "tokenizer.ggml.add_bos_token": True,
+        **tokenizer_metadata(vocabulary),
     }
-    tensors = [(n, p.detach().numpy(), gguf.Q8_0 if p.ndim == 2 else gguf.F32) for n, p in model.gguf_tensors()]
+    keep = getattr(model, "keep_float", ())
+    tensors = [
+        (n, p.detach().numpy(), gguf.Q8_0 if p.ndim == 2 and p.shape[1] % 32 == 0 and not any(k in n for k in keep) else gguf.F32)
+        for n, p in model.gguf_tensors()
+    ]
     gguf.write(path, metadata, tensors)
 
 
-def load_gguf(path):
-    """The model of a GGUF file, dequantised, in float32."""
-    metadata, tensors = gguf.read(path)
-    kind = ARCHITECTURES[metadata["general.architecture"]]
-    model = kind(kind.config_from_gguf(metadata), len(metadata["tokenizer.ggml.tokens"]))
-    names = dict(model.gguf_tensors())
-    if set(names) != set(tensors):
-        raise ValueError(f"{path}: tensors differ from the architecture's: {sorted(set(names) ^ set(tensors))}")
-    with torch.no_grad():
-        for name, p in names.items():
-            p.copy_(torch.from_numpy(tensors[name]))
-    return model.eval(), metadata
+def write_hub(folder, model):
+    from safetensors.torch import save_file
+
+    os.makedirs(folder, exist_ok=True)
+    config, tensors = model.hub_files()
+    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
+        json.dump(config, f, indent=1)
+    save_file({k: v.half() for k, v in tensors.items()}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+
+
+def sha256(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
 
 
 @torch.no_grad()
 def greedy(model, ids, count):
-    ids, margin = list(ids), float("inf")
+    ids, margin, device = list(ids), float("inf"), next(model.parameters()).device
     for _ in range(count):
-        top = model(torch.tensor([ids]))[0, -1].topk(2)
+        top = model(torch.tensor([ids], device=device))[0, -1].topk(2)
         margin = min(margin, (top.values[0] - top.values[1]).item())
         ids.append(top.indices[0].item())
     return ids[-count:], margin
 
 
 @torch.no_grad()
-def sample(model, tokenizer, prompt, bos, seed, count=120, temperature=0.7, top_p=0.9):
+def sample(model, vocabulary, prompt, seed, count=140, temperature=0.7, top_p=0.9):
     g = torch.Generator().manual_seed(seed)
-    ids = [bos] + tokenizer.encode(prompt, add_special_tokens=False).ids
-    begin = len(ids)
+    ids = [vocabulary.end] + vocabulary.encode(prompt)
+    begin, device = len(ids), next(model.parameters()).device
     while len(ids) < min(begin + count, model.config["context"]):
-        p, order = torch.softmax(model(torch.tensor([ids]))[0, -1] / temperature, -1).sort(descending=True)
+        p, order = torch.softmax(model(torch.tensor([ids], device=device))[0, -1].cpu() / temperature, -1).sort(descending=True)
         p[p.cumsum(0) - p > top_p] = 0
         token = order[torch.multinomial(p, 1, generator=g)].item()
-        if token == bos:
+        if token == vocabulary.end:
             break
         ids.append(token)
-    return prompt + "|" + tokenizer.decode(ids[begin:])
+    return prompt + "|" + vocabulary.decode(ids[begin:])
 
 
 @torch.no_grad()
-def reference(model, tokenizer, name, digest, bos):
-    cases = []
-    for prompt in PROMPTS:
-        ids = [bos] + tokenizer.encode(prompt, add_special_tokens=False).ids
-        logits = model(torch.tensor([ids]))[0].double()
+def reference(model, vocabulary, name, digest, prompts):
+    cases, device = [], next(model.parameters()).device
+    for prompt in prompts:
+        ids = [vocabulary.end] + vocabulary.encode(prompt)
+        if getattr(model, "masked", False):  # mask the last token but one, and look at that place
+            at = len(ids) - 2
+            ids[at] = vocabulary.ids[MASK]
+            logits = model(torch.tensor([ids], device=device))[0].double().cpu()
+            cases.append({"prompt": prompt, "ids": ids, "masked_at": at, "best": logits[at].argmax().item(), "logits_at": [round(v, 4) for v in logits[at].tolist()]})
+            continue
+        logits = model(torch.tensor([ids], device=device))[0].double().cpu()
         nll = torch.log_softmax(logits[:-1], -1).gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
-        tokens, margin = greedy(model, ids, 40)
+        tokens, margin = greedy(model, ids, 30)
         cases.append({
-            "prompt": prompt, "ids": ids, "greedy": tokens, "greedy_text": tokenizer.decode(tokens),
+            "prompt": prompt, "ids": ids, "greedy": tokens, "greedy_text": vocabulary.decode(tokens),
             "greedy_smallest_margin": round(margin, 6), "log_probs": [round(v, 6) for v in nll.tolist()],
-            "last_logits": [round(v, 5) for v in logits[-1].tolist()],
+            "last_logits": [round(v, 4) for v in logits[-1].tolist()],
         })
     return {
-        "model": name, "sha256": digest, "computed": f"PyTorch {torch.__version__}, float32, weights dequantised from Q8_0",
-        "note": "ids begin with BOS; log_probs[i] = ln p(ids[i+1] | ids[..i]); greedy = 40 arg-max tokens after ids; "
+        "model": name, "sha256": digest, "computed": f"PyTorch {torch.__version__}, float32, weights dequantised",
+        "note": "ids begin with BOS; log_probs[i] = ln p(ids[i+1] | ids[..i]); greedy = 30 arg-max tokens after ids; "
                 "greedy_smallest_margin = least gap between the two largest logits on that path",
         "cases": cases,
     }
 
 
+def curves_of(log):
+    per_step = log["config"]["train"]["batch"] * log["config"]["model"]["context"] / 1e6
+    masked = log["config"]["model"]["architecture"] == "bert"
+    curves = {"training mix": [(r["step"] * per_step, r["nll" if masked else "bits_per_byte"]) for r in log["curve"]]}
+    for r in log["heldout"]:
+        for key in ("books", "stories", "sums"):
+            if key in r:
+                curves.setdefault("held-out " + key, []).append((r["step"] * per_step, r[key]))
+    return curves
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", help="output folder of train.py")
-    parser.add_argument("--history", action="append", default=[], help="log.json of the runs before this one, in order")
     parser.add_argument("--data", default="../shared/corpora")
-    parser.add_argument("--to", default="models")
-    parser.add_argument("--stride", type=int, default=256)
+    parser.add_argument("--vocabularies", default="build/vocabularies")
+    parser.add_argument("--to", default="models/family")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
+    torch.set_float32_matmul_precision("highest")
     with open(os.path.join(args.run, "log.json"), encoding="utf-8") as f:
         log = json.load(f)
-    logs = [json.load(open(p, encoding="utf-8")) for p in args.history] + [log]
-    config, name = log["config"], log["config"]["name"]
+    config, name, device = log["config"], log["config"]["name"], args.device
+    os.makedirs(args.to, exist_ok=True)
     target = lambda suffix: os.path.join(args.to, name + suffix)
-    tokenizer = load_tokenizer(os.path.join(args.run, "tokenizer.json"))
-    bos, context = tokenizer.token_to_id(END), config["model"]["context"]
-    trained = ARCHITECTURES[config["model"]["architecture"]](config["model"], tokenizer.get_vocab_size())
-    trained.load_state_dict(torch.load(os.path.join(args.run, "weights.pt"), weights_only=True))
-    write_gguf(target(".gguf"), config, trained, tokenizer)
-    tokenizer.save(target(".tokenizer.json"), pretty=False)
-    with open(target(".gguf"), "rb") as f:
-        data = f.read()
-    digest = hashlib.sha256(data).hexdigest()
-    model, metadata = load_gguf(target(".gguf"))
-    print(f"{target('.gguf')}: {len(data)} bytes, sha256 {digest}", flush=True)
+    vocabulary = Vocabulary(os.path.join(args.vocabularies, config["tokenizer"] + ".json"))
+    context, snapshots = config["model"]["context"], config["train"].get("snapshots", [])
 
+    def trained(file):
+        model = ARCHITECTURES[config["model"]["architecture"]](config["model"], vocabulary.size)
+        model.load_state_dict(torch.load(os.path.join(args.run, file), weights_only=True, map_location="cpu"))
+        return model.eval()
+
+    for step in snapshots:
+        write_gguf(target(f"-{step}.gguf"), config, trained(f"weights-{step}.pt"), vocabulary)
+    model = trained("weights.pt")
+    masked = getattr(model, "masked", False)
+    if masked:
+        write_hub(target(""), model)
+        path = target("/model.safetensors")
+        with torch.no_grad():
+            for p in model.parameters():
+                p.copy_(p.half())
+    else:
+        path = target(f"-{snapshots[-1]}.gguf") if snapshots else target(".gguf")
+        if not snapshots:
+            write_gguf(path, config, model, vocabulary)
+        model.load_gguf(gguf.read(path)[1])
+    digest, size = sha256(path), os.path.getsize(path)
+    print(f"{path}: {size} bytes, sha256 {digest}", flush=True)
+    model.to(device)
+    sums = config["data"]["heldout"][0]["name"] == "sums"
     with open(target(".reference.json"), "w", encoding="utf-8") as f:
-        json.dump(reference(model, tokenizer, name + ".gguf", digest, bos), f, separators=(",", ":"), ensure_ascii=False)
+        json.dump(reference(model, vocabulary, os.path.basename(path), digest, SUM_PROMPTS if sums else PROMPTS), f, separators=(",", ":"), ensure_ascii=False)
         f.write("\n")
 
     figures = {}
-    for kind, m in (("trained (float32)", trained), ("GGUF (Q8_0)", model)):  # a part of each text: the cost of rounding
-        for s, (arrays, n) in heldout_sets(config, args.data, tokenizer, 60000).items():
-            figures.setdefault(s, {})[kind + ", part"] = bits_per_byte(m, arrays, n, bos, context, args.stride, "cpu", batch=16)
-    for s, (arrays, n) in heldout_sets(config, args.data, tokenizer).items():
+    for s, (arrays, n) in heldout_sets(config, args.data, vocabulary).items():
         began = time.time()
-        figures[s]["GGUF (Q8_0)"] = bits_per_byte(model, arrays, n, bos, context, args.stride, "cpu", batch=16)
-        figures[s]["bytes"], figures[s]["bytes per token"] = n, n / sum(map(len, arrays))
+        figures[s] = {"bytes": n, "bytes per token": n / sum(map(len, arrays)), **scores(model, vocabulary, s, arrays, n, context, context // 2, device)}
         print(s, figures[s], f"{time.time() - began:.0f} s", flush=True)
-
-    offset, curves = 0, {"training mix": []}
-    for one in logs:
-        per_step = one["config"]["train"]["batch"] * one["config"]["model"]["context"] / 1e6
-        curves["training mix"] += [(offset + r["step"] * per_step, r["bits_per_byte"]) for r in one["curve"]]
-        for r in one["heldout"]:
-            for key in ("books", "stories"):
-                curves.setdefault("held-out " + key, []).append((offset + r["step"] * per_step, r[key]))
-        offset += one["tokens"] / 1e6
-    draw(target(".svg"), f"{name}: bits per byte during training", list(curves.items()), "millions of tokens seen")
-
+    curves = curves_of(log)
+    draw(target(".svg"), f"{name}: {'nats at masked positions' if masked else 'bits per byte'} during training", list(curves.items()), "millions of tokens seen")
     metrics = {
-        "name": name, "license": config["license"], "sha256": digest, "file_bytes": len(data), "parameters": log["parameters"],
-        "heldout": figures, "model": config["model"], "curves": {k: [[round(x, 1), round(y, 4)] for x, y in v] for k, v in curves.items()},
-        "stages": [
-            {"steps": one["steps_done"], "tokens": one["tokens"], "seconds": round(one["seconds"]), "device": one["device"],
-             "torch": one["torch"], "sources": one["sources"], "train": one["config"]["train"]} for one in logs
-        ],
-        "samples": [sample(model, tokenizer, p, bos, 7 + i) for i, p in enumerate(SAMPLE_PROMPTS)],
+        "name": name, "about": config.get("about", ""), "license": config["license"], "file": os.path.basename(path), "sha256": digest, "file_bytes": size,
+        "parameters": log["parameters"], "vocabulary": config["tokenizer"], "dropout": config.get("dropout"), "heldout": figures, "model": config["model"],
+        "curves": {k: [[round(x, 1), round(y, 4)] for x, y in v] for k, v in curves.items()},
+        "steps": log["steps_done"], "tokens": log["tokens"], "seconds": round(log["seconds"]), "device": log["device"], "torch": log["torch"],
+        "bytes_per_token": log["bytes_per_token"], "sources": log["sources"], "train": config["train"],
     }
+    if sums:
+        metrics["right"] = sums_right(model, vocabulary, device)
+        print(metrics["right"])
+    elif not masked:
+        metrics["samples"] = [sample(model, vocabulary, p, 7 + i) for i, p in enumerate(SAMPLE_PROMPTS)]
+        print("\n---\n".join(metrics["samples"]))
     with open(target(".metrics.json"), "w", encoding="utf-8") as f:
         json.dump(metrics, f, indent=None, separators=(",", ":"), ensure_ascii=False)
         f.write("\n")
-    for s in metrics["samples"]:
-        print("---\n" + s)
 
 
 if __name__ == "__main__":

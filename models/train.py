@@ -2,9 +2,9 @@
 
     python models/train.py models/configs/microtome-tiny.json --data ../shared/corpora --out build/microtome-tiny
 
-Stages, each skipped when its result is already in --out: learn the tokenizer (tokenizer.json), train
-(checkpoint.pt every few hundred steps; a new call resumes there), write weights.pt and log.json. `export.py` turns the
-result into a GGUF file and its card. Any entry of the configuration can be overridden: --set train.steps=100.
+The vocabulary comes from `vocabularies.py`. checkpoint.pt is written now and then and when --max-seconds are over; a new
+call resumes there. The end is weights.pt and log.json (and weights-STEP.pt for every step of train.snapshots); `export.py`
+turns them into GGUF files and a card. Any entry of the configuration can be overridden: --set train.steps=100.
 
 The same configuration, seed and hardware give the same windows in the same order; sums on a GPU are only reproducible
 up to its kernels' summation order.
@@ -15,16 +15,19 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import time
 
 import numpy as np
 import torch
 
-from data import END, Batches, Stream, documents_of, encode_documents, load_tokenizer, train_tokenizer
-from llama import ARCHITECTURES
-from measure import bits_per_byte, heldout_sets
+from architectures import ARCHITECTURES
+from data import Batches, Stream, documents_of
+from measure import heldout_sets, scores
 from optim import Optimizer, schedule
+from vocabularies import MASK, SPECIAL, Vocabulary
+
+
+FIT_FROM, FIT_AT = 60, 160
 
 
 def merged(base, changes):
@@ -54,44 +57,27 @@ def load_config(path, overrides):
     return config
 
 
-def get_tokenizer(config, folder, out, given):
-    path = os.path.join(out, "tokenizer.json")
-    if given:
-        shutil.copyfile(given, path)
-    elif not os.path.exists(path):
-        began = time.time()
-
-        def texts():
-            for source in config["data"]["sources"]:
-                for document in documents_of(folder, source) * source.get("tokenizer_repeat", 1):
-                    yield document.text
-
-        tokenizer = train_tokenizer(config["tokenizer"], texts())
-        tokenizer.save(path, pretty=False)
-        print(f"tokenizer: {tokenizer.get_vocab_size()} tokens in {time.time() - began:.0f} s", flush=True)
-    return load_tokenizer(path)
-
-
-def get_streams(config, folder, tokenizer, cache):
+def get_streams(config, folder, vocabulary, cache):
     """Token streams of the training sources. Encoding takes longer than reading: the result is kept in `cache`, under a
-    digest of the tokenizer and of the source's entry (its weight aside)."""
-    end = tokenizer.token_to_id(END)
-    vocabulary = tokenizer.to_str().encode()
-    newline_ids = [i for t, i in tokenizer.get_vocab().items() if t and set(t) <= {"\u010a"}]  # Ċ is byte 0x0A
-    streams = []
+    digest of the vocabulary and of the source's entry (its weight aside)."""
+    streams, dropout = [], config.get("dropout") or {"p": 0.0, "copies": 1}
     for source in config["data"]["sources"]:
         began = time.time()
-        entry = json.dumps({k: v for k, v in source.items() if k not in ("weight", "tokenizer_repeat")}, sort_keys=True)
-        path = os.path.join(cache, f"tokens-{hashlib.sha256(vocabulary + entry.encode()).hexdigest()[:16]}.npz")
+        entry = json.dumps({k: v for k, v in source.items() if k not in ("weight", "late_weight", "tokenizer_repeat")} | dropout, sort_keys=True)
+        path = os.path.join(cache, f"tokens-{hashlib.sha256(vocabulary.json + entry.encode()).hexdigest()[:16]}.npz")
         if os.path.exists(path):
             with np.load(path) as saved:
                 arrays, n_bytes = np.split(saved["tokens"], saved["cuts"]), int(saved["bytes"])
         else:
             documents = documents_of(folder, source)
-            arrays, n_bytes = encode_documents(tokenizer, documents), sum(len(d.text.encode()) for d in documents)
-            np.savez(path, tokens=np.concatenate(arrays), cuts=np.cumsum([len(a) for a in arrays])[:-1], bytes=n_bytes)
-        stream = Stream(source, arrays, end, newline_ids)
-        stream.bytes = n_bytes
+            arrays, n_bytes = [], 0
+            for _ in range(dropout["copies"]):
+                arrays += vocabulary.encode_documents(documents, dropout["p"])
+                n_bytes += sum(len(d.text.encode()) for d in documents)
+            np.savez(path + f".{os.getpid()}.npz", tokens=np.concatenate(arrays), cuts=np.cumsum([len(a) for a in arrays])[:-1], bytes=n_bytes)
+            os.replace(path + f".{os.getpid()}.npz", path)
+        stream = Stream(source, arrays, vocabulary.end, vocabulary.newlines)
+        stream.bytes, stream.copies = n_bytes, dropout["copies"]
         streams.append(stream)
         print(
             f"source {stream.name}: {len(arrays)} documents, {stream.bytes} bytes, {len(stream.tokens)} tokens, "
@@ -99,6 +85,24 @@ def get_streams(config, folder, tokenizer, cache):
             flush=True,
         )
     return streams
+
+
+def plan(t, context, bytes_per_token):
+    """Batch and steps from the budget in bytes, so that models with different vocabularies see the same text in the same
+    number of steps."""
+    t["batch"] = max(1, round(t["batch_bytes"] / (bytes_per_token * context)))
+    t.setdefault("steps", round(t["budget_bytes"] / (t["batch"] * context * bytes_per_token)))
+    t.setdefault("stop_step", t["steps"])
+
+
+def mask_tokens(ids, vocabulary, share, seed, step):
+    """BERT's corruption: of the chosen positions 80% become MASK, 10% a random token, 10% stay."""
+    g = torch.Generator(device=ids.device).manual_seed(seed * 1_000_003 + step + 500_000)
+    draw = lambda: torch.rand(ids.shape, generator=g, device=ids.device)
+    chosen, fate = (draw() < share) & (ids != vocabulary.end), draw()
+    random = torch.randint(len(SPECIAL), vocabulary.size, ids.shape, generator=g, device=ids.device)
+    shown = torch.where(chosen & (fate < 0.8), vocabulary.ids[MASK], ids)
+    return torch.where(chosen & (fate >= 0.9), random, shown), chosen
 
 
 def save_atomically(value, path):
@@ -112,42 +116,46 @@ def main():
     parser.add_argument("--data", default="../shared/corpora", help="folder of the corpora")
     parser.add_argument("--out", required=True, help="folder for the results")
     parser.add_argument("--checkpoints", help="folder for checkpoint.pt and encoded text (default: --out)")
-    parser.add_argument("--tokenizer", help="a tokenizer.json to use instead of learning one")
+    parser.add_argument("--vocabularies", default="build/vocabularies", help="folder that vocabularies.py filled")
     parser.add_argument("--start-from", help="weights.pt to start from instead of random weights (fresh optimizer state)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--max-seconds", type=float, default=1e9, help="stop cleanly (checkpoint, weights) after this long")
+    parser.add_argument("--fit-seconds", type=float, help="shorten the schedule, once the speed is known, to end in this time")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override an entry of the configuration")
-    parser.add_argument("--tokenizer-only", action="store_true")
     args = parser.parse_args()
     config = load_config(args.config, args.set)
     os.makedirs(args.out, exist_ok=True)
     checkpoints = args.checkpoints or args.out
     os.makedirs(checkpoints, exist_ok=True)
 
-    tokenizer = get_tokenizer(config, args.data, args.out, args.tokenizer)
-    if args.tokenizer_only:
-        return
+    vocabulary = Vocabulary(os.path.join(args.vocabularies, config["tokenizer"] + ".json"))
     t, device = config["train"], args.device
     cuda = device.startswith("cuda")
     torch.manual_seed(t["seed"])
     torch.set_float32_matmul_precision("high")
-    end = tokenizer.token_to_id(END)
-    model = ARCHITECTURES[config["model"]["architecture"]](config["model"], tokenizer.get_vocab_size()).to(device)
+    model = ARCHITECTURES[config["model"]["architecture"]](config["model"], vocabulary.size).to(device)
     if args.start_from:
         model.load_state_dict(torch.load(args.start_from, map_location=device, weights_only=True))
     n_parameters = sum(p.numel() for p in model.parameters())
     print(f"{config['name']}: {n_parameters} parameters on {torch.cuda.get_device_name() if cuda else device}, torch {torch.__version__}", flush=True)
-    streams = get_streams(config, args.data, tokenizer, checkpoints)
+    streams = get_streams(config, args.data, vocabulary, checkpoints)
     context = config["model"]["context"]
+    # Tokens of different sources stand for different byte counts: the mix's own ratio counts.
+    weight, late_weight = sum(s.weight for s in streams), sum(s.late_weight for s in streams)
+    bytes_per_token = sum(s.weight / weight * s.bytes / len(s.tokens) for s in streams)
+    plan(t, context, bytes_per_token)
     late_step = round(t["steps"] * (1 - t["late_part"]))
-    batches = Batches(streams, context, t["batch"], t["at_start"], late_step, end, t["seed"], device)
-    held = heldout_sets(config, args.data, tokenizer, t["eval_bytes"])
+    batches = Batches(streams, context, t["batch"], t["at_start"], late_step, vocabulary.end, t["seed"], device)
+    held = heldout_sets(config, args.data, vocabulary, t["eval_bytes"])
     optimizer = Optimizer(model, t)
 
-    def loss_of(ids, targets):
+    masked = getattr(model, "masked", False)
+
+    def loss_of(ids, targets, chosen=None):
         logits = model(ids).float()
         log_z = logits.logsumexp(-1)
-        nll = (log_z - logits.gather(-1, targets[..., None])[..., 0]).mean()
+        nll = log_z - logits.gather(-1, targets[..., None])[..., 0]
+        nll = nll.mean() if chosen is None else (nll * chosen).sum() / chosen.sum()
         return nll, nll + t["z_loss"] * log_z.pow(2).mean()
 
     step_loss = torch.compile(loss_of, dynamic=False) if t["compile"] else loss_of
@@ -167,20 +175,29 @@ def main():
 
     def evaluate(step):
         row = {"step": step}
+        model.eval()
         for name, (arrays, n_bytes) in held.items():
-            row[name] = bits_per_byte(model, arrays, n_bytes, end, context, context, device, autocast=True)
+            row |= {k: v for k, v in scores(model, vocabulary, name, arrays, n_bytes, context, context, device, autocast=True).items() if v is not None}
+        model.train()
         log["heldout"].append(row)
         return " ".join(f"{k} {v:.4f}" for k, v in row.items() if k != "step")
 
-    # Tokens of different sources stand for different byte counts: training bits per byte use the mix's own ratio.
-    weight, late_weight = sum(s.weight for s in streams), sum(s.late_weight for s in streams)
-    bytes_per_token = sum(s.weight / weight * s.bytes / len(s.tokens) for s in streams)
+    def snapshot(step):
+        save_atomically({k: v.float().cpu() for k, v in model.state_dict().items()}, os.path.join(args.out, f"weights-{step}.pt"))
+
     began, base, running, seen = time.time(), log["seconds"], torch.zeros((), device=device), 0
     step, last = first, min(t["steps"], t["stop_step"])  # stop_step ends a run before its schedule ends
     while step < last:
+        if step in t.get("snapshots", []):
+            snapshot(step)
         ids, targets = batches(step)
+        extra = ()
+        if masked:
+            targets = ids
+            ids, chosen = mask_tokens(ids, vocabulary, t["mask"], t["seed"], step)
+            extra = (chosen,)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
-            nll, loss = step_loss(ids, targets)
+            nll, loss = step_loss(ids, targets, *extra)
         loss.backward()
         if t["clip"]:
             torch.nn.utils.clip_grad_norm_(model.parameters(), t["clip"])
@@ -189,6 +206,18 @@ def main():
         running += nll.detach()
         seen += 1
         step += 1
+        if args.fit_seconds and step in (FIT_FROM, FIT_AT):  # both after compilation
+            if cuda:
+                torch.cuda.synchronize()
+            if step == FIT_FROM:
+                fit_from = time.time()
+            else:
+                per_step = (time.time() - fit_from) / (FIT_AT - FIT_FROM)
+                fits = step + int((args.fit_seconds - (time.time() - began)) / per_step)
+                if fits < t["steps"]:
+                    print(f"{per_step * 1000:.1f} ms a step: {fits} steps instead of {t['steps']}", flush=True)
+                    t["steps"] = last = max(fits, step + 1)
+                    batches.late_step = late_step = round(t["steps"] * (1 - t["late_part"]))
         if step % t["log_every"] == 0 or step == last:
             value = running.item() / seen
             if not math.isfinite(value):
@@ -208,6 +237,8 @@ def main():
             checkpoint_at(step)
 
     checkpoint_at(step)
+    if step in t.get("snapshots", []):
+        snapshot(step)
     print(f"step {step} held out (first {t['eval_bytes']} bytes): {evaluate(step)}", flush=True)
     log["steps_done"] = step
     log["tokens"] = step * t["batch"] * context
@@ -215,8 +246,8 @@ def main():
     log["bytes_per_token"] = bytes_per_token
     early, late = min(step, late_step), max(0, step - late_step)
     log["sources"] = [
-        {"name": s.name, "bytes": s.bytes, "tokens": len(s.tokens),
-         "epochs": t["batch"] * context * (early * s.weight / weight + late * s.late_weight / late_weight) / len(s.tokens)}
+        {"name": s.name, "bytes": s.bytes, "tokens": len(s.tokens), "copies": s.copies,
+         "epochs": s.copies * t["batch"] * context * (early * s.weight / weight + late * s.late_weight / late_weight) / len(s.tokens)}
         for s in streams
     ]
     for s in log["sources"]:
