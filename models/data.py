@@ -170,6 +170,8 @@ class Stream:
         is_newline = np.isin(self.tokens, newline_ids)
         after_end = np.concatenate([[True], self.tokens[:-1] == end])
         blank = np.concatenate([[False, False], is_newline[1:-1] & is_newline[:-2]])
+        if source["split"] == "sums":  # every line is a paragraph of its own
+            blank = np.concatenate([[False], is_newline[:-1]])
         self.starts = np.flatnonzero((after_end | blank) & ~is_newline & (self.tokens != end))
 
 

@@ -3,7 +3,7 @@
     python models/train.py models/configs/microtome-tiny.json --data ../shared/corpora --out build/microtome-tiny
 
 The vocabulary comes from `vocabularies.py`. checkpoint.pt is written now and then and when --max-seconds are over; a new
-call resumes there. The end is weights.pt and log.json (and weights-STEP.pt for every step of train.snapshots); `export.py`
+call resumes there. What ends whole writes weights.pt and log.json (and weights-STEP.pt for every step of train.snapshots); `export.py`
 turns them into GGUF files and a card. Any entry of the configuration can be overridden: --set train.steps=100.
 
 The same configuration, seed and hardware give the same windows in the same order; sums on a GPU are only reproducible
@@ -115,7 +115,7 @@ def main():
     parser.add_argument("config")
     parser.add_argument("--data", default="../shared/corpora", help="folder of the corpora")
     parser.add_argument("--out", required=True, help="folder for the results")
-    parser.add_argument("--checkpoints", help="folder for checkpoint.pt and encoded text (default: --out)")
+    parser.add_argument("--cache", help="folder for encoded text, which models with one vocabulary share (default: --out)")
     parser.add_argument("--vocabularies", default="build/vocabularies", help="folder that vocabularies.py filled")
     parser.add_argument("--start-from", help="weights.pt to start from instead of random weights (fresh optimizer state)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -125,9 +125,6 @@ def main():
     args = parser.parse_args()
     config = load_config(args.config, args.set)
     os.makedirs(args.out, exist_ok=True)
-    checkpoints = args.checkpoints or args.out
-    os.makedirs(checkpoints, exist_ok=True)
-
     vocabulary = Vocabulary(os.path.join(args.vocabularies, config["tokenizer"] + ".json"))
     t, device = config["train"], args.device
     cuda = device.startswith("cuda")
@@ -138,7 +135,7 @@ def main():
         model.load_state_dict(torch.load(args.start_from, map_location=device, weights_only=True))
     n_parameters = sum(p.numel() for p in model.parameters())
     print(f"{config['name']}: {n_parameters} parameters on {torch.cuda.get_device_name() if cuda else device}, torch {torch.__version__}", flush=True)
-    streams = get_streams(config, args.data, vocabulary, checkpoints)
+    streams = get_streams(config, args.data, vocabulary, args.cache or args.out)
     context = config["model"]["context"]
     # Tokens of different sources stand for different byte counts: the mix's own ratio counts.
     weight, late_weight = sum(s.weight for s in streams), sum(s.late_weight for s in streams)
@@ -162,12 +159,13 @@ def main():
 
     log = {"curve": [], "heldout": [], "seconds": 0.0, "parameters": n_parameters}
     first = 0
-    checkpoint = os.path.join(checkpoints, "checkpoint.pt")
+    checkpoint = os.path.join(args.out, "checkpoint.pt")
     if os.path.exists(checkpoint):
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         first, log = saved["step"], saved["log"]
+        t["steps"] = t["stop_step"] = log.get("steps", t["steps"])  # as fitted before the interruption
         print(f"resumed at step {first}", flush=True)
 
     def checkpoint_at(step):
@@ -216,7 +214,7 @@ def main():
                 fits = step + int((args.fit_seconds - (time.time() - began)) / per_step)
                 if fits < t["steps"]:
                     print(f"{per_step * 1000:.1f} ms a step: {fits} steps instead of {t['steps']}", flush=True)
-                    t["steps"] = last = max(fits, step + 1)
+                    t["steps"] = last = log["steps"] = max(fits, step + 1)
                     batches.late_step = late_step = round(t["steps"] * (1 - t["late_part"]))
         if step % t["log_every"] == 0 or step == last:
             value = running.item() / seen
@@ -237,6 +235,8 @@ def main():
             checkpoint_at(step)
 
     checkpoint_at(step)
+    if step < last:
+        return
     if step in t.get("snapshots", []):
         snapshot(step)
     print(f"step {step} held out (first {t['eval_bytes']} bytes): {evaluate(step)}", flush=True)
