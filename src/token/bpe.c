@@ -40,46 +40,46 @@ static inline void note_merge(mt_bpe *b, uint64_t h) {
 }
 
 mt_status mt_bpe_reserve_pairs(mt_bpe *b, size_t count, mt_error *err) {
-    size_t cap = b->pair ? b->pair_mask + 1 : 64;
-    if (b->pair && count <= cap / 8 * 5) return MT_OK;
-    while (cap / 8 * 5 < count)
-        if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "the merge table");
-    mt_pair *old = b->pair, *grown = mt_array(cap, sizeof *grown);
-    if (!grown) return mt_nomem(err, cap * sizeof *grown, "the merge table");
-    memset(grown, 0xFF, cap * sizeof *grown);
-    size_t old_cap = old ? b->pair_mask + 1 : 0;
-    b->pair = grown;
-    b->pair_mask = cap - 1;
-    for (size_t i = 0; i < old_cap; i++) {
-        if (old[i].left < 0) continue;
-        size_t k = pair_slot(b, old[i].left, old[i].right);
-        while (grown[k].left >= 0) k = (k + 1) & b->pair_mask;
-        grown[k] = old[i];
-    }
-    mt_free(old);
-    return MT_OK;
+    return mt_grow((void **)&b->pair, &b->pair_cap, count, sizeof *b->pair, err);
 }
 
 mt_status mt_bpe_add_pair(mt_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t result, mt_error *err) {
     MT_TRY(mt_bpe_reserve_pairs(b, b->pair_count + 1, err));
-    size_t k = pair_slot(b, left, right);
-    while (b->pair[k].left >= 0) {
-        if (b->pair[k].left == left && b->pair[k].right == right) {
-            b->pair[k].rank = rank; /* the tokenizers library lets the last of equal merges win */
-            b->pair[k].result = result;
-            return MT_OK;
-        }
-        k = (k + 1) & b->pair_mask;
-    }
-    b->pair[k] = (mt_pair){left, right, rank, result};
-    b->pair_count++;
+    b->pair[b->pair_count++] = (mt_pair){left, right, rank, result};
     return MT_OK;
 }
 
-mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
+/* The list becomes a hash table, at most five eighths full. */
+static mt_status index_pairs(mt_bpe *b, mt_error *err) {
+    size_t cap = 64, count = b->pair_count, different = 0;
+    if (!b->pair) return MT_OK;
+    while (cap / 8 * 5 < count)
+        if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "the merge table");
+    mt_pair *list = b->pair, *table = mt_array(cap, sizeof *table);
+    if (!table) return mt_nomem(err, cap * sizeof *table, "the merge table");
+    memset(table, 0xFF, cap * sizeof *table);
+    b->pair_mask = cap - 1;
+    for (size_t i = 0; i < count; i++) {
+        size_t k = pair_slot(b, list[i].left, list[i].right);
+        while (table[k].left >= 0 && (table[k].left != list[i].left || table[k].right != list[i].right))
+            k = (k + 1) & b->pair_mask;
+        different += table[k].left < 0;
+        table[k] = list[i]; /* the tokenizers library lets the last of equal merges win */
+    }
+    mt_free(list);
+    b->pair = table;
+    b->pair_cap = cap;
+    b->pair_count = different;
+    return MT_OK;
+}
+
+mt_status mt_bpe_finish(mt_bpe *b, mt_vocab *v, mt_error *err) {
     size_t n = (size_t)v->size;
     b->vocab = v;
+    b->walk = v->walk;
     if (v->size >= MT_MAX_TOKENS) return mt_fail(err, MT_ELIMIT, "a vocabulary of %d tokens", (int)v->size);
+    MT_TRY(index_pairs(b, err));
+    if (b->by_string) MT_TRY(mt_vocab_hash_bytes(v, err));
     unsigned bits = 10;
     while (((b->by_string ? n : b->pair_count) * 12) >> bits) bits++; /* one in 12 to 24 is set, or fewer */
     b->maybe_shift = 64 - bits;
@@ -99,16 +99,9 @@ mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
         b->power[0] = 1;
         for (uint32_t i = 1; i <= v->longest; i++) b->power[i] = b->power[i - 1] * MT_POLY;
     }
-    size_t bytes = 0;
-    for (int32_t id = 0; id < v->size; id++)
-        if (v->flags[id] & MT_MATCHES) bytes += v->bytes[id].n;
-    mt_trie trie = {0};
-    mt_status status = MT_OK;
-    MT_TRY_GOTO(mt_trie_reserve(&trie, bytes / 3 + 16, err), done);
     for (int32_t id = 0; id < v->size; id++) {
         bool matches = v->flags[id] & MT_MATCHES;
         mt_str s = mt_vocab_bytes(v, id);
-        int32_t old;
         b->tok[id] = (mt_bpe_token){b->by_string && matches ? mt_poly(s.p, s.n) : 0,
                                     matches ? v->bytes[id].n : UINT32_MAX / 2,
                                     -2,
@@ -119,12 +112,8 @@ mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err) {
         if (!matches) continue;
         if (s.n == 1) b->base[s.p[0]] = id;
         if (b->by_string) note_merge(b, b->tok[id].hash);
-        MT_TRY_GOTO(mt_trie_add(&trie, s.p, s.n, id, &old, err), done);
     }
-    status = mt_walk_build(&b->walk, &trie, err);
-done:
-    mt_trie_free(&trie);
-    return status;
+    return MT_OK;
 }
 
 void mt_bpe_free(mt_bpe *b) {
@@ -132,7 +121,6 @@ void mt_bpe_free(mt_bpe *b) {
     mt_free(b->power);
     mt_free(b->rank_of);
     mt_free(b->tok);
-    mt_walk_free(&b->walk);
     mt_free(b->maybe);
     mt_free(b->pair_cache);
     mt_free(b->node);

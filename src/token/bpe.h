@@ -33,14 +33,14 @@ typedef struct mt_bpe {
     bool by_string;
     bool base_bytes; /* base symbols are bytes; otherwise characters */
     /* pair-ranked */
-    mt_pair *pair;
-    size_t pair_mask, pair_count;
+    mt_pair *pair; /* before mt_bpe_finish: a list in the order of adding, then a hash table */
+    size_t pair_cap, pair_mask, pair_count;
     /* string-ranked */
     uint64_t *power;   /* of the hash, by length */
     uint32_t *rank_of; /* by id; NULL: the id itself */
     int32_t base[256]; /* id of the one-byte token, or -1 */
-    mt_walk walk;
-    uint64_t *maybe; /* a bit by hash: some merge may have it (most pairs have no merge, and end here) */
+    mt_walk walk;      /* the vocabulary's */
+    uint64_t *maybe;   /* a bit by hash: some merge may have it (most pairs have no merge, and end here) */
     unsigned maybe_shift;
     /* results of pair tests: the key left << bits | right is multiplied by an odd number modulo its size, which loses
      * nothing; the high half of the product is the place, the low half << 2 | ok << 1 | 1 the entry */
@@ -61,11 +61,11 @@ typedef struct mt_bpe {
 
 typedef enum mt_bpe_method { MT_BPE_FAST, MT_BPE_SCAN, MT_BPE_HEAP, MT_BPE_LAST_TOKEN } mt_bpe_method;
 
-/* Before mt_bpe_finish: merges for the pair-ranked dialect (a repeated pair keeps its first rank). */
+/* Before mt_bpe_finish: merges for the pair-ranked dialect (of equal pairs the last one counts). */
 mt_status mt_bpe_reserve_pairs(mt_bpe *b, size_t count, mt_error *err);
 mt_status mt_bpe_add_pair(mt_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t result, mt_error *err);
 /* The vocabulary must have its bytes indexed and must not change any more. */
-mt_status mt_bpe_finish(mt_bpe *b, const mt_vocab *v, mt_error *err);
+mt_status mt_bpe_finish(mt_bpe *b, mt_vocab *v, mt_error *err);
 void mt_bpe_free(mt_bpe *b);
 
 /* Rank of merging left and right, MT_NO_RANK when they do not merge. */

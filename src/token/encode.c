@@ -252,7 +252,7 @@ static void trim(mt_tok *t, mt_encoding *e, size_t from) {
         mt_str s = mt_vocab_piece(&t->vocab, e->ids.data[i]);
         mt_span *x = &e->spans[i];
         bool added = t->vocab.flags[e->ids.data[i]] & MT_IN_ADDED;
-        bool unknown = e->ids.data[i] == t->unk && t->unigram.trie.edge; /* Unigram: the text itself */
+        bool unknown = e->ids.data[i] == t->unk && t->unigram.walk.cells; /* Unigram: the text itself */
         if (added || unknown)
             s = (mt_str){t->text + x->begin, x->end - x->begin}; /* with the spaces that it swallowed */
         size_t lead = 0, tail = 0;

@@ -90,28 +90,68 @@ static mt_status read_vocab_list(mt_json_reader *r) {
     return j->status;
 }
 
-static mt_status add_merge(mt_json_reader *r, mt_str a, mt_str b, uint32_t rank) {
-    mt_tok *t = r->t;
-    mt_str prefix = t->word_prefix, tail = b;
-    int32_t left = mt_vocab_find_piece(&t->vocab, a), right = mt_vocab_find_piece(&t->vocab, b);
-    if (prefix.n && b.n >= prefix.n && memcmp(b.p, prefix.p, prefix.n) == 0) tail.p += prefix.n, tail.n -= prefix.n;
+/* Merges that have been read: the parts of the i-th are part[2 * i] and part[2 * i + 1]. */
+typedef struct batch {
+    mt_str part[MT_FIND_MOST];
+    size_t count;
+    uint32_t rank; /* of the first */
+    int32_t last;  /* what the last one before made */
+} batch;
+
+static int32_t joined(const mt_vocab *v, mt_str a, mt_str tail, int32_t last) {
+    /* mostly they come in the order of what they make */
+    for (int32_t id = last; !v->twice && id >= 0 && id <= last + 1 && id < v->size; id++) {
+        mt_str s = mt_vocab_piece(v, id);
+        if (s.n == a.n + tail.n && memcmp(s.p, a.p, a.n) == 0 && memcmp(s.p + a.n, tail.p, tail.n) == 0) return id;
+    }
     uint64_t power = 1, base = MT_POLY;
     for (size_t n = tail.n; n; n >>= 1, base *= base)
         if (n & 1) power *= base;
-    int32_t result =
-        mt_vocab_find_joined_piece(&t->vocab, a, tail, mt_poly(a.p, a.n) * power + mt_poly(tail.p, tail.n));
-    if (left < 0 || right < 0 || result < 0) {
-        char x[80], y[80];
-        return mt_json_fail(&r->j, MT_EMISSING, "merge %u, \"%s\" and \"%s\": %s is not in the vocabulary", rank,
-                            mt_str_show(a, x, sizeof x), mt_str_show(b, y, sizeof y),
-                            left < 0    ? "the left part"
-                            : right < 0 ? "the right part"
-                                        : "the result");
+    return mt_vocab_find_joined_piece(v, a, tail, mt_poly(a.p, a.n) * power + mt_poly(tail.p, tail.n));
+}
+
+static mt_status add_merges(mt_json_reader *r, batch *m) {
+    mt_tok *t = r->t;
+    mt_str prefix = t->word_prefix;
+    int32_t id[MT_FIND_MOST];
+    mt_vocab_find_pieces(&t->vocab, m->part, 2 * m->count, id);
+    for (size_t i = 0; i < m->count; i++, m->rank++) {
+        mt_str a = m->part[2 * i], b = m->part[2 * i + 1], tail = b;
+        if (prefix.n && b.n >= prefix.n && memcmp(b.p, prefix.p, prefix.n) == 0) tail.p += prefix.n, tail.n -= prefix.n;
+        int32_t left = id[2 * i], right = id[2 * i + 1], result = joined(&t->vocab, a, tail, m->last);
+        if (left < 0 || right < 0 || result < 0) {
+            char x[80], y[80];
+            return mt_json_fail(&r->j, MT_EMISSING, "merge %u, \"%s\" and \"%s\": %s is not in the vocabulary", m->rank,
+                                mt_str_show(a, x, sizeof x), mt_str_show(b, y, sizeof y),
+                                left < 0    ? "the left part"
+                                : right < 0 ? "the right part"
+                                            : "the result");
+        }
+        m->last = result;
+        MT_TRY(mt_bpe_add_pair(&t->bpe, left, right, m->rank, result, r->err));
     }
-    return mt_bpe_add_pair(&t->bpe, left, right, rank, result, r->err);
+    m->count = 0;
+    return MT_OK;
 }
 
 /* "a b" or ["a", "b"] */
+static mt_status read_merge(mt_json *j, mt_str *a, mt_str *b) {
+    *a = *b = mt_str_of("");
+    if (mt_json_peek(j) == MT_JSON_ARRAY) {
+        MT_TRY(mt_json_array(j));
+        if (mt_json_next(j)) *a = mt_json_string(j);
+        if (mt_json_next(j)) *b = mt_json_string(j);
+        return mt_json_next(j) ? mt_json_fail(j, MT_EFORMAT, "a merge of more than two parts") : j->status;
+    }
+    *a = mt_json_string(j);
+    MT_TRY(j->status);
+    const uint8_t *space = a->n ? memchr(a->p, ' ', a->n) : NULL;
+    if (!space) return mt_json_fail(j, MT_EFORMAT, "a merge without a space");
+    *b = (mt_str){space + 1, a->n - (size_t)(space - a->p) - 1};
+    a->n = (size_t)(space - a->p);
+    return memchr(b->p, ' ', b->n) ? mt_json_fail(j, MT_EFORMAT, "a merge with more than one space") : MT_OK;
+}
+
 static mt_status read_merges(mt_json_reader *r) {
     mt_json *j = &r->j;
     if (mt_json_peek(j) == MT_JSON_OBJECT) { /* written by some exporters for "none" */
@@ -121,29 +161,15 @@ static mt_status read_merges(mt_json_reader *r) {
                                     : j->status;
     }
     MT_TRY(mt_json_array(j));
-    MT_TRY(mt_bpe_reserve_pairs(&r->t->bpe, (size_t)r->t->vocab.size, r->err));
-    for (uint32_t rank = 0; mt_json_next(j); rank++) {
-        mt_str a = mt_str_of(""), b = a;
-        if (rank == MT_NO_RANK - 1) return mt_json_fail(j, MT_ELIMIT, "too many merges");
-        if (mt_json_peek(j) == MT_JSON_ARRAY) {
-            MT_TRY(mt_json_array(j));
-            if (mt_json_next(j)) a = mt_json_string(j);
-            if (mt_json_next(j)) b = mt_json_string(j);
-            if (mt_json_next(j)) return mt_json_fail(j, MT_EFORMAT, "a merge of more than two parts");
-        } else {
-            a = mt_json_string(j);
-            const uint8_t *space = a.n ? memchr(a.p, ' ', a.n) : NULL;
-            if (j->status == MT_OK && !space) return mt_json_fail(j, MT_EFORMAT, "a merge without a space");
-            if (space) {
-                b = (mt_str){space + 1, a.n - (size_t)(space - a.p) - 1};
-                a.n = (size_t)(space - a.p);
-                if (memchr(b.p, ' ', b.n)) return mt_json_fail(j, MT_EFORMAT, "a merge with more than one space");
-            }
-        }
-        MT_TRY(j->status);
-        MT_TRY(add_merge(r, a, b, rank));
+    MT_TRY(mt_vocab_index_pieces(&r->t->vocab, r->err));
+    batch m = {.last = -1};
+    while (mt_json_next(j)) {
+        if (m.rank >= MT_NO_RANK - MT_FIND_MOST) return mt_json_fail(j, MT_ELIMIT, "too many merges");
+        MT_TRY(read_merge(j, &m.part[2 * m.count], &m.part[2 * m.count + 1]));
+        if (2 * ++m.count == MT_FIND_MOST) MT_TRY(add_merges(r, &m));
     }
-    return j->status;
+    MT_TRY(j->status);
+    return add_merges(r, &m);
 }
 
 mt_status mt_json_model(mt_json_reader *r) {

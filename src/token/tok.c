@@ -206,15 +206,14 @@ mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
     if (!t->vocab.size) return mt_fail(err, MT_EMISSING, "the tokenizer has no vocabulary");
     MT_TRY(mt_template_settle(t, false, err));
     MT_TRY(spell(t, err));
-    MT_TRY(mt_vocab_index_bytes(&t->vocab, err));
     MT_TRY(build_added_sets(t, err));
+    if (t->segmenter == &mt_segmenter_unigram) return mt_unigram_prepare(t, err);
+    if (t->segmenter == &mt_segmenter_wordpiece) return mt_wordpiece_prepare(t, err);
+    MT_TRY(mt_vocab_index_bytes(&t->vocab, err));
     if (t->segmenter == &mt_segmenter_bpe) {
         MT_TRY(mt_bpe_finish(&t->bpe, &t->vocab, err));
         MT_TRY(add_word_cuts(t, err));
     }
-    if (t->segmenter == &mt_segmenter_unigram) return mt_unigram_prepare(t, err);
-    if (t->segmenter == &mt_segmenter_wordpiece) return mt_wordpiece_prepare(t, err);
-    if (t->segmenter == &mt_segmenter_greedy) return mt_greedy_prepare(t, err);
     return MT_OK;
 }
 

@@ -193,7 +193,7 @@ extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
 extern const mt_segmenter mt_segmenter_chosen;     /* choose.c: what the caller asked for instead */
 
 typedef struct mt_unigram {
-    mt_trie trie;
+    mt_walk walk;
     double min_score, max_score, unknown_score;
     bool single; /* SentencePiece: best scores are kept in single precision */
     bool fuse;
@@ -203,7 +203,7 @@ typedef struct mt_unigram {
 } mt_unigram;
 
 typedef struct mt_wordpiece {
-    mt_trie start, inside;
+    mt_walk start, inside;
     size_t max_chars;
     mt_str opener; /* GGUF: pieces that begin a word carry this, the others nothing */
 } mt_wordpiece;
@@ -211,7 +211,6 @@ typedef struct mt_wordpiece {
 /* Tables from the finished vocabulary. */
 mt_status mt_unigram_prepare(mt_tok *t, mt_error *err);
 mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err);
-mt_status mt_greedy_prepare(mt_tok *t, mt_error *err);
 /* How a WordPiece token is spelled [0] at the start of a word, [1] inside; empty: never there. */
 void mt_wordpiece_spellings(const mt_tok *t, int32_t id, mt_str out[2]);
 double mt_unigram_score(const mt_tok *t,

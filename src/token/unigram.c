@@ -1,5 +1,5 @@
 /* Unigram segmentation: the best path through the lattice of all pieces (Kudo 2018), by dynamic programming over byte
- * positions with a trie. Of equally good paths the one found first stays: starts from left to right, short pieces
+ * positions with a walk. Of equally good paths the one found first stays: starts from left to right, short pieces
  * before long ones.
  *
  * Ties and near-ties depend on how scores are kept. The tokenizers library sums in double precision; SentencePiece adds
@@ -20,13 +20,20 @@ typedef struct mt_unigram_best {
 
 static const double UNKNOWN_PENALTY = 10;
 
+static bool is_spelled(const mt_tok *t, int32_t id) {
+    return t->unigram.byte_pieces && t->vocab.kind[id] == MT_TOKEN_BYTE;
+}
+static bool is_listed(const mt_tok *t, int32_t id) {
+    return is_spelled(t, id) || t->vocab.flags[id] & MT_MATCHES;
+}
+
 mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
     mt_unigram *u = &t->unigram;
-    const mt_vocab *v = &t->vocab;
-    size_t bytes = 0;
+    mt_vocab *v = &t->vocab;
+    size_t count = 0;
     double low = INFINITY, high = 1.17549435082228751e-38; /* as SentencePiece starts */
     for (int32_t id = 0; id < v->size; id++) {
-        bytes += v->flags[id] & MT_MATCHES ? v->bytes[id].n : 0;
+        count += is_listed(t, id);
         bool counts = u->single ? v->kind[id] == MT_TOKEN_NORMAL : (v->flags[id] & MT_IN_MODEL) != 0;
         if (counts && v->score[id] < low) low = v->score[id];
         if (counts && v->score[id] > high) high = v->score[id];
@@ -34,15 +41,26 @@ mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
     if (low == INFINITY) low = 0;
     u->max_score = high;
     u->unknown_score = u->single ? (float)((float)low - (float)UNKNOWN_PENALTY) : low - UNKNOWN_PENALTY;
-    MT_TRY(mt_trie_reserve(&u->trie, bytes / 3 + 16, err));
-    for (int32_t id = 0; id < v->size; id++) {
-        bool spelled = u->byte_pieces && v->kind[id] == MT_TOKEN_BYTE;
-        if (!spelled && (!(v->flags[id] & MT_MATCHES) || v->kind[id] == MT_TOKEN_UNUSED)) continue;
-        mt_str s = spelled ? mt_vocab_piece(v, id) : mt_vocab_bytes(v, id);
-        int32_t old;
-        MT_TRY(mt_trie_add(&u->trie, s.p, s.n, id, &old, err));
+    /* of equal strings the first matches; an unused piece only takes the place */
+    mt_walk_key *key = mt_array(count, sizeof *key);
+    if (!key) return mt_nomem(err, count * sizeof *key, "pieces");
+    count = 0;
+    for (int32_t id = 0; id < v->size; id++)
+        if (is_listed(t, id)) {
+            mt_ref s = is_spelled(t, id) ? v->piece[id] : v->bytes[id];
+            key[count++] = (mt_walk_key){s.at, s.n, id};
+        }
+    mt_status status = mt_walk_make(&u->walk, v->text.data, key, count, err);
+    count = 0;
+    for (int32_t id = 0; status == MT_OK && id < v->size; id++) {
+        if (!is_listed(t, id)) continue;
+        if (key[count++].id < 0)
+            v->flags[id] &= (uint8_t)~MT_MATCHES;
+        else if (v->kind[id] == MT_TOKEN_UNUSED)
+            mt_walk_forget(&u->walk, mt_vocab_bytes(v, id).p, v->bytes[id].n);
     }
-    return MT_OK;
+    mt_free(key);
+    return status;
 }
 
 double mt_unigram_score(const mt_tok *t, int32_t id) {
@@ -100,9 +118,9 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
         if (!k) k = 1;
         double here = b[at].score;
         bool alone = false;
-        uint32_t node = 0;
-        for (size_t i = at; i < n && (node = mt_trie_step(&u->trie, node, p[i])); i++) {
-            int32_t id = u->trie.token[node];
+        uint64_t node = u->walk.root;
+        for (size_t i = at; i < n && (node = mt_walk_step(&u->walk, node, p[i])); i++) {
+            int32_t id = mt_walk_token(node);
             if (id < 0) continue;
             offer(&b[i + 1], mt_unigram_score(t, id) + here, (uint32_t)at, id, u->single);
             alone |= i + 1 - at == k;
@@ -134,7 +152,7 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
 }
 
 static void drop(mt_tok *t) {
-    mt_trie_free(&t->unigram.trie);
+    mt_walk_free(&t->unigram.walk);
     mt_free(t->unigram.best);
 }
 

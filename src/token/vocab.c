@@ -31,10 +31,11 @@ static inline bool same(const uint8_t *a, const uint8_t *b, size_t n) {
     return !n || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
 }
 
+/* Room for `count` entries; at most five eighths of the slots are taken. */
 static mt_status index_grow(mt_index *x, size_t count, mt_error *err, const mt_vocab *v, const mt_ref *refs) {
     size_t cap = x->slot ? x->mask + 1 : 16;
-    if (x->slot && count <= cap / 2) return MT_OK;
-    while (cap / 2 < count)
+    if (x->slot && count <= cap / 8 * 5) return MT_OK;
+    while (cap / 8 * 5 < count)
         if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "a vocabulary index");
     mt_index grown = {mt_calloc(cap, sizeof *grown.slot), cap - 1, x->count};
     if (!grown.slot) return mt_nomem(err, cap * sizeof *grown.slot, "a vocabulary index");
@@ -61,21 +62,19 @@ static struct mt_index_slot *index_find(const mt_index *x, const mt_vocab *v, co
     }
 }
 
-static mt_status index_add(mt_index *x, mt_vocab *v, const mt_ref *refs, int32_t id, bool replace, bool *added,
-                           mt_error *err) {
-    MT_TRY(index_grow(x, x->count + 1, err, v, refs));
+/* There is room. Returns false when there was an equal string. */
+static bool index_add(mt_index *x, const mt_vocab *v, const mt_ref *refs, int32_t id, bool replace) {
     const uint8_t *p = v->text.data + refs[id].at;
     uint64_t hash = mt_poly(p, refs[id].n);
     struct mt_index_slot *s = index_find(x, v, refs, p, refs[id].n, hash);
-    *added = !s->tag;
-    if (!s->tag) {
-        x->count++;
-        s->tag = (uint32_t)(finish(hash) >> 32) | 1u;
-        s->id = id;
-    } else if (replace) {
-        s->id = id;
+    if (s->tag) {
+        if (replace) s->id = id;
+        return false;
     }
-    return MT_OK;
+    x->count++;
+    s->tag = (uint32_t)(finish(hash) >> 32) | 1u;
+    s->id = id;
+    return true;
 }
 
 mt_status mt_vocab_reserve(mt_vocab *v, size_t tokens, size_t text_bytes, mt_error *err) {
@@ -141,40 +140,98 @@ mt_status mt_vocab_set_bytes(mt_vocab *v, int32_t id, const uint8_t *p, size_t n
 }
 
 mt_status mt_vocab_index_piece(mt_vocab *v, int32_t id, bool replace, mt_error *err) {
-    bool added;
-    return index_add(&v->by_piece, v, v->piece, id, replace, &added, err);
+    return mt_ids_add(&v->unindexed, id << 1 | replace, err);
 }
 
-mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err) {
-    MT_TRY(index_grow(&v->by_bytes, (size_t)v->size, err, v, v->bytes));
-    v->longest = 0;
-    for (int32_t id = 0; id < v->size; id++) {
-        if (!(v->flags[id] & MT_MATCHES)) continue;
-        bool added = false;
-        if (v->bytes[id].n) MT_TRY(index_add(&v->by_bytes, v, v->bytes, id, false, &added, err));
-        if (!added)
-            v->flags[id] &= (uint8_t)~MT_MATCHES;
-        else if (v->bytes[id].n > v->longest)
-            v->longest = v->bytes[id].n;
-    }
+mt_status mt_vocab_index_pieces(mt_vocab *v, mt_error *err) {
+    if (v->by_piece.slot && !v->unindexed.len) return MT_OK;
+    MT_TRY(index_grow(&v->by_piece, v->by_piece.count + v->unindexed.len, err, v, v->piece));
+    for (size_t i = 0; i < v->unindexed.len; i++)
+        if (!index_add(&v->by_piece, v, v->piece, v->unindexed.data[i] >> 1, v->unindexed.data[i] & 1)) v->twice = true;
+    mt_ids_free(&v->unindexed);
     return MT_OK;
 }
 
-int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece) {
-    if (!v->by_piece.slot) return -1;
-    const struct mt_index_slot *s = index_find(&v->by_piece, v, v->piece, piece.p, piece.n, mt_poly(piece.p, piece.n));
-    return s->tag ? s->id : -1;
+mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err) {
+    size_t n = 0;
+    v->longest = 0;
+    for (int32_t id = 0; id < v->size; id++) {
+        if (!(v->flags[id] & MT_MATCHES)) continue;
+        n++;
+        if (v->bytes[id].n > v->longest) v->longest = v->bytes[id].n;
+    }
+    mt_walk_key *key = mt_array(n, sizeof *key);
+    if (!key) return mt_nomem(err, n * sizeof *key, "a vocabulary");
+    n = 0;
+    for (int32_t id = 0; id < v->size; id++)
+        if (v->flags[id] & MT_MATCHES) key[n++] = (mt_walk_key){v->bytes[id].at, v->bytes[id].n, id};
+    mt_walk_free(&v->walk);
+    mt_status status = mt_walk_make(&v->walk, v->text.data, key, n, err);
+    n = 0;
+    for (int32_t id = 0; status == MT_OK && id < v->size; id++)
+        if (v->flags[id] & MT_MATCHES && key[n++].id < 0) v->flags[id] &= (uint8_t)~MT_MATCHES;
+    mt_free(key);
+    return status;
 }
 
-int32_t mt_vocab_find_bytes_hashed(const mt_vocab *v, const uint8_t *p, size_t n, uint64_t hash) {
-    if (!v->by_bytes.slot) return -1;
-    const struct mt_index_slot *s = index_find(&v->by_bytes, v, v->bytes, p, n, hash);
-    return s->tag ? s->id : -1;
+mt_status mt_vocab_hash_bytes(mt_vocab *v, mt_error *err) {
+    size_t n = 0;
+    for (int32_t id = 0; id < v->size; id++) n += (v->flags[id] & MT_MATCHES) != 0;
+    MT_TRY(index_grow(&v->by_bytes, n, err, v, v->bytes));
+    for (int32_t id = 0; id < v->size; id++)
+        if (v->flags[id] & MT_MATCHES) index_add(&v->by_bytes, v, v->bytes, id, false);
+    return MT_OK;
+}
+
+/* Looks through the pieces that are not in the index; `found` is what the index says. */
+static int32_t scan_pieces(const mt_vocab *v, mt_str piece, int32_t found) {
+    for (size_t i = 0; i < v->unindexed.len; i++) {
+        int32_t id = v->unindexed.data[i] >> 1;
+        if (v->piece[id].n != piece.n || (found >= 0 && !(v->unindexed.data[i] & 1))) continue;
+        if (same(v->text.data + v->piece[id].at, piece.p, piece.n)) found = id;
+    }
+    return found;
+}
+
+int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece) {
+    mt_vocab *own = (mt_vocab *)v; /* the index is a cache: making it changes nothing that can be seen */
+    int32_t found = -1;
+    own->scanned += v->unindexed.len;
+    if (v->by_piece.slot || v->scanned > 8 * v->unindexed.len) mt_vocab_index_pieces(own, NULL);
+    if (v->by_piece.slot) {
+        const struct mt_index_slot *s =
+            index_find(&v->by_piece, v, v->piece, piece.p, piece.n, mt_poly(piece.p, piece.n));
+        if (s->tag) found = s->id;
+    }
+    return scan_pieces(v, piece, found);
+}
+
+void mt_vocab_find_pieces(const mt_vocab *v, const mt_str *piece, size_t count, int32_t *id) {
+    const mt_index *x = &v->by_piece;
+    uint64_t hash[MT_FIND_MOST];
+    struct mt_index_slot slot[MT_FIND_MOST];
+    mt_ref ref[MT_FIND_MOST];
+    if (!x->slot || !x->count || v->unindexed.len || count > MT_FIND_MOST) {
+        for (size_t i = 0; i < count; i++) id[i] = mt_vocab_find_piece(v, piece[i]);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) hash[i] = mt_poly(piece[i].p, piece[i].n);
+    for (size_t i = 0; i < count; i++) slot[i] = x->slot[(size_t)finish(hash[i]) & x->mask];
+    for (size_t i = 0; i < count; i++) ref[i] = v->piece[slot[i].tag ? slot[i].id : 0];
+    for (size_t i = 0; i < count; i++) {
+        uint32_t tag = (uint32_t)(finish(hash[i]) >> 32) | 1u;
+        id[i] = -1;
+        if (slot[i].tag == tag && ref[i].n == piece[i].n && same(v->text.data + ref[i].at, piece[i].p, piece[i].n)) {
+            id[i] = slot[i].id;
+        } else if (slot[i].tag) {
+            const struct mt_index_slot *s = index_find(x, v, v->piece, piece[i].p, piece[i].n, hash[i]);
+            if (s->tag) id[i] = s->id;
+        }
+    }
 }
 
 int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n) {
-    if (n > v->longest) return -1;
-    return mt_vocab_find_bytes_hashed(v, p, n, mt_poly(p, n));
+    return n > v->longest || !v->walk.cells ? -1 : mt_walk_find(&v->walk, p, n);
 }
 
 static int32_t find_joined(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *left, size_t ln,
@@ -265,6 +322,8 @@ void mt_vocab_free(mt_vocab *v) {
     mt_free(v->flags);
     mt_free(v->score);
     mt_free(v->by_piece.slot);
+    mt_ids_free(&v->unindexed);
+    mt_walk_free(&v->walk);
     mt_free(v->by_bytes.slot);
     mt_free(v->sorted);
     *v = (mt_vocab){0};

@@ -27,16 +27,51 @@ typedef struct mt_index {
     size_t mask, count;
 } mt_index;
 
+/* ---- strings to walk fast: a trie as a double array (Aoe 1989), one 8-byte cell a step ----
+ * A node is its cell: bits 32.. where its children are (cell base ^ byte; 0: none), bits 8..31 its token + 1 (0: none),
+ * bits 0..7 the byte that leads to it. No two nodes have the same base, so the byte alone tells whose child a cell is.
+ */
+typedef struct mt_walk {
+    uint64_t *cell, *two; /* two: the node after two bytes */
+    size_t cells;
+    uint64_t root;
+} mt_walk;
+typedef struct mt_walk_key {
+    uint32_t at, n; /* the string: text[at..at + n) */
+    int32_t id;     /* what it stands for; < 0: left out */
+} mt_walk_key;
+/* Those that come first lie closest together. Afterwards strings that are empty or occurred before have id -1. */
+mt_status mt_walk_make(mt_walk *w, const uint8_t *text, mt_walk_key *key, size_t count, mt_error *err);
+mt_status mt_walk_two(mt_walk *w, mt_error *err);            /* makes `two` from the rest */
+void mt_walk_forget(mt_walk *w, const uint8_t *p, size_t n); /* this string no longer stands for anything */
+void mt_walk_free(mt_walk *w);
+/* 0: no such child */
+static inline uint64_t mt_walk_step(const mt_walk *w, uint64_t node, uint8_t byte) {
+    uint64_t x = w->cell[(size_t)(node >> 32) ^ byte];
+    return (x & 0xFF) == byte ? x : 0;
+}
+static inline int32_t mt_walk_token(uint64_t node) { /* or -1 */
+    return (int32_t)(node >> 8 & 0xFFFFFF) - 1;
+}
+/* Longest string that p begins with: its id and length, or -1. */
+int32_t mt_walk_longest(const mt_walk *w, const uint8_t *p, size_t n, size_t *length);
+int32_t mt_walk_find(const mt_walk *w, const uint8_t *p, size_t n); /* exactly this string, or -1 */
+
 typedef struct mt_vocab {
     int32_t size;
     size_t capacity;
     mt_buf text;
     mt_ref *bytes, *piece;
-    uint8_t *kind;  /* mt_token_kind */
-    uint8_t *flags; /* MT_IN_MODEL... */
-    double *score;  /* NULL: none */
-    mt_index by_piece, by_bytes;
-    uint32_t longest; /* bytes of the longest token that matches */
+    uint8_t *kind;     /* mt_token_kind */
+    uint8_t *flags;    /* MT_IN_MODEL... */
+    double *score;     /* NULL: none */
+    mt_index by_piece; /* made when pieces are looked up */
+    mt_ids unindexed;  /* ids to be put there: id << 1 | replace */
+    size_t scanned;    /* pieces looked at in vain without it */
+    bool twice;        /* some piece belongs to two tokens */
+    mt_walk walk;      /* the bytes of every token that has MT_MATCHES */
+    mt_index by_bytes; /* the same tokens by hash; made by mt_vocab_hash_bytes */
+    uint32_t longest;  /* bytes of the longest token that matches */
     int32_t *sorted;
     size_t sorted_len;
 } mt_vocab;
@@ -62,12 +97,20 @@ mt_status mt_vocab_extend(mt_vocab *v, int64_t id, mt_error *err);
 /* Sets the piece; the bytes are the same until mt_vocab_set_bytes. */
 mt_status mt_vocab_set_piece(mt_vocab *v, int64_t id, mt_str piece, mt_error *err);
 mt_status mt_vocab_set_bytes(mt_vocab *v, int32_t id, const uint8_t *p, size_t n, mt_error *err);
+/* Of equal pieces the first is found, or (replace) the last. */
 mt_status mt_vocab_index_piece(mt_vocab *v, int32_t id, bool replace, mt_error *err);
-/* Indexes the bytes of every token that has MT_MATCHES; of equal ones the first keeps the flag. */
+/* Makes the index of what has been given to mt_vocab_index_piece: before many look-ups. Otherwise the first ones scan
+ * the vocabulary, and it is made (if there is memory) when that is no longer cheaper. */
+mt_status mt_vocab_index_pieces(mt_vocab *v, mt_error *err);
+/* Makes the walk over every token that has MT_MATCHES; of equal ones the first keeps the flag. */
 mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err);
+/* For mt_vocab_find_joined, after that. */
+mt_status mt_vocab_hash_bytes(mt_vocab *v, mt_error *err);
 int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece);
+/* Many at once, at most MT_FIND_MOST: their trips to memory overlap. */
+enum { MT_FIND_MOST = 128 };
+void mt_vocab_find_pieces(const mt_vocab *v, const mt_str *piece, size_t count, int32_t *id);
 int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n);
-int32_t mt_vocab_find_bytes_hashed(const mt_vocab *v, const uint8_t *p, size_t n, uint64_t hash);
 /* The token whose bytes are left's followed by right's; `hash` is of the concatenation. Only one whose rank (NULL: its
  * id) is below the limit is looked at: a higher one costs no look at its bytes. */
 int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash, const uint32_t *rank,
@@ -105,25 +148,5 @@ static inline uint32_t mt_trie_step(const mt_trie *t, uint32_t node, uint8_t byt
 }
 /* Longest token that starts at p: its id and length, or -1. */
 int32_t mt_trie_longest(const mt_trie *t, const uint8_t *p, size_t n, size_t *length);
-
-/* ---- the same trie to walk fast: a double array (Aoe 1989), one 8-byte cell a step ----
- * A node is its cell: bits 32.. where its children are (cell base ^ byte; 0: none), bits 8..31 its token + 1 (0: none),
- * bits 0..7 the byte that leads to it. No two nodes have the same base, so the byte alone tells whose child a cell is.
- */
-typedef struct mt_walk {
-    uint64_t *cell, *two; /* two: the node after two bytes */
-    size_t cells;
-    uint64_t root;
-} mt_walk;
-mt_status mt_walk_build(mt_walk *w, const mt_trie *t, mt_error *err);
-void mt_walk_free(mt_walk *w);
-/* 0: no such child */
-static inline uint64_t mt_walk_step(const mt_walk *w, uint64_t node, uint8_t byte) {
-    uint64_t x = w->cell[(size_t)(node >> 32) ^ byte];
-    return (x & 0xFF) == byte ? x : 0;
-}
-static inline int32_t mt_walk_token(uint64_t node) { /* or -1 */
-    return (int32_t)(node >> 8 & 0xFFFFFF) - 1;
-}
 
 #endif

@@ -1,133 +1,457 @@
-/* The double array: a trie that no longer changes, packed for walking.
+/* The double array: strings of tokens packed for walking, made from the sorted list of them without a trie in between.
  *
- * Nodes are placed in the order of their numbers, which is that of the tokens that brought them: what is used most lies
- * together at the front. A node with one child takes the first free cell; one with several tries a few free cells for
- * the first of its children and otherwise starts a new block of 256. Cells left over are zero, which no byte matches:
- * a cell for byte 0 has a token or children. Block 0 stays empty, so that nodes without children need no test. */
+ * Sorting: by the first eight bytes as one number (radix sort), then, among equals, by the next eight, then by the
+ * rest. Neighbours in the sorted list share their longest common prefix; what is behind it are new nodes, so the nodes
+ * come out in preorder, each with its label and the place where its subtree ends:
+ *
+ *     "a", "ab", "b":   node 0 (root, ends at 4)   1 a (ends at 3)   2 b (ends at 3)   3 b (ends at 4)
+ *
+ * Placing: nodes that the first strings bring take their places in the order of those, so that what is used most lies
+ * together at the front; the others in preorder. Cells come in blocks of 256, and a node's children lie in one block
+ * (base ^ byte differs from base in the low 8 bits only). Nodes with several children try the few blocks that are open;
+ * one that has failed them too often is left to the nodes with one child, which fill what is free. Cells left over are
+ * zero, which no byte matches: a cell for byte 0 has a token or children. Block 0 stays empty, so that nodes without
+ * children need no test.
+ */
+#include "../base/sort.h"
 #include "vocab.h"
 
-enum { BLOCK = 256, TRIES = 24 };
+enum { BLOCK = 256, EARLY = 1 << 14, OPEN = 6, FAILURES = 12, DIGIT = 11, DIGITS = 6, FEW = 20 };
 
-typedef struct builder {
-    mt_walk *w;
-    uint32_t *next, *prev; /* list of free cells; 0 is its head */
-    uint64_t *used;        /* bit: some node has this base */
-    size_t cap, next_cap, prev_cap, used_cap;
-} builder;
+/* The loops over everything are cut into stretches of this many: an engine that replaces a function's quick first
+ * translation by a better one does so between two calls. */
+enum { STRETCH = 2048 };
 
-static mt_status add_block(builder *b, mt_error *err) {
-    mt_walk *w = b->w;
-    size_t n = w->cells, m = n + BLOCK;
-    if (m > UINT32_MAX) return mt_fail(err, MT_ELIMIT, "a vocabulary of more than 2^32 cells");
-    MT_TRY(mt_grow((void **)&w->cell, &b->cap, m, sizeof *w->cell, err));
-    MT_TRY(mt_grow((void **)&b->next, &b->next_cap, m, sizeof *b->next, err));
-    MT_TRY(mt_grow((void **)&b->prev, &b->prev_cap, m, sizeof *b->prev, err));
-    MT_TRY(mt_grow((void **)&b->used, &b->used_cap, m / 64, sizeof *b->used, err));
-    memset(w->cell + n, 0, BLOCK * sizeof *w->cell);
-    memset(b->used + n / 64, 0, BLOCK / 64 * sizeof *b->used);
-    w->cells = m;
-    if (!n) {
-        b->next[0] = b->prev[0] = 0;
-        return MT_OK;
+/* ---- sorting ---- */
+
+typedef struct item {
+    uint64_t head; /* eight bytes of the string, the first one on top, zeros behind a short one */
+    uint32_t n, k; /* its length; its key */
+} item;
+
+static inline uint64_t eight(const uint8_t *p, size_t n) {
+    if (n >= 8) return __builtin_bswap64(mt_le64(p));
+    if (n >= 4)
+        return (uint64_t)__builtin_bswap32(mt_le32(p)) << 32 | (uint64_t)__builtin_bswap32(mt_le32(p + n - 4))
+                                                                   << (8 * (8 - n));
+    return n ? (uint64_t)p[0] << 56 | (uint64_t)p[n / 2] << (56 - 8 * (n / 2)) | (uint64_t)p[n - 1] << (64 - 8 * n) : 0;
+}
+
+static inline uint32_t digit(uint64_t head, int d) {
+    return head >> (DIGIT * d) & ((1 << DIGIT) - 1);
+}
+static __attribute__((noinline)) void count_digits(uint32_t count[DIGITS][1 << DIGIT], const item *a, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        for (int d = 0; d < DIGITS; d++) count[d][digit(a[i].head, d)]++;
+}
+static __attribute__((noinline)) void move_items(uint32_t *at, int d, const item *from, size_t n, item *to) {
+    for (size_t i = 0; i < n; i++) to[at[digit(from[i].head, d)]++] = from[i];
+}
+
+static void radix(item **items, item **spare, size_t n) {
+    uint32_t count[DIGITS][1 << DIGIT];
+    item *from = *items, *to = *spare;
+    memset(count, 0, sizeof count);
+    for (size_t i = 0; i < n; i += STRETCH) count_digits(count, from + i, n - i < STRETCH ? n - i : STRETCH);
+    for (int d = 0; d < DIGITS; d++) {
+        uint32_t *c = count[d], at = 0;
+        if (n && c[digit(from[0].head, d)] == n) continue;
+        for (int i = 0; i < 1 << DIGIT; i++) {
+            uint32_t m = c[i];
+            c[i] = at;
+            at += m;
+        }
+        for (size_t i = 0; i < n; i += STRETCH) move_items(c, d, from + i, n - i < STRETCH ? n - i : STRETCH, to);
+        item *swap = from;
+        from = to;
+        to = swap;
     }
-    for (size_t i = n; i < m; i++) {
-        b->next[i] = (uint32_t)i + 1;
-        b->prev[i] = (uint32_t)i - 1;
+    *items = from;
+    *spare = to;
+}
+
+typedef struct strings {
+    const uint8_t *text;
+    mt_walk_key *key;
+} strings;
+
+/* Strings whose first eight bytes are equal, with the next eight in `head`. */
+static int compare(const void *pa, const void *pb, void *context) {
+    const item *a = pa, *b = pb;
+    const strings *s = context;
+    uint32_t least = a->n < b->n ? a->n : b->n;
+    if (least > 8 && a->head != b->head) return a->head < b->head ? -1 : 1;
+    if (least > 16) {
+        int c = memcmp(s->text + s->key[a->k].at + 16, s->text + s->key[b->k].at + 16, least - 16);
+        if (c) return c;
     }
-    uint32_t last = b->prev[0];
-    b->next[last] = (uint32_t)n;
-    b->prev[n] = last;
-    b->next[m - 1] = 0;
-    b->prev[0] = (uint32_t)m - 1;
+    return a->n != b->n ? (a->n < b->n ? -1 : 1) : a->k < b->k ? -1 : 1;
+}
+
+static __attribute__((noinline)) void sort_equals(strings *s, item *a, size_t n) {
+    uint64_t head = a[0].head;
+    for (size_t i = 0; i < n; i++)
+        if (a[i].n > 8) a[i].head = eight(s->text + s->key[a[i].k].at + 8, a[i].n - 8);
+    if (n > FEW) {
+        mt_sort(a, n, sizeof *a, compare, s);
+    } else {
+        for (size_t i = 1; i < n; i++) {
+            item x = a[i];
+            size_t j = i;
+            for (; j && compare(&x, &a[j - 1], s) < 0; j--) a[j] = a[j - 1];
+            a[j] = x;
+        }
+    }
+    for (size_t i = 0; i < n; i++) a[i].head = head;
+}
+
+/* Length of the longest common prefix. */
+static inline uint32_t common(const strings *s, const item *a, const item *b) {
+    uint32_t n = a->n < b->n ? a->n : b->n, i = 8;
+    if (a->head != b->head) {
+        i = (uint32_t)__builtin_clzll(a->head ^ b->head) >> 3;
+        return i < n ? i : n;
+    }
+    if (n <= 8) return n;
+    const uint8_t *p = s->text + s->key[a->k].at, *q = s->text + s->key[b->k].at;
+    for (; n - i >= 8; i += 8) {
+        uint64_t x = mt_le64(p + i) ^ mt_le64(q + i);
+        if (x) return i + (uint32_t)(__builtin_ctzll(x) >> 3);
+    }
+    while (i < n && p[i] == q[i]) i++;
+    return i;
+}
+
+/* ---- nodes, in preorder ---- */
+
+typedef struct node {
+    uint32_t end;   /* behind its subtree */
+    uint32_t first; /* the string that brings it */
+    uint32_t what;  /* token + 1, shifted by 8, and label: the low half of its cell; when that has a place: its place */
+} node;
+
+typedef struct nodes {
+    node *v;
+    uint32_t n, cap;
+    uint32_t *path, depth; /* from the root to the last one */
+    const item *last;      /* the string that led there */
+} nodes;
+
+static void close_nodes(nodes *t, uint32_t to) {
+    for (; t->depth > to; t->depth--) {
+        node *x = &t->v[t->path[t->depth]], *parent = &t->v[t->path[t->depth - 1]];
+        x->end = t->n;
+        if (x->first < parent->first) parent->first = x->first;
+    }
+}
+
+static __attribute__((noinline)) mt_status make_nodes(nodes *t, strings *s, const item *a, size_t count,
+                                                      mt_error *err) {
+    for (size_t i = 0; i < count; i++, a++) {
+        mt_walk_key *k = &s->key[a->k];
+        if (k->id < 0) continue;
+        uint32_t shared = t->last ? common(s, t->last, a) : 0, n = a->n;
+        if (t->last && t->last->n == n && shared == n) {
+            k->id = -1; /* the first given is first here too */
+            continue;
+        }
+        t->last = a;
+        close_nodes(t, shared);
+        if (t->cap - t->n < n - shared) {
+            size_t cap = (size_t)t->cap + t->cap / 2 + n, bytes;
+            if (cap > UINT32_MAX) return mt_fail(err, MT_ELIMIT, "a vocabulary of more than 2^32 nodes");
+            void *p = mt_mul_size(cap, sizeof(node), &bytes) ? mt_realloc(t->v, bytes) : NULL;
+            if (!p) return mt_nomem(err, cap * sizeof(node), "a vocabulary's walk");
+            t->v = p;
+            t->cap = (uint32_t)cap;
+        }
+        for (uint32_t d = shared; d < n; d++) {
+            uint8_t label = d < 8 ? (uint8_t)(a->head >> (56 - 8 * d)) : s->text[k->at + d];
+            t->v[t->n] = (node){0, a->k, label};
+            t->path[d + 1] = t->n++;
+        }
+        t->depth = n;
+        t->v[t->n - 1].what |= (uint32_t)(k->id + 1) << 8;
+    }
     return MT_OK;
 }
 
-static bool is_free(const builder *b, size_t i) {
-    return b->prev[i] != UINT32_MAX;
-}
-static bool base_is_used(const builder *b, size_t base) {
-    return b->used[base >> 6] >> (base & 63) & 1;
+static bool is_inner(const nodes *t, uint32_t i) {
+    return t->v[i].end > i + 1;
 }
 
-/* A base whose cells for all labels are free. */
+static __attribute__((noinline)) void count_early(const nodes *t, uint32_t from, uint32_t to, uint32_t *count) {
+    for (uint32_t i = from; i < to; i++)
+        if (t->v[i].first < EARLY && is_inner(t, i)) count[t->v[i].first]++;
+}
+static __attribute__((noinline)) void list_early(const nodes *t, uint32_t from, uint32_t to, uint32_t *at,
+                                                 uint32_t *order) {
+    for (uint32_t i = from; i < to; i++)
+        if (t->v[i].first < EARLY && is_inner(t, i)) order[at[t->v[i].first]++] = i;
+}
+
+/* Nodes that have children and come early, by the string that brings them; those of one string from the root down. */
+static mt_status early_nodes(const nodes *t, uint32_t **order, size_t *count, mt_error *err) {
+    uint32_t at[EARLY] = {0}, sum = 0;
+    for (uint32_t i = 0; i < t->n; i += STRETCH) count_early(t, i, t->n - i < STRETCH ? t->n : i + STRETCH, at);
+    for (size_t i = 0; i < EARLY; i++) {
+        uint32_t m = at[i];
+        at[i] = sum;
+        sum += m;
+    }
+    *count = sum;
+    *order = mt_array(sum, sizeof **order);
+    if (!*order) return mt_nomem(err, sum * sizeof **order, "a vocabulary's walk");
+    for (uint32_t i = 0; i < t->n; i += STRETCH) list_early(t, i, t->n - i < STRETCH ? t->n : i + STRETCH, at, *order);
+    return MT_OK;
+}
+
+/* ---- cells ---- */
+
+typedef struct block {
+    uint64_t free[4], used[4]; /* bits: cells; bases of nodes */
+    uint32_t left, failures;
+} block;
+
+typedef struct builder {
+    mt_walk *w;
+    block *block;
+    size_t cap, block_cap; /* of cells; of blocks */
+    uint32_t open[OPEN];   /* blocks for nodes with several children */
+    size_t opened;
+    uint32_t *rest; /* blocks that were open, a queue for nodes with one child */
+    size_t rest_from, rest_to, rest_cap;
+} builder;
+
+static mt_status reserve_cells(builder *b, size_t cells, mt_error *err) {
+    if (cells > UINT32_MAX) return mt_fail(err, MT_ELIMIT, "a vocabulary of more than 2^32 cells");
+    if (cells <= b->cap) return MT_OK;
+    size_t cap = b->cap + b->cap / 4 > cells ? b->cap + b->cap / 4 : cells, bytes;
+    void *p = mt_mul_size(cap, sizeof *b->w->cell, &bytes) ? mt_realloc(b->w->cell, bytes) : NULL;
+    if (!p) return mt_nomem(err, cap * sizeof *b->w->cell, "a vocabulary's walk");
+    b->w->cell = p;
+    b->cap = cap;
+    return MT_OK;
+}
+
+/* A new block at the end, open; the one that has been open longest makes room for it. */
+static mt_status add_block(builder *b, mt_error *err) {
+    size_t n = b->w->cells, k = n / BLOCK;
+    MT_TRY(reserve_cells(b, n + BLOCK, err));
+    MT_TRY(mt_grow((void **)&b->block, &b->block_cap, k + 1, sizeof *b->block, err));
+    MT_TRY(mt_grow((void **)&b->rest, &b->rest_cap, k + 1, sizeof *b->rest, err));
+    memset(b->w->cell + n, 0, BLOCK * sizeof *b->w->cell);
+    b->block[k] = (block){{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}, {0}, BLOCK, 0};
+    b->w->cells = n + BLOCK;
+    if (!k) return MT_OK; /* stays empty */
+    if (b->opened == OPEN) {
+        b->rest[b->rest_to++] = b->open[0];
+        memmove(b->open, b->open + 1, --b->opened * sizeof *b->open);
+    }
+    b->open[b->opened++] = (uint32_t)k;
+    return MT_OK;
+}
+
+static inline bool bit(const uint64_t *set, unsigned i) {
+    return set[i >> 6] >> (i & 63) & 1;
+}
+
+/* A base in the block whose cells for all labels are free; -1: none. */
+static int fit(const block *k, const uint8_t *label, size_t n) {
+    for (unsigned word = 0; word < 4; word++)
+        for (uint64_t bits = k->free[word]; bits; bits &= bits - 1) {
+            unsigned base = (word * 64 + (unsigned)__builtin_ctzll(bits)) ^ label[0];
+            if (bit(k->used, base)) continue;
+            size_t i = 1;
+            while (i < n && bit(k->free, base ^ label[i])) i++;
+            if (i == n) return (int)base;
+        }
+    return -1;
+}
+
+static void take(builder *b, size_t at, unsigned base, const uint8_t *label, size_t n) {
+    block *k = &b->block[at];
+    k->used[base >> 6] |= UINT64_C(1) << (base & 63);
+    for (size_t i = 0; i < n; i++) k->free[(base ^ label[i]) >> 6] &= ~(UINT64_C(1) << ((base ^ label[i]) & 63));
+    k->left -= (uint32_t)n;
+}
+
 static mt_status find_base(builder *b, const uint8_t *label, size_t n, size_t *out, mt_error *err) {
-    int tries = n == 1 ? INT32_MAX : TRIES;
-    for (uint32_t at = b->next[0]; at && tries; at = b->next[at], tries--) {
-        size_t base = at ^ label[0], i = 1;
-        if (base_is_used(b, base)) continue;
-        while (i < n && is_free(b, base ^ label[i])) i++;
-        if (i == n) {
-            *out = base;
-            return MT_OK;
+    int base;
+    while (n == 1 && b->rest_from < b->rest_to) {
+        size_t at = b->rest[b->rest_from];
+        base = fit(&b->block[at], label, n);
+        if (base >= 0) {
+            take(b, at, (unsigned)base, label, n);
+            *out = at * BLOCK + (unsigned)base;
         }
+        if (!b->block[at].left || (base < 0 && ++b->block[at].failures > 2 * FAILURES)) b->rest_from++;
+        if (base >= 0) return MT_OK;
+        if (b->rest_from + 1 >= b->rest_to) break;
+        /* another one may do better */
+        uint32_t swap = b->rest[b->rest_from];
+        b->rest[b->rest_from] = b->rest[b->rest_from + 1];
+        b->rest[b->rest_from + 1] = swap;
     }
-    *out = b->w->cells; /* a multiple of 256: the new block's cells, all free */
-    return add_block(b, err);
+    for (size_t i = 0; i < b->opened; i++) {
+        size_t at = b->open[i];
+        block *k = &b->block[at];
+        base = k->left < n ? -1 : fit(k, label, n);
+        if (base >= 0) {
+            take(b, at, (unsigned)base, label, n);
+            *out = at * BLOCK + (unsigned)base;
+            if (k->left) return MT_OK;
+        } else if (++k->failures <= FAILURES) {
+            continue;
+        } else {
+            k->failures = 0;
+            b->rest[b->rest_to++] = (uint32_t)at; /* there is room: see add_block */
+        }
+        memmove(&b->open[i], &b->open[i + 1], (--b->opened - i) * sizeof *b->open);
+        i--;
+        if (base >= 0) return MT_OK;
+    }
+    size_t at = b->w->cells / BLOCK;
+    MT_TRY(add_block(b, err));
+    take(b, at, 0, label, n);
+    *out = at * BLOCK;
+    return MT_OK;
 }
 
-mt_status mt_walk_build(mt_walk *w, const mt_trie *t, mt_error *err) {
-    builder b = {.w = w};
-    size_t n = t->nodes;
-    mt_status status = MT_OK;
-    /* children by parent */
-    uint32_t *first = mt_calloc(n + 2, sizeof *first), *child = mt_array(t->edges + 1, sizeof *child),
-             *cell_of = mt_calloc(n + 1, sizeof *cell_of),
-             *key =
-                 mt_array(n + 1, sizeof *key); /* of the edge to a node; neighbours mostly have neighbouring parents */
-    uint8_t *label = mt_array(t->edges + 1, 1);
-    if (!first || !child || !label || !cell_of || !key) {
-        status = mt_nomem(err, (n + t->edges) * 13, "a trie");
-        goto done;
+static mt_status place(builder *b, nodes *t, uint32_t at, mt_error *err) {
+    mt_walk *w = b->w;
+    uint8_t label[256];
+    uint32_t child[256], n = 0;
+    size_t base;
+    for (uint32_t c = at + 1; c < t->v[at].end; c = t->v[c].end) {
+        child[n] = c;
+        label[n++] = (uint8_t)t->v[c].what;
     }
-    for (size_t i = 0; i <= t->mask; i++)
-        if (t->edge[i].key != UINT32_MAX) key[t->edge[i].child] = t->edge[i].key;
-    for (size_t k = 1; k < n; k++) first[(key[k] >> 8) + 2]++;
-    for (size_t i = 2; i < n + 2; i++) first[i] += first[i - 1];
-    for (size_t i = 1; i < n; i++) {
-        uint32_t k = first[(key[i] >> 8) + 1]++;
-        child[k] = (uint32_t)i;
-        label[k] = (uint8_t)key[i];
+    MT_TRY(find_base(b, label, n, &base, err));
+    if (at)
+        w->cell[t->v[at].what] |= (uint64_t)base << 32;
+    else
+        w->root = (uint64_t)base << 32;
+    for (uint32_t k = 0; k < n; k++) {
+        node *c = &t->v[child[k]];
+        w->cell[base ^ label[k]] = c->what;
+        c->what = (uint32_t)(base ^ label[k]);
     }
-    MT_TRY_GOTO(add_block(&b, err), done);
-    MT_TRY_GOTO(add_block(&b, err), done);
-    for (size_t node = 0; node < n; node++) {
-        uint32_t from = first[node], to = first[node + 1];
-        size_t base;
-        if (from == to) continue;
-        MT_TRY_GOTO(find_base(&b, label + from, to - from, &base, err), done);
-        b.used[base >> 6] |= UINT64_C(1) << (base & 63);
-        if (node)
-            w->cell[cell_of[node]] |= (uint64_t)base << 32;
-        else
-            w->root = (uint64_t)base << 32;
-        for (uint32_t k = from; k < to; k++) {
-            size_t at = base ^ label[k];
-            b.next[b.prev[at]] = b.next[at];
-            b.prev[b.next[at]] = b.prev[at];
-            b.prev[at] = UINT32_MAX;
-            cell_of[child[k]] = (uint32_t)at;
-            w->cell[at] = (uint64_t)(uint32_t)(t->token[child[k]] + 1) << 8 | label[k];
-        }
-    }
+    return MT_OK;
+}
+
+static __attribute__((noinline)) mt_status place_early(builder *b, nodes *t, const uint32_t *order, size_t count,
+                                                       mt_error *err) {
+    for (size_t i = 0; i < count; i++) MT_TRY(place(b, t, order[i], err));
+    return MT_OK;
+}
+static __attribute__((noinline)) mt_status place_late(builder *b, nodes *t, uint32_t from, uint32_t to, mt_error *err) {
+    for (uint32_t i = from; i < to; i++)
+        if (t->v[i].first >= EARLY && is_inner(t, i)) MT_TRY(place(b, t, i, err));
+    return MT_OK;
+}
+
+mt_status mt_walk_two(mt_walk *w, mt_error *err) {
     w->two = mt_calloc(65536, sizeof *w->two);
-    if (!w->two) {
-        status = mt_nomem(err, 65536 * sizeof *w->two, "a trie");
-        goto done;
-    }
+    if (!w->two) return mt_nomem(err, 65536 * sizeof *w->two, "a vocabulary's walk");
     for (int i = 0; i < 256; i++) {
         uint64_t node = mt_walk_step(w, w->root, (uint8_t)i);
         for (int j = 0; node && j < 256; j++) w->two[i << 8 | j] = mt_walk_step(w, node, (uint8_t)j);
     }
+    return MT_OK;
+}
+
+mt_status mt_walk_make(mt_walk *w, const uint8_t *text, mt_walk_key *key, size_t count, mt_error *err) {
+    builder b = {.w = w};
+    nodes t = {.n = 1};
+    strings s = {text, key};
+    mt_status status = MT_OK;
+    uint32_t longest = 0, *early = NULL;
+    *w = (mt_walk){0};
+    if (count >= UINT32_MAX) return mt_fail(err, MT_ELIMIT, "a vocabulary of more than 2^32 strings");
+    item *a = mt_array(count + 1, sizeof *a), *spare = mt_array(count + 1, sizeof *spare);
+    if (!a || !spare) {
+        status = mt_nomem(err, count * sizeof *a, "a vocabulary's walk");
+        goto done;
+    }
+    for (size_t i = 0; i < count; i++) {
+        a[i] = (item){eight(text + key[i].at, key[i].n), key[i].n, (uint32_t)i};
+        if (!key[i].n) key[i].id = -1;
+        if (key[i].n > longest) longest = key[i].n;
+    }
+    radix(&a, &spare, count);
+    mt_free(spare);
+    spare = NULL;
+    for (size_t i = 0, j; i < count; i = j) {
+        for (j = i + 1; j < count && a[j].head == a[i].head;) j++;
+        if (j - i > 1) sort_equals(&s, a + i, j - i);
+    }
+    t.cap = (uint32_t)(count < 1 << 24 ? 3 * count + 64 : 1 << 26);
+    t.v = mt_array(t.cap, sizeof *t.v);
+    t.path = mt_array((size_t)longest + 1, sizeof *t.path);
+    if (!t.v || !t.path) {
+        status = mt_nomem(err, t.cap * sizeof *t.v, "a vocabulary's walk");
+        goto done;
+    }
+    t.v[0] = (node){0, 0, 0};
+    t.path[0] = 0;
+    for (size_t i = 0; i < count; i += STRETCH)
+        MT_TRY_GOTO(make_nodes(&t, &s, a + i, count - i < STRETCH ? count - i : STRETCH, err), done);
+    close_nodes(&t, 0);
+    t.v[0].end = t.n;
+    mt_free(a);
+    a = NULL;
+    MT_TRY_GOTO(early_nodes(&t, &early, &count, err), done);
+    MT_TRY_GOTO(reserve_cells(&b, (size_t)t.n + t.n / 16 + 4 * BLOCK, err), done);
+    MT_TRY_GOTO(add_block(&b, err), done);
+    MT_TRY_GOTO(add_block(&b, err), done);
+    for (size_t i = 0; i < count; i += STRETCH)
+        MT_TRY_GOTO(place_early(&b, &t, early + i, count - i < STRETCH ? count - i : STRETCH, err), done);
+    for (uint32_t i = 0; i < t.n; i += STRETCH)
+        MT_TRY_GOTO(place_late(&b, &t, i, t.n - i < STRETCH ? t.n : i + STRETCH, err), done);
+    void *less = mt_realloc(w->cell, w->cells * sizeof *w->cell);
+    if (less) w->cell = less;
+    status = mt_walk_two(w, err);
 done:
-    mt_free(first);
-    mt_free(child);
-    mt_free(cell_of);
-    mt_free(label);
-    mt_free(key);
-    mt_free(b.next);
-    mt_free(b.prev);
-    mt_free(b.used);
+    mt_free(a);
+    mt_free(spare);
+    mt_free(t.v);
+    mt_free(t.path);
+    mt_free(early);
+    mt_free(b.block);
+    mt_free(b.rest);
+    if (status != MT_OK) mt_walk_free(w);
     return status;
+}
+
+int32_t mt_walk_longest(const mt_walk *w, const uint8_t *p, size_t n, size_t *length) {
+    int32_t best = -1;
+    uint64_t node = w->root;
+    for (size_t i = 0; i < n && (node = mt_walk_step(w, node, p[i])); i++) {
+        int32_t t = mt_walk_token(node);
+        if (t < 0) continue;
+        best = t;
+        *length = i + 1;
+    }
+    return best;
+}
+
+int32_t mt_walk_find(const mt_walk *w, const uint8_t *p, size_t n) {
+    uint64_t node = w->root;
+    for (size_t i = 0; i < n && node; i++) node = mt_walk_step(w, node, p[i]);
+    return n && node ? mt_walk_token(node) : -1;
+}
+
+void mt_walk_forget(mt_walk *w, const uint8_t *p, size_t n) {
+    uint64_t node = w->root, *at = NULL;
+    const uint64_t token = UINT64_C(0xFFFFFF) << 8;
+    for (size_t i = 0; i < n; i++) {
+        at = &w->cell[(size_t)(node >> 32) ^ p[i]];
+        node = mt_walk_step(w, node, p[i]);
+        if (!node) return;
+    }
+    if (at) *at &= ~token;
+    if (n == 2) w->two[p[0] << 8 | p[1]] &= ~token;
 }
 
 void mt_walk_free(mt_walk *w) {

@@ -17,17 +17,24 @@ void mt_wordpiece_spellings(const mt_tok *t, int32_t id, mt_str out[2]) {
     if (s.n > prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0) out[1] = (mt_str){s.p + prefix.n, s.n - prefix.n};
 }
 
-mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err) {
-    mt_trie *tries[] = {&t->wordpiece.start, &t->wordpiece.inside};
-    for (int32_t id = 0; id < t->vocab.size; id++) {
+static mt_status list(mt_tok *t, int inside, mt_walk *out, mt_error *err) {
+    const mt_vocab *v = &t->vocab;
+    size_t n = 0;
+    mt_walk_key *key = mt_array((size_t)v->size, sizeof *key);
+    if (!key) return mt_nomem(err, (size_t)v->size * sizeof *key, "pieces");
+    for (int32_t id = 0; id < v->size; id++) {
         mt_str s[2];
-        int32_t old;
         mt_wordpiece_spellings(t, id, s);
-        for (int i = 0; i < 2; i++)
-            if (s[i].n) MT_TRY(mt_trie_add(tries[i], s[i].p, s[i].n, id, &old, err));
+        if (s[inside].n) key[n++] = (mt_walk_key){(uint32_t)(s[inside].p - v->text.data), (uint32_t)s[inside].n, id};
     }
-    for (int i = 0; i < 2; i++) MT_TRY(mt_trie_reserve(tries[i], tries[i]->nodes, err));
-    return MT_OK;
+    mt_status status = mt_walk_make(out, v->text.data, key, n, err);
+    mt_free(key);
+    return status;
+}
+
+mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err) {
+    MT_TRY(list(t, 0, &t->wordpiece.start, err));
+    return list(t, 1, &t->wordpiece.inside, err);
 }
 
 static mt_status unknown(mt_tok *t, size_t n, mt_error *err) {
@@ -41,7 +48,7 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     for (size_t i = 0; i < n; i++) chars += (p[i] & 0xC0) != 0x80;
     if (chars > t->wordpiece.max_chars) return unknown(t, n, err);
     for (size_t at = 0; at < n; at += length) {
-        int32_t id = mt_trie_longest(at ? &t->wordpiece.inside : &t->wordpiece.start, p + at, n - at, &length);
+        int32_t id = mt_walk_longest(at ? &t->wordpiece.inside : &t->wordpiece.start, p + at, n - at, &length);
         if (id < 0) return unknown(t, n, err);
         MT_TRY(mt_emit(t, id, (uint32_t)at, (uint32_t)(at + length), err));
     }
@@ -49,8 +56,8 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
 }
 
 static void drop(mt_tok *t) {
-    mt_trie_free(&t->wordpiece.start);
-    mt_trie_free(&t->wordpiece.inside);
+    mt_walk_free(&t->wordpiece.start);
+    mt_walk_free(&t->wordpiece.inside);
 }
 
 const mt_segmenter mt_segmenter_wordpiece = {"WordPiece", true, segment, drop};
