@@ -231,7 +231,10 @@ void mt_vocab_find_pieces(const mt_vocab *v, const mt_str *piece, size_t count, 
 }
 
 int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n) {
-    return n > v->longest || !v->walk.cells ? -1 : mt_walk_find(&v->walk, p, n);
+    if (v->walk.cells) return n > v->longest ? -1 : mt_walk_find(&v->walk, p, n);
+    for (int32_t id = 0; id < v->size && n; id++) /* segmenters with walks of their own hardly ask */
+        if (v->flags[id] & MT_MATCHES && v->bytes[id].n == n && same(v->text.data + v->bytes[id].at, p, n)) return id;
+    return -1;
 }
 
 static int32_t find_joined(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *left, size_t ln,
