@@ -11,8 +11,13 @@ ABI_LAYOUT(model, ABI_STRUCT(mt_model_info), ABI_FIELD(mt_model_info, architectu
            ABI_FIELD(mt_model_info, parameters), ABI_FIELD(mt_model_info, weight_bytes),
            ABI_FIELD(mt_model_info, weight_type), ABI_FIELD(mt_model_info, encoder_layers),
            ABI_FIELD(mt_model_info, decoder_start), ABI_STRUCT(mt_traced), ABI_FIELD(mt_traced, name),
-           ABI_FIELD(mt_traced, n_dims), ABI_ARRAY(mt_traced, dims), ABI_FIELD(mt_traced, data), ABI_ENUM(MT_ROOT),
-           ABI_ENUM(MT_PATCH_REPLACE), ABI_ENUM(MT_PATCH_ADD), ABI_ENUM(MT_PATCH_SCALE), ABI_ENUM(MT_PATCH_ZERO))
+           ABI_FIELD(mt_traced, n_dims), ABI_ARRAY(mt_traced, dims), ABI_FIELD(mt_traced, data),
+           ABI_STRUCT(mt_session_info), ABI_FIELD(mt_session_info, slots), ABI_FIELD(mt_session_info, free),
+           ABI_FIELD(mt_session_info, cache), ABI_FIELD(mt_session_info, cache_bytes),
+           ABI_FIELD(mt_session_info, slot_bytes), ABI_FIELD(mt_session_info, state_bytes),
+           ABI_FIELD(mt_session_info, memory_bytes), ABI_FIELD(mt_session_info, scratch_bytes), ABI_ENUM(MT_CACHE_F32),
+           ABI_ENUM(MT_CACHE_F16), ABI_ENUM(MT_CACHE_Q8), ABI_ENUM(MT_ROOT), ABI_ENUM(MT_PATCH_REPLACE),
+           ABI_ENUM(MT_PATCH_ADD), ABI_ENUM(MT_PATCH_SCALE), ABI_ENUM(MT_PATCH_ZERO))
 
 /* ---- loading ---- */
 
@@ -64,9 +69,10 @@ MT_EXPORT(model_key) double abi_model_key(const mt_model *model, const char *nam
 /* ---- sessions ---- */
 
 MT_EXPORT(session_new)
-mt_status abi_session_new(mt_model *model, mt_pool *pool, int32_t slots, int32_t max_batch, mt_session **out) {
+mt_status abi_session_new(mt_model *model, mt_pool *pool, int32_t slots, int32_t max_batch, int32_t cache,
+                          mt_session **out) {
     ABI_NEED(model);
-    mt_session_options options = {slots, max_batch};
+    mt_session_options options = {slots, max_batch, (mt_cache_type)cache};
     return mt_session_new(model, pool, &options, out, &abi_error);
 }
 MT_EXPORT(session_free) void abi_session_free(mt_session *session) {
@@ -119,6 +125,55 @@ MT_EXPORT(session_slots) int32_t abi_session_slots(const mt_session *session) {
 MT_EXPORT(session_free_slots) int32_t abi_session_free_slots(const mt_session *session) {
     return session ? mt_session_free_slots(session) : 0;
 }
+MT_EXPORT(session_info) mt_status abi_session_info(const mt_session *session, mt_session_info *out) {
+    ABI_NEED(session);
+    mt_session_info_get(session, out);
+    return MT_OK;
+}
+
+/* ---- chains of slots, saved states ---- */
+
+MT_EXPORT(session_hold) void abi_session_hold(mt_session *session, int32_t slot) {
+    if (session) mt_session_hold(session, slot);
+}
+MT_EXPORT(session_release) void abi_session_release(mt_session *session, int32_t slot) {
+    if (session) mt_session_release(session, slot);
+}
+/* Slots, tokens and positions of a chain, where the pointers are not 0; its length. */
+MT_EXPORT(session_chain_of)
+int32_t abi_session_chain_of(const mt_session *session, int32_t slot, int32_t *slots, int32_t *tokens,
+                             int32_t *positions) {
+    if (!session || slot < 0) return 0;
+    int32_t n = mt_session_chain(session, slot, slots);
+    for (int32_t i = n - 1, at = slot; i >= 0; i--, at = mt_session_parent(session, at)) {
+        if (tokens) tokens[i] = mt_session_token(session, at);
+        if (positions) positions[i] = mt_session_position(session, at);
+    }
+    return n < 0 ? 0 : n;
+}
+MT_EXPORT(session_continues) int32_t abi_session_continues(const mt_session *session, int32_t slot) {
+    return session && mt_session_continues(session, slot);
+}
+MT_EXPORT(session_join)
+mt_status abi_session_join(mt_session *session, int32_t head, int32_t tail, int32_t keep, int32_t delta,
+                           int32_t *leaf) {
+    ABI_NEED(session);
+    ABI_NEED(leaf);
+    return mt_session_join(session, head, tail, keep, delta, leaf, &abi_error);
+}
+MT_EXPORT(session_save) mt_status abi_session_save(mt_session *session, int32_t leaf, mt_buf *out) {
+    ABI_NEED(session);
+    ABI_NEED(out);
+    return mt_session_save(session, leaf, out, &abi_error);
+}
+MT_EXPORT(session_restore)
+mt_status abi_session_restore(mt_session *session, const uint8_t *p, size_t n, int32_t *leaf) {
+    ABI_NEED(session);
+    ABI_NEED(p);
+    ABI_NEED(leaf);
+    return mt_session_restore(session, p, n, leaf, &abi_error);
+}
+
 /* ---- traces and patches ---- */
 
 MT_EXPORT(trace_want) mt_status abi_trace_want(mt_session *session, const char *glob) {

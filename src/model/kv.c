@@ -8,12 +8,15 @@ mt_status mt_kv_init(mt_kv *kv, int32_t slots, mt_error *err) {
     kv->position = mt_array(n, sizeof *kv->position);
     kv->run_begin = mt_array(n, sizeof *kv->run_begin);
     kv->children = mt_array(n, sizeof *kv->children);
+    kv->token = mt_array(n, sizeof *kv->token);
+    kv->holds = mt_calloc(n, sizeof *kv->holds);
     kv->live = mt_calloc(n, 1);
     kv->ordered = mt_calloc(n, 1);
     kv->orphan = mt_calloc(n, 1);
-    if (!kv->parent || !kv->position || !kv->run_begin || !kv->children || !kv->live || !kv->ordered || !kv->orphan) {
+    if (!kv->parent || !kv->position || !kv->run_begin || !kv->children || !kv->token || !kv->holds || !kv->live ||
+        !kv->ordered || !kv->orphan) {
         mt_kv_free(kv);
-        return mt_nomem(err, n * 19, "the cache's slot table");
+        return mt_nomem(err, n * 27, "the cache's slot table");
     }
     for (size_t i = 0; i < n; i++) kv->parent[i] = -1, kv->position[i] = kv->children[i] = kv->run_begin[i] = 0;
     return MT_OK;
@@ -24,6 +27,8 @@ void mt_kv_free(mt_kv *kv) {
     mt_free(kv->position);
     mt_free(kv->run_begin);
     mt_free(kv->children);
+    mt_free(kv->token);
+    mt_free(kv->holds);
     mt_free(kv->live);
     mt_free(kv->ordered);
     mt_free(kv->orphan);
@@ -51,6 +56,7 @@ int32_t mt_kv_take(mt_kv *kv, int32_t parent, int32_t position) {
     if (s < 0) return -1;
     kv->live[s] = 1;
     kv->orphan[s] = 0;
+    kv->holds[s] = kv->token[s] = 0;
     kv->parent[s] = parent;
     kv->position[s] = position;
     kv->children[s] = 0;
@@ -92,6 +98,31 @@ void mt_kv_keep_chain(mt_kv *kv, int32_t slot) {
     for (int32_t s = 0; s < kv->slots; s++)
         if (kv->live[s] == 1) kv->live[s] = 0, kv->used--;
     for (int32_t s = slot, child = 0; s >= 0; s = kv->parent[s], child = 1) kv->live[s] = 1, kv->children[s] = child;
+}
+
+void mt_kv_trim(mt_kv *kv, int32_t slot) {
+    while (slot >= 0 && kv->live[slot] && !kv->holds[slot] && !kv->children[slot]) {
+        int32_t parent = kv->orphan[slot] ? -1 : kv->parent[slot];
+        free_slot(kv, slot);
+        slot = parent;
+    }
+}
+
+int32_t mt_kv_chain(const mt_kv *kv, int32_t slot, int32_t *out) {
+    int32_t n = 0;
+    for (int32_t s = slot; s >= 0; s = kv->parent[s]) n++;
+    for (int32_t s = slot, i = n; out && s >= 0; s = kv->parent[s]) out[--i] = s;
+    return n;
+}
+
+void mt_kv_follow(mt_kv *kv, int32_t slot, int32_t parent, int32_t position) {
+    int32_t old = kv->parent[slot];
+    if (old >= 0) kv->children[old]--;
+    if (parent >= 0) kv->children[parent]++;
+    kv->parent[slot] = parent;
+    kv->position[slot] = position;
+    kv->run_begin[slot] = parent >= 0 && parent == slot - 1 ? kv->run_begin[parent] : slot;
+    kv->ordered[slot] = parent < 0 || (kv->ordered[parent] && kv->position[parent] < position);
 }
 
 void mt_kv_reset(mt_kv *kv) {

@@ -6,6 +6,8 @@
  *   arch/NAME.c  one architecture = hyper-parameters + tensor names + a graph builder
  *   kv.c         the cache: slots with key, value, position and parent
  *   session.c    evaluation of a batch = tokens + positions + visibility
+ *   edit.c       chains of slots: held, cut, moved, joined
+ *   state.c      a chain and what was computed for it, as bytes
  */
 #ifndef MT_MODEL_H
 #define MT_MODEL_H
@@ -47,8 +49,9 @@ mt_status mt_model_describe(const mt_model *m, mt_buf *json, mt_error *err);
 /* ---- sessions ---- */
 typedef struct mt_session mt_session;
 typedef struct mt_session_options {
-    int32_t slots;     /* capacity of the cache; 0: the trained context length, at most 4096 */
-    int32_t max_batch; /* rows evaluated at once; longer batches are cut unless traced or patched; 0: 256 */
+    int32_t slots;       /* capacity of the cache; 0: the trained context length, at most 4096 */
+    int32_t max_batch;   /* rows evaluated at once; longer batches are cut unless traced or patched; 0: 256 */
+    mt_cache_type cache; /* how keys and values are kept; encoders take F32 only */
 } mt_session_options;
 mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o, mt_session **out, mt_error *err);
 void mt_session_free(mt_session *s);
@@ -82,6 +85,46 @@ void mt_session_drop(mt_session *s,
 void mt_session_keep_chain(mt_session *s, int32_t slot); /* frees every slot that is not `slot` or an ancestor of it */
 void mt_session_reset(mt_session *s);
 int32_t mt_session_parent(const mt_session *s, int32_t slot);
+typedef struct mt_session_info {
+    int32_t slots, free;
+    const char *cache;                  /* "f32", "f16", "q8" */
+    double cache_bytes, slot_bytes;     /* keys and values: of all slots, of one */
+    double state_bytes;                 /* of recurrent layers: all states that are kept */
+    double memory_bytes, scratch_bytes; /* an encoder's output; intermediate values */
+} mt_session_info;
+void mt_session_info_get(const mt_session *s, mt_session_info *out);
+
+/* ---- chains: what several texts share, what is forgotten, what is moved (edit.c) ----
+ * A chain is a slot and its ancestors. To fork is to hold a slot: both texts then go on from it, each in slots of its
+ * own; what they share is never copied. */
+void mt_session_hold(mt_session *s, int32_t slot);
+/* The slot is held once less; what nothing follows or holds any more is freed, up to the first shared slot. */
+void mt_session_release(mt_session *s, int32_t slot);
+/* Slots of the chain, first to last, if out is not NULL; their number, -1: the slot holds nothing. */
+int32_t mt_session_chain(const mt_session *s, int32_t slot, int32_t *out);
+int32_t mt_session_token(const mt_session *s, int32_t slot);
+int32_t mt_session_position(const mt_session *s, int32_t slot);
+/* Whether a token may follow: of a recurrent model only where the state is kept. */
+bool mt_session_continues(const mt_session *s, int32_t slot);
+/* The last `keep` tokens of the chain of `tail` now follow `head` (MT_ROOT: nothing), `delta` positions further on:
+ * their keys are rotated by delta (Su et al. 2021: rotations add up), values stay. Nothing is evaluated: what they have
+ * seen of tokens that are left out remains in them. The caller's hold on `tail` moves to the result, *leaf, whose chain
+ * is that of head and the kept ones; what was left out is freed unless something else needs it. Kept slots that another
+ * branch needs too are copied, others are changed where they are. keep 0: *leaf is head.
+ *   forget a range (Xiao et al. 2024): join(slot before it, leaf, what comes after, -its length)
+ *   insert in the middle: evaluate the new tokens after `head`, then join(their last, leaf, the old rest, their number)
+ * ESTATE: a recurrent model; or delta is not 0 and positions are not rotations of keys that we can turn. ELIMIT: too
+ * few free slots for the copies. ERANGE: no such slots. */
+mt_status mt_session_join(mt_session *s, int32_t head, int32_t tail, int32_t keep, int32_t delta, int32_t *leaf,
+                          mt_error *err);
+
+/* ---- saved states (state.c): versioned bytes that fit one model and one kind of cache ---- */
+/* The chain of `leaf`: tokens, positions, keys and values, recurrent states, an encoder's output. */
+mt_status mt_session_save(mt_session *s, int32_t leaf, mt_buf *out, mt_error *err);
+/* Puts a saved chain beside those that are there; *leaf is not held. Continuing gives the same bits as before. Any
+ * bytes are safe: EFORMAT (not a state, cut, changed), EUNKNOWN (a version, a kind of cache), ESTATE (another model's),
+ * ELIMIT (too few slots). On failure nothing changes. */
+mt_status mt_session_restore(mt_session *s, const uint8_t *p, size_t n, int32_t *leaf, mt_error *err);
 
 /* ---- tracing and patching ---- */
 /* Ask before eval: names or globs ("blocks.*.attn.hook_pattern"). Traced values are kept until the next eval or

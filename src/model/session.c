@@ -2,79 +2,11 @@
  *
  * Graphs are built for concrete sizes and kept: the decode loop finds its graph again and allocates nothing. While a
  * trace or a patch is set a batch is not cut, so that a traced value covers the whole batch. */
-#include "arch/arch.h"
-#include "kv.h"
+#include "session.h"
 
 #include <stdio.h>
 
-enum { MAX_GRAPHS = 32, DEFAULT_BATCH = 256, DEFAULT_SLOTS = 4096, STATES = 64 };
-
-typedef struct cached_graph {
-    mt_graph *graph;
-    int32_t T, rows, columns;
-    int32_t memory;   /* rows of the encoder's output, where scores are stored; -1: the encoder's own graph */
-    uint64_t version; /* of the wishes that it was built for; 0: none */
-    uint64_t stamp;
-} cached_graph;
-
-typedef struct patch {
-    char *name;
-    mt_patch_kind kind;
-    size_t offset, count;
-    float *value;
-} patch;
-
-struct mt_session {
-    mt_model *m;
-    mt_pool *pool;
-    int32_t max_batch;
-    mt_kv kv;
-    float **k, **v; /* per layer, [kv_heads][slots][width] */
-    cached_graph graphs[MAX_GRAPHS];
-    int32_t graph_count;
-    uint64_t clock;
-    float *scratch;
-    size_t scratch_size;
-    /* per batch row */
-    int32_t *slot, *position, *logit_of, *rows, *root;
-    size_t slot_capacity, position_capacity, logit_capacity, rows_capacity, root_capacity;
-    mt_run *runs[MT_MAX_WINDOWS];
-    int32_t *run_start[MT_MAX_WINDOWS];
-    size_t runs_capacity[MT_MAX_WINDOWS], run_start_capacity[MT_MAX_WINDOWS];
-    float *logits;
-    size_t logits_capacity;
-    int32_t batch_rows;            /* of the last eval */
-    float *own_freq[MT_MAX_ROPES]; /* rotary frequencies that follow the length of the text */
-    const float *inv_freq[MT_MAX_ROPES];
-    int32_t reached[MT_MAX_ROPES];
-    /* recurrent models: the states after the slots that were used last */
-    float **state; /* per layer, [states][state_width] */
-    int32_t states;
-    int32_t *state_of;    /* slot -> state, -1: not kept (any more) */
-    int32_t *state_owner; /* state -> slot, -1: free */
-    uint64_t *state_stamp;
-    int32_t *parent_row, *state_in, *state_out;
-    size_t parent_row_capacity, state_in_capacity, state_out_capacity;
-    /* encoder-decoder models: keys and values of the encoder's output; the last plane serves the encoder itself */
-    float **memory_k, **memory_v;
-    int32_t memory, memory_capacity;
-    mt_run *memory_runs;
-    int32_t *identity; /* 0, 1, 2... */
-    size_t identity_count, identity_capacity, memory_runs_capacity;
-    /* traces and patches */
-    char **globs;
-    size_t glob_count, glob_capacity;
-    patch *patches;
-    size_t patch_count, patch_capacity;
-    uint64_t version, versions; /* of the present wishes; 0: none */
-    mt_buf names;               /* all names of the model, one per line, once asked for */
-    int32_t *column;            /* slot -> column */
-    int32_t *column_slots;
-    size_t column_capacity;
-    int32_t columns;
-    const mt_graph *traced; /* of the last eval, NULL: nothing traced */
-    int32_t traced_count;
-};
+enum { DEFAULT_BATCH = 256, DEFAULT_SLOTS = 4096, STATES = 64 };
 
 /* ---- building graphs ---- */
 
@@ -162,7 +94,7 @@ static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, bool encoder
     mt_graph *g;
     MT_TRY(build(s->m, s->version ? session_wants : NULL, s, s->version != 0, T, rows, columns, memory, &g, err));
     int32_t at = oldest;
-    if (s->graph_count < MAX_GRAPHS)
+    if (s->graph_count < MT_MAX_GRAPHS)
         at = s->graph_count++;
     else
         mt_graph_free(s->graphs[at].graph);
@@ -199,12 +131,18 @@ mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o
     int32_t slots = o && o->slots ? o->slots : h->context < DEFAULT_SLOTS ? h->context : DEFAULT_SLOTS;
     int32_t max_batch = o && o->max_batch ? o->max_batch : DEFAULT_BATCH;
     if (slots < 1 || slots > 1 << 24) return mt_fail(err, MT_ERANGE, "%d slots, expected 1 to %d", slots, 1 << 24);
+    mt_cache_type cache = o ? o->cache : MT_CACHE_F32;
+    if ((unsigned)cache > MT_CACHE_Q8) return mt_fail(err, MT_EUNKNOWN, "a cache of kind %d", (int)cache);
+    if (cache != MT_CACHE_F32 && (h->bidirectional || h->relation != MT_RELATION_NONE))
+        return mt_fail(err, MT_ESTATE, "an encoder keeps no cache from call to call: it goes with f32, not with %s",
+                       mt_cache_name(cache));
     if (max_batch < 1) return mt_fail(err, MT_ERANGE, "max_batch is %d, expected 1 or more", max_batch);
     mt_session *s = mt_calloc(1, sizeof *s);
     if (!s) return mt_nomem(err, sizeof *s, "a session");
     s->m = m;
     s->pool = pool;
     s->max_batch = max_batch;
+    s->cache = cache;
     mt_status status = mt_kv_init(&s->kv, slots, err);
     if (status != MT_OK) goto failed;
     s->k = mt_calloc((size_t)h->layers, sizeof *s->k);
@@ -228,8 +166,8 @@ mt_status mt_session_new(mt_model *m, mt_pool *pool, const mt_session_options *o
     }
     for (int32_t l = 0; l < h->layers; l++)
         for (int which = 0; which < 2 && !h->layer[l].recurrent; which++) {
-            size_t bytes = (size_t)h->kv_heads * (size_t)(which ? h->value_width : h->head_width) * sizeof(float);
-            float **p = which ? &s->v[l] : &s->k[l];
+            size_t bytes = (size_t)h->kv_heads * mt_cache_row(cache, which ? h->value_width : h->head_width);
+            void **p = which ? &s->v[l] : &s->k[l];
             bool fits = mt_mul_size(bytes, (size_t)slots, &bytes);
             *p = fits ? mt_alloc_aligned(bytes, 64) : NULL;
             if (!*p) {
@@ -425,13 +363,12 @@ static mt_status find_runs(mt_session *s, int32_t from, int32_t T, mt_error *err
     return MT_OK;
 }
 
-/* A place for the state after `slot`: a free one, or that which was used longest ago; -1: all are needed now. */
-static int32_t take_state(mt_session *s, int32_t slot) {
+int32_t mt_session_take_state(mt_session *s, int32_t slot) {
     int32_t best = -1;
     for (int32_t i = 0; i < s->states; i++) {
         int32_t owner = s->state_owner[i];
         bool idle = owner < 0 || !s->kv.live[owner] || s->state_of[owner] != i;
-        if (!idle && s->state_stamp[i] == s->clock) continue;
+        if (!idle && (s->state_stamp[i] == s->clock || s->kv.holds[owner])) continue;
         if (best < 0 || idle || s->state_stamp[i] < s->state_stamp[best]) best = i;
         if (idle) break;
     }
@@ -479,7 +416,7 @@ static mt_status find_states(mt_session *s, const mt_batch *b, mt_error *err) {
     }
     for (int32_t i = 0; i < b->count; i++) {
         if (s->state_out[i] == -1) continue;
-        s->state_out[i] = take_state(s, s->slot[i]);
+        s->state_out[i] = mt_session_take_state(s, s->slot[i]);
         if (s->state_out[i] < 0)
             return mt_fail(err, MT_ELIMIT,
                            "the batch has more than %d ends and forks: a recurrent model keeps a state for each",
@@ -595,7 +532,7 @@ static mt_status memory_runs(mt_session *s, int32_t T, mt_error *err) {
     return MT_OK;
 }
 
-static mt_status new_memory(mt_session *s, int32_t count, mt_error *err) {
+mt_status mt_session_new_memory(mt_session *s, int32_t count, mt_error *err) {
     if (count <= s->memory_capacity) return MT_OK;
     const mt_hyper *h = &s->m->h, *e = &s->m->encoder;
     s->memory_capacity = 0;
@@ -623,7 +560,7 @@ static mt_status encode(mt_session *s, const int32_t *token, int32_t count, mt_e
     for (int32_t i = 0; i < count; i++)
         if (token[i] < 0 || token[i] >= e->vocab)
             return mt_fail(err, MT_ERANGE, "token %d of the source is %d, expected 0 to %d", i, token[i], e->vocab - 1);
-    MT_TRY(new_memory(s, count, err));
+    MT_TRY(mt_session_new_memory(s, count, err));
     s->memory = count;
     MT_TRY(memory_runs(s, count, err));
     const mt_graph *g;
@@ -636,8 +573,8 @@ static mt_status encode(mt_session *s, const int32_t *token, int32_t count, mt_e
                     .runs = (const mt_run *const[]){s->memory_runs},
                     .run_start = (const int32_t *const[]){s->identity},
                     .slot_position = s->identity,
-                    .k = s->memory_k,
-                    .v = s->memory_v,
+                    .k = (void *const *)s->memory_k,
+                    .v = (void *const *)s->memory_v,
                     .slots = s->memory_capacity,
                     .columns = count,
                     .column = s->identity,
@@ -684,6 +621,7 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
                     .state_out = s->m->h.recurrent ? s->state_out + from : NULL,
                     .state = s->state,
                     .state_width = s->m->h.state_width,
+                    .cache = s->cache,
                     .k = s->k,
                     .v = s->v,
                     .slots = s->kv.slots,
@@ -726,6 +664,7 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
         int32_t parent = parent_of(b, i);
         if (parent <= -2) parent = s->slot[-2 - parent];
         s->slot[i] = mt_kv_take(&s->kv, parent, s->position[i]);
+        s->kv.token[s->slot[i]] = b->token[i];
         ++*taken;
     }
     if (s->m->h.recurrent) MT_TRY(find_states(s, b, err));

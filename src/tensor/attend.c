@@ -46,8 +46,7 @@ static void softmax_one(const attend_job *j, int32_t t, int32_t h) {
 
 static void values_one(const attend_job *j, int32_t t, int32_t h) {
     const mt_attend_args *a = j->a;
-    size_t g = (size_t)h * (size_t)a->G / (size_t)a->H;
-    mt_kernels->attend_values(j->from + row_at(j, t, h), j->map, j->width, a->v + g * a->v_stride, a->EV,
+    mt_kernels->attend_values(a, h, j->from + row_at(j, t, h), j->map, j->width,
                               a->out + ((size_t)t * (size_t)a->H + (size_t)h) * (size_t)a->EV);
 }
 

@@ -206,16 +206,18 @@ static void attend(const job *j) {
     bool memory = n->i[1] == MT_RUNS_MEMORY;
     size_t slots = (size_t)(memory ? f->memory : f->slots);
     int32_t columns = memory ? f->memory_columns : f->columns;
+    mt_cache_type type = memory ? MT_CACHE_F32 : f->cache;
     mt_attend_args a = {.T = f->T,
                         .H = n->i[5],
                         .G = n->i[2],
                         .E = n->i[3],
                         .EV = n->i[4],
                         .q = j->in[0],
-                        .k = (memory ? f->memory_k : f->k)[n->i[0]],
-                        .v = (memory ? f->memory_v : f->v)[n->i[0]],
-                        .k_stride = slots * (size_t)n->i[3],
-                        .v_stride = slots * (size_t)n->i[4],
+                        .type = type,
+                        .k = memory ? f->memory_k[n->i[0]] : f->k[n->i[0]],
+                        .v = memory ? f->memory_v[n->i[0]] : f->v[n->i[0]],
+                        .k_stride = slots * mt_cache_row(type, n->i[3]),
+                        .v_stride = slots * mt_cache_row(type, n->i[4]),
                         .runs = memory ? f->memory_runs : f->runs[n->i[1]],
                         .run_start = memory ? f->identity : f->run_start[n->i[1]],
                         .position = f->position,
@@ -309,7 +311,7 @@ static void add_relation(const job *j) {
                 float s = 0;
                 if (j->in[2]) s += dot(j->in[1] + ((size_t)t * (size_t)H + (size_t)h) * (size_t)E, j->in[2] + there, E);
                 if (j->in[3])
-                    s += dot(f->k[n->i[0]] + ((size_t)h * (size_t)f->slots + (size_t)slot) * (size_t)E,
+                    s += dot((const float *)f->k[n->i[0]] + ((size_t)h * (size_t)f->slots + (size_t)slot) * (size_t)E,
                              j->in[3] + there, E);
                 j->y[at] = j->in[0][at] + n->f[0] * s;
             }
@@ -323,11 +325,12 @@ static void kv_store(const job *j) {
         const mt_node *x = &j->g->nodes[n->in[which]];
         int32_t T = x->dims[0], G = x->dims[1];
         size_t E = (size_t)x->dims[2];
-        float *planes = which ? f->v[n->i[0]] : f->k[n->i[0]];
+        uint8_t *planes = which ? f->v[n->i[0]] : f->k[n->i[0]];
+        size_t row = mt_cache_row(f->cache, x->dims[2]);
         for (int32_t t = 0; t < T; t++)
             for (int32_t g = 0; g < G; g++)
-                memcpy(planes + ((size_t)g * (size_t)f->slots + (size_t)f->slot[t]) * E,
-                       j->in[which] + ((size_t)t * (size_t)G + (size_t)g) * E, E * sizeof(float));
+                mt_cache_put(f->cache, j->in[which] + ((size_t)t * (size_t)G + (size_t)g) * E, x->dims[2],
+                             planes + ((size_t)g * (size_t)f->slots + (size_t)f->slot[t]) * row);
     }
 }
 

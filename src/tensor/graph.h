@@ -244,7 +244,8 @@ typedef struct mt_feed {
     const int32_t *const *run_start;
     const int32_t *slot_position;
     const float *const *inv_freq; /* [sets of rotary frequencies], or NULL */
-    float *const *k, *const *v;   /* [layers] planes [G][slots][E] */
+    mt_cache_type cache;
+    void *const *k, *const *v; /* [layers] planes [G][slots] of rows, see mt_cache_row */
     int32_t slots;
     int32_t columns;            /* of stored score matrices */
     const int32_t *column;      /* slot -> column, -1: not shown */

@@ -6,7 +6,8 @@
  *   kernel/simd_*.c     WASM SIMD128 (native sanitizer builds compile them against simde)
  *   kernel/relaxed.c    + relaxed SIMD, only where the result is the same or the bound is proven
  *   table.c             {name, ref, simd, relaxed}: the test, the benchmark and the run-time choice walk the same table
- *   dtype.c weight.c rows.c attend.c pool.c   storage types, repacked matrices, and the functions below over rows
+ *   dtype.c weight.c rows.c cache.c attend.c pool.c   storage types, repacked matrices, and the functions below over
+ * rows
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
@@ -103,16 +104,30 @@ void mt_log_softmax_f64(const float *x, double *out, size_t n);
 void mt_rope(const float *x, float *y, const int32_t *position, const float *inv_freq, bool interleaved, float mscale,
              int32_t T, int32_t heads, int32_t E, int32_t dims);
 
+/* ---- rows of the key/value cache (cache.c): one head of one token ---- */
+typedef enum mt_cache_type { MT_CACHE_F32, MT_CACHE_F16, MT_CACHE_Q8 } mt_cache_type;
+enum { MT_CACHE_BLOCK = 32 };                                          /* values of a Q8 row that share a scale */
+static inline size_t mt_cache_row(mt_cache_type type, int32_t width) { /* bytes */
+    size_t padded = ((size_t)width + 3) & ~(size_t)3;
+    if (type == MT_CACHE_F16) return 2 * padded;
+    if (type == MT_CACHE_Q8) return 4 * (((size_t)width + MT_CACHE_BLOCK - 1) / MT_CACHE_BLOCK) + padded;
+    return 4 * (size_t)width;
+}
+const char *mt_cache_name(mt_cache_type type); /* "f32", "f16", "q8" */
+void mt_cache_put(mt_cache_type type, const float *x, int32_t width, void *row);
+void mt_cache_get(mt_cache_type type, const void *row, int32_t width, float *x);
+
 /* ---- attention over cache slots ---- */
 /* What one query sees: runs of consecutive slots, in order. A chain is one run; a token tree has one run per branch. */
 typedef struct mt_run {
     int32_t start, count;
 } mt_run;
 typedef struct mt_attend_args {
-    int32_t T, H, G, E, EV;       /* EV: width of a value head (usually E) */
-    const float *q;               /* [T][H][E] */
-    const float *k, *v;           /* [G][slots][E], [G][slots][EV] */
-    size_t k_stride, v_stride;    /* floats between the planes of two heads */
+    int32_t T, H, G, E, EV; /* EV: width of a value head (usually E) */
+    const float *q;         /* [T][H][E] */
+    mt_cache_type type;
+    const void *k, *v;            /* [G][slots] rows of E, of EV */
+    size_t k_stride, v_stride;    /* bytes between the planes of two heads */
     const mt_run *runs;           /* query t sees runs[run_start[t] .. run_start[t+1]) */
     const int32_t *run_start;     /* T + 1 entries */
     const int32_t *position;      /* of each query */

@@ -93,13 +93,14 @@ function measure(file, isas) {
       add(name, best((n) => b.bench_pack(n)), { elements: 1536 * 768 });
       b.bench_free();
     }
-    for (const [T, slots] of [[1, 256], [1, 2048], [64, 256]]) {
-      const name = `${isa} attend T=${T} H=9 G=3 E=64 slots=${slots}`;
-      if (!want(name)) continue;
-      b.bench_attend_new(T, 9, 3, slots);
-      add(name, best((n) => b.bench_attend(n)), { operations: 2 * T * 9 * slots * 128 });
-      b.bench_free();
-    }
+    for (const [type, cache] of ['f32', 'f16', 'q8'].entries())
+      for (const [T, slots] of [[1, 256], [1, 2048], [1, 8192], [64, 256]]) {
+        const name = `${isa} attend ${cache} T=${T} H=9 G=3 E=64 slots=${slots}`;
+        if (!want(name)) continue;
+        b.bench_attend_new(type, T, 9, 3, slots);
+        add(name, best((n) => b.bench_attend(n)), { operations: 2 * T * 9 * slots * 128 });
+        b.bench_free();
+      }
     ROWS.forEach((kernel, i) => {
       const n = kernel === 'log_softmax_f64' ? 49152 : 1536, name = `${isa} ${kernel} ${n}`;
       if (!want(name)) return;

@@ -144,14 +144,19 @@ EXPORT void bench_row(int which, int count) {
 }
 
 /* H heads of width 64 over G groups; `tokens` queries, each sees all `slots`. */
-EXPORT void bench_attend_new(int tokens, int H, int G, int slots) {
+EXPORT void bench_attend_new(int type, int tokens, int H, int G, int slots) {
     uint32_t s = 1;
     size_t q = (size_t)tokens * (size_t)H * 64, kv = (size_t)G * (size_t)slots * 64;
-    float *qp = malloc(q * 4), *kp = malloc(kv * 4), *vp = malloc(kv * 4);
+    size_t row = mt_cache_row((mt_cache_type)type, 64);
+    float *qp = malloc(q * 4), x[64];
+    uint8_t *kp = malloc(kv / 64 * row), *vp = malloc(kv / 64 * row);
     mt_run *runs = malloc((size_t)tokens * sizeof *runs);
     int32_t *start = malloc(((size_t)tokens + 1) * 4), *position = calloc((size_t)tokens + 1, 4);
     for (size_t i = 0; i < q; i++) qp[i] = noise(&s);
-    for (size_t i = 0; i < kv; i++) kp[i] = noise(&s), vp[i] = noise(&s);
+    for (size_t i = 0; i < 2 * kv / 64; i++) {
+        for (int e = 0; e < 64; e++) x[e] = noise(&s);
+        mt_cache_put((mt_cache_type)type, x, 64, (i & 1 ? vp : kp) + i / 2 * row);
+    }
     for (int t = 0; t <= tokens; t++) start[t] = t;
     for (int t = 0; t < tokens; t++) runs[t] = (mt_run){0, slots};
     y = malloc(q * 4);
@@ -161,10 +166,11 @@ EXPORT void bench_attend_new(int tokens, int H, int G, int slots) {
                               .E = 64,
                               .EV = 64,
                               .q = qp,
+                              .type = (mt_cache_type)type,
                               .k = kp,
                               .v = vp,
-                              .k_stride = (size_t)slots * 64,
-                              .v_stride = (size_t)slots * 64,
+                              .k_stride = (size_t)slots * row,
+                              .v_stride = (size_t)slots * row,
                               .runs = runs,
                               .run_start = start,
                               .position = position,

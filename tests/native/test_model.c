@@ -9,7 +9,7 @@ static const int32_t ids[T] = {1, 17, 4, 4, 30, 47, 0, 9, 22, 22, 5, 41};
 
 static mt_session *session(mt_model *m, int32_t slots, int32_t max_batch) {
     mt_session *s = NULL;
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){slots, max_batch}, &s, &err));
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){slots, max_batch, MT_CACHE_F32}, &s, &err));
     return s;
 }
 
@@ -46,7 +46,7 @@ static mt_status load_and_eval(const gguf_file *f) {
     mt_session *s = NULL;
     mt_status status = load_bytes(f->all.data, f->all.len, f->all.len, 5000, &m, &err);
     if (status != MT_OK) return status;
-    status = mt_session_new(m, NULL, &(mt_session_options){32, 5}, &s, &err);
+    status = mt_session_new(m, NULL, &(mt_session_options){32, 5, MT_CACHE_F32}, &s, &err);
     if (status == MT_OK) {
         status = mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err);
         CHECK(mt_session_free_slots(s) == (status == MT_OK ? 32 - T : 32), "%d slots free after %s",
@@ -127,7 +127,7 @@ static void test_loading(void) {
         m = NULL;
         if (load_bytes(copy, f.all.len, f.all.len, 1 << 20, &m, &err) == MT_OK) {
             mt_session *t = NULL; /* some flips give another valid model (eps, context, rope base) */
-            if (mt_session_new(m, NULL, &(mt_session_options){16, 16}, &t, &err) == MT_OK)
+            if (mt_session_new(m, NULL, &(mt_session_options){16, 16, MT_CACHE_F32}, &t, &err) == MT_OK)
                 mt_session_eval(t, &(mt_batch){4, ids, NULL, NULL, NULL, NULL}, &err);
             mt_session_free(t);
         }

@@ -124,7 +124,7 @@ static void run(mt_session *s, int32_t from, int32_t n, int32_t parent, float *o
 }
 
 static mt_status whole(mt_model *m, bool encoder, mt_session **s) {
-    mt_status status = mt_session_new(m, NULL, &(mt_session_options){32, 4}, s, &err);
+    mt_status status = mt_session_new(m, NULL, &(mt_session_options){32, 4, MT_CACHE_F32}, s, &err);
     if (status == MT_OK && encoder) status = mt_session_encode(*s, source, N, &err);
     if (status == MT_OK) status = mt_session_eval(*s, &(mt_batch){N, ids, NULL, NULL, NULL, NULL}, &err);
     return status;
@@ -138,7 +138,7 @@ static void check(folder *f, bool encoder) {
     CHECK_OK(load(f, f->file.len, &m));
     if (!m) return;
     CASE("in pieces and at once: equal to the last bit");
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){32, 0}, &s, &err));
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){32, 0, MT_CACHE_F32}, &s, &err));
     for (int32_t cut = 0; cut < N; cut++) {
         if (encoder)
             CHECK_OK(mt_session_encode(s, source, N, &err));
@@ -198,7 +198,7 @@ int main(void) {
         mt_model_info_get(m, &info);
         CHECK(info.encoder_layers == 2 && info.layers == 1 && info.decoder_start == 0, "%d %d %d", info.encoder_layers,
               info.layers, info.decoder_start);
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){32, 0}, &s, &err));
+        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){32, 0, MT_CACHE_F32}, &s, &err));
         mt_batch one = {1, ids, NULL, NULL, NULL, NULL};
         CHECK(mt_session_eval(s, &one, &err) == MT_ESTATE && strstr(err.text, "encode"), "%s", err.text);
         CHECK(mt_session_encode(s, source, 0, &err) == MT_ERANGE, "no source");

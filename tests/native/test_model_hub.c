@@ -230,7 +230,7 @@ int main(void) {
         if (load(config, copy, f.file.len, f.file.len, 1 << 20, &m) == MT_OK) {
             mt_session *s = NULL;
             int32_t id = 1;
-            if (mt_session_new(m, NULL, &(mt_session_options){8, 8}, &s, &err) == MT_OK)
+            if (mt_session_new(m, NULL, &(mt_session_options){8, 8, MT_CACHE_F32}, &s, &err) == MT_OK)
                 mt_session_eval(s, &(mt_batch){1, &id, NULL, NULL, NULL, NULL}, &err);
             mt_session_free(s);
         }

@@ -57,7 +57,7 @@ static void check(bool lstm, uint32_t type) {
         free_file(&f);
         return;
     }
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &s, &err));
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
     run(s, ids, T, MT_ROOT, whole);
     for (int32_t cut = 1; cut < T; cut++) {
         mt_session_reset(s);
@@ -82,8 +82,8 @@ static void check(bool lstm, uint32_t type) {
         int32_t parents[T], slots[T];
         uint8_t want[T];
         memset(want, 1, sizeof want);
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most}, &s, &err));
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &alone, &err));
+        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most, MT_CACHE_F32}, &s, &err));
+        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &alone, &err));
         for (int32_t i = 0; i < T; i++) parents[i] = up[i] < 0 ? MT_ROOT : MT_IN_BATCH(up[i]);
         CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, parents, NULL, want, slots}, &err));
         for (int32_t i = 0; i < T; i++) memcpy(tree + i * V, mt_session_logits(s, i), V * sizeof *tree);
@@ -103,7 +103,7 @@ static void check(bool lstm, uint32_t type) {
     }
 
     /* A patched value counts for the rows that follow, also when they come in a later batch. */
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &s, &err));
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
     const float put[2] = {0.5f, -0.25f};
     const char *name = lstm ? "blocks.0.lstm.hook_cell" : "blocks.0.gru.hook_candidate";
     CHECK_OK(mt_patch_add(s, name, MT_PATCH_REPLACE, 3 * H + 5, put, 2, &err));
@@ -121,7 +121,7 @@ static void check(bool lstm, uint32_t type) {
     for (int64_t n = 0; n < 3000; n++) {
         mt_fail_allocation_after(n);
         s = NULL;
-        mt_status status = mt_session_new(m, NULL, &(mt_session_options){64, 3}, &s, &err);
+        mt_status status = mt_session_new(m, NULL, &(mt_session_options){64, 3, MT_CACHE_F32}, &s, &err);
         if (status == MT_OK) status = mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err);
         mt_fail_allocation_after(-1);
         mt_session_free(s);

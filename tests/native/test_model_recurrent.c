@@ -62,7 +62,7 @@ int main(void) {
     CHECK_OK(load_bytes(f.all.data, f.all.len, f.all.len, 1000, &m, &err));
     if (!m) return test_end();
     mt_session *s = NULL;
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &s, &err));
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
     run(s, ids, T, MT_ROOT, whole);
     for (int32_t cut = 1; cut < T; cut++) {
         mt_session_reset(s);
@@ -76,7 +76,7 @@ int main(void) {
     CHECK(memcmp(whole, other, sizeof whole) == 0, "one by one");
     mt_session_free(s);
     for (int32_t most = 1; most < 6; most++) {
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most}, &s, &err));
+        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most, MT_CACHE_F32}, &s, &err));
         run(s, ids, T, MT_ROOT, other);
         CHECK(memcmp(whole, other, sizeof whole) == 0, "max_batch %d", most);
         mt_session_free(s);
@@ -89,8 +89,8 @@ int main(void) {
         int32_t parents[T], slots[T];
         uint8_t want[T];
         memset(want, 1, sizeof want);
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most}, &s, &err));
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &alone, &err));
+        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most, MT_CACHE_F32}, &s, &err));
+        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &alone, &err));
         for (int32_t i = 0; i < T; i++) parents[i] = up[i] < 0 ? MT_ROOT : MT_IN_BATCH(up[i]);
         CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, parents, NULL, want, slots}, &err));
         for (int32_t i = 0; i < T; i++) memcpy(tree + i * V, mt_session_logits(s, i), V * sizeof *tree);
@@ -116,7 +116,7 @@ int main(void) {
     }
 
     CASE("a state that is gone is an error; the decode loop allocates nothing");
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0}, &s, &err));
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
     int32_t slots[T], first[1] = {0};
     CHECK_OK(mt_session_eval(s, &(mt_batch){4, ids, NULL, NULL, NULL, slots}, &err));
     CHECK(mt_session_eval(s, &(mt_batch){1, ids, &slots[1], NULL, NULL, first}, &err) == MT_ESTATE &&
@@ -135,7 +135,7 @@ int main(void) {
     for (int64_t n = 0; n < 3000; n++) {
         mt_fail_allocation_after(n);
         s = NULL;
-        mt_status status = mt_session_new(m, NULL, &(mt_session_options){64, 3}, &s, &err);
+        mt_status status = mt_session_new(m, NULL, &(mt_session_options){64, 3, MT_CACHE_F32}, &s, &err);
         if (status == MT_OK) status = mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err);
         mt_fail_allocation_after(-1);
         mt_session_free(s);

@@ -56,7 +56,7 @@ static void write(mt_buf *b) {
 static void logits(mt_model *m, float *out) {
     static const int32_t ids[T] = {3, 1, 4, 1, 5, 9};
     mt_session *s = NULL;
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){16, 0}, &s, &err));
+    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){16, 0, MT_CACHE_F32}, &s, &err));
     CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err));
     if (mt_session_logits(s, T - 1)) memcpy(out, mt_session_logits(s, T - 1), V * sizeof *out);
     mt_session_free(s);

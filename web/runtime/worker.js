@@ -599,8 +599,8 @@ class Engine {
 
   // ---- sessions: used ones are kept, since their caches cost time to allocate ----
 
-  /** @param {number} tokens @param {number} [batch] @returns {Session} */
-  #open(tokens, batch = 0) {
+  /** @param {number} tokens @param {number} [batch] rows at once, in a session of its own @param {number} [cache] kind of cache @returns {Session} */
+  #open(tokens, batch = 0, cache = 0) {
     const heap = this.heap;
     const capacity = tokens <= 1024 ? Math.max(64, 2 ** Math.ceil(Math.log2(tokens))) : 512 * Math.ceil(tokens / 512);
     if (!batch) {
@@ -609,7 +609,7 @@ class Engine {
     }
     const make = () => heap.scope((alloc) => {
       const out = alloc(4);
-      heap.call('session_new', this.model, this.pool, capacity, batch || Math.min(CHUNK_TOKENS, capacity), out);
+      heap.call('session_new', this.model, this.pool, capacity, batch || Math.min(CHUNK_TOKENS, capacity), cache, out);
       return heap.u32(out);
     });
     try {

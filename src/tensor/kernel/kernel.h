@@ -70,7 +70,8 @@ typedef struct mt_mm {
     /* query t, heads h..h+count-1 of one group of mt_attend */ \
     X(OWN, attend, void, (const mt_attend_args *a, int32_t t, int32_t h, int32_t count)) \
     X(OWN, attend_scores, void, (const mt_attend_args *a, int32_t t, int32_t h, const int32_t *column, float *row)) \
-    X(OWN, attend_values, void, (const float *p, const int32_t *slot, int32_t n, const float *v, int32_t EV, float *out))
+    /* out[EV] of head h = the values of slot[0..n) by p */ \
+    X(OWN, attend_values, void, (const mt_attend_args *a, int32_t h, const float *p, const int32_t *slot, int32_t n, float *out))
 /* clang-format on */
 
 #define X(how, name, result, arguments)                                                                                \
@@ -94,6 +95,20 @@ typedef struct mt_kernel_row {
 } mt_kernel_row;
 extern const mt_kernel_row mt_kernel_table[];
 extern const int mt_kernel_count;
+
+/* Value e of a row of the cache. */
+static inline float mt_cache_value(mt_cache_type type, const void *row, int32_t width, int32_t e) {
+    if (type == MT_CACHE_F16) {
+        uint16_t h = ((const uint16_t *)row)[e];
+        if ((h & 0x7C00) != 0x7C00) return mt_half_to_float(h);
+        float x = 64 * (float)(1024 + (h & 0x3FF)); /* the next binade, since nothing infinite is stored */
+        return h & 0x8000 ? -x : x;
+    }
+    if (type == MT_CACHE_F32) return ((const float *)row)[e];
+    const float *scale = row;
+    const int8_t *q = (const int8_t *)(scale + (width + MT_CACHE_BLOCK - 1) / MT_CACHE_BLOCK);
+    return (float)q[e] * scale[e / MT_CACHE_BLOCK];
+}
 
 /* ---- quantised blocks (dtype.c) ---- */
 /* Block types decode to value[i] = scale[i / group] * q[i] - min[i / group], rounded after each operation. */

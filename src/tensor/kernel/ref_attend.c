@@ -20,9 +20,9 @@ static float lanes_sum(const float lane[4]) {
 static float score(const mt_attend_args *a, int32_t t, int32_t h, int32_t slot) {
     size_t E = (size_t)a->E, g = (size_t)h * (size_t)a->G / (size_t)a->H;
     const float *q = a->q + ((size_t)t * (size_t)a->H + (size_t)h) * E;
-    const float *k = a->k + g * a->k_stride + (size_t)slot * E;
+    const uint8_t *k = (const uint8_t *)a->k + g * a->k_stride + (size_t)slot * mt_cache_row(a->type, a->E);
     float lane[4] = {0};
-    for (size_t e = 0; e < E; e++) lane[e & 3] = q[e] * k[e] + lane[e & 3];
+    for (size_t e = 0; e < E; e++) lane[e & 3] = q[e] * mt_cache_value(a->type, k, a->E, (int32_t)e) + lane[e & 3];
     float s = lanes_sum(lane) * a->scale;
     if (a->softcap != 0) s = mt_tanhf(s / a->softcap) * a->softcap;
     if (a->alibi) s = s + a->alibi[h] * (float)(a->slot_position[slot] - a->position[t]);
@@ -31,7 +31,8 @@ static float score(const mt_attend_args *a, int32_t t, int32_t h, int32_t slot) 
 
 static void attend_head(const mt_attend_args *a, int32_t t, int32_t h) {
     size_t EV = (size_t)a->EV, g = (size_t)h * (size_t)a->G / (size_t)a->H;
-    const float *v = a->v + g * a->v_stride;
+    const uint8_t *v = (const uint8_t *)a->v + g * a->v_stride;
+    size_t row = mt_cache_row(a->type, a->EV);
     float *out = a->out + ((size_t)t * (size_t)a->H + (size_t)h) * EV;
     float m = a->sink ? a->sink[h] : -INFINITY, l = a->sink ? 1 : 0;
     for (size_t e = 0; e < EV; e++) out[e] = 0;
@@ -63,7 +64,8 @@ static void attend_head(const mt_attend_args *a, int32_t t, int32_t h) {
         l = l * shrink + lanes_sum(lane);
         m = top;
         for (int j = 0; j < n; j++)
-            for (size_t e = 0; e < EV; e++) out[e] = p[j] * v[(size_t)slot[j] * EV + e] + out[e];
+            for (size_t e = 0; e < EV; e++)
+                out[e] = p[j] * mt_cache_value(a->type, v + (size_t)slot[j] * row, a->EV, (int32_t)e) + out[e];
     }
     float inverse = l == 0 ? 0 : 1 / l;
     for (size_t e = 0; e < EV; e++) out[e] = out[e] * inverse;
@@ -79,10 +81,14 @@ void mt_ref_attend_scores(const mt_attend_args *a, int32_t t, int32_t h, const i
             row[column[s]] = score(a, t, h, s);
 }
 
-void mt_ref_attend_values(const float *p, const int32_t *slot, int32_t n, const float *v, int32_t EV, float *out) {
-    for (int32_t e = 0; e < EV; e++) out[e] = 0;
+void mt_ref_attend_values(const mt_attend_args *a, int32_t h, const float *p, const int32_t *slot, int32_t n,
+                          float *out) {
+    const uint8_t *v = (const uint8_t *)a->v + (size_t)h * (size_t)a->G / (size_t)a->H * a->v_stride;
+    size_t row = mt_cache_row(a->type, a->EV);
+    for (int32_t e = 0; e < a->EV; e++) out[e] = 0;
     for (int32_t j = 0; j < n; j++) {
         if (slot[j] < 0 || p[j] == 0) continue;
-        for (int32_t e = 0; e < EV; e++) out[e] = p[j] * v[(size_t)slot[j] * (size_t)EV + (size_t)e] + out[e];
+        for (int32_t e = 0; e < a->EV; e++)
+            out[e] = p[j] * mt_cache_value(a->type, v + (size_t)slot[j] * row, a->EV, e) + out[e];
     }
 }

@@ -1,0 +1,88 @@
+/* What a session is, for the files that work on it: session.c (evaluation, traces, patches), edit.c (chains of slots:
+ * held, cut, joined), state.c (saved and restored). */
+#ifndef MT_SESSION_H
+#define MT_SESSION_H
+
+#include "arch/arch.h"
+#include "kv.h"
+
+enum { MT_MAX_GRAPHS = 32 };
+
+typedef struct cached_graph {
+    mt_graph *graph;
+    int32_t T, rows, columns;
+    int32_t memory;   /* rows of the encoder's output, where scores are stored; -1: the encoder's own graph */
+    uint64_t version; /* of the wishes that it was built for; 0: none */
+    uint64_t stamp;
+} cached_graph;
+
+typedef struct patch {
+    char *name;
+    mt_patch_kind kind;
+    size_t offset, count;
+    float *value;
+} patch;
+
+struct mt_session {
+    mt_model *m;
+    mt_pool *pool;
+    int32_t max_batch;
+    mt_kv kv;
+    mt_cache_type cache;
+    void **k, **v; /* per layer, [kv_heads][slots] rows; see mt_cache_row */
+    cached_graph graphs[MT_MAX_GRAPHS];
+    int32_t graph_count;
+    uint64_t clock;
+    float *scratch;
+    size_t scratch_size;
+    /* per batch row */
+    int32_t *slot, *position, *logit_of, *rows, *root;
+    size_t slot_capacity, position_capacity, logit_capacity, rows_capacity, root_capacity;
+    mt_run *runs[MT_MAX_WINDOWS];
+    int32_t *run_start[MT_MAX_WINDOWS];
+    size_t runs_capacity[MT_MAX_WINDOWS], run_start_capacity[MT_MAX_WINDOWS];
+    float *logits;
+    size_t logits_capacity;
+    int32_t batch_rows;            /* of the last eval */
+    float *own_freq[MT_MAX_ROPES]; /* rotary frequencies that follow the length of the text */
+    const float *inv_freq[MT_MAX_ROPES];
+    int32_t reached[MT_MAX_ROPES];
+    /* recurrent models: the states after the slots that were used last */
+    float **state; /* per layer, [states][state_width] */
+    int32_t states;
+    int32_t *state_of;    /* slot -> state, -1: not kept (any more) */
+    int32_t *state_owner; /* state -> slot, -1: free */
+    uint64_t *state_stamp;
+    int32_t *parent_row, *state_in, *state_out;
+    size_t parent_row_capacity, state_in_capacity, state_out_capacity;
+    /* encoder-decoder models: keys and values of the encoder's output; the last plane serves the encoder itself */
+    float **memory_k, **memory_v;
+    int32_t memory, memory_capacity;
+    mt_run *memory_runs;
+    int32_t *identity; /* 0, 1, 2... */
+    size_t identity_count, identity_capacity, memory_runs_capacity;
+    /* traces and patches */
+    char **globs;
+    size_t glob_count, glob_capacity;
+    patch *patches;
+    size_t patch_count, patch_capacity;
+    uint64_t version, versions; /* of the present wishes; 0: none */
+    mt_buf names;               /* all names of the model, one per line, once asked for */
+    int32_t *column;            /* slot -> column */
+    int32_t *column_slots;
+    size_t column_capacity;
+    int32_t columns;
+    const mt_graph *traced; /* of the last eval, NULL: nothing traced */
+    int32_t traced_count;
+};
+
+/* Key (which 0) or value (1) row of a slot. */
+static inline uint8_t *mt_session_row(const mt_session *s, int32_t layer, int which, int32_t head, int32_t slot) {
+    size_t row = mt_cache_row(s->cache, which ? s->m->h.value_width : s->m->h.head_width);
+    return (uint8_t *)(which ? s->v : s->k)[layer] + ((size_t)head * (size_t)s->kv.slots + (size_t)slot) * row;
+}
+mt_status mt_session_new_memory(mt_session *s, int32_t count, mt_error *err); /* room for an encoder's output */
+/* A place for the state after `slot`: a free one, or that which was used longest ago; -1: all are needed. */
+int32_t mt_session_take_state(mt_session *s, int32_t slot);
+
+#endif
