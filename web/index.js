@@ -6,6 +6,7 @@ export { Trainer, trainTokenizer } from './train.js';
 export { Lattice, isCanonical, segment } from './lattice.js';
 export { SEGMENTERS } from './segmenters.js';
 export { HuffmanCode } from './huffman.js';
+export { Session } from './session.js';
 export { Sampler } from './sampling.js';
 export { encodeStream } from './stream.js';
 export { MicrotomeError } from './runtime/errors.js';

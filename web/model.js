@@ -5,6 +5,7 @@ import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
 import { SAMPLING, checkSampling } from './sampling.js';
+import { Session } from './session.js';
 import { Tokenizer } from './tokenizer.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
@@ -51,6 +52,7 @@ import { Tokenizer } from './tokenizer.js';
  * @property {(number | string)[]} [stop] ids or texts that end the generation. Default: the model's end tokens. An id is given out
  *   before the end, a text is not. []: nothing stops it
  * @property {boolean} [logProbs] give each token's log-probability (natural, under the model, before temperature)
+ * @property {'f32' | 'f16' | 'q8'} [kv] how keys and values are kept, see SessionOptions; default f32
  */
 /**
  * @typedef {object} Perplexity
@@ -192,6 +194,24 @@ export class Model {
   }
 
   /**
+   * A text that the model goes on from: it is read once, can fork, go back, forget, and be saved.
+   * @param {import('./session.js').SessionOptions} [options] @returns {Promise<Session>}
+   * @throws {MicrotomeError} ENOMEM; of a state EFORMAT: cut or changed, EUNKNOWN: another version or kind of cache, ESTATE: another model's, ELIMIT: more tokens than slots
+   */
+  session(options = {}) {
+    return Session.open({ ids: (x) => this.#ids(x), more: (x) => Array.from(this.tokenizer.encode(x, { offsets: false }).ids), client: () => this.#live(), generate: (prompt, how, handle) => this.#generate(prompt, how, handle) }, options);
+  }
+
+  /**
+   * Independent texts in one pass. @param {(Iterable<number> | string)[]} texts @param {{kv?: 'f32' | 'f16' | 'q8', signal?: AbortSignal}} [options]
+   * @returns {Promise<Float32Array[]>} logits [vocab] after the last token of each, as run gives them
+   */
+  async runBatch(texts, options = {}) {
+    checkOptions('runBatch', options, ['kv', 'signal']);
+    return texts.length ? this.#live().call('runBatch', { lists: texts.map((text) => this.#ids(text)), kv: options.kv }, { signal: options.signal }) : [];
+  }
+
+  /**
    * How well the model predicts texts. Each text is one document: [bos, tokens...]. Windows of `window` tokens begin every `stride` tokens; a
    * window's tokens predict what follows each of them, and of what earlier windows have scored nothing is scored again. So every token but bos is
    * scored exactly once, with at least window - stride tokens before it where the document has them. Positions begin at 0 in every window. What spells a special token is text.
@@ -239,14 +259,19 @@ export class Model {
    * @throws {MicrotomeError} as run; AbortError when aborted
    */
   async *generate(prompt, options = {}) {
-    checkOptions('generate', options, ['maxTokens', ...SAMPLING, 'signal', 'stop', 'logProbs']);
-    const { maxTokens = 128, signal, stop = this.#loaded.eos, logProbs = false } = options;
+    return yield* this.#generate(prompt, options);
+  }
+
+  /** @param {Iterable<number> | string} prompt @param {GenerateOptions} options @param {number} [handle] a session @returns {AsyncGenerator<Piece, {reason: 'length' | 'stop' | 'context'}, void>} */
+  async *#generate(prompt, options, handle) {
+    checkOptions('generate', options, ['maxTokens', ...SAMPLING, 'signal', 'stop', 'logProbs', ...(handle === undefined ? ['kv'] : [])]);
+    const { maxTokens = 128, signal, stop = this.#loaded.eos, logProbs = false, kv } = options;
     const client = this.#live();
     checkNumber('generate: maxTokens', maxTokens, 0, 2 ** 31 - 1, true);
     const sample = checkSampling('generate', options);
     const texts = stop.filter((s) => typeof s === 'string');
     if (texts.includes('')) throw new MicrotomeError('generate: stop: an empty text would stop at once', { code: 'ERANGE' });
-    const args = { ids: this.#ids(prompt), maxTokens, sample, stop: stop.filter((s) => typeof s === 'number'), logProbs };
+    const args = { ids: this.#ids(prompt), maxTokens, sample, stop: stop.filter((s) => typeof s === 'number'), logProbs, kv, handle };
     const decoder = this.#loaded.header ? this.#decoderOrNull() : null;
     if (texts.length && !decoder) void this.tokenizer; // says why there is none
     let held = '';

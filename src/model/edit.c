@@ -114,7 +114,7 @@ static mt_status join(mt_session *s, int32_t head, int32_t tail, const int32_t *
         last = (int32_t)position > last ? (int32_t)position : last;
         last = kv->position[kept[i]] > last ? kv->position[kept[i]] : last;
     }
-    if (delta) MT_TRY(can_move(s, last, err));
+    if (delta && keep) MT_TRY(can_move(s, last, err));
     if (copies > kv->slots - kv->used)
         return mt_fail(err, MT_ELIMIT,
                        "%d slots are shared with another branch and must be copied, but only %d are free", copies,

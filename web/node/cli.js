@@ -431,7 +431,7 @@ const COMMANDS = {
       { name: 'typical-p', kind: 'number', value: 'P', min: 0, max: 1, help: 'the most typical that exceed this probability together' }, { name: 'repeat-penalty', kind: 'number', value: 'X', min: 0.001, max: 1000, help: 'logits of tokens that occurred: divided by X if positive, else multiplied; default 1' },
       { name: 'presence-penalty', kind: 'number', value: 'X', min: -1000, max: 1000, help: 'taken from their logits once; default 0' }, { name: 'frequency-penalty', kind: 'number', value: 'X', min: -1000, max: 1000, help: 'taken for each occurrence; default 0' },
       { name: 'last-n', kind: 'int', value: 'N', min: -1, max: 2 ** 24, help: 'how far back penalties look, prompt included; -1: all; default 64' },
-      { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same text; default: random' }, { name: 'stop', kind: 'text', value: 'TEXT', help: 'end before this text' },
+      { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same text; default: random' }, { name: 'kv', kind: 'text', value: 'KIND', choices: ['f32', 'f16', 'q8'], help: 'how keys and values are kept; default f32' }, { name: 'stop', kind: 'text', value: 'TEXT', help: 'end before this text' },
       { name: 'ignore-eos', kind: 'flag', help: 'go on after an end token' }, JSON_OUT, ...ENGINE],
     notes: '--json prints {"ids": [the new tokens], "text": ..., "prompt_ids": [...], "reason": "length" | "stop" | "context"} at the end.',
     async run(options, rest) {
@@ -440,7 +440,7 @@ const COMMANDS = {
         const prompt = [...await promptIds(model, options, rest)];
         const stop = [...(options['ignore-eos'] ? [] : model.endTokens), ...(options.stop === undefined ? [] : [options.stop])];
         const given = { temperature: options.greedy ? 0 : options.temperature, topK: options['top-k'], topP: options['top-p'], minP: options['min-p'], typicalP: options['typical-p'], repeatPenalty: options['repeat-penalty'], presencePenalty: options['presence-penalty'], frequencyPenalty: options['frequency-penalty'],
-          lastN: options['last-n'], seed: options.seed, maxTokens: options['max-tokens'] };
+          lastN: options['last-n'], seed: options.seed, maxTokens: options['max-tokens'], kv: options.kv };
         const how = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
         const stream = model.generate(prompt, { ...how, stop });
         /** @type {number[]} */

@@ -433,7 +433,9 @@ const tick = typeof setImmediate === 'function'
  */
 
 /**
- * @typedef {{at: number, capacity: number}} Session
+ * @typedef {{at: number, capacity: number, cache: number}} Session
+ * A text that a user keeps: forks share a core session, each stands at a slot of its own (-1: before the first token).
+ * @typedef {{core: Session & {uses: number}, leaf: number, length: number, tree: number[], row: Float32Array | null}} Held row: logits after the last token, where they are known
  * @typedef {{at: number, session: number, pushed: Uint8Array}} Bytes
  */
 
@@ -448,6 +450,7 @@ class Engine {
   threads = 1;
   /** @type {Session[]} */ idle = [];
   /** @type {Map<number, Bytes>} */ bytes = new Map();
+  /** @type {Map<number, Held>} */ held = new Map();
   nextHandle = 1;
 
   /** @param {{module: WebAssembly.Module, shared: boolean, threads: number, isa?: string}} args */
@@ -604,7 +607,7 @@ class Engine {
     const heap = this.heap;
     const capacity = tokens <= 1024 ? Math.max(64, 2 ** Math.ceil(Math.log2(tokens))) : 512 * Math.ceil(tokens / 512);
     if (!batch) {
-      const found = this.idle.findIndex((s) => s.capacity >= tokens && s.capacity <= 4 * capacity);
+      const found = this.idle.findIndex((s) => s.cache === cache && s.capacity >= tokens && s.capacity <= 4 * capacity);
       if (found >= 0) return this.idle.splice(found, 1)[0];
     }
     const make = () => heap.scope((alloc) => {
@@ -613,11 +616,11 @@ class Engine {
       return heap.u32(out);
     });
     try {
-      return { at: make(), capacity };
+      return { at: make(), capacity, cache };
     } catch (error) {
       if (!this.idle.length) throw error;
       for (const s of this.idle.splice(0)) heap.exports.session_free(s.at); // make room
-      return { at: make(), capacity };
+      return { at: make(), capacity, cache };
     }
   }
 
@@ -641,9 +644,10 @@ class Engine {
    * Appends ids to a session's chain, cut so that aborts are seen. Calls `rows` after each cut with the logits of its wanted rows.
    * @param {Session} session @param {ArrayLike<number>} ids @param {number} parent slot that the first follows
    * @param {'last' | 'all' | 'none'} want @param {Task} task @param {number} cut @param {(row: number, at: number) => void} row called with logits of a wanted row
+   * @param {(slot: number) => void} [moved] called with the last slot after each cut
    * @returns {Promise<number>} slot of the last token
    */
-  async #feed(session, ids, parent, want, task, cut, row) {
+  async #feed(session, ids, parent, want, task, cut, row, moved = () => {}) {
     const heap = this.heap;
     for (let start = 0; start < ids.length; start += cut) {
       const part = Array.prototype.slice.call(ids, start, start + cut);
@@ -661,6 +665,7 @@ class Engine {
         heap.refresh();
         return heap.view.getInt32(slots + 4 * (n - 1), true);
       });
+      moved(parent);
       await task.breathe();
     }
     return parent;
@@ -776,46 +781,62 @@ class Engine {
 
   /**
    * Streams {id, last, logProb} of sampled tokens.
-   * @param {{ids: ArrayLike<number>, maxTokens: number, sample: SampleOptions, stop: number[], logProbs: boolean}} args
+   * @param {{ids: ArrayLike<number>, maxTokens: number, sample: SampleOptions, stop: number[], logProbs: boolean, handle?: number, kv?: string}} args handle: a session that goes on
    * @param {Task} task
    */
   async generate(args, task) {
     const heap = this.heap;
     const { maxTokens, stop } = args;
-    this.#checkIds(args.ids);
-    const ids = this.encoderLayers ? this.#decoderStart() : args.ids; // of the text that grows
-    if (maxTokens <= 0) return { reason: 'length' };
+    const held = args.handle === undefined ? null : this.#heldAt(args.handle);
+    if (!held || args.ids.length) this.#checkIds(args.ids);
+    const ids = !held && this.encoderLayers ? this.#decoderStart() : args.ids; // of the text that grows
+    if (maxTokens <= 0 && !held) return { reason: 'length' };
+    const cache = this.#cacheKind(args.kv);
     // The trained context is no limit where positions are rotary, as elsewhere; the core knows where it is one.
     let total = maxTokens; // the last token drawn needs no slot
     /** @type {Session} */ let session;
-    try {
-      session = this.#open(ids.length + total - 1);
-    } catch (error) {
-      total = Math.max(1, this.context - ids.length + 1);
-      if (!(error instanceof MicrotomeError) || total >= maxTokens) throw error;
-      session = this.#open(ids.length + total - 1); // too much memory, or more than a cache may have: what the model was trained for
-    }
+    if (held) session = held.core;
+    else
+      try {
+        session = this.#open(ids.length + total - 1, 0, cache);
+      } catch (error) {
+        total = Math.max(1, this.context - ids.length + 1);
+        if (!(error instanceof MicrotomeError) || total >= maxTokens) throw error;
+        session = this.#open(ids.length + total - 1, 0, cache); // too much memory, or more than a cache may have: what the model was trained for
+      }
     /** @type {CoreSampler | null} */ let sampler = null;
+    let slot = held ? held.leaf : heap.enums.MT_ROOT;
+    /** @type {Float32Array | null} */ let row = null; // logits after `slot`, of a kept session
+    const moved = (/** @type {number} */ at) => { slot = at; };
     try {
       let id = -1, logProb = 0, reason = 'length';
       const own = sampler = new CoreSampler(heap, this.vocab, args.sample);
+      if (held) own.accept(this.#tokensOf(held).tokens);
       own.accept(ids);
-      const pick = (/** @type {number} */ _, /** @type {number} */ at) => {
+      const keep = (/** @type {number} */ _, /** @type {number} */ at) => { row = held && heap.floats(at, this.vocab); };
+      const pick = (/** @type {number} */ i, /** @type {number} */ at) => {
+        keep(i, at);
         ({ id, logProb } = own.draw(at, args.logProbs));
         own.accept([id]);
       };
-      if (this.encoderLayers) this.#encode(session, args.ids);
-      let slot = await this.#feed(session, ids, heap.enums.MT_ROOT, 'last', task, CHUNK_TOKENS, pick);
+      const feed = (/** @type {number} */ next, use = pick) => this.#feed(session, [next], slot, 'last', task, 1, use, moved);
+      if (this.encoderLayers && !held) this.#encode(session, args.ids);
+      if (maxTokens <= 0) {
+        if (ids.length) await this.#feed(session, ids, slot, 'last', task, CHUNK_TOKENS, keep, moved);
+        return { reason };
+      }
+      if (ids.length) await this.#feed(session, ids, slot, 'last', task, CHUNK_TOKENS, pick, moved);
+      else this.#again(/** @type {Held} */ (held), (at) => pick(0, at));
       for (let i = 0; ; i++) {
         const drawn = { id, ...(args.logProbs && { logProb }) };
         const stopped = stop.includes(id);
         let last = stopped || i === total - 1, fed = false;
         if (stopped) reason = 'stop';
         else if (last && total < maxTokens) reason = 'context';
-        else if (!last && ids.length + i >= this.context) {
-          // Learned positions may be used up: find out first, so that the last token is known as the last.
+        else if (!last && (held || ids.length + i >= this.context)) {
+          // Learned positions or slots may be used up: find out first, so that the last token is known as the last.
           try {
-            slot = await this.#feed(session, [id], slot, 'last', task, 1, pick);
+            await feed(id);
             fed = true;
           } catch (error) {
             if (!(error instanceof MicrotomeError && error.code === 'ELIMIT')) throw error;
@@ -824,11 +845,341 @@ class Engine {
           }
         }
         await task.part({ ...drawn, last });
-        if (last) return { reason };
-        if (!fed) slot = await this.#feed(session, [id], slot, 'last', task, 1, pick);
+        if (last) {
+          if (held && reason !== 'context') await feed(drawn.id, keep); // a kept session holds all that was given out
+          return { reason };
+        }
+        if (!fed) await feed(id);
       }
     } finally {
       sampler?.free();
+      if (held) {
+        if (slot !== held.leaf || row) {
+          this.#stand(held, slot);
+          held.row = row;
+        }
+      } else this.#close(session);
+    }
+  }
+
+  // ---- sessions that users keep: texts that go on, fork, go back, forget ----
+
+  /** @param {string | undefined} kv */
+  #cacheKind(kv = 'f32') {
+    const kinds = { f32: this.heap.enums.MT_CACHE_F32, f16: this.heap.enums.MT_CACHE_F16, q8: this.heap.enums.MT_CACHE_Q8 };
+    if (!Object.hasOwn(kinds, kv)) throw new MicrotomeError(`kv: unknown kind ${JSON.stringify(kv)}: known are ${Object.keys(kinds).join(', ')}`, { code: 'EUNKNOWN' });
+    return kinds[/** @type {'f32'} */ (kv)];
+  }
+
+  /** @param {number} handle */
+  #heldAt(handle) {
+    const found = this.held.get(handle);
+    if (!found) throw new MicrotomeError('this session has been disposed of', { code: 'ESTATE' });
+    for (const slot of found.tree.splice(0).reverse()) this.heap.exports.session_release(found.core.at, slot); // a tree that was not taken
+    return found;
+  }
+
+  /** Moves to another slot: it is held from now on, the old one no longer. @param {Held} held @param {number} slot */
+  #stand(held, slot) {
+    const { exports } = this.heap;
+    held.row = null;
+    if (slot !== held.leaf) {
+      exports.session_hold(held.core.at, slot);
+      exports.session_release(held.core.at, held.leaf);
+      held.leaf = slot;
+    }
+    held.length = exports.session_chain_of(held.core.at, slot, 0, 0, 0);
+    return this.#report(held);
+  }
+
+  /** What the page wants to know after every change. @param {Held} held */
+  #report(held) {
+    return { length: held.length, free: this.heap.exports.session_free_slots(held.core.at) };
+  }
+
+  /** @param {Held} held @returns {{slots: Int32Array, tokens: Int32Array, positions: Int32Array}} */
+  #tokensOf(held) {
+    const heap = this.heap, n = held.length;
+    return heap.scope((alloc) => {
+      const at = [0, 1, 2].map(() => alloc(Math.max(4, 4 * n)));
+      heap.exports.session_chain_of(held.core.at, held.leaf, ...at);
+      const [slots, tokens, positions] = at.map((p) => heap.ints(p, n));
+      return { slots, tokens, positions };
+    });
+  }
+
+  /** @param {{slots?: number, kv?: string, state?: Uint8Array, source?: number[]}} args */
+  sessionOpen({ slots = 0, kv, state, source }) {
+    const heap = this.heap;
+    if (this.encoderLayers && !source && !state) throw new MicrotomeError('session: an encoder-decoder model needs a source text', { code: 'EMISSING' });
+    if (!this.encoderLayers && source) throw new MicrotomeError('session: source: this model has no encoder beside a decoder', { code: 'ESTATE' });
+    if (source) this.#checkIds(source);
+    const cache = this.#cacheKind(kv);
+    const at = heap.scope((alloc) => {
+      const out = alloc(4);
+      heap.call('session_new', this.model, this.pool, slots, CHUNK_TOKENS, cache, out);
+      return heap.u32(out);
+    });
+    const core = { at, capacity: heap.exports.session_slots(at), cache, uses: 1 };
+    /** @type {Held} */ const held = { core, leaf: heap.enums.MT_ROOT, length: 0, tree: [], row: null };
+    try {
+      if (state) {
+        const leaf = heap.scope((alloc) => {
+          const out = alloc(4), bytes = alloc(state.length);
+          heap.putBytes(bytes, state);
+          heap.call('session_restore', at, bytes, state.length, out);
+          return heap.view.getInt32(out, true);
+        });
+        this.#stand(held, leaf);
+      } else if (source) this.#encode(core, source);
+    } catch (error) {
+      heap.exports.session_free(at);
+      throw error;
+    }
+    const handle = this.nextHandle++;
+    this.held.set(handle, held);
+    return { handle, ...this.#report(held), info: this.#sessionInfo(core) };
+  }
+
+  /** @param {Session} core */
+  #sessionInfo(core) {
+    const heap = this.heap;
+    return heap.scope((alloc) => {
+      const at = alloc(heap.sizeOf('mt_session_info'));
+      heap.call('session_info', core.at, at);
+      const i = heap.read('mt_session_info', at);
+      return { slots: i.slots, kv: heap.cstring(i.cache), cacheBytes: i.cache_bytes, slotBytes: i.slot_bytes, stateBytes: i.state_bytes, memoryBytes: i.memory_bytes, scratchBytes: i.scratch_bytes };
+    });
+  }
+
+  /** @param {{handle: number}} args */
+  sessionInfo({ handle }) {
+    const held = this.#heldAt(handle);
+    return { ...this.#report(held), info: this.#sessionInfo(held.core) };
+  }
+
+  /** @param {{handle: number}} args */
+  sessionClose({ handle }) {
+    if (!this.held.has(handle)) return;
+    const held = this.#heldAt(handle);
+    this.held.delete(handle);
+    this.heap.exports.session_release(held.core.at, held.leaf);
+    if (--held.core.uses === 0) this.heap.exports.session_free(held.core.at);
+  }
+
+  /** @param {{handle: number}} args */
+  sessionFork({ handle }) {
+    const from = this.#heldAt(handle);
+    this.heap.exports.session_hold(from.core.at, from.leaf);
+    from.core.uses++;
+    const other = this.nextHandle++;
+    this.held.set(other, { ...from, tree: [] }); // the same core
+    return { handle: other, ...this.#report(from), info: this.#sessionInfo(from.core) };
+  }
+
+  /**
+   * @param {{handle: number, ids: ArrayLike<number>, want: 'last' | 'all' | 'none' | 'scores', trace?: string[], patch?: any[]}} args @param {Task} task
+   * want 'scores': of each token ln p given those before it, instead of logits
+   */
+  async sessionAppend({ handle, ids, want, trace = [], patch = [] }, task) {
+    const heap = this.heap, held = this.#heldAt(handle), { core } = held, vocab = this.vocab;
+    this.#checkIds(ids);
+    let slot = held.leaf;
+    const special = trace.length > 0 || patch.length > 0;
+    const scores = want === 'scores' ? new Float64Array(ids.length).fill(NaN) : null;
+    const logits = new Float32Array(want === 'all' ? vocab * ids.length : want === 'last' ? vocab : 0);
+    const log = scores ? heap.alloc(8 * vocab) : 0;
+    const score = (/** @type {number} */ i, /** @type {number} */ at) => {
+      if (!scores || i >= ids.length) return;
+      heap.exports.log_softmax(at, log, vocab);
+      heap.refresh();
+      scores[i] = heap.view.getFloat64(log + 8 * ids[i], true);
+    };
+    /** @type {Record<string, {shape: number[], data: Float32Array}>} */
+    const traces = {};
+    try {
+      for (const glob of trace) heap.scope((alloc) => heap.call('trace_want', core.at, heap.putCString(alloc, glob)));
+      for (const p of patch) this.#patch(core, p);
+      if (scores && held.length) this.#again(held, (at) => score(0, at));
+      /** @type {Float32Array | null} */ let last = null;
+      const row = (/** @type {number} */ i, /** @type {number} */ at) => {
+        if (i === ids.length - 1) last = heap.floats(at, vocab);
+        if (scores) score(i + 1, at);
+        else logits.set(heap.floats(at, vocab), want === 'all' ? i * vocab : 0);
+      };
+      await this.#feed(core, ids, held.leaf, want === 'scores' ? 'all' : want, task, special ? ids.length : CHUNK_TOKENS, row, (at) => { slot = at; });
+      if (trace.length) this.#traces(core, traces);
+      const report = this.#stand(held, slot);
+      if (!special) held.row = last;
+      return { ...report, result: scores ?? { logits, vocab, traces } };
+    } catch (error) {
+      if (slot !== held.leaf) heap.exports.session_release(core.at, slot); // all or nothing
+      throw error;
+    } finally {
+      if (log) heap.release(log);
+      if (special) {
+        heap.exports.trace_clear(core.at);
+        heap.exports.patch_clear(core.at);
+      }
+    }
+  }
+
+  /** The last token once more, for its logits; the session stays as it is. @param {Held} held @param {(at: number) => void} use */
+  #again(held, use) {
+    const heap = this.heap, { row } = held;
+    if (row)
+      return heap.scope((alloc) => {
+        const at = alloc(4 * this.vocab);
+        new Float32Array(heap.buffer, at, this.vocab).set(row);
+        use(at);
+      });
+    if (!held.length) throw new MicrotomeError('the session is empty: nothing has been read yet', { code: 'ERANGE' });
+    const { slots, tokens, positions } = this.#tokensOf(held), n = held.length;
+    const slot = this.#eval(held.core, [tokens[n - 1]], [n > 1 ? slots[n - 2] : heap.enums.MT_ROOT], [positions[n - 1]], (_, at) => use(at))[0];
+    heap.exports.session_release(held.core.at, slot);
+  }
+
+  /** Rows in one call, all with logits. @param {Session} core @param {ArrayLike<number>} tokens @param {number[]} parents as the core has them @param {ArrayLike<number> | null} positions
+   * @param {(row: number, at: number) => void} row @returns {number[]} slots */
+  #eval(core, tokens, parents, positions, row) {
+    const heap = this.heap, n = tokens.length;
+    return heap.scope((alloc) => {
+      const at = [0, 1, 2, 3].map(() => alloc(4 * n)), wants = alloc(n);
+      heap.putInts(at[0], tokens);
+      heap.putInts(at[1], parents);
+      if (positions) heap.putInts(at[2], positions);
+      heap.u8.fill(1, wants, wants + n);
+      heap.call('session_eval', core.at, n, at[0], at[1], positions ? at[2] : 0, wants, at[3]);
+      for (let i = 0; i < n; i++) row(i, heap.exports.session_logits(core.at, i) >>> 0);
+      return [...heap.ints(at[3], n)];
+    });
+  }
+
+  /** @param {{handle: number}} args */
+  sessionLogits({ handle }) {
+    const held = this.#heldAt(handle);
+    /** @type {Float32Array} */ let logits = new Float32Array(0);
+    this.#again(held, (at) => { logits = this.heap.floats(at, this.vocab); });
+    return logits;
+  }
+
+  /** @param {{handle: number, tokens: number[], parents: number[], positions?: number[] | null}} args */
+  sessionTree({ handle, tokens, parents, positions = null }) {
+    const heap = this.heap, held = this.#heldAt(handle), vocab = this.vocab;
+    this.#checkIds(tokens);
+    const logits = new Float32Array(tokens.length * vocab);
+    held.tree = this.#eval(held.core, tokens, parents.map((p) => (p < 0 ? held.leaf : -2 - p)), positions, (i, at) => logits.set(heap.floats(at, vocab), i * vocab)); // MT_IN_BATCH
+    return { ...this.#report(held), result: { logits, vocab } };
+  }
+
+  /** The session goes on from a token of the last tree; the rest of the tree is forgotten. @param {{handle: number, index: number}} args */
+  sessionTake({ handle, index }) {
+    const held = this.held.get(handle), slot = held?.tree[index];
+    if (!held || slot === undefined) throw new MicrotomeError(`take: there is no tree, or no token ${index} in it`, { code: 'ESTATE' });
+    const old = held.leaf, { exports } = this.heap;
+    exports.session_hold(held.core.at, slot);
+    held.leaf = slot;
+    for (const other of held.tree.splice(0).reverse()) if (other !== slot) exports.session_release(held.core.at, other);
+    exports.session_release(held.core.at, old);
+    return this.#stand(held, slot);
+  }
+
+  /** Back to the first `length` tokens. Where a recurrent model keeps no state the tokens since the last one are read again. @param {{handle: number, length: number}} args @param {Task} task */
+  async sessionRewind({ handle, length }, task) {
+    const heap = this.heap, held = this.#heldAt(handle), { core } = held;
+    if (!(length >= 0 && length <= held.length)) throw new MicrotomeError(`rewind: ${length} tokens of ${held.length}`, { code: 'ERANGE' });
+    const { slots, tokens } = this.#tokensOf(held);
+    let known = length;
+    while (known > 0 && !heap.exports.session_continues(core.at, slots[known - 1])) known--;
+    let slot = known ? slots[known - 1] : heap.enums.MT_ROOT;
+    const from = slot;
+    /** @type {Float32Array | null} */ let row = null;
+    try {
+      if (known < length) await this.#feed(core, tokens.slice(known, length), slot, 'last', task, CHUNK_TOKENS, (_, at) => { row = heap.floats(at, this.vocab); }, (at) => { slot = at; });
+    } catch (error) {
+      if (slot !== from) heap.exports.session_release(core.at, slot);
+      throw error;
+    }
+    const report = this.#stand(held, slot);
+    held.row = row;
+    return report;
+  }
+
+  /** @param {Held} held @param {number} head @param {number} keep @param {number} delta */
+  #join(held, head, keep, delta) {
+    const heap = this.heap;
+    held.leaf = heap.scope((alloc) => {
+      const out = alloc(4);
+      heap.call('session_join', held.core.at, head, held.leaf, keep, delta, out);
+      return heap.view.getInt32(out, true);
+    });
+    return this.#stand(held, held.leaf);
+  }
+
+  /** Tokens first .. first + count are forgotten; with `delta` those after them move. @param {{handle: number, first: number, count: number, delta: number}} args */
+  sessionCut({ handle, first, count, delta }) {
+    const held = this.#heldAt(handle), n = held.length;
+    if (!(first >= 0 && count >= 0 && first + count <= n)) throw new MicrotomeError(`tokens ${first} to ${first + count} of ${n}`, { code: 'ERANGE' });
+    if (!n) return this.#report(held);
+    const { slots } = this.#tokensOf(held);
+    return this.#join(held, first ? slots[first - 1] : this.heap.enums.MT_ROOT, n - first - count, delta);
+  }
+
+  /** @param {{handle: number, at: number, ids: ArrayLike<number>}} args @param {Task} task */
+  async sessionInsert({ handle, at, ids }, task) {
+    const heap = this.heap, held = this.#heldAt(handle), { core } = held, n = held.length;
+    this.#checkIds(ids);
+    if (!(at >= 0 && at <= n)) throw new MicrotomeError(`insert: place ${at} of ${n}`, { code: 'ERANGE' });
+    const head = at ? this.#tokensOf(held).slots[at - 1] : heap.enums.MT_ROOT;
+    let slot = head;
+    try {
+      await this.#feed(core, ids, head, 'none', task, CHUNK_TOKENS, () => {}, (to) => { slot = to; });
+      heap.exports.session_hold(core.at, slot);
+      return this.#join(held, slot, n - at, ids.length);
+    } finally {
+      if (slot !== head) heap.exports.session_release(core.at, slot); // of what was evaluated, unless the session goes on from it
+    }
+  }
+
+  /** @param {{handle: number}} args */
+  sessionTokens({ handle }) {
+    const { tokens, positions } = this.#tokensOf(this.#heldAt(handle));
+    return { tokens, positions };
+  }
+
+  /** @param {{handle: number}} args @returns {Uint8Array} */
+  sessionSave({ handle }) {
+    const heap = this.heap, held = this.#heldAt(handle);
+    const buf = heap.make('mt_buf');
+    try {
+      heap.call('session_save', held.core.at, held.leaf, buf);
+      const { data, len } = heap.read('mt_buf', buf);
+      return heap.bytes(data, len);
+    } finally {
+      heap.exports.buf_free(buf);
+      heap.release(buf);
+    }
+  }
+
+  /** Independent sequences in one pass: logits of the last token of each. @param {{lists: number[][], kv?: string}} args */
+  runBatch({ lists, kv }) {
+    const heap = this.heap, vocab = this.vocab;
+    lists.forEach((ids) => this.#checkIds(ids));
+    if (this.encoderLayers) throw new MicrotomeError('runBatch: an encoder-decoder model has one source at a time', { code: 'ESTATE' });
+    const total = lists.reduce((sum, ids) => sum + ids.length, 0), session = this.#open(total, 0, this.#cacheKind(kv));
+    try {
+      return heap.scope((alloc) => {
+        const [tokens, parents, slots] = [0, 1, 2].map(() => alloc(4 * total)), wants = alloc(total);
+        heap.putInts(tokens, lists.flat());
+        heap.putInts(parents, lists.flatMap((ids, l) => { const start = lists.slice(0, l).reduce((sum, x) => sum + x.length, 0); return ids.map((_, i) => (i ? -2 - (start + i - 1) : heap.enums.MT_ROOT)); }));
+        heap.u8.fill(0, wants, wants + total);
+        let end = 0;
+        const lasts = lists.map((ids) => (end += ids.length) - 1);
+        for (const last of lasts) heap.u8[wants + last] = 1;
+        heap.call('session_eval', session.at, total, tokens, parents, 0, wants, slots);
+        return lasts.map((last) => heap.floats(heap.exports.session_logits(session.at, last) >>> 0, vocab));
+      });
+    } finally {
       this.#close(session);
     }
   }
