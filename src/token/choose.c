@@ -29,7 +29,7 @@ void mt_tok_free_matcher(mt_tok *t) {
 
 static mt_status open_wordpiece(mt_tok *t, mt_matcher *m, mt_error *err) {
     const mt_vocab *v = &t->vocab;
-    MT_TRY(mt_matcher_begin(m, t->unk, true, err));
+    MT_TRY(mt_matcher_begin(m, t->unk, !t->byte_level, err));
     m->placed = true;
     for (int32_t id = 0; id < v->size; id++) {
         mt_str s[2];

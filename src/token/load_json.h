@@ -3,7 +3,8 @@
  *   load_json.c         the file as a whole, added tokens, settling
  *   load_json_model.c   vocabularies, merges, options of models
  *   load_json_steps.c   normalizers, pre-tokenizers
- *   load_json_post.c    decoders, post-processors */
+ *   load_json_post.c    decoders, post-processors
+ *   load_json_own.c     what the format itself cannot say */
 #ifndef MT_LOAD_JSON_H
 #define MT_LOAD_JSON_H
 
@@ -57,6 +58,7 @@ mt_status mt_json_normalizer(mt_json_reader *r);
 mt_status mt_json_splitter(mt_json_reader *r);
 mt_status mt_json_decoder(mt_json_reader *r);
 mt_status mt_json_post(mt_json_reader *r);
+mt_status mt_json_own(mt_json_reader *r);
 
 /* When everything has been read. */
 mt_status mt_json_settle_model(mt_json_reader *r);

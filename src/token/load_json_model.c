@@ -210,6 +210,8 @@ mt_status mt_json_model(mt_json_reader *r) {
             t->ignore_merges = mt_json_optional_bool(r);
         else if (mt_str_is(key, "max_input_chars_per_word"))
             r->max_chars = mt_json_number(j);
+        else if (mt_str_is(key, "microtome"))
+            MT_TRY(mt_json_own(r));
         else if (mt_str_is(key, "dropout")) {
             if (!mt_json_null(j) && mt_json_number(j) != 0)
                 MT_TRY(mt_tok_warn(t, r->err, "the merge dropout in the file is not applied"));
@@ -241,6 +243,11 @@ mt_status mt_json_settle_model(mt_json_reader *r) {
         t->unk = (int32_t)r->unk_id;
     }
     if (t->unk >= 0) t->vocab.kind[t->unk] = MT_TOKEN_UNKNOWN;
+    if (t->picky) {
+        t->model_name = "Picky BPE";
+        t->segmenter = &mt_segmenter_picky;
+        return MT_OK;
+    }
     if (mt_str_is(type, "BPE")) {
         t->model_name = "BPE";
         t->segmenter = &mt_segmenter_bpe;

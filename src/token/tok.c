@@ -40,6 +40,7 @@ void mt_tok_free(mt_tok *t) {
     mt_made_free(&t->work[1]);
     mt_free(t->memo);
     mt_bpe_free(&t->bpe);
+    mt_picky_drop(t);
     mt_vocab_free(&t->vocab);
     mt_arena_free(&t->arena);
     mt_free(t);
@@ -214,6 +215,7 @@ mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
         MT_TRY(mt_bpe_finish(&t->bpe, &t->vocab, err));
         MT_TRY(add_word_cuts(t, err));
     }
+    if (t->segmenter == &mt_segmenter_picky) return mt_picky_prepare(t, err);
     return MT_OK;
 }
 

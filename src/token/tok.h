@@ -189,6 +189,7 @@ extern const mt_segmenter mt_segmenter_unigram;    /* unigram.c */
 extern const mt_segmenter mt_segmenter_wordpiece;  /* wordpiece.c */
 extern const mt_segmenter mt_segmenter_wordlevel;  /* wordpiece.c */
 extern const mt_segmenter mt_segmenter_greedy;     /* greedy.c: longest match */
+extern const mt_segmenter mt_segmenter_picky;      /* seg_picky.c */
 extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
 extern const mt_segmenter mt_segmenter_chosen;     /* choose.c: what the caller asked for instead */
 
@@ -218,6 +219,8 @@ double mt_unigram_score(const mt_tok *t,
 /* The symbols that merging starts from, with their widths in bytes, for vocabularies of every kind. */
 mt_status mt_bpe_symbols(mt_tok *t, const uint8_t *p, size_t n, mt_ids *ids, mt_ids *widths, mt_error *err);
 void mt_tok_free_matcher(mt_tok *t);
+mt_status mt_picky_prepare(mt_tok *t, mt_error *err);
+void mt_picky_drop(mt_tok *t);
 
 /* Results for short words, to save segmenting them again: exactly keyed, direct-mapped, bounded. */
 typedef struct mt_memo {
@@ -234,6 +237,8 @@ struct mt_tok {
     mt_bpe bpe;
     mt_unigram unigram;
     mt_wordpiece wordpiece;
+    struct mt_picky *picky; /* Picky BPE: its events; NULL: none */
+    mt_ids picky_ids;
 
     /* options of models */
     int32_t unk, bos, eos;

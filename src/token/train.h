@@ -7,7 +7,7 @@
  *   train_unigram.c    Unigram language model, in the manner of either reference
  *   train_sp.c         SentencePiece's framing: required characters, piece rules, byte pieces; its BPE trainer
  *   train_picky.c      BPE that throws intermediate tokens out again
- *   train_pathpiece.c  from a large vocabulary down, by what each token saves
+ *   train_pathpiece.c  from a large vocabulary down, by what each token saves; train_initial.c: its candidates
  *   train_lib.c        LiB: a lexicon that reads, with reward and punishment
  *   extend.c           vocabularies grown and merged
  *   save_json.c save_sp.c   tokenizer.json, SentencePiece .model
@@ -135,6 +135,8 @@ typedef struct mt_picky_options {
     uint64_t min_frequency;
     const mt_str *special; /* get the first ids */
     size_t special_len;
+    const mt_str *alphabet; /* letters that are tokens whether the words have them or not */
+    size_t alphabet_len;
     mt_train_progress progress;
     void *user;
 } mt_picky_options;
@@ -150,6 +152,7 @@ typedef struct mt_picky {
     } *event;
     size_t event_len, event_cap;
     mt_ids part;
+    bool bytes; /* letters are bytes, not characters; the trainer leaves it false */
     /* look-up for encoding */
     mt_map ids;      /* string -> id, of present tokens and letters */
     mt_map64 merges; /* left << 32 | right -> first event of the pair; further ones through `again` */
@@ -158,6 +161,8 @@ typedef struct mt_picky {
 } mt_picky;
 mt_status mt_train_picky(const mt_words *words, const mt_picky_options *o, mt_picky *out, mt_error *err);
 void mt_picky_free(mt_picky *p);
+/* Makes the look-up for encoding from the other fields: tokens, `present`, events, parts. The trainer has done it. */
+mt_status mt_picky_index(mt_picky *p, size_t special_len, mt_error *err);
 /* One word to ids: a word that is a present token gives that token; otherwise events are replayed. A letter that
  * training never saw is `unknown`. Appends. */
 mt_status mt_picky_encode(const mt_picky *p, const uint8_t *word, size_t n, int32_t unknown, mt_ids *out,
@@ -171,6 +176,7 @@ typedef struct mt_pathpiece_options {
     double batch;          /* share of the surplus that one round removes; <= 0: 0.2 */
     const mt_str *initial; /* candidates; all single bytes of the text are added, and kept */
     size_t initial_len;
+    bool all_bytes; /* keep all 256 bytes, so that every text can be encoded; else those that the words have */
     const mt_str *special;
     size_t special_len;
     mt_train_progress progress;
@@ -182,6 +188,17 @@ mt_status mt_train_pathpiece(const mt_words *words, const mt_pathpiece_options *
  * highest count x (bytes - 1). `utf8`: only those that begin and end at characters. */
 mt_status mt_frequent_substrings(const mt_words *words, int32_t max_width, size_t most, bool utf8, mt_vocabulary *out,
                                  mt_error *err);
+
+/* PathPiece for byte-level families, whose words are spelled in the printable byte alphabet; so is the result. Its
+ * `initial` comes from another trainer; special tokens stay as they are. */
+typedef struct mt_pathpiece_initial {
+    enum { MT_INITIAL_BPE, MT_INITIAL_UNIGRAM, MT_INITIAL_SUBSTRINGS } kind;
+    int32_t size;           /* <= 0: 2^18 */
+    uint64_t min_frequency; /* BPE */
+    int32_t seed_size;      /* Unigram */
+} mt_pathpiece_initial;
+mt_status mt_train_pathpiece_spelled(const mt_words *words, const mt_pathpiece_options *o,
+                                     const mt_pathpiece_initial *from, mt_vocabulary *out, mt_error *err);
 
 /* ---- LiB (Yang et al. 2020): a lexicon that reads ---- */
 

@@ -162,7 +162,7 @@ static mt_status reduce(trainer *t, size_t goal, mt_vocabulary *out) {
     /* bytes that the text does not have take no place */
     for (size_t w = 0; w < t->words->len; w++)
         for (size_t i = 0; i < t->words->list[w].text.n; i++) seen[t->words->list[w].text.p[i]] = 1;
-    for (int c = 0; c < 256; c++)
+    for (int c = 0; c < 256 && !t->o->all_bytes; c++)
         if (!seen[c]) {
             t->alive[c] = 0;
             alive--;
@@ -177,7 +177,9 @@ static mt_status reduce(trainer *t, size_t goal, mt_vocabulary *out) {
             if (t->alive[i]) list[len++] = t->stat[i];
         if (remove > len) remove = len;
         if (!remove) {
-            status = mt_fail(t->err, MT_ERANGE, "vocab_size is too small: the text has %zu different bytes", alive);
+            status =
+                mt_fail(t->err, MT_ERANGE, "vocab_size is too small: %zu bytes and %zu special tokens stay in any case",
+                        alive, t->o->special_len);
             goto done;
         }
         mt_sort(list, len, sizeof *list, cheapest_first, NULL);

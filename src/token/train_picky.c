@@ -270,6 +270,8 @@ static mt_status open_words(trainer *t, const mt_words *words) {
         for (size_t at = 0; at < s.n; at += letter_size(s, at))
             MT_TRY_GOTO(mt_words_add(&seen, s.p + at, letter_size(s, at), 1, t->err), done);
     }
+    for (size_t i = 0; i < t->o->alphabet_len; i++)
+        MT_TRY_GOTO(mt_words_add(&seen, t->o->alphabet[i].p, t->o->alphabet[i].n, 1, t->err), done);
     letters = mt_array(seen.len, sizeof *letters);
     t->words = mt_calloc(words->len, sizeof *t->words);
     t->scratch = mt_array(longest, sizeof *t->scratch);
@@ -301,7 +303,7 @@ done:
 }
 
 /* Links events of the same pair or token, first to last. */
-static mt_status index_events(mt_picky *o, size_t special_len, mt_error *err) {
+mt_status mt_picky_index(mt_picky *o, size_t special_len, mt_error *err) {
     o->again = mt_array(o->event_len, sizeof *o->again);
     o->splits = mt_array(o->vocabulary.len, sizeof *o->splits);
     if (!o->again || !o->splits) return mt_nomem(err, o->event_len * 4, "the merges");
@@ -342,7 +344,7 @@ mt_status mt_train_picky(const mt_words *words, const mt_picky_options *o, mt_pi
             goto done;
         }
     }
-    MT_TRY_GOTO(index_events(out, o->special_len, err), done);
+    MT_TRY_GOTO(mt_picky_index(out, o->special_len, err), done);
 done:
     mt_map_free(&t.ids);
     mt_free(t.tokens);
@@ -472,8 +474,9 @@ mt_status mt_picky_encode(const mt_picky *p, const uint8_t *word, size_t n, int3
     mt_status status = MT_OK;
     mt_str s = {word, n};
     MT_TRY_GOTO(mt_grow((void **)&x.node, &x.cap, n, sizeof *x.node, err), done);
-    for (size_t at = 0; at < n; at += letter_size(s, at)) {
-        if (!mt_map_get(&p->ids, (mt_str){word + at, letter_size(s, at)}, &id)) id = INT32_MAX; /* no events */
+    for (size_t at = 0, k; at < n; at += k) {
+        k = p->bytes ? 1 : letter_size(s, at);
+        if (!mt_map_get(&p->ids, (mt_str){word + at, k}, &id)) id = INT32_MAX; /* no events */
         x.node[x.len] = (node){id, (int32_t)x.len - 1, (int32_t)x.len + 1};
         x.len++;
     }

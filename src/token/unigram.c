@@ -114,7 +114,7 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     b[0].score = 0;
     for (size_t at = 0, k; at < n; at += k) {
         uint32_t c;
-        k = (size_t)mt_utf8_decode(p + at, n - at, &c);
+        k = t->byte_level ? 1 : (size_t)mt_utf8_decode(p + at, n - at, &c); /* the byte alphabet's characters */
         if (!k) k = 1;
         double here = b[at].score;
         bool alone = false;

@@ -4,7 +4,8 @@
 
 void mt_wordpiece_spellings(const mt_tok *t, int32_t id, mt_str out[2]) {
     const mt_vocab *v = &t->vocab;
-    mt_str prefix = t->word_prefix, opener = t->wordpiece.opener, s = mt_vocab_piece(v, id);
+    mt_str prefix = t->word_prefix, opener = t->wordpiece.opener,
+           s = t->byte_level ? mt_vocab_bytes(v, id) : mt_vocab_piece(v, id);
     out[0] = out[1] = mt_str_of("");
     if (!(v->flags[id] & MT_IN_MODEL)) return;
     if (opener.n) {
@@ -45,7 +46,7 @@ static mt_status unknown(mt_tok *t, size_t n, mt_error *err) {
 
 static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     size_t chars = 0, length = 0;
-    for (size_t i = 0; i < n; i++) chars += (p[i] & 0xC0) != 0x80;
+    for (size_t i = 0; i < n; i++) chars += t->byte_level || (p[i] & 0xC0) != 0x80;
     if (chars > t->wordpiece.max_chars) return unknown(t, n, err);
     for (size_t at = 0; at < n; at += length) {
         int32_t id = mt_walk_longest(at ? &t->wordpiece.inside : &t->wordpiece.start, p + at, n - at, &length);

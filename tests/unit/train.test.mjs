@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
-import { Tokenizer, Trainer, trainTokenizer } from '../../web/index.js';
+import { Tokenizer, Trainer, segment, trainTokenizer } from '../../web/index.js';
 import { skipWithoutShared, unpack } from '../support/shared.mjs';
 import { cli, scratch } from '../support/wasm.mjs';
 
@@ -46,7 +46,7 @@ describe('small vocabularies', () => {
     // words: aab 2, Ġaab 1, Ġac 1: pairs aa 3, ab 3, Ġa 2, ac 1 -> "a a" (a is the smaller right part), then "aa b" 3, "Ġ a"...
     assert.deepEqual(merges.slice(0, 2), [['a', 'a'], ['aa', 'b']]);
     assert.equal(tokens.length, 259);
-    assert.deepEqual(seen, { texts: 2, words: 4, distinctWords: 3 });
+    assert.deepEqual(seen, { texts: 2, words: 4, distinctWords: 3, skipped: 0 });
     assert.equal(tokenizer.decode(tokenizer.encode('aab ca\n€').ids), 'aab ca\n€');
     assert.equal(tokenizer.count('aab'), 1);
   });
@@ -134,11 +134,11 @@ describe('inputs', () => {
 
 describe('refusals', () => {
   for (const [what, options, pattern] of /** @type {[string, any, RegExp][]} */ ([
-    ['an unknown kind', { kind: 'bpf' }, /unknown kind "bpf": known are bpe, wordpiece, unigram/],
+    ['an unknown kind', { kind: 'bpf' }, /unknown kind "bpf": known are bpe, wordpiece, wordpiece-likelihood, unigram, pathpiece/],
     ['an unknown option', { size: 3 }, /unknown option "size": known are kind, vocabSize/],
     ['an unknown splitter', { preTokenizer: 'gpt' }, /unknown name "gpt": known are byte-level, whitespace/],
     ['an unknown normalizer', { normalizer: 'toString' }, /unknown name "toString": known are none, nfc/],
-    ['an option of another kind', { kind: 'unigram', minFrequency: 2 }, /"minFrequency" is for bpe, wordpiece, not for unigram/],
+    ['an option of another kind', { kind: 'unigram', minFrequency: 2 }, /"minFrequency" is for bpe, wordpiece, wordpiece-likelihood, pathpiece, picky-bpe, not for unigram/],
     ['a size that is none', { vocabSize: 0 }, /vocabSize: 0 is not a whole number/],
     ['metaspace and bytes', { preTokenizer: 'metaspace' }, /metaspace/],
     ['a special token twice', { specialTokens: ['a', 'a'] }, /"a" is there twice/],
@@ -160,5 +160,20 @@ test('the command line trains and encodes', async () => {
   assert.equal(again.stdout, `${direct.tokenizerJson}\n`);
   const bad = await cli(['train', '--kind', 'lzw', file]);
   assert.equal(bad.status, 2);
-  assert.match(bad.stderr, /known are bpe, wordpiece, unigram/);
+  assert.match(bad.stderr, /known are bpe, wordpiece, wordpiece-likelihood, unigram/);
+});
+
+test('PathPiece: the file encodes with the fewest tokens', async () => {
+  const texts = ['the theatre of the thermal thesis', 'other mothers bother the others', 'a theory of mother tongues é€😀'];
+  const { tokens, tokenizer, tokenizerJson } = await trainTokenizer(texts, { kind: 'pathpiece', vocabSize: 290, specialTokens: ['<|end|>'] });
+  assert.equal(tokens.length, 290);
+  assert.equal(tokens[0], '<|end|>');
+  assert.equal(JSON.parse(tokenizerJson ?? '').model.type, 'Unigram');
+  for (const text of [...texts, 'unseen Ωords <|end|> zz\n'])
+    for (const specialAsText of [false, true]) {
+      const { ids } = tokenizer.encode(text, { specialAsText, offsets: false });
+      assert.deepEqual([...ids], [...segment(tokenizer, text, 'fewest-tokens', { specialAsText })]);
+      assert.equal(tokenizer.decode(ids), text);
+    }
+  assert.ok(!tokenizer.encode('<|end|>', { specialAsText: true }).ids.includes(0));
 });

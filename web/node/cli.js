@@ -2,15 +2,14 @@
 // The command line. docs/cli.md is its contract; tests/unit/cli.test.mjs holds it to that.
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { open, readFile, writeFile } from 'node:fs/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { ByteModel, Lattice, Model, SEGMENTERS, Tokenizer, trainTokenizer } from '../index.js';
+import { fileURLToPath } from 'node:url';
+import { ByteModel, Lattice, Model, SEGMENTERS, Tokenizer } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { describeHeader } from './inspect.js';
 import { fromNpy, toNpy, toNpz } from './npy.js';
 import { serve } from './serve.js';
-import { NORMALIZERS, SPLITTERS, TRAIN_KINDS } from '../train.js';
+import { trainCommand } from './train.js';
 
 /** @typedef {import('./args.js').OptionSpec} OptionSpec */
 /** @typedef {import('./args.js').CommandSpec} CommandSpec */
@@ -502,30 +501,7 @@ const COMMANDS = {
       for (const { ids, score } of paths) await line(`${score.toFixed(4).padStart(12)}  ${Array.from(ids, (id) => visible(tokenizer.tokenBytes(id)) || tokenizer.tokenPiece(id)).join('|')}`);
     },
   },
-  train: {
-    summary: 'a tokenizer from texts',
-    usage: 'train [--kind KIND] [--vocab-size N] [options] [--out tokenizer.json] [FILE...]',
-    options: [{ name: 'kind', kind: 'text', value: 'KIND', choices: TRAIN_KINDS, help: `${TRAIN_KINDS.join(', ')}; default bpe` }, { name: 'vocab-size', kind: 'int', value: 'N', min: 1, max: 2 ** 24, help: 'tokens, special ones included; default 30000' },
-      { name: 'min-frequency', kind: 'int', value: 'N', min: 0, help: 'bpe, wordpiece: pairs seen less often are not merged' }, { name: 'special', kind: 'text', value: 'LIST', help: 'special tokens, separated by commas; they get the first ids' },
-      { name: 'unk', kind: 'text', value: 'TOKEN', help: 'the token for characters that nothing covers' }, { name: 'characters', kind: 'flag', help: 'bpe: over characters; default: over bytes' },
-      { name: 'splitter', kind: 'text', value: 'NAME', choices: Object.keys(SPLITTERS), help: `how texts are cut into words: ${Object.keys(SPLITTERS).join(', ')}` },
-      { name: 'pattern', kind: 'text', value: 'REGEX', help: 'a splitting expression, instead of --splitter' }, { name: 'normalizer', kind: 'text', value: 'NAME', choices: Object.keys(NORMALIZERS), help: Object.keys(NORMALIZERS).join(', ') },
-      { name: 'lines', kind: 'text', value: 'keep|drop', choices: ['keep', 'drop'], help: 'line ends are part of the text or not; default: keep with the byte-level splitter, else drop' },
-      { name: 'out', kind: 'text', value: 'FILE', help: 'where the definition goes; default: standard output' }],
-    notes: 'Each line of the files (or of standard input) is one text.',
-    async run(options, rest) {
-      if (options.pattern !== undefined && options.splitter !== undefined) throw new UsageError('--pattern and --splitter exclude each other');
-      const given = {
-        kind: options.kind, vocabSize: options['vocab-size'], minFrequency: options['min-frequency'], specialTokens: options.special?.split(','), unkToken: options.unk, byteLevel: options.characters ? false : undefined,
-        preTokenizer: options.pattern === undefined ? options.splitter : { regex: options.pattern }, normalizer: options.normalizer, lineEnds: options.lines,
-      };
-      const texts = rest.length ? rest.map((file) => (isUrl(file) ? new URL(file) : pathToFileURL(mustExist(file)))) : /** @type {any} */ (Readable.toWeb(process.stdin));
-      const { tokenizerJson, tokens, seen } = await trainTokenizer(texts, Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)));
-      if (options.out === undefined) return line(tokenizerJson);
-      await writeFile(options.out, `${tokenizerJson}\n`);
-      await line(`${options.out}: ${tokens.length} tokens from ${seen.texts} lines, ${seen.words} words, ${seen.distinctWords} of them different`);
-    },
-  },
+  train: trainCommand({ line, mustExist, isUrl }),
   serve: {
     summary: 'serve the demos on this machine',
     usage: 'serve [--root DIR] [--port N] [--open-path P]',
