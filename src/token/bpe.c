@@ -3,9 +3,9 @@
  * Pair test. Let l and r be tokens that the encoder can produce. Encoding the text l+r, the two halves develop as they
  * do alone until some merge crosses the border; l,r is canonical when none ever does. At every moment the border is
  * between one token u of l's right spine (l, its right part, that one's right part, ...) and one token v of r's left
- * spine. So we replay history from single symbols upward: at each step test whether (u, v) merges before either is
- * consumed by its own side, then let the earlier of the two be consumed (the left one on ties, because of two equal
- * pairs the left one merges first):
+ * spine. So we replay history, backwards: at each step test whether (u, v) merged before either was consumed by its own
+ * side, then take apart the one that was made later (the right one on ties, because of two equal pairs the left one
+ * merges first):
  *
  *     l = ab (rank 0 made it), r = c:   u = b, v = c: rank(b,c) = 2, but b is consumed at 0: no
  *                                       u = ab, v = c: rank(ab,c) = 1, nothing consumes them: merges, not canonical
@@ -16,14 +16,22 @@
  * A few table look-ups decide what would otherwise need an encoding; the result is cached by pair. */
 #include "bpe.h"
 
-enum { PLACE_BITS = 18, SPINE = 96 };
+enum { OK_BITS = 17, RANK_BITS = 16, DERIVED_MOST = 64, ORDERLY_MOST = 256 };
+enum { NONE = INT32_MAX }; /* in the cache of ranks */
+
+static inline uint64_t pair_key(const mt_bpe *b, int32_t left, int32_t right) {
+    return ((uint64_t)(uint32_t)left << b->id_bits | (uint64_t)(uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
+}
+static inline size_t key_place(const mt_bpe *b, uint64_t key, unsigned bits) {
+    return (size_t)(key >> (2 * b->id_bits - bits)) & (((size_t)1 << bits) - 1);
+}
+static inline uint64_t key_rest(const mt_bpe *b, uint64_t key, unsigned bits) {
+    return key & ((UINT64_C(1) << (2 * b->id_bits - bits)) - 1);
+}
 
 static inline uint64_t pair_hash(int32_t left, int32_t right) {
-    return ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
-}
-static inline size_t pair_slot(const mt_bpe *b, int32_t left, int32_t right) {
-    uint64_t h = pair_hash(left, right);
-    return (size_t)(h >> 29 ^ h >> 47) & b->pair_mask;
+    uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 29;
 }
 
 /* A polynomial hash has its good bits below; a product above. */
@@ -34,42 +42,79 @@ static inline bool maybe_merges(const mt_bpe *b, uint64_t h) {
     size_t k = maybe_place(b, h);
     return b->maybe[k >> 6] >> (k & 63) & 1;
 }
-static inline void note_merge(mt_bpe *b, uint64_t h) {
-    size_t k = maybe_place(b, h);
-    b->maybe[k >> 6] |= UINT64_C(1) << (k & 63);
-}
 
 mt_status mt_bpe_reserve_pairs(mt_bpe *b, size_t count, mt_error *err) {
     return mt_grow((void **)&b->pair, &b->pair_cap, count, sizeof *b->pair, err);
 }
 
 mt_status mt_bpe_add_pair(mt_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t result, mt_error *err) {
-    MT_TRY(mt_bpe_reserve_pairs(b, b->pair_count + 1, err));
-    b->pair[b->pair_count++] = (mt_pair){left, right, rank, result};
+    if (b->pair_len >= UINT32_MAX / 2) return mt_fail(err, MT_ELIMIT, "more than 2^31 merges");
+    MT_TRY(mt_bpe_reserve_pairs(b, b->pair_len + 1, err));
+    b->pair[b->pair_len++] = (mt_pair){left, right, rank, result};
     return MT_OK;
 }
 
-/* The list becomes a hash table, at most five eighths full. */
-static mt_status index_pairs(mt_bpe *b, mt_error *err) {
-    size_t cap = 64, count = b->pair_count, different = 0;
-    if (!b->pair) return MT_OK;
-    while (cap / 8 * 5 < count)
-        if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "the merge table");
-    mt_pair *list = b->pair, *table = mt_array(cap, sizeof *table);
-    if (!table) return mt_nomem(err, cap * sizeof *table, "the merge table");
-    memset(table, 0xFF, cap * sizeof *table);
-    b->pair_mask = cap - 1;
-    for (size_t i = 0; i < count; i++) {
-        size_t k = pair_slot(b, list[i].left, list[i].right);
-        while (table[k].left >= 0 && (table[k].left != list[i].left || table[k].right != list[i].right))
-            k = (k + 1) & b->pair_mask;
-        different += table[k].left < 0;
-        table[k] = list[i]; /* the tokenizers library lets the last of equal merges win */
+/* The slot of the pair, or the empty one where it belongs. */
+static inline uint64_t *find_slot(const mt_bpe *b, int32_t left, int32_t right) {
+    uint64_t h = pair_hash(left, right), tag = h >> 32;
+    for (size_t k = (size_t)h & b->pair_mask;; k = (k + 1) & b->pair_mask) {
+        uint64_t slot = b->pair_slot[k];
+        if (!slot) return &b->pair_slot[k];
+        if (slot >> 32 != tag) continue;
+        const mt_pair *p = &b->pair[(uint32_t)slot - 1];
+        if (p->left == left && p->right == right) return &b->pair_slot[k];
     }
-    mt_free(list);
-    b->pair = table;
-    b->pair_cap = cap;
-    b->pair_count = different;
+}
+
+/* Memory for the filter of `count` hashes: one bit in 12 to 24 will be set. */
+static mt_status make_filter(mt_bpe *b, size_t count, mt_error *err) {
+    unsigned bits = 10;
+    while (count * 12 >> bits) bits++;
+    b->maybe_shift = 64 - bits;
+    b->maybe = mt_calloc((size_t)1 << bits >> 6, sizeof *b->maybe);
+    return b->maybe ? MT_OK : mt_nomem(err, (size_t)1 << bits >> 3, "byte-pair encoding");
+}
+
+static mt_status index_pairs(mt_bpe *b, mt_error *err) {
+    size_t cap = 64;
+    while (cap / 8 * 5 < b->pair_len)
+        if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "the merge table");
+    b->pair_slot = mt_calloc(cap, sizeof *b->pair_slot);
+    if (!b->pair_slot) return mt_nomem(err, cap * sizeof *b->pair_slot, "the merge table");
+    b->pair_mask = cap - 1;
+    MT_TRY(make_filter(b, b->pair_len, err));
+    for (size_t i = 0; i < b->pair_len; i++) {
+        const mt_pair *p = &b->pair[i];
+        /* the tokenizers library lets the last of equal merges win */
+        *find_slot(b, p->left, p->right) = pair_hash(p->left, p->right) >> 32 << 32 | (i + 1);
+        size_t k = maybe_place(b, pair_key(b, p->left, p->right));
+        b->maybe[k >> 6] |= UINT64_C(1) << (k & 63);
+        mt_bpe_token *t = &b->tok[p->result];
+        if (b->state[p->result] != MT_BPE_NEW) continue;
+        if (t->left >= 0) b->state[p->result] = MT_BPE_SEVERAL;
+        t->left = p->left;
+        t->right = p->right;
+        t->rank = p->rank;
+    }
+    return MT_OK;
+}
+
+/* String-ranked: hashes of all tokens, powers, and the filter. */
+static mt_status index_strings(mt_bpe *b, mt_vocab *v, mt_error *err) {
+    size_t n = (size_t)v->size;
+    MT_TRY(mt_vocab_hash_bytes(v, err));
+    b->hash = mt_array(n, sizeof *b->hash);
+    b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);
+    if (!b->hash || !b->power) return mt_nomem(err, n * sizeof *b->hash, "byte-pair encoding");
+    MT_TRY(make_filter(b, n, err));
+    b->power[0] = 1;
+    for (uint32_t i = 1; i <= v->longest; i++) b->power[i] = b->power[i - 1] * MT_POLY;
+    for (int32_t id = 0; id < v->size; id++) {
+        if (!(v->flags[id] & MT_MATCHES)) continue;
+        mt_str s = mt_vocab_bytes(v, id);
+        size_t k = maybe_place(b, b->hash[id] = mt_poly(s.p, s.n));
+        b->maybe[k >> 6] |= UINT64_C(1) << (k & 63);
+    }
     return MT_OK;
 }
 
@@ -78,51 +123,37 @@ mt_status mt_bpe_finish(mt_bpe *b, mt_vocab *v, mt_error *err) {
     b->vocab = v;
     b->walk = v->walk;
     if (v->size >= MT_MAX_TOKENS) return mt_fail(err, MT_ELIMIT, "a vocabulary of %d tokens", (int)v->size);
-    MT_TRY(index_pairs(b, err));
-    if (b->by_string) MT_TRY(mt_vocab_hash_bytes(v, err));
-    unsigned bits = 10;
-    while (((b->by_string ? n : b->pair_count) * 12) >> bits) bits++; /* one in 12 to 24 is set, or fewer */
-    b->maybe_shift = 64 - bits;
     b->id_bits = 1;
     while ((n - 1) >> b->id_bits) b->id_bits++;
-    b->place_bits = 2 * b->id_bits < PLACE_BITS ? 2 * b->id_bits : PLACE_BITS;
+    b->ok_bits = 2 * b->id_bits < OK_BITS ? 2 * b->id_bits : OK_BITS;
+    b->rank_bits = 2 * b->id_bits < RANK_BITS ? 2 * b->id_bits : RANK_BITS; /* at most 33 are kept */
     b->tok = mt_array(n, sizeof *b->tok);
-    b->pair_cache = mt_calloc((size_t)1 << b->place_bits, sizeof *b->pair_cache);
-    b->maybe = mt_calloc((size_t)1 << bits >> 6, sizeof *b->maybe);
-    if (!b->tok || !b->pair_cache || !b->maybe) return mt_nomem(err, n * sizeof *b->tok, "byte-pair encoding");
-    for (size_t i = 0; b->pair && i <= b->pair_mask; i++)
-        if (b->pair[i].left >= 0) note_merge(b, pair_hash(b->pair[i].left, b->pair[i].right));
+    b->state = mt_array(n, sizeof *b->state);
+    b->ok_cache = mt_calloc((size_t)1 << b->ok_bits, sizeof *b->ok_cache);
+    b->rank_cache = mt_calloc((size_t)1 << b->rank_bits, sizeof *b->rank_cache);
+    if (!b->tok || !b->state || !b->ok_cache || !b->rank_cache)
+        return mt_nomem(err, n * sizeof *b->tok, "byte-pair encoding");
     for (int c = 0; c < 256; c++) b->base[c] = -1;
-    if (b->by_string) {
-        b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);
-        if (!b->power) return mt_nomem(err, v->longest * sizeof *b->power, "byte-pair encoding");
-        b->power[0] = 1;
-        for (uint32_t i = 1; i <= v->longest; i++) b->power[i] = b->power[i - 1] * MT_POLY;
-    }
     for (int32_t id = 0; id < v->size; id++) {
         bool matches = v->flags[id] & MT_MATCHES;
-        mt_str s = mt_vocab_bytes(v, id);
-        b->tok[id] = (mt_bpe_token){b->by_string && matches ? mt_poly(s.p, s.n) : 0,
-                                    matches ? v->bytes[id].n : UINT32_MAX / 2,
-                                    -2,
-                                    -1,
-                                    -1,
-                                    MT_NO_RANK,
-                                    matches ? 0 : 2};
-        if (!matches) continue;
-        if (s.n == 1) b->base[s.p[0]] = id;
-        if (b->by_string) note_merge(b, b->tok[id].hash);
+        b->tok[id] = (mt_bpe_token){-1, -1, MT_NO_RANK, -2};
+        b->state[id] = matches ? MT_BPE_NEW : MT_BPE_UNREACHABLE;
+        if (matches && v->bytes[id].n == 1) b->base[*mt_vocab_bytes(v, id).p] = id;
     }
-    return MT_OK;
+    return b->by_string ? index_strings(b, v, err) : index_pairs(b, err);
 }
 
 void mt_bpe_free(mt_bpe *b) {
     mt_free(b->pair);
+    mt_free(b->pair_slot);
+    mt_free(b->hash);
     mt_free(b->power);
     mt_free(b->rank_of);
     mt_free(b->tok);
+    mt_free(b->state);
     mt_free(b->maybe);
-    mt_free(b->pair_cache);
+    mt_free(b->ok_cache);
+    mt_free(b->rank_cache);
     mt_free(b->node);
     mt_free(b->heap);
     mt_free(b->dead);
@@ -132,28 +163,39 @@ void mt_bpe_free(mt_bpe *b) {
 }
 
 uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *result) {
-    return mt_bpe_rank_below(b, left, right, MT_NO_RANK, result);
+    const mt_vocab *v = b->vocab;
+    if (!b->by_string) {
+        uint64_t slot = *find_slot(b, left, right);
+        if (!slot) return MT_NO_RANK;
+        *result = b->pair[(uint32_t)slot - 1].result;
+        return b->pair[(uint32_t)slot - 1].rank;
+    }
+    mt_ref l = v->bytes[left], r = v->bytes[right];
+    /* byte pieces and unknowns do not merge */
+    if (l.n + r.n > v->longest || !(v->flags[left] & v->flags[right] & MT_MATCHES)) return MT_NO_RANK;
+    uint64_t hash = b->hash[left] * b->power[r.n] + b->hash[right];
+    if (!maybe_merges(b, hash)) return MT_NO_RANK;
+    int32_t id = mt_vocab_find_joined(v, l, r, hash);
+    if (id < 0) return MT_NO_RANK;
+    *result = id;
+    return b->rank_of ? b->rank_of[id] : (uint32_t)id;
 }
 
-uint32_t mt_bpe_rank_below(const mt_bpe *b, int32_t left, int32_t right, uint32_t limit, int32_t *result) {
-    if (b->by_string) {
-        const mt_vocab *v = b->vocab;
-        const mt_bpe_token *l = &b->tok[left], *r = &b->tok[right];
-        if (l->n + r->n > v->longest) return MT_NO_RANK; /* also for byte pieces and unknowns */
-        uint64_t hash = l->hash * b->power[r->n] + r->hash;
-        if (!maybe_merges(b, hash)) return MT_NO_RANK;
-        int32_t id = mt_vocab_find_joined(v, v->bytes[left], v->bytes[right], hash, b->rank_of, limit);
-        if (id < 0) return MT_NO_RANK;
-        *result = id;
-        return b->rank_of ? b->rank_of[id] : (uint32_t)id;
+static uint32_t cached_rank(mt_bpe *b, int32_t left, int32_t right) {
+    uint64_t key = pair_key(b, left, right), rest = key_rest(b, key, b->rank_bits) << 31;
+    if (!b->by_string && !maybe_merges(b, key)) return MT_NO_RANK;
+    uint64_t *slot = &b->rank_cache[key_place(b, key, b->rank_bits)];
+    if ((*slot ^ rest) >> 31 == 0 && *slot) {
+        uint32_t r = (uint32_t)*slot & NONE;
+        return r == NONE ? MT_NO_RANK : r - 1;
     }
-    if (!b->pair || !maybe_merges(b, pair_hash(left, right))) return MT_NO_RANK;
-    for (size_t k = pair_slot(b, left, right); b->pair[k].left >= 0; k = (k + 1) & b->pair_mask)
-        if (b->pair[k].left == left && b->pair[k].right == right) {
-            *result = b->pair[k].result;
-            return b->pair[k].rank < limit ? b->pair[k].rank : MT_NO_RANK;
-        }
-    return MT_NO_RANK;
+    int32_t result;
+    uint32_t rank = mt_bpe_rank(b, left, right, &result);
+    if (rank == MT_NO_RANK)
+        *slot = rest | NONE;
+    else if (rank < NONE - 1)
+        *slot = rest | (rank + 1);
+    return rank;
 }
 
 int32_t mt_bpe_symbol(const mt_bpe *b, const uint8_t *p, size_t n, size_t *length) {
@@ -204,37 +246,113 @@ done:
     return status;
 }
 
-mt_status mt_bpe_reachable(mt_bpe *b, int32_t id, bool *yes, mt_error *err) {
-    if (b->tok[id].state) {
-        *yes = b->tok[id].state != 2;
-        return MT_OK;
-    }
-    *yes = false;
-    if (b->vocab->flags[id] & MT_MATCHES) {
-        int32_t made;
-        size_t n;
-        MT_TRY(encode_joined(b, mt_vocab_bytes(b->vocab, id), (mt_str){NULL, 0}, &made, 1, &n, err));
-        *yes = n == 1 && made == id;
-    }
-    if (!*yes) {
-        b->tok[id].state = 2;
-        return MT_OK;
-    }
-    b->tok[id].left = b->last_left;
-    b->tok[id].right = b->last_right;
-    b->tok[id].rank = b->last_rank;
-    b->tok[id].state = 1;
-    if (b->last_left >= 0) {
-        /* orderly: this merge has the highest rank, and the parts are orderly; very long tokens count as out of order,
-         * which bounds this recursion */
-        int32_t part[2] = {b->tok[id].left, b->tok[id].right};
-        bool orderly = b->top_rank == b->tok[id].rank && b->vocab->bytes[id].n <= 256, known;
-        for (int i = 0; i < 2 && orderly; i++) {
-            MT_TRY(mt_bpe_reachable(b, part[i], &known, err));
-            orderly = b->tok[part[i]].state == 1;
+/* History backwards from l, r to single symbols: does some merge cross the border? Both are derived and orderly. inner:
+ * the merge of l with r itself does not count. */
+static bool replay(mt_bpe *b, int32_t u, int32_t v, bool inner) {
+    const mt_bpe_token *x = &b->tok[u], *y = &b->tok[v];
+    uint32_t c = MT_NO_RANK, d = MT_NO_RANK; /* ranks at which u and v are consumed by their own side */
+    for (;; inner = false) {
+        if (!inner) {
+            uint32_t rank = cached_rank(b, u, v);
+            if (rank < c && rank <= d) return true;
         }
-        if (!orderly) b->tok[id].state = 3;
+        if (x->left < 0 && y->left < 0) return false;
+        if (y->left < 0 || (x->left >= 0 && x->rank > y->rank)) { /* the left one was made later */
+            c = x->rank;
+            u = x->right;
+            x = &b->tok[u];
+        } else {
+            d = y->rank;
+            v = y->left;
+            y = &b->tok[v];
+        }
     }
+}
+
+/* Is this how the token comes about: do the parts, once they are there, merge to it? *known is cleared when that takes
+ * an encoding to find out. */
+static mt_status try_parts(mt_bpe *b, int32_t id, int32_t l, int32_t r, uint32_t rank, bool *yes, bool *known,
+                           mt_error *err) {
+    MT_TRY(mt_bpe_reachable(b, l, yes, err));
+    if (*yes) MT_TRY(mt_bpe_reachable(b, r, yes, err));
+    if (!*yes) return MT_OK;
+    *known = b->state[l] == MT_BPE_REACHABLE && b->state[r] == MT_BPE_REACHABLE;
+    if (!*known) return MT_OK;
+    *yes = !replay(b, l, r, true);
+    if (!*yes) return MT_OK;
+    bool orderly = true; /* this merge has the highest rank; base symbols have none */
+    if (b->tok[l].left >= 0) orderly &= b->tok[l].rank <= rank;
+    if (b->tok[r].left >= 0) orderly &= b->tok[r].rank <= rank;
+    mt_bpe_token *t = &b->tok[id];
+    t->left = l;
+    t->right = r;
+    t->rank = rank;
+    b->state[id] = orderly ? MT_BPE_REACHABLE : MT_BPE_DISORDERLY;
+    return MT_OK;
+}
+
+/* Of the ways to cut the token in two the one by which it comes about: at most one can be. */
+static mt_status derive(mt_bpe *b, int32_t id, bool *known, mt_error *err) {
+    const mt_ref *bytes = b->vocab->bytes;
+    int32_t l = b->tok[id].left, r = b->tok[id].right, made;
+    bool yes = false;
+    if (!b->by_string && b->state[id] == MT_BPE_NEW) { /* one merge, or none */
+        if (l >= 0 && bytes[l].n + bytes[r].n == bytes[id].n)
+            MT_TRY(try_parts(b, id, l, r, b->tok[id].rank, &yes, known, err));
+        if (!yes) b->state[id] = MT_BPE_UNREACHABLE;
+        return MT_OK;
+    }
+    mt_str s = mt_vocab_bytes(b->vocab, id);
+    for (l = mt_bpe_shorter(b, id); l >= 0 && !yes; l = mt_bpe_shorter(b, l)) {
+        r = mt_vocab_find_bytes(b->vocab, s.p + bytes[l].n, s.n - bytes[l].n);
+        uint32_t rank = r < 0 ? MT_NO_RANK : mt_bpe_rank(b, l, r, &made);
+        if (rank != MT_NO_RANK && made == id) MT_TRY(try_parts(b, id, l, r, rank, &yes, known, err));
+    }
+    if (!yes) b->state[id] = MT_BPE_UNREACHABLE;
+    return MT_OK;
+}
+
+/* The definition itself: encode the token's bytes. */
+static mt_status derive_by_encoding(mt_bpe *b, int32_t id, mt_error *err) {
+    int32_t made;
+    size_t n;
+    MT_TRY(encode_joined(b, mt_vocab_bytes(b->vocab, id), (mt_str){NULL, 0}, &made, 1, &n, err));
+    if (n != 1 || made != id) {
+        b->state[id] = MT_BPE_UNREACHABLE;
+        return MT_OK;
+    }
+    mt_bpe_token *t = &b->tok[id];
+    t->left = b->last_left;
+    t->right = b->last_right;
+    t->rank = b->last_rank;
+    b->state[id] = MT_BPE_REACHABLE;
+    if (t->left < 0) return MT_OK;
+    /* orderly: this merge has the highest rank, and the parts are orderly; very long tokens count as out of order,
+     * which bounds this recursion */
+    bool orderly = b->top_rank == t->rank && b->vocab->bytes[id].n <= ORDERLY_MOST, known;
+    int32_t part[2] = {t->left, t->right};
+    for (int i = 0; i < 2 && orderly; i++) {
+        MT_TRY(mt_bpe_reachable(b, part[i], &known, err));
+        orderly = b->state[part[i]] == MT_BPE_REACHABLE;
+    }
+    if (!orderly) b->state[id] = MT_BPE_DISORDERLY;
+    return MT_OK;
+}
+
+mt_status mt_bpe_reachable(mt_bpe *b, int32_t id, bool *yes, mt_error *err) {
+    if (b->state[id] == MT_BPE_NEW || b->state[id] == MT_BPE_SEVERAL) {
+        mt_str s = mt_vocab_bytes(b->vocab, id);
+        size_t k;
+        if (s.n && mt_bpe_symbol(b, s.p, s.n, &k) == id) { /* a symbol is all of its bytes */
+            b->state[id] = MT_BPE_REACHABLE;
+            b->tok[id].left = b->tok[id].right = -1;
+        } else {
+            bool known = s.n <= DERIVED_MOST; /* which bounds the recursion */
+            if (known) MT_TRY(derive(b, id, &known, err));
+            if (!known) MT_TRY(derive_by_encoding(b, id, err));
+        }
+    }
+    *yes = b->state[id] != MT_BPE_UNREACHABLE;
     return MT_OK;
 }
 
@@ -248,48 +366,19 @@ static mt_status pair_ok_by_encoding(mt_bpe *b, int32_t left, int32_t right, boo
 }
 
 static mt_status pair_test(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt_error *err) {
-    int32_t u[SPINE], v[SPINE];
-    uint32_t c[SPINE], d[SPINE]; /* rank at which u[i], v[j] are consumed by their own side */
-    int i = 0, j = 0;
     bool known;
     MT_TRY(mt_bpe_reachable(b, left, &known, err));
     MT_TRY(mt_bpe_reachable(b, right, &known, err));
-    if (b->tok[left].state != 1 || b->tok[right].state != 1) return pair_ok_by_encoding(b, left, right, yes, err);
-    u[0] = left;
-    v[0] = right;
-    c[0] = d[0] = MT_NO_RANK;
-    for (; b->tok[u[i]].left >= 0; i++) {
-        if (i + 1 == SPINE) return pair_ok_by_encoding(b, left, right, yes, err);
-        u[i + 1] = b->tok[u[i]].right;
-        c[i + 1] = b->tok[u[i]].rank;
-        MT_TRY(mt_bpe_reachable(b, u[i + 1], &known, err));
-    }
-    for (; b->tok[v[j]].left >= 0; j++) {
-        if (j + 1 == SPINE) return pair_ok_by_encoding(b, left, right, yes, err);
-        v[j + 1] = b->tok[v[j]].left;
-        d[j + 1] = b->tok[v[j]].rank;
-        MT_TRY(mt_bpe_reachable(b, v[j + 1], &known, err));
-    }
-    *yes = false;
-    for (;;) {
-        int32_t result;
-        uint32_t limit = d[j] < c[i] ? d[j] + 1 : c[i]; /* rank < c[i] and rank <= d[j] */
-        if (mt_bpe_rank_below(b, u[i], v[j], limit, &result) != MT_NO_RANK) return MT_OK;
-        if (!i && !j) break;
-        if (!j || (i && c[i] <= d[j]))
-            i--;
-        else
-            j--;
-    }
-    *yes = true;
+    if (b->state[left] != MT_BPE_REACHABLE || b->state[right] != MT_BPE_REACHABLE)
+        return pair_ok_by_encoding(b, left, right, yes, err);
+    *yes = !replay(b, left, right, false);
     return MT_OK;
 }
 
 mt_status mt_bpe_pair_ok(mt_bpe *b, int32_t left, int32_t right, bool *yes, mt_error *err) {
-    unsigned low = 2 * b->id_bits - b->place_bits; /* at most 30 */
-    uint64_t key = ((uint64_t)(uint32_t)left << b->id_bits | (uint64_t)(uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
-    uint32_t *slot = &b->pair_cache[key >> low & ((UINT64_C(1) << b->place_bits) - 1)];
-    uint32_t entry = (uint32_t)(key & ((UINT64_C(1) << low) - 1)) << 2 | 1;
+    uint64_t key = pair_key(b, left, right);
+    uint32_t *slot = &b->ok_cache[key_place(b, key, b->ok_bits)];
+    uint32_t entry = (uint32_t)key_rest(b, key, b->ok_bits) << 2 | 1; /* of at most 30 bits */
     if ((*slot & ~2u) == entry) {
         *yes = *slot >> 1 & 1;
         return MT_OK;

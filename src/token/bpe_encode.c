@@ -196,36 +196,17 @@ static mt_status encode_by_last_token(mt_bpe *b, const uint8_t *p, size_t n, mt_
 
 /* ---- the fast one ---- */
 
-static inline int32_t longest(const mt_bpe *b, const uint8_t *p, size_t n) {
-    int32_t best = b->base[p[0]];
-    if (n < 2) return best;
-    uint64_t node = b->walk.two[p[0] << 8 | p[1]];
-    for (size_t i = 2; node; i++) {
-        int32_t t = mt_walk_token(node);
-        if (t >= 0) best = t;
-        if (i == n || !(node >> 32)) break;
-        node = mt_walk_step(&b->walk, node, p[i]);
-    }
-    return best;
+int32_t mt_bpe_find_shorter(mt_bpe *b, int32_t t) {
+    mt_str s = mt_vocab_bytes(b->vocab, t);
+    size_t length;
+    return b->tok[t].prefix = s.n > 1 ? mt_bpe_longest(b, s.p, s.n - 1, &length) : -1;
 }
 
-/* The next shorter token at a place where t matches, or -1. */
-static inline int32_t shorter(mt_bpe *b, int32_t t) {
-    if (b->tok[t].prefix == -2) {
-        mt_str s = mt_vocab_bytes(b->vocab, t);
-        b->tok[t].prefix = s.n > 1 ? longest(b, s.p, s.n - 1) : -1;
-    }
-    return b->tok[t].prefix;
-}
-
-int32_t mt_bpe_whole(const mt_bpe *b, const uint8_t *p, size_t n) {
-    int32_t t = n && n <= b->vocab->longest ? longest(b, p, n) : -1;
-    return t >= 0 && b->tok[t].n == n ? t : -1;
-}
-
-static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out, size_t *used, bool *stuck,
-                             mt_error *err) {
-    const mt_bpe_token *tok = b->tok;
+/* t: the longest token at p, of the given length. ends[0..2]: where the first three tokens end. */
+static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, int32_t t, size_t length, mt_ids *out, size_t *used,
+                             uint32_t ends[3], bool *stuck, mt_error *err) {
+    const uint8_t *state = b->state;
+    const mt_ref *bytes = b->vocab->bytes;
     uint64_t small[2] = {0, 0}, *dead = small; /* bit i: no canonical encoding passes through position i */
     size_t clean = 2;                          /* words of it that have been set */
     *stuck = false;
@@ -235,22 +216,23 @@ static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out,
         clean = 0;
     }
     size_t bottom = out->len, pos = 0;
-    int32_t t = n ? longest(b, p, n) : -1, last = -1;
+    int32_t last = -1;
     while (pos < n) {
-        for (; t >= 0; t = shorter(b, t)) {
-            size_t end = pos + tok[t].n;
+        for (; t >= 0; t = mt_bpe_shorter(b, t), length = t < 0 ? 0 : bytes[t].n) {
+            size_t end = pos + length;
             while (clean <= end >> 6) dead[clean++] = 0;
             if (dead[end >> 6] >> (end & 63) & 1) continue;
-            bool yes = tok[t].state == 1;
+            bool yes = state[t] == MT_BPE_REACHABLE;
             if (!yes) MT_TRY(mt_bpe_reachable(b, t, &yes, err));
             if (yes && last >= 0) MT_TRY(mt_bpe_pair_ok(b, last, t, &yes, err));
             if (yes) break;
         }
         if (t >= 0) {
             if (out->len == out->cap) MT_TRY(mt_ids_reserve(out, 1, err));
+            pos += length;
+            if (out->len - bottom < 3) ends[out->len - bottom] = (uint32_t)pos;
             out->data[out->len++] = last = t;
-            pos += tok[t].n;
-            t = pos < n ? longest(b, p + pos, n - pos) : -1;
+            t = pos < n ? mt_bpe_longest(b, p + pos, n - pos, &length) : -1;
         } else {
             /* no match may follow: go back, unless the symbol here is not in the vocabulary and ends the stretch */
             size_t k;
@@ -260,8 +242,9 @@ static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out,
                 break;
             }
             dead[pos >> 6] |= UINT64_C(1) << (pos & 63);
-            pos -= tok[last].n;
-            t = shorter(b, last);
+            pos -= bytes[last].n;
+            t = mt_bpe_shorter(b, last);
+            if (t >= 0) length = bytes[t].n;
             out->len--;
             last = out->len > bottom ? out->data[out->len - 1] : -1;
         }
@@ -270,14 +253,25 @@ static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, mt_ids *out,
     return MT_OK;
 }
 
+mt_status mt_bpe_encode_from(mt_bpe *b, const uint8_t *p, size_t n, int32_t first, size_t length, mt_ids *out,
+                             size_t *used, uint32_t ends[3], mt_error *err) {
+    size_t len = out->len;
+    bool stuck;
+    MT_TRY(encode_fast(b, p, n, first, length, out, used, ends, &stuck, err));
+    if (!stuck) return MT_OK;
+    out->len = len;
+    MT_TRY(encode_by_merging(b, p, n, MT_BPE_HEAP, out, used, err));
+    uint32_t at = 0;
+    for (size_t i = len; i < out->len && i < len + 3; i++) ends[i - len] = at += b->vocab->bytes[out->data[i]].n;
+    return MT_OK;
+}
+
 mt_status mt_bpe_encode_known(mt_bpe *b, const uint8_t *p, size_t n, mt_bpe_method method, mt_ids *out, size_t *used,
                               mt_error *err) {
     if (method == MT_BPE_LAST_TOKEN) return encode_by_last_token(b, p, n, out, used, err);
     if (method != MT_BPE_FAST) return encode_by_merging(b, p, n, method, out, used, err);
-    size_t len = out->len;
-    bool stuck;
-    MT_TRY(encode_fast(b, p, n, out, used, &stuck, err));
-    if (!stuck) return MT_OK;
-    out->len = len;
-    return encode_by_merging(b, p, n, MT_BPE_HEAP, out, used, err);
+    uint32_t ends[3];
+    size_t length = 0;
+    int32_t first = n ? mt_bpe_longest(b, p, n, &length) : -1;
+    return mt_bpe_encode_from(b, p, n, first, length, out, used, ends, err);
 }

@@ -142,16 +142,21 @@ end:
 
 static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     mt_bpe *b = &t->bpe;
-    if (t->ignore_merges) { /* otherwise the encoder finds a whole token first by itself */
-        int32_t whole = mt_bpe_whole(b, p, n);
-        if (whole >= 0 && !(t->has_unused && t->vocab.kind[whole] == MT_TOKEN_UNUSED))
-            return mt_emit(t, whole, 0, (uint32_t)n, err);
-    }
+    size_t length, used;
+    int32_t first = mt_bpe_longest(b, p, n, &length);
+    /* otherwise the encoder finds a whole token first by itself */
+    if (t->ignore_merges && first >= 0 && length == n && !(t->has_unused && t->vocab.kind[first] == MT_TOKEN_UNUSED))
+        return mt_emit(t, first, 0, (uint32_t)n, err);
     if (t->merge_only) return segment_by_merging(t, p, n, err);
     size_t at = 0, unknown_from = SIZE_MAX;
     while (at < n) {
-        size_t from = t->out->ids.len, used;
-        MT_TRY(mt_bpe_encode_known(b, p + at, n - at, MT_BPE_FAST, &t->out->ids, &used, err));
+        size_t from = t->out->ids.len;
+        uint32_t ends[3];
+        MT_TRY(mt_bpe_encode_from(b, p + at, n - at, first, length, &t->out->ids, &used, ends, err));
+        if (used == n && !t->has_unused && !t->want_spans) { /* nearly always */
+            memcpy(t->ends, ends, sizeof ends);
+            return MT_OK;
+        }
         if (used) {
             if (t->has_unused) MT_TRY(take_apart(t, from, err));
             MT_TRY(mt_emit_spans(t, from, (uint32_t)at, err));
@@ -166,6 +171,7 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
         }
         MT_TRY(emit_unknown(t, p, at, k, &unknown_from, err));
         at += k;
+        if (at < n) first = mt_bpe_longest(b, p + at, n - at, &length);
     }
     return MT_OK;
 }

@@ -1,6 +1,6 @@
 /* A trie whose edges are entries of one open-addressing hash table, keyed by (node, byte): it is built by plain
- * insertion at a few nanoseconds a byte, needs no sorting, and a step is usually one cache line. A table indexed by the
- * first two bytes skips the two hottest steps. */
+ * insertion at a few nanoseconds a byte, needs no sorting, and a step is usually one cache line. What is walked much is
+ * packed into a double array (walk.c). */
 #include "vocab.h"
 
 static inline size_t slot_of(uint32_t key, size_t mask) {
@@ -64,22 +64,9 @@ mt_status mt_trie_add(mt_trie *t, const uint8_t *p, size_t n, int32_t id, int32_
     return MT_OK;
 }
 
-mt_status mt_trie_finish(mt_trie *t, mt_error *err) {
-    MT_TRY(mt_trie_reserve(t, t->nodes, err));
-    if (t->two) return MT_OK;
-    t->two = mt_calloc(65536, sizeof *t->two);
-    if (!t->two) return mt_nomem(err, 65536 * sizeof *t->two, "a trie");
-    for (int a = 0; a < 256; a++) {
-        uint32_t node = mt_trie_step(t, 0, (uint8_t)a);
-        for (int b = 0; node && b < 256; b++) t->two[a << 8 | b] = mt_trie_step(t, node, (uint8_t)b);
-    }
-    return MT_OK;
-}
-
 void mt_trie_free(mt_trie *t) {
     mt_free(t->edge);
     mt_free(t->token);
-    mt_free(t->two);
     *t = (mt_trie){0};
 }
 

@@ -238,13 +238,12 @@ int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n) {
 }
 
 static int32_t find_joined(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *left, size_t ln,
-                           const uint8_t *right, size_t rn, uint64_t hash, const uint32_t *rank, uint32_t limit) {
+                           const uint8_t *right, size_t rn, uint64_t hash) {
     if (!x->slot) return -1;
     uint64_t h = finish(hash);
     uint32_t tag = (uint32_t)(h >> 32) | 1u;
     for (size_t i = (size_t)h & x->mask; x->slot[i].tag; i = (i + 1) & x->mask) {
         if (x->slot[i].tag != tag) continue;
-        if ((rank ? rank[x->slot[i].id] : (uint32_t)x->slot[i].id) >= limit) continue;
         mt_ref r = refs[x->slot[i].id];
         const uint8_t *p = v->text.data + r.at;
         if (r.n == ln + rn && same(p, left, ln) && same(p + ln, right, rn)) return x->slot[i].id;
@@ -252,14 +251,13 @@ static int32_t find_joined(const mt_index *x, const mt_vocab *v, const mt_ref *r
     return -1;
 }
 
-int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash, const uint32_t *rank,
-                             uint32_t limit) {
+int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash) {
     return find_joined(&v->by_bytes, v, v->bytes, v->text.data + left.at, left.n, v->text.data + right.at, right.n,
-                       hash, rank, limit);
+                       hash);
 }
 
 int32_t mt_vocab_find_joined_piece(const mt_vocab *v, mt_str left, mt_str right, uint64_t hash) {
-    return find_joined(&v->by_piece, v, v->piece, left.p, left.n, right.p, right.n, hash, NULL, UINT32_MAX);
+    return find_joined(&v->by_piece, v, v->piece, left.p, left.n, right.p, right.n, hash);
 }
 
 /* ---- sorted order: most significant byte first, three-way radix quicksort (Bentley & Sedgewick 1997) ---- */

@@ -111,10 +111,8 @@ int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece);
 enum { MT_FIND_MOST = 128 };
 void mt_vocab_find_pieces(const mt_vocab *v, const mt_str *piece, size_t count, int32_t *id);
 int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n);
-/* The token whose bytes are left's followed by right's; `hash` is of the concatenation. Only one whose rank (NULL: its
- * id) is below the limit is looked at: a higher one costs no look at its bytes. */
-int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash, const uint32_t *rank,
-                             uint32_t limit);
+/* The token whose bytes are left's followed by right's; `hash` is of the concatenation. */
+int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash);
 /* The same over pieces, skipping `skip` bytes of right (a continuation prefix). */
 int32_t mt_vocab_find_joined_piece(const mt_vocab *v, mt_str left, mt_str right, uint64_t hash);
 mt_status mt_vocab_sort(mt_vocab *v, mt_error *err);
@@ -129,14 +127,12 @@ typedef struct mt_trie {
     size_t mask, edges;
     int32_t *token; /* by node: the token that ends here, or -1 */
     size_t nodes, node_cap;
-    uint32_t *two; /* first two bytes -> node, 0: none; only when built with mt_trie_finish */
 } mt_trie;
 enum { MT_TRIE_LIMIT = 1 << 24 };
 
 mt_status mt_trie_reserve(mt_trie *t, size_t nodes, mt_error *err);
 /* *old receives the token that was there, or -1; it is kept. */
 mt_status mt_trie_add(mt_trie *t, const uint8_t *p, size_t n, int32_t id, int32_t *old, mt_error *err);
-mt_status mt_trie_finish(mt_trie *t, mt_error *err);
 void mt_trie_free(mt_trie *t);
 /* 0: no such edge. The root is node 0 of an initialised trie. */
 static inline uint32_t mt_trie_step(const mt_trie *t, uint32_t node, uint8_t byte) {
