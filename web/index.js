@@ -8,6 +8,7 @@ export { SEGMENTERS } from './segmenters.js';
 export { HuffmanCode } from './huffman.js';
 export { Session } from './session.js';
 export { Sampler } from './sampling.js';
+export { QUANTIZE_TYPES, quantize } from './quantize.js';
 export { encodeStream } from './stream.js';
 export { MicrotomeError } from './runtime/errors.js';
 export { detectFeatures } from './runtime/load.js';

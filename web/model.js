@@ -94,8 +94,7 @@ export class Model {
     checkOptions('Model.load', options, ['onProgress', 'signal', 'threads', 'isa', 'workerUrl', ...RUNTIME_OPTIONS]);
     const { onProgress, signal, isa, workerUrl } = options;
     if (isa !== undefined && !['ref', 'simd', 'relaxed'].includes(isa)) throw new MicrotomeError(`Model.load: unknown isa ${JSON.stringify(isa)}: known are ref, simd, relaxed`, { code: 'EUNKNOWN' });
-    const cores = globalThis.navigator?.hardwareConcurrency ?? (inNode() ? (await nodeModule('node:os')).availableParallelism() : 1);
-    const threads = options.threads === undefined ? Math.min(4, cores) : checkNumber('Model.load: threads', options.threads, 1, 64, true);
+    const threads = options.threads === undefined ? await defaultThreads() : checkNumber('Model.load: threads', options.threads, 1, 64, true);
     const from = (Array.isArray(source) ? source : [source]).map(toSource);
     const wanted = isa === 'relaxed' && !options.variant ? requireRelaxed(threads) : options.variant;
     const { module, variant, shared } = await loadModule({ ...options, variant: wanted, threads: threads > 1 });
@@ -358,6 +357,11 @@ export function scoredWindows(n, window, stride) {
   return out;
 }
 
+/** The machine's cores, 4 at most. @internal @returns {Promise<number>} */
+export async function defaultThreads() {
+  return Math.min(4, globalThis.navigator?.hardwareConcurrency ?? (inNode() ? (await nodeModule('node:os')).availableParallelism() : 1));
+}
+
 /** @param {number} threads @returns {import('./runtime/load.js').Variant} */
 function requireRelaxed(threads) {
   const can = detectFeatures();
@@ -374,7 +378,7 @@ function start(client, args, signal) {
  * Sends sources over; streams are moved where the platform can, else read into a Blob first.
  * @param {WorkerClient} client @param {import('./runtime/worker.js').Source[]} sources @param {{signal?: AbortSignal, onEvent: (name: string, value: any) => void}} options
  */
-async function sendSources(client, sources, options) {
+export async function sendSources(client, sources, options) {
   const streams = sources.flatMap((s) => (s.kind === 'stream' ? [s.stream] : []));
   try {
     return await client.call('load', { sources }, { ...options, transfer: streams });

@@ -13,7 +13,7 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_TYPE_EMBED] = "token_types",
     [MT_ROLE_HEAD] = "cls",
     [MT_ROLE_HEAD_NORM] = "cls.norm",
-    [MT_ROLE_RELATIVE] = "relative_bias",
+    [MT_ROLE_RELATIVE] = "blk.0.attn_rel_b|relative_bias|blk.%d.attn_rel_b",
     [MT_ROLE_RELATIVE_NORM] = "relative_norm",
     [MT_ROLE_POSITION_Q] = "blk.%d.position_q",
     [MT_ROLE_POSITION_K] = "blk.%d.position_k",
@@ -21,12 +21,12 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_POSITION_BIAS] = "blk.%d.position_bias",
     [MT_ROLE_EMBED_IN] = "embed_in",
     [MT_ROLE_EMBED_OUT] = "embed_out",
-    [MT_ROLE_ATTN_NORM] = "blk.%d.attn_norm",
+    [MT_ROLE_ATTN_NORM] = "blk.%d.attn_norm|blk.%d.attn_output_norm",
     [MT_ROLE_Q] = "blk.%d.attn_q",
     [MT_ROLE_K] = "blk.%d.attn_k",
     [MT_ROLE_V] = "blk.%d.attn_v",
     [MT_ROLE_QKV] = "blk.%d.attn_qkv",
-    [MT_ROLE_ATTN_OUT] = "blk.%d.attn_output",
+    [MT_ROLE_ATTN_OUT] = "blk.%d.attn_output|blk.%d.attn_o",
     [MT_ROLE_Q_NORM] = "blk.%d.attn_q_norm",
     [MT_ROLE_K_NORM] = "blk.%d.attn_k_norm",
     [MT_ROLE_ATTN_POST_NORM] = "blk.%d.post_attention_norm",
@@ -36,8 +36,8 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_CROSS_Q] = "blk.%d.cross_attn_q",
     [MT_ROLE_CROSS_K] = "blk.%d.cross_attn_k",
     [MT_ROLE_CROSS_V] = "blk.%d.cross_attn_v",
-    [MT_ROLE_CROSS_OUT] = "blk.%d.cross_attn_output",
-    [MT_ROLE_FFN_NORM] = "blk.%d.ffn_norm",
+    [MT_ROLE_CROSS_OUT] = "blk.%d.cross_attn_o|blk.%d.cross_attn_output",
+    [MT_ROLE_FFN_NORM] = "blk.%d.ffn_norm|blk.%d.layer_output_norm",
     [MT_ROLE_GATE] = "blk.%d.ffn_gate",
     [MT_ROLE_UP] = "blk.%d.ffn_up",
     [MT_ROLE_DOWN] = "blk.%d.ffn_down",
@@ -150,6 +150,12 @@ static void add_source(mt_declare *d, mt_source s) {
     if (!bad(d, status)) d->sources[d->count++] = s;
 }
 
+/* GGUF files of encoder-decoder models say which half a tensor belongs to. */
+static size_t put_half(const mt_declare *d, mt_role role, char *name, size_t cap) {
+    if (d->hub || !d->m->encoder.layers || role == MT_ROLE_TOKEN_EMBED || role == MT_ROLE_OUTPUT) return 0;
+    return (size_t)snprintf(name, cap, d->scope ? "enc." : "dec.");
+}
+
 /* One source for each of the names that the role has in this container. */
 static void add_sources(mt_declare *d, int32_t layer, mt_role role, const char *suffix, mt_source s) {
     char pattern[128], name[160];
@@ -158,7 +164,9 @@ static void add_sources(mt_declare *d, int32_t layer, mt_role role, const char *
         size_t n = strlen(pattern);
         bool whole_name = n && pattern[n - 1] == '!';
         if (whole_name) pattern[n - 1] = 0;
-        if (fill(pattern, layer, -1, whole_name ? "" : suffix, name, sizeof name)) {
+        if (layer >= 0 && !strstr(pattern, "%d")) continue; /* a name of the whole model's */
+        size_t half = put_half(d, role, name, sizeof name);
+        if (fill(pattern, layer, -1, whole_name ? "" : suffix, name + half, sizeof name - half)) {
             s.name = name;
             add_source(d, s);
         }
@@ -344,6 +352,17 @@ static void declare_biased_experts(mt_declare *d, int32_t l) {
     const mt_hyper *h = d->h;
     int32_t E = h->experts, F = h->ffn, D = h->width;
     static const mt_role roles[3] = {MT_ROLE_GATE_EXPERTS, MT_ROLE_UP_EXPERTS, MT_ROLE_DOWN_EXPERTS};
+    if (!d->hub) { /* GGUF keeps them apart, and not transposed */
+        for (int i = 0; i < 3; i++) {
+            int32_t rows = i < 2 ? F : D;
+            mt_declare_experts(d, l, roles[i], E, rows, i < 2 ? D : F);
+            if (d->status != MT_OK) return;
+            int32_t p = add_param(d, l, roles[i], true, E * rows, 1, 1, true, true);
+            mt_source s = {.n_dims = 2, .dims = {E, rows}, .parts_count = 1, .parts = {whole(p, E * rows)}};
+            add_sources(d, l, roles[i], ".bias", s);
+        }
+        return;
+    }
     if ((int64_t)E * 2 * F > INT32_MAX || (int64_t)E * D > INT32_MAX) {
         bad(d, mt_fail(d->err, MT_ELIMIT, "%d experts of %d rows are more than %d rows", E, 2 * F, INT32_MAX));
         return;

@@ -170,15 +170,19 @@ static mt_status scaled(const mt_meta *meta, const char *path, mt_hyper *h, mt_a
                          in_rope(path, "original_max_position_embeddings", key, sizeof key), 0, &original, err));
     if (original == 0)
         MT_TRY(mt_meta_float(meta, NULL, "original_max_position_embeddings", h->context, &original, err));
+    r->scaling = MT_ROPE_OTHER;
+    r->factor = factor;
+    r->original = original;
     if (mt_str_is(type, "linear")) { /* positions are divided by the factor (Chen et al. 2023) */
+        r->scaling = MT_ROPE_LINEAR;
         for (int32_t i = 0; i < half; i++) r->inv_freq[i] /= factor;
+        r->limit = h->context;
         longer(h, factor);
         return MT_OK;
     }
     if (mt_str_is(type, "dynamic")) { /* beyond the trained length the base grows with the text: mt_rope_update */
         r->rule = MT_ROPE_DYNAMIC;
-        r->base = (float)base;
-        r->factor = factor;
+        r->scaling = MT_ROPE_GROWING;
         r->limit = h->context;
         longer(h, factor);
         return MT_OK;
@@ -207,6 +211,8 @@ static mt_status scaled(const mt_meta *meta, const char *path, mt_hyper *h, mt_a
                              &attention, err));
         MT_TRY(mt_meta_float(meta, NULL, in_rope(path, "mscale", key, sizeof key), 0, &mscale, err));
         MT_TRY(mt_meta_float(meta, NULL, in_rope(path, "mscale_all_dim", key, sizeof key), 0, &mscale_all, err));
+        r->scaling = MT_ROPE_YARN;
+        r->fast = fast, r->slow = slow;
         bool truncate = mt_meta_bool(meta, NULL, in_rope(path, "truncate", key, sizeof key), true);
         double log_factor = factor > 1 ? log(factor) : 0;
         if (attention >= 0)
@@ -276,6 +282,7 @@ mt_status mt_hyper_rope(mt_model *m, const mt_meta *meta, mt_rope_source from, m
                        "%d of %d dimensions of a head are rotated, expected an even number from 2 to %d", r->dims,
                        h->head_width, h->head_width);
     r->mscale = 1;
+    r->base = base;
     r->inv_freq = mt_arena_alloc(&m->arena, (size_t)(r->dims / 2) * sizeof(float));
     if (!r->inv_freq) return mt_nomem(err, (size_t)(r->dims / 2) * sizeof(float), "rotary frequencies");
     for (int32_t i = 0; i < r->dims / 2; i++) r->inv_freq[i] = (float)(1 / pow(base, 2.0 * i / r->dims));

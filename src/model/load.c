@@ -83,6 +83,7 @@ static mt_status begin_model(mt_loader *l, const mt_gguf *gguf, mt_error *err) {
     char shown[96], known[400];
     mt_model *m = l->m = mt_calloc(1, sizeof *l->m);
     if (!m) return mt_nomem(err, sizeof *m, "a model");
+    mt_str embedded = {0};
     mt_meta meta = {.gguf = gguf, .config = l->config};
     if (gguf) {
         mt_str name = mt_meta_string(&meta, ".general.architecture", NULL);
@@ -96,6 +97,10 @@ static mt_status begin_model(mt_loader *l, const mt_gguf *gguf, mt_error *err) {
                                      name.n + 1 < sizeof shown ? name.n + 1 : sizeof shown);
         if (!prefix) return mt_nomem(err, name.n, "the architecture's name");
         meta.prefix = prefix;
+        if (mt_gguf_string(gguf, MT_CONFIG_KEY, &embedded)) { /* hyper-parameters as a hub folder has them */
+            MT_TRY(mt_config_parse(embedded.p, embedded.n, &m->config, err));
+            meta = (mt_meta){.config = m->config};
+        }
     } else {
         if (!l->config)
             return mt_fail(err, MT_ESTATE, "a safetensors file holds no hyper-parameters: give its config.json first");
@@ -107,10 +112,14 @@ static mt_status begin_model(mt_loader *l, const mt_gguf *gguf, mt_error *err) {
             return mt_fail(err, MT_EUNKNOWN, "config.json: \"model_type\" is \"%s\" (known: %s)",
                            mt_str_show(type, shown, sizeof shown), known);
     }
-    mt_str name = mt_meta_string(&meta, ".general.name", "_name_or_path");
+    mt_str name = mt_meta_string(&(mt_meta){.gguf = gguf, .config = l->config}, ".general.name", "_name_or_path");
     m->name = mt_arena_copy(&m->arena, mt_str_show(name, shown, sizeof shown), sizeof shown);
     if (!m->name) return mt_nomem(err, sizeof shown, "the model's name");
     MT_TRY(m->arch->configure(m, &meta, err));
+    if (embedded.n) {
+        m->h.has_rope_freqs = m->encoder.has_rope_freqs = false;
+        if (m->arch->permuted) m->h.rope_interleaved = true;
+    }
     size_t slots = mt_param_at(m->h.layers + 1, m->encoder.layers, 0); /* all of the encoder's, if there is one */
     m->weight_of = mt_arena_alloc(&m->arena, slots * sizeof *m->weight_of);
     m->bias_of = mt_arena_alloc(&m->arena, slots * sizeof *m->bias_of);
@@ -664,6 +673,7 @@ mt_status mt_loader_finish(mt_loader *l, mt_model **out, mt_error *err) {
     if (status == MT_OK) status = file_complete(l, err);
     if (status == MT_OK) status = check_complete(l, err);
     if (status == MT_OK) {
+        if (!l->m->config) l->m->config = l->config, l->config = NULL;
         *out = l->m;
         l->m = NULL;
     }

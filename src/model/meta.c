@@ -16,6 +16,7 @@ typedef struct entry {
 
 struct mt_config {
     mt_arena arena;
+    mt_str text;
     mt_map index;
     entry *entries;
     size_t count, capacity;
@@ -121,6 +122,7 @@ mt_status mt_config_parse(const uint8_t *json, size_t n, mt_config **out, mt_err
         return mt_nomem(err, n, "config.json");
     }
     no_infinities(text, n);
+    c->text = (mt_str){text, n};
     mt_json j;
     mt_json_open(&j, text, n, err);
     mt_status status = MT_OK;
@@ -148,6 +150,10 @@ void mt_config_free(mt_config *c) {
     mt_map_free(&c->index);
     mt_free(c->entries);
     mt_free(c);
+}
+
+mt_str mt_config_text(const mt_config *c) {
+    return c->text;
 }
 
 bool mt_alternative(const char *list, int i, char separator, char *out, size_t cap) {

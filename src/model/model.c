@@ -13,6 +13,7 @@ void mt_model_free(mt_model *m) {
     }
     mt_free(m->params);
     mt_free(m->files);
+    mt_config_free(m->config);
     if (m->has_gguf) mt_gguf_free(&m->gguf);
     mt_free(m->header);
     mt_arena_free(&m->arena);

@@ -46,6 +46,19 @@ const mt_gguf *mt_model_gguf(const mt_model *m); /* metadata, e.g. for mt_tok_lo
 /* Everything `inspect` prints, as JSON: metadata, tensors (name, dims, type, bytes), hyper-parameters. */
 mt_status mt_model_describe(const mt_model *m, mt_buf *json, mt_error *err);
 
+/* ---- export: a model of any container as a GGUF file's keys and tensors (export.c) ---- */
+typedef struct mt_export mt_export;
+mt_status mt_export_new(const mt_model *m, mt_export **out, mt_error *err);
+void mt_export_free(mt_export *x);
+/* The keys as the file holds them, one after the other. */
+const mt_buf *mt_export_keys(const mt_export *x);
+/* {"architecture", "keys": their number, "complete": they say everything, without a config.json, "tensors": [{"name",
+ * "dims": the contiguous one first, "type": F32 or what the model keeps}]} */
+mt_status mt_export_describe(const mt_export *x, mt_buf *json, mt_error *err);
+/* `count` rows (of dims[0] values) from `row` of a tensor, as blocks of `type`. */
+mt_status mt_export_rows(const mt_export *x, mt_pool *pool, int32_t tensor, int64_t row, int64_t count, uint32_t type,
+                         void *out, mt_error *err);
+
 /* ---- sessions ---- */
 typedef struct mt_session mt_session;
 typedef struct mt_session_options {

@@ -283,8 +283,8 @@ static void symmetric(const float *in, uint8_t *d_at, int bits, int *q) {
 static void with_minimum(const float *in, uint8_t *d_at, int bits, int *q) {
     float low = in[0], high = in[0];
     for (int i = 1; i < 32; i++) {
-        low = fminf(low, in[i]);
-        high = fmaxf(high, in[i]);
+        if (in[i] < low) low = in[i]; /* of equal zeros the first, as in the reference */
+        if (in[i] > high) high = in[i];
     }
     int top = (1 << bits) - 1;
     float d = (high - low) / (float)top, inverse = d != 0 ? 1 / d : 0;
@@ -336,9 +336,9 @@ static const mt_dtype_info types[] = {
     {"Q5_1", MT_Q5_1, 32, 24, q5_1_to_float, q5_1_from_float},
     {"Q2_K", MT_Q2_K, 256, 84, q2_k_to_float, NULL},
     {"Q3_K", MT_Q3_K, 256, 110, q3_k_to_float, NULL},
-    {"Q4_K", MT_Q4_K, 256, 144, q4_k_to_float, NULL},
-    {"Q5_K", MT_Q5_K, 256, 176, q5_k_to_float, NULL},
-    {"Q6_K", MT_Q6_K, 256, 210, q6_k_to_float, NULL},
+    {"Q4_K", MT_Q4_K, 256, 144, q4_k_to_float, mt_q4_k_from_float},
+    {"Q5_K", MT_Q5_K, 256, 176, q5_k_to_float, mt_q5_k_from_float},
+    {"Q6_K", MT_Q6_K, 256, 210, q6_k_to_float, mt_q6_k_from_float},
     {"IQ4_NL", MT_IQ4_NL, 32, 18, iq4_nl_to_float, NULL},
 };
 

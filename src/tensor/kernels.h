@@ -56,6 +56,10 @@ void mt_pool_run(mt_pool *p, mt_task task, void *arg); /* as many parts as threa
 void mt_pool_run_parts(mt_pool *p, mt_task task, void *arg, int parts);
 void mt_pool_worker(mt_pool *p, int index); /* wasm: returns after mt_pool_free */
 
+/* `count` values of one type as another (a multiple of both blocks); equal types are copied. */
+mt_status mt_recode(mt_pool *pool, uint32_t from, uint32_t to, const void *source, void *target, size_t count,
+                    mt_error *err);
+
 /* ---- weights: matrices [N rows][K] repacked once for the kernels ---- */
 /* A matrix maps x[K] -> y[N]. Layouts keep several rows interleaved so that all reductions over K run in the same order
  * for one row of x as for many: incremental and batched evaluation agree to the last bit. */

@@ -1,5 +1,7 @@
 /* GGUF tokenizer metadata (tokenizer.ggml.*) -> mt_tok.
  *
+ *   tokenizer.huggingface.json, the whole definition, counts where it is present; else the keys:
+ *
  *   model "gpt2"   byte-level BPE; the splitting expressions are not in the file but named by tokenizer.ggml.pre
  *   model "bert"   WordPiece: pieces that begin a word carry U+2581, the others nothing
  *   model "t5"     Unigram with SentencePiece's character map
@@ -378,9 +380,34 @@ static mt_status load(const mt_gguf *g, mt_tok *t, mt_error *err) {
     return mt_tok_finish(t, err);
 }
 
+/* The definition that the tokens come from, whole: it says more than the keys can. */
+static mt_status load_definition(const mt_gguf *g, mt_str json, mt_tok **out, mt_error *err) {
+    int32_t bos, eos, unk;
+    MT_TRY(mt_tok_load_json(json.p, json.n, out, err));
+    mt_tok *t = *out;
+    mt_status status = role(g, "tokenizer.ggml.bos_token_id", t->vocab.size, &bos, err);
+    if (status == MT_OK) status = role(g, "tokenizer.ggml.eos_token_id", t->vocab.size, &eos, err);
+    if (status == MT_OK) status = role(g, "tokenizer.ggml.unknown_token_id", t->vocab.size, &unk, err);
+    if (status != MT_OK) {
+        mt_tok_free(t);
+        *out = NULL;
+        return status;
+    }
+    if (bos >= 0) t->bos = bos;
+    if (eos >= 0) t->eos = eos;
+    if (unk >= 0 && t->unk < 0) t->unk = unk;
+    return MT_OK;
+}
+
 mt_status mt_tok_load_gguf(const mt_gguf *g, mt_tok **out, mt_error *err) {
     mt_tok *t;
+    mt_str json;
     *out = NULL;
+    if (mt_gguf_string(g, "tokenizer.huggingface.json", &json)) {
+        mt_status status = load_definition(g, json, out, err);
+        /* One with parts that we do not know: the keys may do. */
+        if (status == MT_OK || status == MT_ENOMEM || !mt_gguf_find(g, "tokenizer.ggml.tokens")) return status;
+    }
     MT_TRY(mt_tok_new(&t, err));
     mt_status status = load(g, t, err);
     if (status != MT_OK) {

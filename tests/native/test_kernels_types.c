@@ -145,6 +145,57 @@ int main(void) {
         CHECK(y[j + 16] == hd * (float)table[nl[2 + j] >> 4], "IQ4_NL %d", j + 16);
     }
 
+    CASE("quantisers equal ggml's reference, byte for byte: 400 rows of several kinds");
+    static const struct {
+        uint32_t type;
+        uint64_t hash; /* FNV-1a of what quantize_row_*_ref writes */
+    } reference[] = {{MT_Q4_K, 0x73a8557e5814abf9u}, {MT_Q5_K, 0xffdf22c9e344b79fu}, {MT_Q6_K, 0xa1fd303c7ba2318du},
+                     {MT_Q8_0, 0x02027b0533463e83u}, {MT_Q4_0, 0x3896eaf60e296cbbu}, {MT_Q5_0, 0xff2d43272f5a8e2bu},
+                     {MT_Q4_1, 0xdd24526fce458d4eu}, {MT_Q5_1, 0xe1eae6f16d998678u}};
+    for (size_t t = 0; t < sizeof reference / sizeof *reference; t++) {
+        const mt_dtype_info *info = mt_dtype_find(reference[t].type);
+        uint32_t lcg = 12345;
+        uint64_t hash = 1469598103934665603u;
+        for (int n = 0; n < 400; n++) {
+            float x[256];
+            uint8_t out[300];
+            for (int i = 0; i < 256; i++) {
+                lcg = lcg * 1664525u + 1013904223u;
+                float v = (float)(lcg >> 8) / 8388608.0f - 1;
+                if (n % 4 == 1) v = v * v * v;
+                if (n % 4 == 2 && i / 32 % 2) v = 0;
+                if (n % 4 == 3) v = v * v + (float)(n % 7) * 0.25f;
+                x[i] = v * (n % 5 == 0 ? 1e-3f : n % 5 == 1 ? 64.f : 1);
+            }
+            info->from_float(x, out, 256);
+            for (uint32_t i = 0; i < 256 / info->block * info->bytes; i++) hash = (hash ^ out[i]) * 1099511628211u;
+        }
+        CHECK(hash == reference[t].hash, "%s: %016llx", info->name, (unsigned long long)hash);
+    }
+
+    CASE("one type as another: in pieces, with threads, and what cannot be");
+    enum { MANY = 3 * 4096 + 512 };
+    static float many[MANY], many_back[MANY];
+    static uint8_t packed[MANY * 2], packed_too[MANY * 2];
+    mt_pool *pool = NULL;
+    mt_error err;
+    for (int i = 0; i < MANY; i++) many[i] = (float)mt_rng_normal(&rng);
+    CHECK_OK(mt_pool_new(3, &pool, &err));
+    for (size_t t = 0; t < sizeof reference / sizeof *reference; t++) {
+        const mt_dtype_info *info = mt_dtype_find(reference[t].type);
+        size_t bytes = MANY / info->block * info->bytes;
+        info->from_float(many, packed, MANY);
+        CHECK_OK(mt_recode(pool, MT_F32, info->type, many, packed_too, MANY, &err));
+        CHECK(memcmp(packed, packed_too, bytes) == 0, "%s from floats", info->name);
+        CHECK_OK(mt_recode(NULL, info->type, MT_F32, packed, many_back, MANY, &err));
+        CHECK_OK(mt_recode(pool, info->type, info->type, packed, packed_too, MANY, &err));
+        CHECK(memcmp(packed, packed_too, bytes) == 0, "%s copied", info->name);
+    }
+    mt_pool_free(pool);
+    CHECK(mt_recode(NULL, MT_F32, MT_IQ4_NL, many, packed, 256, &err) == MT_EUNKNOWN, "IQ4_NL cannot be written");
+    CHECK(mt_recode(NULL, MT_F32, 99, many, packed, 256, &err) == MT_EUNKNOWN, "type 99");
+    CHECK(mt_recode(NULL, MT_F32, MT_Q4_K, many, packed, 128, &err) == MT_ERANGE, "half a block");
+
     CASE("quantisers meet hard blocks without trouble");
     static const uint32_t types[] = {MT_Q8_0, MT_Q4_0, MT_Q4_1, MT_Q5_0, MT_Q5_1};
     float hard[5][32] = {{0}, {1e-42f, -1e-42f}, {3e38f, -3e38f}, {NAN, 1}, {INFINITY, -INFINITY}};
@@ -155,6 +206,17 @@ int main(void) {
             mt_dtype_find(types[t])->to_float(out, y, 32);
             if (i == 0)
                 for (int k = 0; k < 32; k++) CHECK(y[k] == 0, "zeros stay zero");
+        }
+    static const uint32_t super[] = {MT_Q4_K, MT_Q5_K, MT_Q6_K};
+    for (size_t t = 0; t < 3; t++)
+        for (size_t i = 0; i < 5; i++) {
+            uint8_t out[210];
+            float wide[256];
+            for (int k = 0; k < 256; k++) wide[k] = hard[i][k % 32];
+            mt_dtype_find(super[t])->from_float(wide, out, 256);
+            mt_dtype_find(super[t])->to_float(out, y, 256);
+            if (i == 0)
+                for (int k = 0; k < 256; k++) CHECK(y[k] == 0, "zeros stay zero");
         }
     return test_end();
 }

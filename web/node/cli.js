@@ -8,6 +8,7 @@ import { ByteModel, Lattice, Model, SEGMENTERS, Tokenizer } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { describeHeader } from './inspect.js';
 import { fromNpy, toNpy, toNpz } from './npy.js';
+import { quantizeCommand } from './quantize.js';
 import { serve } from './serve.js';
 import { trainCommand } from './train.js';
 
@@ -502,6 +503,7 @@ const COMMANDS = {
     },
   },
   train: trainCommand({ line, mustExist, isUrl }),
+  quantize: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT }),
   serve: {
     summary: 'serve the demos on this machine',
     usage: 'serve [--root DIR] [--port N] [--open-path P]',

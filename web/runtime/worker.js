@@ -448,6 +448,7 @@ class Engine {
   vocab = 0;
   tokenizer = 0;
   threads = 1;
+  exported = 0;
   /** @type {Session[]} */ idle = [];
   /** @type {Map<number, Bytes>} */ bytes = new Map();
   /** @type {Map<number, Held>} */ held = new Map();
@@ -598,6 +599,48 @@ class Engine {
 
   traceNames() {
     return this.heap.printed('trace_names', this.model).split('\n').filter(Boolean);
+  }
+
+  // ---- conversion ----
+
+  /** Values of one storage type as another. @param {{bytes: Uint8Array, from: number, to: number, count: number}} args */
+  recode({ bytes, from, to, count }) {
+    const heap = this.heap;
+    return heap.scope((alloc) => {
+      const known = (/** @type {number} */ type) => {
+        const block = alloc(4), size = alloc(4);
+        if (!heap.exports.dtype(type, block, size)) throw new MicrotomeError(`unknown type ${type}`, { code: 'EUNKNOWN' });
+        return heap.u32(size) / heap.u32(block);
+      };
+      const length = Math.ceil(count * known(to));
+      const source = alloc(bytes.length), target = alloc(length);
+      heap.putBytes(source, bytes);
+      heap.call('recode', this.pool, from, to, source, target, count);
+      return heap.bytes(target, length);
+    });
+  }
+
+  /** What the loaded model is as a GGUF file. */
+  exportOpen() {
+    const heap = this.heap;
+    if (!this.model) throw new MicrotomeError('no model is loaded', { code: 'ESTATE' });
+    return heap.scope((alloc) => {
+      const out = alloc(8);
+      heap.call('export_new', this.model, out);
+      this.exported = heap.u32(out);
+      heap.call('export_keys', this.exported, out, out + 4);
+      return { keys: heap.bytes(heap.u32(out), heap.u32(out + 4)), description: JSON.parse(heap.printed('export_describe', this.exported)) };
+    });
+  }
+
+  /** @param {{tensor: number, row: number, count: number, type: number, bytes: number}} args bytes: of the result */
+  exportRows({ tensor, row, count, type, bytes }) {
+    const heap = this.heap;
+    return heap.scope((alloc) => {
+      const target = alloc(bytes);
+      heap.call('export_rows', this.exported, this.pool, tensor, row, count, type, target);
+      return heap.bytes(target, bytes);
+    });
   }
 
   // ---- sessions: used ones are kept, since their caches cost time to allocate ----

@@ -122,8 +122,17 @@ typedef enum mt_qkv_layout {
 enum { MT_MAX_ROPES = 2, MT_MAX_WINDOWS = 4 };
 /* Some scalings depend on how long the text has become; a session then keeps frequencies of its own. */
 typedef enum mt_rope_rule { MT_ROPE_FIXED, MT_ROPE_DYNAMIC, MT_ROPE_LONG } mt_rope_rule;
+typedef enum mt_rope_scaling {
+    MT_ROPE_PLAIN,
+    MT_ROPE_LINEAR,
+    MT_ROPE_GROWING,
+    MT_ROPE_YARN,
+    MT_ROPE_OTHER
+} mt_rope_scaling;
 typedef struct mt_rope_set {
     mt_rope_rule rule;
+    mt_rope_scaling scaling; /* for export: what the file said */
+    float original, fast, slow;
     float base, factor;
     int32_t limit; /* up to this length inv_freq holds */
     float *beyond; /* MT_ROPE_LONG: the frequencies for longer texts */
@@ -163,7 +172,6 @@ typedef struct mt_hyper {
     bool to_position, from_position,
         shared_relation;                   /* DeBERTa: the terms it has; projections are those of the contents */
     bool own_relative;                     /* every layer has a table of relative positions of its own */
-    bool rope_permuted;                    /* GGUF stores q and k rows so that rotary pairs are adjacent */
     int32_t position_rows, position_first; /* learned positions: rows of the table (0: none), index of position 0 */
     bool alibi;
     float alibi_max;
@@ -201,6 +209,8 @@ typedef struct mt_hyper {
 } mt_hyper;
 
 /* ---- metadata, whichever container it came in ---- */
+/* A GGUF key whose value is the config.json of a hub folder: it counts instead of the keys (see export.c). */
+#define MT_CONFIG_KEY "microtome.config"
 typedef struct mt_config mt_config; /* a config.json, flattened to paths */
 typedef struct mt_meta {
     const mt_gguf *gguf; /* NULL: config */
@@ -223,6 +233,7 @@ bool mt_meta_number_at(const mt_meta *m, const char *gguf, const char *hub, int6
 mt_str mt_meta_string_at(const mt_meta *m, const char *hub, int64_t i); /* config.json only */
 mt_status mt_config_parse(const uint8_t *json, size_t n, mt_config **out, mt_error *err);
 void mt_config_free(mt_config *c);
+mt_str mt_config_text(const mt_config *c);
 
 /* ---- parameters ---- */
 typedef struct mt_param {
@@ -256,6 +267,7 @@ struct mt_model {
     bool has_gguf;
     const char *container; /* "gguf", "safetensors", "llama2.c" */
     mt_arena arena;        /* names, hyper-parameter arrays */
+    mt_config *config;     /* of other containers than GGUF, and of a GGUF that has one */
     mt_file_tensor *files;
     size_t file_count, file_capacity;
     const char *name;
@@ -351,6 +363,7 @@ struct mt_arch {
     mt_status (*configure)(mt_model *m, const mt_meta *meta, mt_error *err);
     void (*declare)(mt_declare *d);
     void (*build)(mt_build *b);
+    bool permuted; /* in GGUF files the rows of q and k are sorted so that rotary pairs are neighbours */
     void (*declare_mixer)(mt_declare *d, int32_t layer); /* of recurrent layers among others */
     int32_t (*mixer)(mt_build *b, int32_t n, int32_t layer);
 };

@@ -54,6 +54,7 @@ const mt_arch mt_arch_llama = {.name = "llama",
                                .names = mt_llama_names,
                                .prefix = "model.",
                                .ignored = "*.rotary_emb.inv_freq",
+                               .permuted = true,
                                .configure = configure,
                                .declare = mt_declare_decoder,
                                .build = mt_build_decoder};

@@ -110,7 +110,11 @@ static inline float mt_cache_value(mt_cache_type type, const void *row, int32_t 
     return (float)q[e] * scale[e / MT_CACHE_BLOCK];
 }
 
-/* ---- quantised blocks (dtype.c) ---- */
+/* ---- quantised blocks (dtype.c; quantize.c) ---- */
+void mt_q4_k_from_float(const float *in, void *blocks, size_t count);
+void mt_q5_k_from_float(const float *in, void *blocks, size_t count);
+void mt_q6_k_from_float(const float *in, void *blocks, size_t count);
+
 /* Block types decode to value[i] = scale[i / group] * q[i] - min[i / group], rounded after each operation. */
 typedef struct mt_block_codec {
     int32_t group; /* 16 or 32 */
