@@ -90,106 +90,25 @@ static bool surely_normal(mt_nf form, const uint8_t *p, size_t n) {
     return true;
 }
 
-/* Characters whose compatibility decompositions are younger than the tables of the tokenizers library (Unicode 11): it
- * leaves them alone. Sorted pairs. */
-static bool is_young(uint32_t c) {
-    static const uint32_t ranges[][2] = {{0x32FF, 0x32FF},   {0xA7F1, 0xA7F4},   {0xAB69, 0xAB69},   {0x105C9, 0x105C9},
-                                         {0x105E4, 0x105E4}, {0x10781, 0x107BA}, {0x11383, 0x11391}, {0x113C5, 0x113C8},
-                                         {0x11938, 0x11938}, {0x16121, 0x16128}, {0x16D68, 0x16D6A}, {0x1CCD6, 0x1CCF9},
-                                         {0x1E030, 0x1E06D}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
-    if (c < 0x32FF) return false;
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
-    return false;
-}
-
-/* mt_normalize around young characters. */
-static mt_status normalize_old(mt_nf form, const uint8_t *p, size_t n, mt_buf *out, mt_error *err) {
-    size_t from = 0, k, young = 0;
-    for (size_t i = 0; i < n && !young; i += k) {
-        uint32_t c;
-        k = (size_t)decode(p + i, n - i, &c);
-        young = is_young(c);
-    }
-    if (!young) return mt_normalize(form, p, n, out, NULL, err);
-    mt_buf part = {0};
-    mt_status status = MT_OK;
-    out->len = 0;
-    for (size_t i = 0; i <= n; i += k) {
-        uint32_t c = 0;
-        k = i < n ? (size_t)decode(p + i, n - i, &c) : 1;
-        if (i < n && !is_young(c)) continue;
-        MT_TRY_GOTO(mt_normalize(form, p + from, i - from, &part, NULL, err), done);
-        MT_TRY_GOTO(mt_buf_add(out, part.data, part.len, err), done);
-        if (i < n) MT_TRY_GOTO(mt_buf_add(out, p + i, k, err), done);
-        from = i + k;
-    }
-done:
-    mt_buf_free(&part);
-    return status;
-}
-
-/* Origins as the tokenizers library has them. It sees the normal form as a list of changes: a decomposition is one
- * replaced character and inserted ones, reordering moves characters with their changes, a composition removes one
- * character fewer than it joins. Old characters are then used up from left to right. So: decompose each old character
- * and note which part is the first; find the parts of every new character among them; add up. */
-static mt_status form_origins(mt_nf form, const mt_view *v, mt_buf *text, mt_made *out, mt_error *err) {
-    mt_nf apart = form == MT_NFC || form == MT_NFD ? MT_NFD : MT_NFKD;
-    mt_buf one = {0};
-    mt_ids cp = {0}, change = {0};
-    mt_status status = MT_OK;
-    for (size_t i = 0, k; i < v->n; i += k) {
-        uint32_t c;
-        k = (size_t)decode(v->p + i, v->n - i, &c);
-        bool plain = c < 0x80;
-        if (!plain) MT_TRY_GOTO(normalize_old(apart, v->p + i, k, &one, err), done);
-        for (size_t m = 0, w; plain ? !m : m < one.len; m += w) {
-            w = plain ? 1 : (size_t)decode(one.data + m, one.len - m, &c);
-            MT_TRY_GOTO(mt_ids_add(&cp, (int32_t)c, err), done);
-            MT_TRY_GOTO(mt_ids_add(&change, m > 0, err), done);
-        }
-    }
-    MT_TRY_GOTO(mt_made_reserve(out, text->len, err), done);
-    size_t old = 0, first = 0; /* bytes of the old text used up; first part not used */
-    for (size_t i = 0, k; i < text->len; i += k) {
-        uint32_t c, d;
-        k = (size_t)decode(text->data + i, text->len - i, &c);
-        int32_t total = 0, count = 0;
-        bool itself = first < cp.len && cp.data[first] == (int32_t)c;
-        if (!itself) MT_TRY_GOTO(normalize_old(MT_NFD, text->data + i, k, &one, err), done);
-        const uint8_t *p = itself ? text->data + i : one.data;
-        size_t n = itself ? k : one.len;
-        for (size_t m = 0, w; m < n; m += w) {
-            w = (size_t)decode(p + m, n - m, &d);
-            size_t at = first;
-            while (at < cp.len && at < first + 256 && cp.data[at] != (int32_t)d) at++;
-            if (at == cp.len || at == first + 256) continue;
-            total += change.data[at] - (count > 0);
-            count++;
-            cp.data[at] = -1;
-            while (first < cp.len && cp.data[first] < 0) first++;
-        }
-        uint32_t from = total > 0 ? last_origin(v, old) : old < v->n ? mt_view_origin(v, old) : last_origin(v, v->n);
-        for (; total <= 0 && old < v->n; total++) old += (size_t)decode(v->p + old, v->n - old, &d);
-        for (size_t m = 0; m < k; m++) {
-            out->data[out->len] = text->data[i + m];
-            out->origin[out->len++] = from;
-        }
-    }
-done:
-    mt_buf_free(&one);
-    mt_ids_free(&cp);
-    mt_ids_free(&change);
-    return status;
-}
-
+/* By the data of Unicode 9.0, which is the tokenizers library's; the alignment is its own too. */
 static mt_status normal_form(const mt_norm *s, mt_tok *t, const mt_view *v, mt_made *out, bool *changed,
                              mt_error *err) {
     if (surely_normal(s->form, v->p, v->n)) return MT_OK;
-    MT_TRY(normalize_old(s->form, v->p, v->n, &t->scratch, err));
-    if (t->scratch.len == v->n && memcmp(t->scratch.data, v->p, v->n) == 0) return MT_OK;
-    *changed = true;
-    return form_origins(s->form, v, &t->scratch, out, err);
+    mt_buf *text = &t->scratch;
+    mt_ids origin = {0};
+    mt_status status = mt_normalize((mt_nf)(MT_NFC_9 + s->form), v->p, v->n, text, &origin, err);
+    *changed = status == MT_OK && (text->len != v->n || memcmp(text->data, v->p, v->n) != 0);
+    if (*changed) status = mt_made_reserve(out, text->len, err);
+    for (size_t i = 0; status == MT_OK && *changed && i < text->len; i++) {
+        size_t from = (size_t)origin.data[i], back = from; /* to where its character begins */
+        while (back && from - back < 3 && (v->p[back] & 0xC0) == 0x80) back--;
+        uint32_t c;
+        if (back + (size_t)decode(v->p + back, v->n - back, &c) > from) from = back;
+        out->data[out->len] = text->data[i];
+        out->origin[out->len++] = mt_view_origin(v, from);
+    }
+    mt_ids_free(&origin);
+    return status;
 }
 
 static bool is_cjk(uint32_t c) {
@@ -207,18 +126,19 @@ static int map_char(mt_norm_kind kind, uint32_t c, uint32_t to[3]) {
         return n == 1 && to[0] == c ? -1 : n;
     }
     case MT_NORM_DROP_MARKS: {
-        mt_category k = category(c);
+        mt_category k = c < 0x300 || c > 0x10FFFF ? MT_CN : mt_unicode_category_in(9, c);
         return k == MT_MN || k == MT_MC || k == MT_ME ? 0 : -1;
     }
     case MT_NORM_DROP_NONSPACING:
-        return mt_old_nonspacing(c) ? 0 : -1;
+        return c >= 0x300 && c <= 0x10FFFF && mt_unicode_category_in(8, c) == MT_MN ? 0 : -1;
     case MT_NORM_BERT_CLEAN: {
         if (c == '\t' || c == '\n' || c == '\r') {
             to[0] = ' ';
             return 1;
         }
         if (c == 0 || c == 0xFFFD) return 0;
-        if (mt_old_other(c)) return 0;
+        mt_category k = c <= 0x10FFFF ? mt_unicode_category_in(8, c) : MT_CN;
+        if (k == MT_CC || k == MT_CF || k == MT_CO || k == MT_CS) return 0;
         if (c != ' ' && is_space(c)) {
             to[0] = ' ';
             return 1;

@@ -11,7 +11,9 @@ static inline int decode(const uint8_t *p, size_t n, uint32_t *cp) {
 
 static bool is_punctuation(uint32_t c) {
     if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-    return mt_old_punctuation(c);
+    if (c > 0x10FFFF) return false;
+    mt_category k = mt_unicode_category_in(8, c); /* as the tokenizers library has it */
+    return k >= MT_PC && k <= MT_PO;
 }
 static bool is_digit(uint32_t c) {
     if (c < 0x80) return c >= '0' && c <= '9';

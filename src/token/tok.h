@@ -335,11 +335,6 @@ mt_status mt_tok_finish(mt_tok *t, mt_error *err);
 #define MT_PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define MT_MARK         "\xE2\x96\x81" /* U+2581 */
 
-/* old_unicode.c: classes of Unicode 8.0 */
-bool mt_old_punctuation(uint32_t c);
-bool mt_old_nonspacing(uint32_t c);
-bool mt_old_other(uint32_t c);
-
 /* charsmap.c */
 mt_status mt_charsmap_load(mt_tok *t, mt_str blob, mt_charsmap **out, mt_error *err); /* lives in t->arena */
 /* Longest (or shortest) key at p: its replacement; returns the key's length or 0. */
