@@ -63,6 +63,12 @@ enum {
     MT_SCRIPT_KATAKANA = 7
 };
 int mt_unicode_script(uint32_t cp);
+/* All runs of code points with one script, in order; out NULL: only how many there are. */
+typedef struct mt_script_run {
+    uint32_t begin, end; /* [begin, end) */
+    int script;
+} mt_script_run;
+size_t mt_unicode_script_runs(mt_script_run *out, size_t cap);
 /* Simple lower case / simple case folding of one code point; full lower case may give up to 3. */
 uint32_t mt_unicode_fold(uint32_t cp);
 int mt_unicode_lower(uint32_t cp, uint32_t out[3]);

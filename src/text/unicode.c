@@ -217,6 +217,18 @@ int mt_unicode_script(uint32_t cp) {
     return MT_SCRIPT_COMMON;
 }
 
+size_t mt_unicode_script_runs(mt_script_run *out, size_t cap) {
+    const uint8_t *p = script_runs;
+    size_t count = 0;
+    for (uint32_t end = 0; p < script_runs + sizeof script_runs; count++) {
+        uint32_t begin = end + varint(&p);
+        end = begin + varint(&p) + 1;
+        int script = *p++;
+        if (out && count < cap) out[count] = (mt_script_run){begin, end, script};
+    }
+    return count;
+}
+
 static mt_status add_binary(mt_set *s, int property, mt_error *err) {
     const uint8_t *p = property_ranges + property_offsets[property];
     uint32_t end = 0;

@@ -18,15 +18,15 @@ static mt_str string_at(const list *l, size_t i) {
 }
 
 static mt_status replace_all(mt_str s, const mt_pattern *p, mt_str by, mt_buf *out, mt_error *err) {
-    size_t at = 0, kept = 0, begin, end;
-    bool found;
-    while (at <= s.n) {
-        MT_TRY(mt_pattern_find(p, s.p, s.n, at, &found, &begin, &end, err));
+    size_t kept = 0;
+    mt_matches m = {.last = SIZE_MAX};
+    bool found = s.n > 0;
+    while (found) {
+        MT_TRY(mt_pattern_next(p, s.p, s.n, &m, &found, err));
         if (!found) break;
-        MT_TRY(mt_buf_add(out, s.p + kept, begin - kept, err));
+        MT_TRY(mt_buf_add(out, s.p + kept, m.begin - kept, err));
         MT_TRY(mt_buf_add(out, by.p, by.n, err));
-        kept = end;
-        at = end > begin ? end : end + 1;
+        kept = m.end;
     }
     return mt_buf_add(out, s.p + kept, s.n - kept, err);
 }
@@ -65,7 +65,7 @@ static int hex_digit(uint8_t c) {
 }
 static int byte_piece(mt_str s) {
     if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>') return -1;
-    int a = hex_digit(s.p[3]), b = hex_digit(s.p[4]);
+    int a = s.p[3] == '+' ? 0 : hex_digit(s.p[3]), b = hex_digit(s.p[4]); /* a sign is a number's part in Rust */
     return a < 0 || b < 0 ? -1 : a << 4 | b;
 }
 
@@ -238,7 +238,8 @@ mt_status mt_tok_decode(mt_tok *t, const int32_t *ids, size_t n, const mt_decode
         if (ids[i] < 0 || ids[i] >= t->vocab.size)
             return mt_fail(err, MT_ERANGE, "token id %d at position %zu: ids are 0..%d", ids[i], i, t->vocab.size - 1);
     mt_decode_kind kind = t->decoder_len ? t->decoder[0].kind : MT_DECODE_FUSE;
-    bool bytes = raw || (t->decoder_len == 1 && (kind == MT_DECODE_BYTES || kind == MT_DECODE_BYTE_LEVEL));
+    bool bytes =
+        raw || (t->decoder_len == 1 && (kind == MT_DECODE_BYTES || (kind == MT_DECODE_BYTE_LEVEL && t->byte_level)));
     mt_status status = MT_OK;
     if (bytes) {
         for (size_t i = 0; i < n; i++) {

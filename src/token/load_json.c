@@ -12,9 +12,10 @@ mt_status mt_json_unknown(mt_json_reader *r, const char *what, mt_str name, cons
                         mt_str_show(name, shown, sizeof shown), known);
 }
 
-mt_str mt_json_type_ahead(mt_json_reader *r) {
+mt_str mt_json_type_ahead(mt_json_reader *r, const char *const (*signs)[2]) {
     mt_json ahead = r->j;
     mt_str key, type = {(const uint8_t *)"", 0};
+    size_t best = SIZE_MAX;
     ahead.arena = (mt_arena){0};
     mt_error quiet;
     ahead.err = &quiet;
@@ -22,14 +23,28 @@ mt_str mt_json_type_ahead(mt_json_reader *r) {
         while (mt_json_key(&ahead, &key)) {
             if (mt_str_is(key, "type") && mt_json_peek(&ahead) == MT_JSON_STRING) {
                 type = mt_json_string(&ahead);
+                best = SIZE_MAX;
                 break;
             }
+            for (size_t i = 0; signs && signs[i][0]; i++)
+                if (mt_str_is(key, signs[i][0]) && i < best) best = i;
             mt_json_skip(&ahead);
         }
     /* a type that was escaped in the file lives in the arena that goes away: none is */
     bool borrowed = type.p >= ahead.begin && type.p < ahead.end;
     mt_arena_free(&ahead.arena);
-    return borrowed ? type : mt_str_of("");
+    return borrowed ? type : mt_str_of(best < SIZE_MAX ? signs[best][1] : "");
+}
+
+mt_status mt_json_overlook(mt_json_reader *r, mt_str type, mt_str key) {
+    static const char *const harmless[] = {"type", "str_rep", "_type", "tokens"};
+    bool known = false;
+    char shown[2][60];
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) known |= mt_str_is(key, harmless[i]);
+    if (!known)
+        MT_TRY(mt_tok_warn(r->t, r->err, "unknown setting \"%s\" of %s: not applied", mt_str_show(key, shown[0], 60),
+                           mt_str_show(type, shown[1], 60)));
+    return mt_json_skip(&r->j);
 }
 
 bool mt_json_optional_bool(mt_json_reader *r) {
@@ -37,6 +52,46 @@ bool mt_json_optional_bool(mt_json_reader *r) {
 }
 mt_str mt_json_optional_string(mt_json_reader *r) {
     return mt_json_null(&r->j) ? mt_str_of("") : mt_json_string(&r->j);
+}
+
+/* The library's expressions are Oniguruma's Ruby dialect: ^ and $ are begin and end of a line (^ not behind a line end
+ * that ends the text), and the flag m is what others call s. */
+static mt_status add_regex(mt_json_reader *r, mt_str s, mt_pattern *out) {
+    mt_buf b = {0};
+    bool lines = false, in_class = false;
+    mt_status status = MT_OK;
+    for (size_t i = 0; i < s.n && status == MT_OK; i++) {
+        size_t k = i;
+        if (s.p[i] == '\\' && i + 1 < s.n) {
+            status = mt_buf_add(&b, s.p + i++, 2, r->err);
+            continue;
+        }
+        if (in_class || s.p[i] == '[') {
+            if (s.p[i] == '[' && i + 1 < s.n && s.p[i + 1] == ':') /* [[:alpha:]] */
+                while (i + 1 < s.n && s.p[i] != ']') i++;
+            else
+                in_class = s.p[i] != ']';
+            status = mt_buf_add(&b, s.p + k, i + 1 - k, r->err);
+            continue;
+        }
+        lines |= s.p[i] == '^' || s.p[i] == '$';
+        status = s.p[i] == '^' ? mt_buf_add(&b, "^(?!\\z)", 7, r->err) : mt_buf_byte(&b, s.p[i], r->err);
+        if (s.p[i] != '(' || i + 1 == s.n || s.p[i + 1] != '?') continue;
+        for (k = i + 1; k + 1 < s.n && strchr("?imx-", s.p[k + 1]); k++);
+        if (k + 1 < s.n && (s.p[k + 1] == ')' || s.p[k + 1] == ':'))
+            for (; i < k && status == MT_OK; i++)
+                status = mt_buf_byte(&b, s.p[i + 1] == 'm' ? 's' : s.p[i + 1], r->err);
+    }
+    if (status == MT_OK && lines) {
+        mt_buf whole = {0};
+        status = mt_buf_add(&whole, "(?m)", 4, r->err);
+        if (status == MT_OK) status = mt_buf_add(&whole, b.data, b.len, r->err);
+        mt_buf_free(&b);
+        b = whole;
+    }
+    if (status == MT_OK) status = mt_tok_regex(r->t, (mt_str){b.data, b.len}, out, r->err);
+    mt_buf_free(&b);
+    return status;
 }
 
 mt_status mt_json_pattern(mt_json_reader *r, mt_pattern *out) {
@@ -49,7 +104,7 @@ mt_status mt_json_pattern(mt_json_reader *r, mt_pattern *out) {
         if (mt_str_is(key, "String"))
             MT_TRY(mt_tok_literal(r->t, s, out, r->err));
         else if (mt_str_is(key, "Regex"))
-            MT_TRY(mt_tok_regex(r->t, s, out, r->err));
+            MT_TRY(add_regex(r, s, out));
         else
             return mt_json_unknown(r, "pattern", key, "String, Regex");
     }
@@ -141,30 +196,31 @@ static void remove_split(mt_tok *t, size_t i) {
     memmove(&t->split[i], &t->split[i + 1], (--t->split_len - i) * sizeof *t->split);
 }
 
-/* The byte alphabet: when nothing looks at the text after it has been put on, it need not be put on. */
+/* The byte alphabet: text is spelled in it by a step, vocabularies are read without it. Where it is put on last it need
+ * not be put on; where only cuts follow it is taken off again behind them; else all stays as it is written. */
 static mt_status settle_byte_level(mt_json_reader *r) {
     mt_tok *t = r->t;
-    size_t last = 0;
-    bool mapped = false;
-    for (size_t i = 0; i < t->norm_len; i++)
-        if (t->norm[i].kind == MT_NORM_BYTE_LEVEL) {
-            t->byte_level = true;
-            if (i + 1 == t->norm_len && !t->split_len)
-                remove_norm(t, i);
-            else
-                mapped = true;
-            break;
-        }
-    for (size_t i = t->split_len; i-- > 0;)
-        if (t->split[i].kind == MT_SPLIT_BYTE_LEVEL) {
-            t->byte_level = true;
-            last = i;
-            if (i + 1 == t->split_len)
-                remove_split(t, last);
-            else
-                mapped = true;
-        }
-    return mapped && !mt_tok_add_split(t, MT_SPLIT_RAW, r->err) ? MT_ENOMEM : MT_OK;
+    bool cuts = true; /* is the text after the last time that the alphabet is put on only cut? */
+    for (size_t i = 0; i < t->norm_len; i++) {
+        bool puts = t->norm[i].kind == MT_NORM_BYTE_LEVEL;
+        t->byte_level |= puts;
+        cuts = puts;
+    }
+    for (size_t i = 0; i < t->split_len; i++) {
+        mt_split_kind k = t->split[i].kind;
+        t->byte_level |= k == MT_SPLIT_BYTE_LEVEL;
+        cuts = k == MT_SPLIT_BYTE_LEVEL || (cuts && k != MT_SPLIT_METASPACE && k != MT_SPLIT_PREFIX);
+    }
+    r->as_written |= t->byte_level && (t->mark.n || !cuts);
+    if (r->as_written) t->byte_level = false;
+    if (!t->byte_level) return MT_OK;
+    if (t->split_len && t->split[t->split_len - 1].kind == MT_SPLIT_BYTE_LEVEL)
+        remove_split(t, t->split_len - 1);
+    else if (!t->split_len && t->norm[t->norm_len - 1].kind == MT_NORM_BYTE_LEVEL)
+        remove_norm(t, t->norm_len - 1);
+    else
+        return mt_tok_add_split(t, MT_SPLIT_RAW, r->err) ? MT_OK : MT_ENOMEM;
+    return MT_OK;
 }
 
 static bool is_literal(const mt_pattern *p, const char *s) {
@@ -174,6 +230,9 @@ static bool is_literal(const mt_pattern *p, const char *s) {
 /* The space mark (see tok.h). Either the last normalizer puts it, or Metaspace does. */
 static mt_status settle_mark(mt_json_reader *r) {
     mt_tok *t = r->t;
+    for (size_t i = 0; i < t->split_len && r->as_written; i++) t->split[i].physical = true;
+    if (r->as_written) t->mark = mt_str_of("");
+    if (r->as_written) return MT_OK;
     mt_norm *last = t->norm_len ? &t->norm[t->norm_len - 1] : NULL;
     bool by_norm = last && last->kind == MT_NORM_REPLACE && is_literal(&last->pattern, " ") && last->content.n > 1 &&
                    !t->byte_level;
@@ -195,20 +254,19 @@ static mt_status settle_mark(mt_json_reader *r) {
         if (quiet) {
             mt_pattern mark = {t->mark, NULL};
             *last = (mt_norm){.kind = MT_NORM_UNMARK, .pattern = mark, .content = mt_str_of(" ")};
-            for (size_t i = 0; i + 1 < t->norm_len; i++)
-                if (t->norm[i].kind == MT_NORM_PREPEND && mt_str_eq(t->norm[i].content, t->mark))
-                    t->norm[i].content = mt_str_of(" ");
+            mt_norm *before = t->norm_len > 1 ? last - 1 : NULL;
+            if (before && before->kind == MT_NORM_PREPEND && mt_str_eq(before->content, t->mark))
+                before->content = mt_str_of(" ");
             return MT_OK;
         }
+        for (size_t k = 0; k < t->split_len; k++) t->split[k].physical = true;
         return mt_tok_add_split(t, MT_SPLIT_UNMARK, r->err) ? MT_OK : MT_ENOMEM;
     }
-    if (!t->mark.n) return MT_OK;
-    for (size_t i = 0; i < t->split_len; i++) {
-        if (t->split[i].kind != MT_SPLIT_METASPACE || i + 1 == t->split_len) continue;
-        t->split[i].physical = true;
-        return mt_tok_add_split(t, MT_SPLIT_UNMARK, r->err) ? MT_OK : MT_ENOMEM;
-    }
-    return MT_OK;
+    bool last_alone = true; /* Metaspace at the end: marks need not be put on */
+    for (size_t i = 0; i + 1 < t->split_len; i++) last_alone &= t->split[i].kind != MT_SPLIT_METASPACE;
+    if (!t->mark.n || last_alone) return MT_OK;
+    for (size_t i = 0; i < t->split_len; i++) t->split[i].physical = true;
+    return mt_tok_add_split(t, MT_SPLIT_UNMARK, r->err) ? MT_OK : MT_ENOMEM;
 }
 
 /* tokenizer.json does not say which tokens begin and end a text: the template shows it, else the usual names do. */
@@ -261,8 +319,10 @@ static mt_status read_all(mt_json_reader *r) {
             if (mt_json_null(j)) continue;
             MT_TRY(mt_tok_warn(r->t, r->err, "the file's %.*s settings are not applied", (int)key.n, key.p));
             MT_TRY(mt_json_skip(j));
-        } else
+        } else if (mt_str_is(key, "version"))
             MT_TRY(mt_json_skip(j));
+        else
+            MT_TRY(mt_json_overlook(r, mt_str_of("the file"), key));
     }
     return j->status;
 }
@@ -273,7 +333,10 @@ mt_status mt_tok_load_json(const uint8_t *p, size_t n, mt_tok **out, mt_error *e
     *out = NULL;
     MT_TRY(mt_tok_new(&r.t, err));
     mt_json_open(&r.j, p, n, err);
-    mt_status status = read_all(&r), closed = mt_json_close(&r.j);
+    mt_status status = read_all(&r);
+    mt_error quiet;
+    if (status != MT_OK) r.j.err = &quiet; /* what it was stays said */
+    mt_status closed = mt_json_close(&r.j);
     if (status == MT_OK) status = closed;
     if (status == MT_OK) status = settle(&r);
     for (size_t i = 0; i < r.named_len; i++) mt_ids_free(&r.named[i].ids);

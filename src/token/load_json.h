@@ -29,6 +29,7 @@ typedef struct mt_json_reader {
     } *frame;
     size_t frame_len, frame_cap;
     bool has_frame;
+    bool as_written; /* alphabets stay on the text and the vocabulary */
     struct mt_json_named {
         mt_str name;
         mt_ids ids;
@@ -46,8 +47,11 @@ typedef struct mt_json_metaspace {
 
 /* "unknown WHAT "NAME" (known: ...)" */
 mt_status mt_json_unknown(mt_json_reader *r, const char *what, mt_str name, const char *known);
-/* The "type" of the object that comes next, without moving. */
-mt_str mt_json_type_ahead(mt_json_reader *r);
+/* The "type" of the object that comes next, without moving. Old files have none: then the first of the signs (a key,
+ * and the type that it is a sign of) that is among the keys; NULL: none are. */
+mt_str mt_json_type_ahead(mt_json_reader *r, const char *const (*signs)[2]);
+/* A setting that we do not know, and the library would overlook: overlooked with a warning that names it. */
+mt_status mt_json_overlook(mt_json_reader *r, mt_str type, mt_str key);
 bool mt_json_optional_bool(mt_json_reader *r);
 mt_str mt_json_optional_string(mt_json_reader *r);
 mt_status mt_json_pattern(mt_json_reader *r, mt_pattern *out); /* {"String": "..."} or {"Regex": "..."} */

@@ -216,7 +216,7 @@ mt_status mt_json_model(mt_json_reader *r) {
             if (!mt_json_null(j) && mt_json_number(j) != 0)
                 MT_TRY(mt_tok_warn(t, r->err, "the merge dropout in the file is not applied"));
         } else
-            MT_TRY(mt_json_skip(j));
+            MT_TRY(mt_json_overlook(r, mt_str_of("the model"), key));
     }
     MT_TRY(j->status);
     if (r->merges_at) {

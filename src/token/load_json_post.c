@@ -3,13 +3,17 @@
 
 /* ---- decoders ---- */
 
+static const char *const decoder_signs[][2] = {
+    {"decoders", "Sequence"}, {"suffix", "BPEDecoder"}, {"pad_token", "CTC"}, {"cleanup", "WordPiece"},
+    {"pattern", "Replace"},   {"start", "Strip"},       {NULL, NULL}};
+
 mt_status mt_json_decoder(mt_json_reader *r) {
     mt_json *j = &r->j;
     mt_str key;
     if (mt_json_null(j)) return MT_OK;
     r->has_decoder = true;
-    mt_str type = mt_json_type_ahead(r), prefix = mt_str_of("##"), suffix = mt_str_of("</w>"), pad = mt_str_of("<pad>"),
-           delimiter = mt_str_of("|");
+    mt_str type = mt_json_type_ahead(r, decoder_signs), prefix = mt_str_of("##"), suffix = mt_str_of("</w>"),
+           pad = mt_str_of("<pad>"), delimiter = mt_str_of("|");
     mt_decoder step = {.cleanup = true};
     step.content = step.extra = mt_str_of("");
     mt_json_metaspace meta = {mt_str_of(MT_MARK), true, false, true, mt_str_of("")};
@@ -43,8 +47,10 @@ mt_status mt_json_decoder(mt_json_reader *r) {
         else if (mt_str_is(key, "add_prefix_space")) {
             meta.add_prefix_set = !mt_json_null(j);
             if (meta.add_prefix_set) meta.add_prefix = mt_json_bool(j);
-        } else
-            MT_TRY(mt_json_skip(j));
+        } else if (mt_str_is(key, "trim_offsets") || mt_str_is(key, "use_regex") || mt_str_is(key, "split"))
+            MT_TRY(mt_json_skip(j)); /* of ByteLevel and Metaspace as pre-tokenizers, written here too */
+        else
+            MT_TRY(mt_json_overlook(r, type, key));
     }
     MT_TRY(j->status);
     if (mt_str_is(type, "Sequence")) return MT_OK;
@@ -207,7 +213,7 @@ mt_status mt_json_post(mt_json_reader *r) {
     mt_json *j = &r->j;
     mt_str key;
     if (mt_json_null(j)) return MT_OK;
-    mt_str type = mt_json_type_ahead(r), sep = mt_str_of(""), cls = mt_str_of("");
+    mt_str type = mt_json_type_ahead(r, NULL), sep = mt_str_of(""), cls = mt_str_of("");
     int64_t sep_id = -1, cls_id = -1;
     bool trim = true, prefix = true, has_sep = false, has_cls = false, has_trim = false, has_prefix = false,
          has_template = false, sequence = false;
@@ -242,8 +248,10 @@ mt_status mt_json_post(mt_json_reader *r) {
             has_trim = true, trim = mt_json_bool(j);
         else if (mt_str_is(key, "add_prefix_space"))
             has_prefix = true, prefix = mt_json_bool(j);
-        else
+        else if (mt_str_is(key, "use_regex"))
             MT_TRY(mt_json_skip(j));
+        else
+            MT_TRY(mt_json_overlook(r, type, key));
     }
     MT_TRY(j->status);
     if (sequence || has_template) return MT_OK;

@@ -46,19 +46,22 @@ static mt_status add_form(mt_json_reader *r, mt_nf form) {
     return MT_OK;
 }
 
+static const char *const normalizer_signs[][2] = {{"normalizers", "Sequence"}, {"clean_text", "BertNormalizer"},
+                                                  {"strip_left", "Strip"},     {"pattern", "Replace"},
+                                                  {"prepend", "Prepend"},      {NULL, NULL}};
+
 mt_status mt_json_normalizer(mt_json_reader *r) {
     mt_json *j = &r->j;
     mt_str key;
     if (mt_json_null(j)) return MT_OK;
-    mt_str type = mt_json_type_ahead(r);
+    mt_str type = mt_json_type_ahead(r, normalizer_signs);
     mt_norm step = {.left = true, .right = true}, *s;
     step.content = mt_str_of("");
-    bool clean = true, cjk = true, lower = true, accents = false, accents_set = false, sequence = false;
+    bool clean = true, cjk = true, lower = true, accents = false, accents_set = false;
     mt_str blob = mt_str_of("");
     MT_TRY(mt_json_object(j));
     while (mt_json_key(j, &key)) {
         if (mt_str_is(key, "normalizers")) {
-            sequence = true;
             MT_TRY(mt_json_array(j));
             while (mt_json_next(j)) MT_TRY(mt_json_normalizer(r));
         } else if (mt_str_is(key, "pattern"))
@@ -83,14 +86,14 @@ mt_status mt_json_normalizer(mt_json_reader *r) {
             MT_TRY(j->status);
             blob.p = p;
         } else
-            MT_TRY(mt_json_skip(j));
+            MT_TRY(mt_json_overlook(r, type, key));
     }
     MT_TRY(j->status);
-    if (mt_str_is(type, "Sequence") || (sequence && !type.n)) return MT_OK;
+    if (mt_str_is(type, "Sequence")) return MT_OK;
     static const char *const forms[] = {"NFC", "NFD", "NFKC", "NFKD"};
     for (int i = 0; i < 4; i++)
         if (mt_str_is(type, forms[i])) return add_form(r, (mt_nf)i);
-    if (mt_str_is(type, "BertNormalizer")) {
+    if (mt_str_is(type, "BertNormalizer") || mt_str_is(type, "Bert")) {
         if (clean && !mt_tok_add_norm(r->t, MT_NORM_BERT_CLEAN, r->err)) return MT_ENOMEM;
         if (cjk && !mt_tok_add_norm(r->t, MT_NORM_BERT_CJK, r->err)) return MT_ENOMEM;
         if (accents_set ? accents : lower) {
@@ -138,9 +141,10 @@ static mt_status behavior_of(mt_json_reader *r, mt_str name, mt_split_behavior *
                            "Isolated, Removed, MergedWithPrevious, MergedWithNext, Contiguous");
 }
 
+/* One mark for all, which the vocabulary is read without; with several, or with the byte alphabet too, text keeps them
+ * and the vocabulary stays as it is written (see settle). */
 static mt_status set_mark(mt_json_reader *r, mt_str mark) {
-    if (r->t->mark.n && !mt_str_eq(r->t->mark, mark))
-        return mt_json_fail(&r->j, MT_EUNKNOWN, "two different space marks in one tokenizer");
+    r->as_written |= r->t->mark.n && !mt_str_eq(r->t->mark, mark);
     return mt_tok_copy(r->t, mark, &r->t->mark, r->err);
 }
 
@@ -157,7 +161,7 @@ mt_status mt_json_splitter(mt_json_reader *r) {
     mt_json *j = &r->j;
     mt_str key;
     if (mt_json_null(j)) return MT_OK;
-    mt_str type = mt_json_type_ahead(r), behavior = mt_str_of(""), delimiter = mt_str_of("");
+    mt_str type = mt_json_type_ahead(r, NULL), behavior = mt_str_of(""), delimiter = mt_str_of("");
     mt_split step = {.invert = false};
     mt_json_metaspace meta = {mt_str_of(MT_MARK), true, false, true, mt_str_of("")};
     bool add_prefix = true, use_regex = true, individual = false;
@@ -192,8 +196,10 @@ mt_status mt_json_splitter(mt_json_reader *r) {
             int64_t n = mt_json_int(j);
             if (j->status == MT_OK && n < 1) return mt_json_fail(j, MT_ERANGE, "FixedLength of %lld", (long long)n);
             step.length = (size_t)n;
-        } else
-            MT_TRY(mt_json_skip(j));
+        } else if (mt_str_is(key, "trim_offsets"))
+            MT_TRY(mt_json_skip(j)); /* the post-processor's of that name counts */
+        else
+            MT_TRY(mt_json_overlook(r, type, key));
     }
     MT_TRY(j->status);
     mt_split *s;
@@ -235,18 +241,21 @@ mt_status mt_json_splitter(mt_json_reader *r) {
         step.kind = MT_SPLIT_PATTERN;
         step.behavior = MT_SPLIT_REMOVED;
         MT_TRY(mt_tok_literal(r->t, delimiter, &step.pattern, r->err));
+    } else if (mt_str_is(type, "UnicodeScripts")) {
+        step.kind = MT_SPLIT_SCRIPTS;
     } else if (mt_str_is(type, "FixedLength")) {
         step.kind = MT_SPLIT_FIXED;
     } else if (mt_str_is(type, "Metaspace")) {
         step.kind = MT_SPLIT_METASPACE;
         step.split = meta.split;
         MT_TRY(mt_json_scheme(r, &meta, &step.always, &step.first));
+        MT_TRY(mt_tok_literal(r->t, meta.mark, &step.pattern, r->err));
         MT_TRY(set_mark(r, meta.mark));
     } else {
         return mt_json_unknown(
             r, "pre-tokenizer", type,
             "Sequence, ByteLevel, Split, BertPreTokenizer, WhitespaceSplit, Whitespace, Punctuation, Digits, "
-            "CharDelimiterSplit, FixedLength, Metaspace");
+            "CharDelimiterSplit, UnicodeScripts, FixedLength, Metaspace");
     }
     s = mt_tok_add_split(r->t, step.kind, r->err);
     if (!s) return MT_ENOMEM;

@@ -204,7 +204,12 @@ mt_status mt_pattern_find(const mt_pattern *p, const uint8_t *text, size_t n, si
     if (p->regex) return mt_regex_find(p->regex, text, n, at, found, begin, end, err);
     *found = false;
     size_t k = p->text.n;
-    if (!k || k > n) return MT_OK;
+    if (!k) { /* everywhere */
+        *found = true;
+        *begin = *end = at;
+        return MT_OK;
+    }
+    if (k > n) return MT_OK;
     for (const uint8_t *q = text + at, *last = text + n - k; q <= last; q++) {
         q = memchr(q, p->text.p[0], (size_t)(last - q) + 1);
         if (!q) break;
@@ -217,23 +222,35 @@ mt_status mt_pattern_find(const mt_pattern *p, const uint8_t *text, size_t n, si
     return MT_OK;
 }
 
+mt_status mt_pattern_next(const mt_pattern *p, const uint8_t *text, size_t n, mt_matches *m, bool *found,
+                          mt_error *err) {
+    *found = false;
+    while (m->at <= n) {
+        MT_TRY(mt_pattern_find(p, text, n, m->at, found, &m->begin, &m->end, err));
+        if (!*found) return MT_OK;
+        m->at = m->end;
+        if (m->begin < m->end || m->begin != m->last) {
+            m->last = m->end;
+            return MT_OK;
+        }
+        *found = false;
+        uint32_t c;
+        m->at += m->end < n ? (size_t)decode(text + m->end, n - m->end, &c) : 1;
+    }
+    return MT_OK;
+}
+
 static mt_status replace(const mt_norm *s, const mt_view *v, mt_made *out, bool *changed, mt_error *err) {
-    size_t kept = 0, at = 0, begin, end;
-    bool found;
-    while (at <= v->n) {
-        MT_TRY(mt_pattern_find(&s->pattern, v->p, v->n, at, &found, &begin, &end, err));
+    size_t kept = 0;
+    mt_matches m = {.last = SIZE_MAX};
+    bool found = v->n > 0;
+    while (found) {
+        MT_TRY(mt_pattern_next(&s->pattern, v->p, v->n, &m, &found, err));
         if (!found) break;
         *changed = true;
-        MT_TRY(mt_made_copy(out, v, kept, begin, err));
-        MT_TRY(mt_made_put(out, s->content.p, s->content.n, last_origin(v, end), err));
-        kept = end;
-        if (end == begin) { /* an empty match: step over one character */
-            uint32_t c;
-            if (begin == v->n) break;
-            at = begin + (size_t)decode(v->p + begin, v->n - begin, &c);
-        } else {
-            at = end;
-        }
+        MT_TRY(mt_made_copy(out, v, kept, m.begin, err));
+        MT_TRY(mt_made_put(out, s->content.p, s->content.n, last_origin(v, m.end), err));
+        kept = m.end;
     }
     return *changed ? mt_made_copy(out, v, kept, v->n, err) : MT_OK;
 }
@@ -426,11 +443,16 @@ static mt_status run(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out
         return normal_form(s, t, v, out, changed, err);
     case MT_NORM_STRIP:
         return strip(s, v, out, changed, err);
-    case MT_NORM_PREPEND:
+    case MT_NORM_PREPEND: {
         if (!v->n) return MT_OK;
         *changed = true;
         MT_TRY(mt_made_put(out, s->content.p, s->content.n, mt_view_origin(v, 0), err));
-        return mt_made_copy(out, v, 0, v->n, err);
+        MT_TRY(mt_made_copy(out, v, 0, v->n, err));
+        uint32_t c; /* nothing put before: the library loses the first character's place */
+        if (!s->content.n)
+            for (int k = decode(v->p, v->n, &c); k > 0; k--) out->origin[k - 1] = MT_NO_ORIGIN;
+        return MT_OK;
+    }
     case MT_NORM_REPLACE:
     case MT_NORM_UNMARK:
         return replace(s, v, out, changed, err);

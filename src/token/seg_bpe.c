@@ -97,8 +97,14 @@ static mt_status segment_by_merging(mt_tok *t, const uint8_t *p, size_t n, mt_er
     return status;
 }
 
+/* Bytes of one byte of ours in the spelling that the library works on: marks for spaces, the printable alphabet. */
+static size_t spelled_width(const mt_tok *t, uint8_t b) {
+    uint8_t two[2];
+    return t->byte_level ? (size_t)mt_byte_to_char(b, two) : b == ' ' && t->mark.n ? t->mark.n : 1;
+}
+
 /* No unknown token: the tokenizers library forgets unknown symbols before it merges, so that their neighbours can merge
- * with each other, and counts offsets in what remains. */
+ * with each other, and counts offsets in what remains: in the bytes of its own spelling. */
 static mt_status segment_without_unknown(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     mt_buf *rest = &t->scratch;
     rest->len = 0;
@@ -109,9 +115,20 @@ static mt_status segment_without_unknown(mt_tok *t, const uint8_t *p, size_t n, 
         memcpy(rest->data + rest->len, p + at, k);
         rest->len += k;
     }
-    size_t used, from = t->out->ids.len;
-    MT_TRY(mt_bpe_encode_known(&t->bpe, rest->data, rest->len, MT_BPE_FAST, &t->out->ids, &used, err));
-    return mt_emit_spans(t, from, 0, err);
+    mt_ids ids = {0};
+    size_t used, taken = 0, old = 0, from = 0; /* spelled bytes of the rest, and of p up to `old` */
+    mt_status status = mt_bpe_encode_known(&t->bpe, rest->data, rest->len, MT_BPE_FAST, &ids, &used, err);
+    for (size_t i = 0, at = 0; status == MT_OK && i < ids.len; i++) {
+        size_t end = at + t->vocab.bytes[ids.data[i]].n, begin_old, width = 0;
+        for (; at < end; at++) width += spelled_width(t, rest->data[at]);
+        while (old < n && from + spelled_width(t, p[old]) <= taken) from += spelled_width(t, p[old++]);
+        begin_old = old;
+        taken += width;
+        while (old < n && from + spelled_width(t, p[old]) < taken) from += spelled_width(t, p[old++]);
+        status = mt_emit(t, ids.data[i], (uint32_t)begin_old, (uint32_t)(width ? old + 1 : old), err);
+    }
+    mt_ids_free(&ids);
+    return status;
 }
 
 /* Replaces unused pieces by the parts that they were merged from, down to usable ones. */

@@ -25,6 +25,59 @@ static bool is_space(uint32_t c) {
     return c <= 0x10FFFF && mt_unicode_is_space(c);
 }
 
+/* ---- scripts ---- */
+
+enum { ANY_SCRIPT = -1 };
+
+/* Scripts as the tokenizers library knows them: of Unicode 9.0, Japanese ones all Han, spaces and what is not assigned
+ * in any script. */
+static int script_of(const mt_tok *t, uint32_t c) {
+    if (c == ' ' || c > 0x10FFFF) return ANY_SCRIPT;
+    if (c == 0x30FC) return MT_SCRIPT_HAN;
+    if (c == 0x589 || c == 0x61C) return MT_SCRIPT_COMMON; /* have moved since */
+    if (c == 0x953 || c == 0x954) c = 0x904;
+    mt_category k = c < 0x80 ? MT_CC : mt_unicode_category_in(9, c);
+    if (k == MT_CN || k == MT_CO || k == MT_CS) return ANY_SCRIPT;
+    size_t lo = 0, hi = t->script_len;
+    while (lo < hi) { /* the first run that ends behind c */
+        size_t mid = lo + (hi - lo) / 2;
+        if (t->scripts[mid].end <= c)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    int script = lo < t->script_len && t->scripts[lo].begin <= c ? t->scripts[lo].script : MT_SCRIPT_COMMON;
+    return script == MT_SCRIPT_HIRAGANA || script == MT_SCRIPT_KATAKANA ? MT_SCRIPT_HAN : script;
+}
+
+/* A part begins at each character whose script is not that of the last one that has any. What is before the first one
+ * is dropped, with it a text that has none: that is how the library does it. */
+static mt_status scripts(mt_tok *t, size_t step, const mt_view *v, mt_error *err) {
+    if (!t->scripts) {
+        size_t count = mt_unicode_script_runs(NULL, 0);
+        mt_script_run *runs = mt_arena_alloc(&t->arena, count * sizeof *runs);
+        if (!runs) return mt_nomem(err, count * sizeof *runs, "scripts");
+        t->script_len = mt_unicode_script_runs(runs, count);
+        t->scripts = runs;
+    }
+    int last = ANY_SCRIPT;
+    size_t from = SIZE_MAX, k;
+    for (size_t i = 0; i <= v->n; i += k) {
+        uint32_t c;
+        k = i < v->n ? (size_t)decode(v->p + i, v->n - i, &c) : 1;
+        int script = i < v->n ? script_of(t, c) : ANY_SCRIPT;
+        bool begins = script != ANY_SCRIPT && script != last;
+        if (script != ANY_SCRIPT) last = script;
+        if (!begins && i < v->n) continue;
+        if (from != SIZE_MAX) {
+            mt_view part = mt_view_part(v, from, i);
+            MT_TRY(mt_split_view(t, step, &part, err));
+        }
+        from = i;
+    }
+    return MT_OK;
+}
+
 /* ---- ranges: (end, is a match) pairs that tile the view, then a behaviour, then down ---- */
 
 static mt_status add_range(mt_tok *t, size_t end, bool match, mt_error *err) {
@@ -35,21 +88,14 @@ static mt_status add_range(mt_tok *t, size_t end, bool match, mt_error *err) {
 }
 
 static mt_status pattern_ranges(mt_tok *t, const mt_split *s, const mt_view *v, mt_error *err) {
-    size_t done = 0, at = 0, begin, end;
-    bool found;
-    while (at <= v->n) {
-        MT_TRY(mt_pattern_find(&s->pattern, v->p, v->n, at, &found, &begin, &end, err));
+    size_t done = 0;
+    mt_matches m = {.last = SIZE_MAX};
+    for (bool found = true; found;) {
+        MT_TRY(mt_pattern_next(&s->pattern, v->p, v->n, &m, &found, err));
         if (!found) break;
-        if (begin > done) MT_TRY(add_range(t, begin, s->invert, err));
-        if (end > begin) MT_TRY(add_range(t, end, !s->invert, err));
-        done = end;
-        if (end > begin) {
-            at = end;
-        } else {
-            uint32_t c;
-            if (begin == v->n) break;
-            at = begin + (size_t)decode(v->p + begin, v->n - begin, &c);
-        }
+        if (m.begin > done) MT_TRY(add_range(t, m.begin, s->invert, err));
+        MT_TRY(add_range(t, m.end, !s->invert, err)); /* an empty one still parts its neighbours */
+        done = m.end;
     }
     return done < v->n ? add_range(t, v->n, s->invert, err) : MT_OK;
 }
@@ -171,7 +217,7 @@ static mt_status put_before_foreign(mt_split *s, mt_str what, mt_view *v, mt_err
 /* Spaces to marks, a mark in front, cuts before each mark. In the space alphabet (see tok.h) that is: marks to spaces,
  * a space in front, cuts before each space. */
 static mt_status metaspace(mt_tok *t, size_t step, mt_split *s, mt_view v, mt_error *err) {
-    mt_str space = s->physical ? t->mark : mt_str_of(" ");
+    mt_str space = s->physical ? s->pattern.text : mt_str_of(" ");
     const uint8_t *old = v.p;
     if (s->physical) {
         mt_pattern blank = {mt_str_of(" "), NULL};
@@ -182,7 +228,7 @@ static mt_status metaspace(mt_tok *t, size_t step, mt_split *s, mt_view v, mt_er
             MT_TRY(mt_pattern_find(&blank, v.p, v.n, kept, &found, &begin, &end, err));
             if (!found) break;
             MT_TRY(mt_made_copy(&s->made, &v, kept, begin, err));
-            MT_TRY(mt_made_put(&s->made, t->mark.p, t->mark.n, mt_view_origin(&v, begin), err));
+            MT_TRY(mt_made_put(&s->made, space.p, space.n, mt_view_origin(&v, begin), err));
             kept = end;
         }
         MT_TRY(mt_made_copy(&s->made, &v, kept, v.n, err));
@@ -282,6 +328,8 @@ mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err)
             MT_TRY(mt_split_view(t, step, &part, err));
         }
         return MT_OK;
+    case MT_SPLIT_SCRIPTS:
+        return scripts(t, step, v, err);
     case MT_SPLIT_METASPACE:
         return metaspace(t, step, s, w, err);
     case MT_SPLIT_PREFIX:

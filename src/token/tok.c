@@ -191,6 +191,10 @@ static mt_status build_added_sets(mt_tok *t, mt_error *err) {
 static mt_status add_word_cuts(mt_tok *t, mt_error *err) {
     const mt_vocab *v = &t->vocab;
     int32_t space = mt_vocab_find_bytes(v, (const uint8_t *)" ", 1);
+    bool complete = t->bpe.base_bytes;
+    for (int b = 0; b < 256; b++) complete &= t->bpe.base[b] >= 0;
+    /* unknown symbols without a token for them are forgotten, which shifts offsets to the end of the whole word */
+    if (t->unk < 0 && !complete && !(t->byte_fallback && t->byte_tokens)) return MT_OK;
     if (space < 0 || t->split_len > 1 || t->merge_only || t->ignore_merges) return MT_OK;
     if (t->split_len == 1 && (t->split[0].kind != MT_SPLIT_METASPACE || t->split[0].split)) return MT_OK;
     memset(t->never_crossed, 0xFF, sizeof t->never_crossed);

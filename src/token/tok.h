@@ -57,6 +57,14 @@ typedef struct mt_pattern { /* a literal string or a regular expression */
 mt_status mt_pattern_find(const mt_pattern *p, const uint8_t *text, size_t n, size_t at, bool *found, size_t *begin,
                           size_t *end, mt_error *err);
 
+typedef struct mt_matches {
+    size_t at, last; /* where to look on; end of the last match, SIZE_MAX: none yet */
+    size_t begin, end;
+} mt_matches;
+/* The next match, for replacing and splitting: an empty one right behind the one before is passed over. */
+mt_status mt_pattern_next(const mt_pattern *p, const uint8_t *text, size_t n, mt_matches *m, bool *found,
+                          mt_error *err);
+
 typedef enum mt_norm_kind {
     MT_NORM_FORM, /* NFC... */
     MT_NORM_LOWER,
@@ -92,6 +100,7 @@ typedef enum mt_split_kind {
     MT_SPLIT_PUNCTUATION,
     MT_SPLIT_DIGITS,
     MT_SPLIT_FIXED,
+    MT_SPLIT_SCRIPTS, /* where the script changes */
     MT_SPLIT_METASPACE,
     MT_SPLIT_PREFIX,     /* a space is put before each piece that has none */
     MT_SPLIT_BYTE_LEVEL, /* bytes to printable characters, for steps that look at those */
@@ -279,6 +288,8 @@ struct mt_tok {
     mt_regex **owned; /* compiled expressions */
     size_t owned_len, owned_cap;
 
+    mt_script_run *scripts; /* in the arena, made on first use */
+    size_t script_len;
     struct mt_matcher *matcher; /* choose.c; NULL: not asked for */
 
     /* the encoding under way */

@@ -5,9 +5,11 @@
 void mt_wordpiece_spellings(const mt_tok *t, int32_t id, mt_str out[2]) {
     const mt_vocab *v = &t->vocab;
     mt_str prefix = t->word_prefix, opener = t->wordpiece.opener,
-           s = t->byte_level ? mt_vocab_bytes(v, id) : mt_vocab_piece(v, id);
+           s = opener.n ? mt_vocab_piece(v, id) : mt_vocab_bytes(v, id);
     out[0] = out[1] = mt_str_of("");
     if (!(v->flags[id] & MT_IN_MODEL)) return;
+    if (!opener.n && (t->byte_level || t->mark.n) && !(v->flags[id] & MT_MATCHES))
+        return; /* text is never spelled like this */
     if (opener.n) {
         bool begins = s.n > opener.n && memcmp(s.p, opener.p, opener.n) == 0;
         if (begins) s.p += opener.n, s.n -= opener.n;
