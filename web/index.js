@@ -5,6 +5,8 @@ export { ByteModel } from './bytes.js';
 export { Trainer, trainTokenizer } from './train.js';
 export { Lattice, isCanonical, segment } from './lattice.js';
 export { SEGMENTERS } from './segmenters.js';
+export { Measure, alignTokenizations, divergence, parity, unreachableTokens, vocabularyOverlap } from './measure.js';
+export { charsmapOf } from './train/charsmap.js';
 export { HuffmanCode } from './huffman.js';
 export { Session } from './session.js';
 export { Sampler } from './sampling.js';

@@ -1,6 +1,8 @@
 /* Measures of tokenizers. Entropies go through probabilities p = count / total; a vocabulary of which nothing occurred
  * has entropy 0, and ratios over nothing are 0. */
 #include "measure.h"
+#include "tok.h"
+#include "words.h"
 #include "../base/sort.h"
 
 #include <math.h>
@@ -197,11 +199,92 @@ done:
     return status;
 }
 
-mt_status mt_unreachable(mt_tok *t, mt_ids *out, mt_error *err) {
-    for (int32_t id = 0; id < mt_tok_size(t); id++) {
-        mt_token_kind kind = mt_tok_kind(t, id);
-        if (kind != MT_TOKEN_NORMAL && kind != MT_TOKEN_BYTE) continue;
-        if (!mt_tok_reachable(t, id)) MT_TRY(mt_ids_add(out, id, err));
+/* ---- unreachable tokens ---- */
+
+static size_t letters(const mt_tok *t, mt_str s) {
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) n += t->byte_level || (s.p[i] & 0xC0) != 0x80;
+    return n;
+}
+
+/* WordPiece: a start piece that begins no other is chosen whatever follows; the fewest characters of one, or SIZE_MAX.
+ */
+static mt_status shortest_lead(const mt_tok *t, size_t *lead, mt_error *err) {
+    mt_map begins = {0}; /* every proper beginning of a start piece */
+    mt_status status = MT_OK;
+    mt_str s[2];
+    int32_t one;
+    *lead = SIZE_MAX;
+    for (int32_t id = 0; id < t->vocab.size; id++) {
+        mt_wordpiece_spellings(t, id, s);
+        for (size_t n = 1; n < s[0].n; n++) MT_TRY_GOTO(mt_map_set(&begins, (mt_str){s[0].p, n}, 1, err), done);
+    }
+    for (int32_t id = 0; id < t->vocab.size; id++) {
+        mt_wordpiece_spellings(t, id, s);
+        if (s[0].n && letters(t, s[0]) < *lead && !mt_map_get(&begins, s[0], &one)) *lead = letters(t, s[0]);
+    }
+done:
+    mt_map_free(&begins);
+    return status;
+}
+
+/* Does a word of one or two pieces give this WordPiece token? */
+static mt_status in_some_word(const mt_tok *t, int32_t id, size_t lead, mt_buf *word, bool *found, mt_error *err) {
+    mt_str s[2], q[2];
+    size_t length, room = t->wordpiece.max_chars;
+    mt_wordpiece_spellings(t, id, s);
+    bool inside = s[1].n > 0;
+    mt_str own = s[inside];
+    const mt_walk *walk = inside ? &t->wordpiece.inside : &t->wordpiece.start;
+    *found = own.n && letters(t, own) <= room && mt_walk_longest(walk, own.p, own.n, &length) == id && length == own.n;
+    if (!*found || !inside || (lead != SIZE_MAX && lead <= room - letters(t, own))) return MT_OK;
+    *found = false;
+    for (int32_t first = 0; first < t->vocab.size && !*found; first++) {
+        mt_wordpiece_spellings(t, first, q);
+        if (!q[0].n || letters(t, q[0]) > room - letters(t, own)) continue;
+        word->len = 0;
+        MT_TRY(mt_buf_add(word, q[0].p, q[0].n, err));
+        MT_TRY(mt_buf_add(word, own.p, own.n, err));
+        mt_walk_longest(&t->wordpiece.start, word->data, word->len, &length);
+        *found = length == q[0].n;
     }
     return MT_OK;
+}
+
+mt_status mt_unreachable(mt_tok *t, mt_ids *out, mt_error *err) {
+    if (t->merge_only)
+        return mt_fail(err, MT_EUNKNOWN,
+                       "the symbols of this %s vocabulary depend on their place in the word: which of its tokens are "
+                       "unreachable is not defined here",
+                       t->model_name);
+    if (t->segmenter == &mt_segmenter_characters) return MT_OK;
+    bool pieces = t->segmenter == &mt_segmenter_wordpiece;
+    size_t lead = SIZE_MAX;
+    mt_ids ids = {0};
+    mt_buf word = {0};
+    mt_status status = MT_OK;
+    if (pieces) MT_TRY_GOTO(shortest_lead(t, &lead, err), done);
+    for (int32_t id = 0; id < mt_tok_size(t); id++) {
+        if (mt_tok_kind(t, id) != MT_TOKEN_NORMAL) continue;
+        mt_str s = mt_tok_bytes(t, id);
+        bool found;
+        if (pieces) {
+            MT_TRY_GOTO(in_some_word(t, id, lead, &word, &found, err), done);
+        } else {
+            ids.len = 0;
+            mt_error why = {0};
+            status = mt_tok_word(t, s.p, s.n, &ids, &why);
+            if (status != MT_OK && status != MT_EMISSING && status != MT_EFORMAT) {
+                if (err) *err = why;
+                goto done;
+            }
+            found = status == MT_OK && ids.len == 1 && ids.data[0] == id;
+            status = MT_OK;
+        }
+        if (!found) MT_TRY_GOTO(mt_ids_add(out, id, err), done);
+    }
+done:
+    mt_ids_free(&ids);
+    mt_buf_free(&word);
+    return status;
 }

@@ -48,7 +48,11 @@ typedef struct mt_overlap {
 } mt_overlap;
 mt_status mt_vocabulary_overlap(const mt_str *a, size_t a_len, const mt_str *b, size_t b_len, mt_overlap *out,
                                 mt_error *err);
-/* Ids of the ordinary tokens that no text gives when encoded alone: encode(bytes(id)) != [id]. */
+/* Ids of the ordinary tokens (not special, added, byte-fallback ones) that the segmenter never gives: of the word that
+ * the token spells it makes other tokens. For byte-pair encoding and Unigram no longer word has such a token either:
+ * any part of a segmentation is the segmentation of that part. WordPiece: that no word of one or two pieces has. What
+ * the splitter does to the token's text does not count. MT_EUNKNOWN: symbols that depend on their place ("</w>")
+ * outside WordPiece. */
 mt_status mt_unreachable(mt_tok *t, mt_ids *out, mt_error *err);
 
 #endif

@@ -73,3 +73,22 @@ mt_status mt_tok_parts(mt_tok *t, const uint8_t *text, size_t n, bool special_as
     listener l = {{"words", false, hear, NULL}, NULL, NULL, seen, user, 0, {0}};
     return listen(t, &l, text, n, special_as_text, err);
 }
+
+mt_status mt_tok_word(mt_tok *t, const uint8_t *p, size_t n, mt_ids *out, mt_error *err) {
+    if (!n) return MT_OK;
+    mt_encoding e = {0};
+    mt_view v = {p, n, NULL, 0};
+    mt_memo *memo = t->memo;
+    t->memo = NULL;
+    t->text = p;
+    t->text_len = n;
+    t->out = &e;
+    t->want_spans = false;
+    mt_status status = mt_segment_word(t, &v, err);
+    t->out = NULL;
+    t->text = NULL;
+    t->memo = memo;
+    for (size_t i = 0; status == MT_OK && i < e.ids.len; i++) status = mt_ids_add(out, e.ids.data[i], err);
+    mt_encoding_free(&e);
+    return status;
+}

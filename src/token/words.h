@@ -14,4 +14,8 @@ typedef mt_status (*mt_part_seen)(void *user, const uint8_t *p, size_t n, int32_
 mt_status mt_tok_parts(mt_tok *t, const uint8_t *text, size_t n, bool special_as_text, mt_part_seen seen, void *user,
                        mt_error *err);
 
+/* The ids that the tokenizer's own segmenter gives for one word, as the segmenter sees words (raw bytes; spaces are
+ * spaces); appended. */
+mt_status mt_tok_word(mt_tok *t, const uint8_t *p, size_t n, mt_ids *out, mt_error *err);
+
 #endif

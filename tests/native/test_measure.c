@@ -88,6 +88,33 @@ int main(void) {
         mt_ids_free(&list);
         mt_tok_free(t);
     }
+    CASE("unreachable tokens: every allocation may fail");
+    static const char wordpiece[] =
+        "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\","
+        "\"max_input_chars_per_word\":4,\"vocab\":{\"[UNK]\":0,\"aa\":1,\"ab\":2,\"##a\":3,\"##bab\":4,\"aaa\":5,"
+        "\"aba\":6,"
+        "\"aaaa\":7,\"abaa\":8}}}";
+    const char *both[] = {json, wordpiece};
+    size_t live = mt_live_allocations();
+    for (int k = 0; k < 2; k++)
+        for (int64_t fail = 0;; fail++) {
+            mt_ids list = {0};
+            mt_status status = MT_ENOMEM;
+            t = NULL;
+            CHECK_OK(mt_tok_load_json((const uint8_t *)both[k], strlen(both[k]), &t, &err));
+            mt_fail_allocation_after(fail);
+            if (t) status = mt_unreachable(t, &list, &err);
+            mt_fail_allocation_after(-1);
+            CHECK(status == MT_OK || status == MT_ENOMEM, "%s", err.text);
+            if (status == MT_OK && k) CHECK(list.len == 1 && list.data[0] == 4, "%zu unreachable", list.len);
+            mt_ids_free(&list);
+            mt_tok_free(t);
+            if (status == MT_OK || fail > 500) {
+                CHECK(status == MT_OK && fail > 1, "%d allocations", (int)fail);
+                break;
+            }
+        }
+    CHECK(mt_live_allocations() == live, "%zu blocks leak", mt_live_allocations() - live);
     mt_measure_free(&m);
     mt_measure_free(&other);
     mt_measure_free(&uniform);

@@ -55,6 +55,12 @@ static const char wordpiece[] = "{\"normalizer\":{\"type\":\"BertNormalizer\",\"
                                 "\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"un\":3,\"##aff\":4,\"##able\":5,"
                                 "\"aff\":6,\"##a\":7,\"able\":8,\"!\":9}}}";
 
+static const char picky[] =
+    "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"},"
+    "\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0,\"b\":1,\"\\u0120\":2,\"\\u0120ab\":3,\"?\":4},"
+    "\"merges\":[],\"microtome\":{\"segmenter\":\"picky-bpe\",\"removed\":[\"ab\"],"
+    "\"events\":[[0,1,-1],[2,-1,3],[-1,[0,1]]]}}}";
+
 static const char text[] = "ab unaffable  ab\xC3\xA9 e\xCC\x81 <s> ab<|end|> \xE2\x96\x81 a!";
 
 static void walk(const char *name, const char *json, const char *expected) {
@@ -145,6 +151,8 @@ int main(void) {
     walk("Unigram", unigram, "ab <unk>a<unk>ab<unk> ab<unk> <unk> <unk> ab<unk>  a<unk>");
     walk("WordPiece", wordpiece,
          "[CLS] [UNK] unaffable [UNK] [UNK] [UNK] [UNK] [UNK] [UNK] [UNK] [UNK] [UNK] [UNK] [UNK] [UNK] [UNK]! [SEP]");
+    walk("Picky BPE", picky, "ab ??a??ab??  ab?? ??? ??? ab??????? ??? a?");
+    mutate("Picky BPE", picky);
     mutate("byte-level BPE", byte_bpe);
     mutate("SentencePiece BPE", spm_bpe);
     mutate("Unigram", unigram);

@@ -467,6 +467,19 @@ static mt_status run(int kind, const mt_words *w, mt_train_progress progress, vo
         mt_lib_options o = {.steps = 6, .article = 30, .seed = 1, .progress = progress, .user = user};
         return mt_train_lib(list, w->len < 64 ? w->len : 64, &o, v, &err);
     }
+    case 8:
+    case 9:
+    case 10: {
+        mt_pathpiece_options o = {.vocab_size = 300,
+                                  .all_bytes = true,
+                                  .special = &special,
+                                  .special_len = 1,
+                                  .progress = progress,
+                                  .user = user};
+        mt_pathpiece_initial from = {.size = 400};
+        from.kind = kind == 8 ? MT_INITIAL_BPE : kind == 9 ? MT_INITIAL_UNIGRAM : MT_INITIAL_SUBSTRINGS;
+        return mt_train_pathpiece_spelled(w, &o, &from, v, &err);
+    }
     default: {
         mt_vocabulary extra;
         MT_TRY(mt_train_bpe(w, &(mt_bpe_options){.vocab_size = 30}, v, &err));
@@ -482,12 +495,41 @@ static mt_status run(int kind, const mt_words *w, mt_train_progress progress, vo
     }
 }
 
+static void test_spelled(void) {
+    CASE("PathPiece over the byte alphabet: all bytes stay, tokens come back spelled, whichever the candidates");
+    mt_words w = {0};
+    mt_str special = mt_str_of("<|end|>");
+    add(&w, "\xC4\xA0the", 9); /* a space and "the" */
+    add(&w, "\xC4\xA0then", 4);
+    add(&w, "\xC3\x83\xC2\xA9t\xC3\x83\xC2\xA9", 3); /* "été" */
+    for (int kind = 0; kind < 3; kind++) {
+        mt_vocabulary v;
+        mt_pathpiece_options o = {.vocab_size = 260, .all_bytes = true, .special = &special, .special_len = 1};
+        mt_pathpiece_initial from = {.size = 300};
+        from.kind = kind == 0 ? MT_INITIAL_BPE : kind == 1 ? MT_INITIAL_UNIGRAM : MT_INITIAL_SUBSTRINGS;
+        CHECK_OK(mt_train_pathpiece_spelled(&w, &o, &from, &v, &err));
+        CHECK(v.len == 260 && mt_str_eq(v.token[0], special), "%zu tokens", v.len);
+        CHECK(mt_str_is(v.token[1], "\xC4\x80") && mt_str_is(v.token[1 + 'a'], "a"), "bytes come by their values");
+        CHECK(kind == 1 || (has(&v, "\xC4\xA0the") && has(&v, "\xC3\x83\xC2\xA9t\xC3\x83\xC2\xA9")),
+              "candidates %d: the whole words", kind);
+        mt_vocabulary_free(&v);
+        o.vocab_size = 256;
+        CHECK(mt_train_pathpiece_spelled(&w, &o, &from, &v, &err) == MT_ERANGE, "no room for the bytes");
+    }
+    mt_vocabulary v;
+    add(&w, "\xE2\x82\xAC", 1);
+    CHECK(mt_train_pathpiece_spelled(&w, &(mt_pathpiece_options){.vocab_size = 260}, &(mt_pathpiece_initial){.size = 9},
+                                     &v, &err) == MT_EFORMAT,
+          "a word that is not in the alphabet");
+    mt_words_free(&w);
+}
+
 static void test_failures(void) {
     mt_words w = {0};
     random_words(&w, 99, 50);
     CASE("trainers: every allocation may fail");
     size_t live = mt_live_allocations();
-    for (int kind = 0; kind <= 8; kind++) {
+    for (int kind = 0; kind <= 11; kind++) {
         int64_t fail = 0;
         for (;; fail = fail < 60 ? fail + 1 : fail + 1 + fail / 16) {
             mt_vocabulary v = {0};
@@ -503,7 +545,7 @@ static void test_failures(void) {
         CHECK(fail > 10, "trainer %d made %d allocations", kind, (int)fail);
     }
     CASE("trainers: the progress callback stops them");
-    for (int kind = 0; kind <= 7; kind++) {
+    for (int kind = 0; kind <= 10; kind++) {
         mt_vocabulary v = {0};
         int calls = 0;
         mt_status status = run(kind, &w, stop, &calls, &v);
@@ -516,7 +558,7 @@ static void test_failures(void) {
     mt_words none = {0}, one = {0}, broken = {0};
     add(&one, "a", 3);
     CHECK_OK(mt_words_add(&broken, (const uint8_t *)"a\xff\xe2\x82", 4, 2, &err));
-    for (int kind = 0; kind <= 7; kind++) {
+    for (int kind = 0; kind <= 10; kind++) {
         const mt_words *list[3] = {&none, &one, &broken};
         for (int i = 0; i < 3; i++) {
             mt_vocabulary v = {0};
@@ -609,6 +651,7 @@ int main(void) {
     test_wordpiece();
     test_picky();
     test_pathpiece();
+    test_spelled();
     test_extend();
     test_lib();
     test_failures();

@@ -11,6 +11,7 @@ import { fromNpy, toNpy, toNpz } from './npy.js';
 import { quantizeCommand } from './quantize.js';
 import { serve } from './serve.js';
 import { trainCommand } from './train.js';
+import { measureCommand } from './measure.js';
 
 /** @typedef {import('./args.js').OptionSpec} OptionSpec */
 /** @typedef {import('./args.js').CommandSpec} CommandSpec */
@@ -503,6 +504,7 @@ const COMMANDS = {
     },
   },
   train: trainCommand({ line, mustExist, isUrl }),
+  measure: measureCommand({ line, json, mustExist, isUrl, loadTokenizer, shared: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT] }),
   quantize: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT }),
   serve: {
     summary: 'serve the demos on this machine',

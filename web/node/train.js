@@ -1,8 +1,8 @@
 // `microtome train`: options of the command line -> options of trainTokenizer.
 import { Readable } from 'node:stream';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
-import { trainTokenizer } from '../index.js';
+import { charsmapOf, trainTokenizer } from '../index.js';
 import { NORMALIZERS, SPLITTERS, TRAIN_KINDS } from '../train/options.js';
 import { UsageError } from './args.js';
 
@@ -51,6 +51,7 @@ export function trainCommand({ line, mustExist, isUrl }) {
       ...OPTIONS.map(([name, , kind, value, help]) => ({ name, kind: kind === 'list' ? 'text' : kind === 'off' ? 'flag' : kind, value, help, ...(kind === 'int' && { min: 0 }), ...(CHOICES[name] && { choices: CHOICES[name] }) })),
       { name: 'splitter', kind: 'text', value: 'NAME', choices: Object.keys(SPLITTERS), help: `how texts are cut into words: ${Object.keys(SPLITTERS).join(', ')}` },
       { name: 'pattern', kind: 'text', value: 'REGEX', help: 'a splitting expression, instead of --splitter' },
+      { name: 'rules', kind: 'text', value: 'FILE', help: 'sentencepiece: normalize by the compiled rules of this .model; default: not at all' },
       { name: 'progress', kind: 'flag', help: 'show on standard error how far it is' },
       { name: 'out', kind: 'text', value: 'FILE', help: 'where the definition goes; default: standard output. A name in .model: SentencePiece\'s form' }]),
     notes: 'Each line of the files (gzip is unpacked), or of standard input, is one text.',
@@ -59,6 +60,7 @@ export function trainCommand({ line, mustExist, isUrl }) {
       if (options.pattern !== undefined && options.splitter !== undefined) throw new UsageError('--pattern and --splitter exclude each other');
       /** @type {Record<string, any>} */ const given = { kind: options.kind, preTokenizer: options.pattern === undefined ? options.splitter : { regex: options.pattern } };
       for (const [name, to, kind] of OPTIONS) if (options[name] !== undefined) given[to] = kind === 'list' ? options[name].split(',') : kind === 'off' ? false : to === 'alphabet' ? [...options[name]] : options[name];
+      if (options.rules !== undefined) given.charsmap = charsmapOf(await readFile(mustExist(options.rules)));
       const model = options.out?.endsWith('.model') ?? false;
       if (model && !given.kind?.startsWith('sentencepiece-')) throw new UsageError('--out: a .model is for --kind sentencepiece-bpe and sentencepiece-unigram');
       if (options.progress) {
