@@ -10,6 +10,7 @@ import { ByteReader, TYPES, makeHeader, makeKey, padded, readHeader, tensorType 
 import { RUNTIME_OPTIONS, loadHeap, loadModule } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
 import { sendSources, defaultThreads } from './model.js';
+import { readForeign } from './foreign.js';
 import { isTokenizerFile, tokenizerKeys } from './tokenizer_gguf.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
@@ -42,7 +43,8 @@ const PLAIN = [/_norm\.weight$/, /norm\.weight$/, /ffn_gate_inp/, /position_embd
 
 /**
  * Writes a model as GGUF, its matrices in another type. Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are bit for bit what ggml's reference quantisers give.
- * @param {AnySource | AnySource[]} source as for Model.load; a hub folder's tokenizer.json, tokenizer_config.json and kin may be among the list
+ * @param {AnySource | AnySource[]} source as for Model.load; a hub folder's tokenizer.json, tokenizer_config.json and kin may be among the list. Also character models of
+ *   ml5 and textgenrnn as [weights.safetensors, vocab.json]
  * @param {QuantizeOptions & RuntimeOptions} [options]
  * @returns {Promise<QuantizeResult>}
  * @throws {MicrotomeError} as Model.load; EUNKNOWN: no such type; EFORMAT: damaged. AbortError when aborted
@@ -56,7 +58,7 @@ export async function quantize(source, options = {}) {
   const threads = options.threads === undefined ? await defaultThreads() : checkNumber('quantize: threads', options.threads, 1, 64, true);
   const all = (Array.isArray(source) ? source : [source]).map(toSource);
   const files = all.filter((s) => !isTokenizerFile(s.name));
-  if (!files.length) throw new MicrotomeError('quantize: no file with weights was given', { code: 'ERANGE' });
+  if (!all.some((s) => !isTokenizerFile(s.name))) throw new MicrotomeError('quantize: no file with weights was given', { code: 'ERANGE' });
   const { module, shared } = await loadModule({ ...options, threads: threads > 1 });
   const heap = await loadHeap(options);
   const client = await WorkerClient.start({ workerUrl, signal });
@@ -64,8 +66,8 @@ export async function quantize(source, options = {}) {
   /** @type {Sink | null} */ let sink = null;
   try {
     await client.call('init', { module, shared, threads }, { signal });
-    plan = await openPlan(client, heap, files, { signal, onProgress });
-    const extra = tokenizer && !plan.gguf ? await tokenizerKeys(all.filter((s) => isTokenizerFile(s.name)), await configOf(files), signal) : [];
+    plan = (await foreignPlan(heap, all, signal)) ?? (await openPlan(client, heap, files, { signal, onProgress }));
+    const extra = tokenizer && !plan.read ? await tokenizerKeys(all.filter((s) => isTokenizerFile(s.name)), await configOf(files), signal) : [];
     const kept = keep.map(globExpression);
     const tensors = plan.tensors.map((t) => ({ ...t, ...targetOf(t, type, kept.some((k) => k.test(t.name))) }));
     const keys = [...plan.keys.filter((k) => !['general.file_type', 'general.quantization_version', 'general.alignment'].includes(k.name) && !k.name.startsWith('split.')),
@@ -97,7 +99,7 @@ export async function quantize(source, options = {}) {
 
 /** @typedef {{name: string, dims: number[], type: number, typeName: string, block: number, blockBytes: number, vector?: boolean, index: number, offset: number, file: number}} PlannedTensor */
 /**
- * @typedef {{gguf: boolean, architecture: string, keys: RawKey[], tensors: PlannedTensor[], finish: () => Promise<void>, close: () => Promise<void>,
+ * @typedef {{architecture: string, keys: RawKey[], tensors: PlannedTensor[], finish: () => Promise<void>, close: () => Promise<void>,
  *   read: ((t: PlannedTensor, first: number, count: number) => Promise<Uint8Array<ArrayBuffer>>) | null}} Plan read: the next values of a tensor, in order; null: the engine has them
  */
 
@@ -123,9 +125,24 @@ async function openPlan(client, heap, files, { signal, onProgress }) {
   await sendSources(client, sources, { signal, onEvent });
   const { keys, description } = await client.call('exportOpen', {}, { signal });
   return {
-    gguf: false, architecture: description.architecture, keys: splitKeys(heap, keys, description.keys), read: null,
+    architecture: description.architecture, keys: splitKeys(heap, keys, description.keys), read: null,
     tensors: description.tensors.map((/** @type {any} */ t, /** @type {number} */ index) => ({ ...t, ...typeOf(heap, t.type, t.name), index, offset: 0, file: 0 })),
     finish: async () => {}, close: async () => {},
+  };
+}
+
+/**
+ * A character model of another program: safetensors without a config.json. @param {import('./runtime/worker.js').Heap} heap @param {Source[]} all @param {AbortSignal} [signal] @returns {Promise<Plan | null>}
+ */
+async function foreignPlan(heap, all, signal) {
+  const weights = all.filter((s) => !/\.json$/i.test(s.name));
+  if (weights.length !== 1 || all.some((s) => /(^|[\\/])config\.json$/i.test(s.name)) || weights[0].kind === 'stream' || !/\.safetensors$/i.test(weights[0].name)) return null;
+  const found = await readForeign(weights[0], all.find((s) => /\.json$/i.test(s.name)), signal);
+  if (!found) return null;
+  return {
+    architecture: found.architecture, keys: found.keys, finish: async () => {}, close: async () => {},
+    tensors: found.tensors.map(({ name, dims }, index) => ({ name, dims, type: 0, ...typeOf(heap, 0, name), index, offset: 0, file: 0 })),
+    read: async (t, first, count) => new Uint8Array(found.tensors[t.index].values.slice(first, first + count).buffer),
   };
 }
 
@@ -178,7 +195,7 @@ async function openGguf(heap, files, reader, head, size, signal) {
   }
   tensors.forEach((t, i) => { t.index = i; });
   return {
-    gguf: true, keys, tensors, close, architecture: stringOf(keys, 'general.architecture'),
+    keys, tensors, close, architecture: stringOf(keys, 'general.architecture'),
     async read(t, at, count) {
       const from = t.offset + (at / t.block) * t.blockBytes;
       const { reader: r } = open[t.file];

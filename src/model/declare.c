@@ -71,6 +71,7 @@ const char *const mt_gguf_names[MT_ROLE_COUNT] = {
     [MT_ROLE_CELL_HH] = "blk.%d.lstm_hh|blk.%d.gru_hh",
     [MT_ROLE_CELL_IH_BIAS] = "blk.%d.lstm_ih.bias!|blk.%d.gru_ih.bias!",
     [MT_ROLE_CELL_HH_BIAS] = "blk.%d.lstm_hh.bias!|blk.%d.gru_hh.bias!",
+    [MT_ROLE_POOL] = "blk.%d.attn_pool",
     [MT_ROLE_ROUTER] = "blk.%d.ffn_gate_inp",
     [MT_ROLE_GATE_EXPERTS] = "blk.%d.ffn_gate_exps|blk.%d.ffn_gate.%d",
     [MT_ROLE_UP_EXPERTS] = "blk.%d.ffn_up_exps|blk.%d.ffn_up.%d",

@@ -4,6 +4,8 @@
  * time. Whether rows are evaluated together or alone makes no difference to the last bit (mt_matmul). */
 #include "cell.h"
 
+#include <math.h>
+
 typedef struct run {
     const mt_graph *g;
     const mt_node *n;
@@ -12,30 +14,32 @@ typedef struct run {
     const mt_node *gates_node, *inner_node;
     const float *x;
     float *gates, *inner, *y;
-    size_t H, G; /* width of the state, of all gates */
+    const int32_t *parent, *state_in, *state_out; /* the last two: NULL where there is no state */
+    size_t H, G;                                  /* width of the state, of all gates */
 } run;
 
 static size_t padded(size_t bytes) {
     return (bytes + 63) / 64 * 64;
 }
 
-/* The product's own memory, then h [T][H] and W_hh h [T][G], then the rows by depth and where each depth begins. */
+/* The product's own memory, then h [T][H] and W_hh h [T][G], then the rows' depths, where each depth begins, and what
+ * rows follow. */
 size_t mt_cell_scratch(const mt_weight *hh, int32_t T) {
     size_t rows = (size_t)T;
     return padded(mt_matmul_scratch(hh, T)) + rows * ((size_t)hh->cols + (size_t)hh->rows) * sizeof(float) +
-           (2 * rows + 2) * sizeof(int32_t);
+           (3 * rows + 2) * sizeof(int32_t);
 }
 
 /* h and c before row t, NULL: zeros. */
 static void before(const run *r, int32_t t, const float **h, const float **c) {
     const mt_feed *f = r->feed;
-    int32_t parent = f->parent_row[t];
+    int32_t parent = r->parent[t];
     *h = *c = NULL;
     if (parent >= 0) {
         *h = r->y + (size_t)parent * r->H;
         *c = r->inner + (size_t)parent * r->H;
-    } else if (f->state_in[t] >= 0) {
-        *h = f->state[r->n->i[0]] + r->n->i[1] + (size_t)f->state_in[t] * f->state_width;
+    } else if (r->state_in && r->state_in[t] >= 0) {
+        *h = f->state[r->n->i[0]] + r->n->i[1] + (size_t)r->state_in[t] * f->state_width;
         *c = *h + r->H;
     }
 }
@@ -78,8 +82,8 @@ static void step(const run *r, int32_t t, const float *u) {
         for (size_t i = 0; i < H; i++) y[i] = (1 - gate[H + i]) * gate[2 * H + i] + (h ? gate[H + i] * h[i] : 0);
     }
     patch(r, r->n, r->y, row * H, H);
-    if (r->feed->state_out[t] < 0) return;
-    float *kept = r->feed->state[r->n->i[0]] + r->n->i[1] + (size_t)r->feed->state_out[t] * r->feed->state_width;
+    if (!r->state_out || r->state_out[t] < 0) return;
+    float *kept = r->feed->state[r->n->i[0]] + r->n->i[1] + (size_t)r->state_out[t] * r->feed->state_width;
     memcpy(kept, y, H * sizeof *kept);
     if (r->cell->kind == MT_CELL_LSTM) memcpy(kept + H, inner, H * sizeof *kept);
 }
@@ -110,8 +114,16 @@ void mt_cell_run(const mt_graph *g, const mt_node *n, mt_pool *pool, float *scra
     r.inner = scratch + r.inner_node->offset;
     r.y = n->output ? feed->output : scratch + n->offset;
     float *h = kernel + padded(mt_matmul_scratch(w, T)) / sizeof(float), *u = h + (size_t)T * r.H;
-    int32_t *depth = (int32_t *)(u + (size_t)T * r.G), *begin = depth + T;
-    int32_t depths = by_depth(feed->parent_row, T, depth, begin);
+    int32_t *depth = (int32_t *)(u + (size_t)T * r.G), *begin = depth + T, *own = begin + T + 1;
+    if (r.cell->window) {
+        for (int32_t t = 0; t < T; t++) own[t] = t % r.cell->window ? t - 1 : -1;
+        r.parent = own;
+    } else {
+        r.parent = feed->parent_row;
+        r.state_in = feed->state_in;
+        r.state_out = feed->state_out;
+    }
+    int32_t depths = by_depth(r.parent, T, depth, begin);
     bool chain = depths == T;
     for (int32_t d = 0; d < depths; d++) {
         int32_t rows = begin[d + 1] - begin[d], k = 0;
@@ -132,5 +144,67 @@ void mt_cell_run(const mt_graph *g, const mt_node *n, mt_pool *pool, float *scra
         k = 0;
         for (int32_t t = chain ? d : 0; t < T && k < rows; t++)
             if (depth[t] == d) step(&r, t, u + (size_t)k++ * r.G);
+    }
+}
+
+/* ---- windows ---- */
+
+void mt_window_run(const mt_graph *g, const mt_node *n, float *y, void *kernel, const mt_feed *feed) {
+    const mt_weight *w = g->nodes[n->in[0]].weight;
+    int32_t W = n->i[2], *ids = kernel;
+    float *state = feed->state[n->i[0]] + n->i[1]; /* the last W - 1 ids, oldest first */
+    for (int32_t t = 0; t < feed->T; t++) {
+        int32_t at = W - 1, row = t;
+        for (; at >= 0 && row >= 0; at--) {
+            ids[at] = feed->token[row];
+            if (feed->parent_row[row] < 0) break;
+            row = feed->parent_row[row];
+        }
+        const float *kept = feed->state_in[row] >= 0 ? state + (size_t)feed->state_in[row] * feed->state_width : NULL;
+        for (int32_t k = W - 2; --at >= 0; k--) ids[at] = kept ? (int32_t)kept[k] : n->i[3];
+        for (int32_t k = 0; k < W; k++, y += w->cols) mt_weight_row(w, ids[k], y);
+        if (feed->state_out[t] < 0) continue;
+        float *out = state + (size_t)feed->state_out[t] * feed->state_width;
+        for (int32_t k = 0; k + 1 < W; k++) out[k] = (float)ids[k + 1];
+    }
+}
+
+void mt_pool_over_run(const mt_graph *g, const mt_node *n, float *scratch, float *y, const mt_feed *feed) {
+    const mt_pool_over *p = n->extra;
+    const mt_node *room = &g->nodes[n->in[3]];
+    float *pattern = scratch + room->offset;
+    size_t W = (size_t)p->window;
+    for (int32_t t = 0; t < n->dims[0]; t++, y += n->dims[1]) {
+        float *a = pattern + (size_t)t * W, top = -INFINITY, sum = 0;
+        for (size_t k = 0; k < W; k++) {
+            const float *weight = p->weight;
+            double score = 0;
+            for (int part = 0; part < 3; part++) {
+                const mt_node *x = &g->nodes[n->in[part]];
+                size_t width = (size_t)x->dims[1];
+                const float *row = scratch + x->offset + ((size_t)t * W + k) * width;
+                for (size_t i = 0; i < width; i++) score += weight[i] * row[i];
+                weight += width;
+            }
+            a[k] = (float)score;
+            top = a[k] > top ? a[k] : top;
+        }
+        for (size_t k = 0; k < W; k++) a[k] -= top;
+        mt_exp(a, a, W);
+        for (size_t k = 0; k < W; k++) sum += a[k];
+        for (size_t k = 0; k < W; k++) a[k] /= sum + p->eps;
+        if (room->patched && feed->patch)
+            feed->patch(feed->patch_arg, room, pattern, (size_t)t * W, (size_t)(t + 1) * W);
+        float *out = y;
+        for (int part = 0; part < 3; part++) {
+            const mt_node *x = &g->nodes[n->in[part]];
+            size_t width = (size_t)x->dims[1];
+            memset(out, 0, width * sizeof *out);
+            for (size_t k = 0; k < W; k++) {
+                const float *row = scratch + x->offset + ((size_t)t * W + k) * width;
+                for (size_t i = 0; i < width; i++) out[i] += a[k] * row[i];
+            }
+            out += width;
+        }
     }
 }

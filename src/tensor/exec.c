@@ -640,6 +640,12 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             break;
         case MT_OP_ROOM: /* its owner writes and patches it */
             continue;
+        case MT_OP_WINDOW:
+            mt_window_run(g, n, j.y, kernel, feed);
+            break;
+        case MT_OP_POOL:
+            mt_pool_over_run(g, n, scratch, j.y, feed);
+            break;
         case MT_OP_CELL:
             mt_cell_run(g, n, pool, scratch, kernel, feed);
             continue;

@@ -11,7 +11,8 @@ static const char *const op_names[MT_OP_COUNT] = {
     "scale",        "add_row",      "act",        "clamp",          "softcap",     "rope",
     "kv_store",     "attend",       "scores",     "attn_softmax",   "mix",         "head_result",
     "sum_heads",    "experts",      "slice",      "conv",           "shift",       "lerp",
-    "wkv",          "delta",        "scan",       "room",           "cell",        "copy"};
+    "wkv",          "delta",        "scan",       "room",           "cell",        "window",
+    "pool",         "copy"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -514,6 +515,36 @@ int32_t mt_g_cell(mt_graph *g, int32_t x, int32_t weight, int32_t gates, int32_t
                                .extra = kept});
 }
 
+int32_t mt_g_window(mt_graph *g, int32_t weight, int32_t T, int32_t window, int32_t otherwise, int32_t layer,
+                    int32_t place) {
+    if (dead(g, weight)) return -1;
+    if (!expect(g, window >= 1 && T <= INT32_MAX / window, MT_OP_WINDOW, window, INT32_MAX / (T > 0 ? T : 1)))
+        return -1;
+    return append(g, (mt_node){.op = MT_OP_WINDOW,
+                               .in = {weight, -1, -1, -1},
+                               .n_dims = 2,
+                               .dims = {T * window, width(g, weight)},
+                               .i = {layer, place, window, otherwise}});
+}
+
+int32_t mt_g_pool(mt_graph *g, int32_t a, int32_t b, int32_t c, int32_t pattern, const mt_pool_over *pool) {
+    if (dead(g, a) || dead(g, b) || dead(g, c) || dead(g, pattern)) return -1;
+    int32_t rows = g->nodes[a].dims[0], T = g->nodes[pattern].dims[0];
+    if (!expect(g, g->nodes[b].dims[0] == rows && g->nodes[c].dims[0] == rows, MT_OP_POOL, g->nodes[b].dims[0], rows) ||
+        !expect(g, T * pool->window == rows && width(g, pattern) == pool->window, MT_OP_POOL, rows, T * pool->window))
+        return -1;
+    const mt_pool_over *kept = mt_arena_copy(&g->names, pool, sizeof *pool);
+    if (!kept) {
+        g->status = mt_nomem(&g->error, sizeof *pool, "a pool node");
+        return -1;
+    }
+    return append(g, (mt_node){.op = MT_OP_POOL,
+                               .in = {a, b, c, pattern},
+                               .n_dims = 2,
+                               .dims = {T, width(g, a) + width(g, b) + width(g, c)},
+                               .extra = kept});
+}
+
 int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place) {
     if (dead(g, x)) return -1;
     mt_node n = like(g, MT_OP_SHIFT, x);
@@ -667,6 +698,8 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
         } else if (x->op == MT_OP_DELTA) {
             const mt_delta *d = x->extra;
             scratch = ((size_t)d->key_width * (size_t)(d->value_width + 2) + (size_t)d->value_width) * sizeof(float);
+        } else if (x->op == MT_OP_WINDOW) {
+            scratch = (size_t)x->i[2] * sizeof(int32_t);
         } else if (x->op == MT_OP_CELL) {
             scratch = mt_cell_scratch(g->nodes[x->in[1]].weight, x->dims[0]);
         } else if (x->op == MT_OP_ADD_RELATIVE) {

@@ -53,15 +53,18 @@ typedef enum mt_op {
     MT_OP_SUM_HEADS,   /* [T][H][D] -> [T][D] (+ vector in[1]) */
     MT_OP_EXPERTS,     /* mixture of experts, see mt_experts */
     MT_OP_SLICE,       /* columns i[0] .. i[0] + width of in[0] */
-    MT_OP_CONV,  /* depthwise causal convolution of in[0] [T][C] with vector in[1] [C][K] (+ in[2]); i[0] layer, i[1]
-                    place in the state, i[2] K */
-    MT_OP_SHIFT, /* the row before: of this batch, or kept; i[0] layer, i[1] place in the state */
-    MT_OP_LERP,  /* in[0] * vector in[2] + in[1] * (1 - vector in[2]) */
-    MT_OP_WKV,   /* RWKV-4's average of values in[1] by keys in[0]; vectors: decay in[2], bonus in[3]; i[0], i[1] */
-    MT_OP_DELTA, /* gated delta rule, see mt_delta; i[0] layer, i[1] place in the state */
-    MT_OP_SCAN,  /* selective state-space recurrence, see mt_scan; i[0] layer, i[1] place in the state */
-    MT_OP_ROOM,  /* room that a later node writes */
-    MT_OP_CELL,  /* LSTM or GRU, see mt_cell; i[0] layer, i[1] place in the state */
+    MT_OP_CONV,   /* depthwise causal convolution of in[0] [T][C] with vector in[1] [C][K] (+ in[2]); i[0] layer, i[1]
+                     place in the state, i[2] K */
+    MT_OP_SHIFT,  /* the row before: of this batch, or kept; i[0] layer, i[1] place in the state */
+    MT_OP_LERP,   /* in[0] * vector in[2] + in[1] * (1 - vector in[2]) */
+    MT_OP_WKV,    /* RWKV-4's average of values in[1] by keys in[0]; vectors: decay in[2], bonus in[3]; i[0], i[1] */
+    MT_OP_DELTA,  /* gated delta rule, see mt_delta; i[0] layer, i[1] place in the state */
+    MT_OP_SCAN,   /* selective state-space recurrence, see mt_scan; i[0] layer, i[1] place in the state */
+    MT_OP_ROOM,   /* room that a later node writes */
+    MT_OP_CELL,   /* LSTM or GRU, see mt_cell; i[0] layer, i[1] place in the state */
+    MT_OP_WINDOW, /* rows of weight in[0] at the last i[2] tokens of each row, i[3] where the text has not begun:
+                     [T * i[2]][E]; i[0] layer, i[1] place in the state */
+    MT_OP_POOL,   /* an average over windows, see mt_pool_over */
     MT_OP_COPY,
     MT_OP_COUNT
 } mt_op;
@@ -170,7 +173,16 @@ typedef enum mt_cell_kind { MT_CELL_LSTM, MT_CELL_GRU } mt_cell_kind;
 typedef struct mt_cell {
     mt_cell_kind kind;
     const float *bias; /* b_hh, or NULL */
+    int32_t window;    /* more than 0: every so many rows are a text of their own, and there is no state */
 } mt_cell;
+
+/* x = the rows of in[0], in[1] and in[2] side by side, `window` of them for each row of the result; a = softmax of
+ * weight . x over the window, with `eps` added to its sum; the result is sum a x. in[3]: room for a, [T][window]. */
+typedef struct mt_pool_over {
+    const float *weight;
+    int32_t window;
+    float eps;
+} mt_pool_over;
 
 mt_status mt_graph_new(mt_wanted wanted, void *arg, mt_graph **out, mt_error *err);
 void mt_graph_free(mt_graph *g);
@@ -224,6 +236,9 @@ int32_t mt_g_delta(mt_graph *g, int32_t qkv, int32_t beta, int32_t alpha, const 
 int32_t mt_g_room(mt_graph *g, int32_t rows, int32_t columns);
 int32_t mt_g_cell(mt_graph *g, int32_t x, int32_t weight, int32_t gates, int32_t inner, const mt_cell *cell,
                   int32_t layer, int32_t place);
+int32_t mt_g_window(mt_graph *g, int32_t weight, int32_t T, int32_t window, int32_t otherwise, int32_t layer,
+                    int32_t place);
+int32_t mt_g_pool(mt_graph *g, int32_t a, int32_t b, int32_t c, int32_t pattern, const mt_pool_over *pool);
 int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place);
 int32_t mt_g_lerp(mt_graph *g, int32_t a, int32_t b, int32_t share);
 int32_t mt_g_wkv(mt_graph *g, int32_t k, int32_t v, int32_t decay, int32_t bonus, int32_t layer, int32_t place);

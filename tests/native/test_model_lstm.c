@@ -6,6 +6,31 @@ static mt_error err;
 enum { T = 10, V = 24, E = 16, H = 32 };
 static const int32_t ids[T] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3};
 
+/* Two layers over windows of 4. */
+static void tiny_window(gguf_file *f, uint32_t type) {
+    char name[64];
+    *f = (gguf_file){0};
+    mt_rng_seed(&f->rng, 41);
+    key_text(f, "general.architecture", "textgenrnn");
+    key_u32(f, "textgenrnn.block_count", 2);
+    key_u32(f, "textgenrnn.embedding_length", 2 * E);
+    key_u32(f, "textgenrnn.hidden_length", H);
+    key_u32(f, "textgenrnn.window_length", 4);
+    tensor(f, "token_embd.weight", type, V, 2 * E, 1, 0);
+    for (int l = 0; l < 2; l++) {
+        snprintf(name, sizeof name, "blk.%d.lstm_ih.weight", l);
+        tensor(f, name, type, 4 * H, l ? H : 2 * E, 0.3f, 0);
+        snprintf(name, sizeof name, "blk.%d.lstm_hh.weight", l);
+        tensor(f, name, type, 4 * H, H, 0.3f, 0);
+        snprintf(name, sizeof name, "blk.%d.lstm_ih.bias", l);
+        tensor(f, name, MT_F32, 0, 4 * H, 0.3f, 0);
+    }
+    tensor(f, "blk.1.attn_pool.weight", MT_F32, 0, 2 * E + 2 * H, 0.5f, 0);
+    tensor(f, "output.weight", type, V, 2 * E + 2 * H, 0.5f, 0);
+    tensor(f, "output.bias", MT_F32, 0, V, 0.5f, 0);
+    finish_file(f);
+}
+
 static void tiny(gguf_file *f, bool lstm, uint32_t type) {
     const char *kind = lstm ? "lstm" : "gru";
     uint64_t gates = lstm ? 4 : 3;
@@ -46,12 +71,17 @@ static int32_t run(mt_session *s, const int32_t *tokens, int32_t n, int32_t pare
     return slots[n - 1];
 }
 
-static void check(bool lstm, uint32_t type) {
+enum kind { LSTM, GRU, WINDOW };
+static void check(enum kind kind, uint32_t type) {
+    bool lstm = kind == LSTM;
     gguf_file f;
     mt_model *m = NULL;
     mt_session *s = NULL;
     static float whole[T * V], other[T * V], tree[T * V];
-    tiny(&f, lstm, type);
+    if (kind == WINDOW)
+        tiny_window(&f, type);
+    else
+        tiny(&f, lstm, type);
     CHECK_OK(load_bytes(f.all.data, f.all.len, f.all.len, 777, &m, &err));
     if (!m) {
         free_file(&f);
@@ -106,10 +136,12 @@ static void check(bool lstm, uint32_t type) {
     CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
     const float put[2] = {0.5f, -0.25f};
     const char *name = lstm ? "blocks.0.lstm.hook_cell" : "blocks.0.gru.hook_candidate";
-    CHECK_OK(mt_patch_add(s, name, MT_PATCH_REPLACE, 3 * H + 5, put, 2, &err));
+    if (kind == WINDOW) name = "hook_weights"; /* of token 3's own window */
+    CHECK_OK(mt_patch_add(s, name, MT_PATCH_REPLACE, kind == WINDOW ? 3 * 4 + 1 : 3 * H + 5, put, 2, &err));
     run(s, ids, T, MT_ROOT, tree);
     CHECK(memcmp(whole, tree, 3 * V * sizeof *whole) == 0, "nothing changes before a patch");
-    for (int32_t i = 3; i < 6; i++) CHECK(memcmp(whole + i * V, tree + i * V, V * sizeof *whole) != 0, "row %d", i);
+    for (int32_t i = 3; i < (kind == WINDOW ? 4 : 6); i++)
+        CHECK(memcmp(whole + i * V, tree + i * V, V * sizeof *whole) != 0, "row %d", i);
     mt_session_reset(s);
     last = run(s, ids, 4, MT_ROOT, other);
     mt_patch_clear(s);
@@ -148,12 +180,16 @@ static void check(bool lstm, uint32_t type) {
 
 int main(void) {
     CASE("LSTM, floats: pieces, trees and patches, to the last bit");
-    check(true, MT_F32);
+    check(LSTM, MT_F32);
     CASE("GRU, floats");
-    check(false, MT_F32);
+    check(GRU, MT_F32);
     CASE("LSTM, 8 bits");
-    check(true, MT_Q8_0);
+    check(LSTM, MT_Q8_0);
     CASE("GRU, 4 bits");
-    check(false, MT_Q4_0);
+    check(GRU, MT_Q4_0);
+    CASE("windows of LSTMs, averaged");
+    check(WINDOW, MT_F32);
+    CASE("windows, 8 bits");
+    check(WINDOW, MT_Q8_0);
     return test_end();
 }

@@ -505,7 +505,8 @@ const COMMANDS = {
   },
   train: trainCommand({ line, mustExist, isUrl }),
   measure: measureCommand({ line, json, mustExist, isUrl, loadTokenizer, shared: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT] }),
-  quantize: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT }),
+  quantize: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'quantize' }),
+  convert: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'convert' }),
   serve: {
     summary: 'serve the demos on this machine',
     usage: 'serve [--root DIR] [--port N] [--open-path P]',

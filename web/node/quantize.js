@@ -28,6 +28,10 @@ async function writeGguf(options, rest, otherwise, tell) {
   if (rest.length !== 2) throw new UsageError('IN and OUT are needed');
   const [from, to] = rest;
   const sources = await sourcesOf(from);
+  if (options.vocab !== undefined) {
+    await stat(options.vocab).catch(() => { throw new Error(`${options.vocab}: no such file`); });
+    sources.push(options.vocab);
+  }
   if (await same(from, to)) throw new Error(`${to}: a file cannot be written over itself`);
   const beside = `${to}.part`;
   const stream = createWriteStream(beside);
@@ -63,20 +67,25 @@ async function same(a, b) {
 
 /** @typedef {{line: (text: string) => Promise<void>, json: (value: any) => string, threads: import('./args.js').OptionSpec, jsonOut: import('./args.js').OptionSpec}} Shared what the program's commands share */
 
-/** @param {Shared} shared @returns {import('./args.js').CommandSpec & {run: (options: Record<string, any>, rest: string[]) => Promise<void>}} */
-export function quantizeCommand({ line, json, threads, jsonOut }) {
+/**
+ * `convert` differs from `quantize` in its default type: nothing is lost. @param {Shared & {name: 'quantize' | 'convert'}} shared
+ * @returns {import('./args.js').CommandSpec & {run: (options: Record<string, any>, rest: string[]) => Promise<void>}}
+ */
+export function quantizeCommand({ line, json, threads, jsonOut, name }) {
+  /** @type {import('../quantize.js').QuantizeType} */ const otherwise = name === 'convert' ? 'F32' : 'Q8_0';
   return {
-    summary: 'a model in another storage type, as a GGUF file',
-    usage: 'quantize [options] IN OUT.gguf',
+    summary: name === 'convert' ? 'a model of any container as a GGUF file, nothing lost' : 'a model in another storage type, as a GGUF file',
+    usage: `${name} [options] IN OUT.gguf`,
     options: [
-      { name: 'type', kind: 'text', value: 'TYPE', choices: QUANTIZE_TYPES, help: `of the matrices, default Q8_0: ${QUANTIZE_TYPES.join(', ')}` },
+      { name: 'type', kind: 'text', value: 'TYPE', choices: QUANTIZE_TYPES, help: `of the matrices, default ${otherwise}: ${QUANTIZE_TYPES.join(', ')}` },
       { name: 'keep', kind: 'texts', value: 'PATTERN', help: 'tensors that keep their type ("output.weight", "blk.0.*"); may be given several times' },
+      { name: 'vocab', kind: 'text', value: 'FILE', help: 'for character models of ml5 and textgenrnn: their vocabulary, JSON' },
       { name: 'no-tokenizer', kind: 'flag', help: 'leave the tokenizer of a hub folder out' }, threads, jsonOut,
     ],
-    notes: 'IN is a GGUF file, a folder with config.json and safetensors, or a llama2.c or rwkv.cpp file. Vectors and norms stay F32; see docs/gguf.md.',
+    notes: 'IN is a GGUF file, a folder with config.json and safetensors, a llama2.c or rwkv.cpp file, or the safetensors of a character model (with --vocab). Vectors and norms stay F32; see docs/gguf.md.',
     async run(options, rest) {
       const tell = (/** @type {string} */ text) => { if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`); };
-      const result = await writeGguf(options, rest, 'Q8_0', tell);
+      const result = await writeGguf(options, rest, otherwise, tell);
       tell('');
       if (options.json) return line(json({ file: result.file, architecture: result.architecture, bytes: result.size, tensors: result.tensors }));
       const types = /** @type {Record<string, number>} */ ({});

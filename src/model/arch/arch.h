@@ -84,6 +84,7 @@ typedef enum mt_role {
     MT_ROLE_CELL_HH,
     MT_ROLE_CELL_IH_BIAS,
     MT_ROLE_CELL_HH_BIAS,
+    MT_ROLE_POOL,
     MT_ROLE_ROUTER,
     MT_ROLE_GATE_EXPERTS,
     MT_ROLE_UP_EXPERTS,

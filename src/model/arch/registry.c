@@ -11,7 +11,7 @@ extern const mt_arch mt_arch_albert, mt_arch_bart, mt_arch_bert, mt_arch_biogpt,
     mt_arch_mamba2, mt_arch_marian, mt_arch_modernbert, mt_arch_mpnet, mt_arch_mpt, mt_arch_nemotron, mt_arch_olmo,
     mt_arch_olmo2, mt_arch_olmo3, mt_arch_olmoe, mt_arch_openai_gpt, mt_arch_opt, mt_arch_phi, mt_arch_phi3,
     mt_arch_qwen2, mt_arch_qwen3, mt_arch_qwen3_5, mt_arch_roberta, mt_arch_rwkv, mt_arch_smollm3, mt_arch_stablelm,
-    mt_arch_starcoder2, mt_arch_t5, mt_arch_umt5, mt_arch_xlnet;
+    mt_arch_starcoder2, mt_arch_t5, mt_arch_textgenrnn, mt_arch_umt5, mt_arch_xlnet;
 
 static const mt_arch *const all[] = {&mt_arch_albert,     &mt_arch_bart,
                                      &mt_arch_bert,       &mt_arch_biogpt,
@@ -40,8 +40,8 @@ static const mt_arch *const all[] = {&mt_arch_albert,     &mt_arch_bart,
                                      &mt_arch_qwen3_5,    &mt_arch_roberta,
                                      &mt_arch_rwkv,       &mt_arch_smollm3,
                                      &mt_arch_stablelm,   &mt_arch_starcoder2,
-                                     &mt_arch_t5,         &mt_arch_umt5,
-                                     &mt_arch_xlnet};
+                                     &mt_arch_t5,         &mt_arch_textgenrnn,
+                                     &mt_arch_umt5,       &mt_arch_xlnet};
 enum { COUNT = sizeof all / sizeof *all };
 
 static bool among(const char *list, mt_str name) {
@@ -68,6 +68,7 @@ void mt_arch_list(bool hub, char *out, size_t cap) {
     if (cap) out[0] = 0;
     for (int i = 0; i < COUNT && o + 1 < cap; i++) {
         const char *names = hub ? all[i]->model_types : all[i]->name;
+        if (!*names) continue;
         int n = snprintf(out + o, cap - o, "%s%s", o ? " " : "", names);
         o += n > 0 ? (size_t)n : 0;
     }
