@@ -10,10 +10,11 @@ ABI_LAYOUT(model, ABI_STRUCT(mt_model_info), ABI_FIELD(mt_model_info, architectu
            ABI_FIELD(mt_model_info, ffn_width), ABI_FIELD(mt_model_info, vocab), ABI_FIELD(mt_model_info, context),
            ABI_FIELD(mt_model_info, parameters), ABI_FIELD(mt_model_info, weight_bytes),
            ABI_FIELD(mt_model_info, weight_type), ABI_FIELD(mt_model_info, encoder_layers),
-           ABI_FIELD(mt_model_info, decoder_start), ABI_STRUCT(mt_traced), ABI_FIELD(mt_traced, name),
-           ABI_FIELD(mt_traced, n_dims), ABI_ARRAY(mt_traced, dims), ABI_FIELD(mt_traced, data),
-           ABI_STRUCT(mt_session_info), ABI_FIELD(mt_session_info, slots), ABI_FIELD(mt_session_info, free),
-           ABI_FIELD(mt_session_info, cache), ABI_FIELD(mt_session_info, cache_bytes),
+           ABI_FIELD(mt_model_info, decoder_start), ABI_FIELD(mt_model_info, segments),
+           ABI_FIELD(mt_model_info, bidirectional), ABI_FIELD(mt_model_info, headless), ABI_STRUCT(mt_traced),
+           ABI_FIELD(mt_traced, name), ABI_FIELD(mt_traced, n_dims), ABI_ARRAY(mt_traced, dims),
+           ABI_FIELD(mt_traced, data), ABI_STRUCT(mt_session_info), ABI_FIELD(mt_session_info, slots),
+           ABI_FIELD(mt_session_info, free), ABI_FIELD(mt_session_info, cache), ABI_FIELD(mt_session_info, cache_bytes),
            ABI_FIELD(mt_session_info, slot_bytes), ABI_FIELD(mt_session_info, state_bytes),
            ABI_FIELD(mt_session_info, memory_bytes), ABI_FIELD(mt_session_info, scratch_bytes), ABI_ENUM(MT_CACHE_F32),
            ABI_ENUM(MT_CACHE_F16), ABI_ENUM(MT_CACHE_Q8), ABI_ENUM(MT_ROOT), ABI_ENUM(MT_PATCH_REPLACE),
@@ -116,6 +117,12 @@ MT_EXPORT(session_encode) mt_status abi_session_encode(mt_session *session, cons
     ABI_NEED(session);
     ABI_NEED(token);
     return mt_session_encode(session, token, count, &abi_error);
+}
+MT_EXPORT(session_segments)
+mt_status abi_session_segments(mt_session *session, const int32_t *segment, int32_t count) {
+    ABI_NEED(session);
+    ABI_NEED(segment);
+    return mt_session_segments(session, segment, count, &abi_error);
 }
 /* position and want may be 0. slot: count numbers, filled. */
 MT_EXPORT(session_eval)

@@ -34,6 +34,9 @@ import { Tokenizer } from './tokenizer.js';
  * @property {number} parameters
  * @property {number} weightBytes
  * @property {string} weightType of most weights: "Q8_0"...
+ * @property {number} [segments] of encoders that know them: kinds of text (BERT's sentences A and B) that `typeIds` may name
+ * @property {true} [bidirectional] an encoder: every token sees the whole text
+ * @property {true} [headless] the file holds hidden layers alone: there are traces and embeddings, but no logits
  * @property {number} [encoderLayers] of encoder-decoder models alone, whose `layers` are the decoder's
  * @property {number | null} [decoderStart] the token that such a decoder starts from; null: not known
  */
@@ -80,11 +83,12 @@ export class Model {
   /** @type {WorkerClient | null} */ #client;
   #loaded;
   /** @type {Tokenizer | null} */ #tokenizer = null;
+  /** Why the tokenizer that came with a hub folder is none. @type {unknown} */ #tokenizerError = null;
 
   /**
    * Streams a file into a model: weights are taken over as they arrive, and the file is never held as a whole.
    * @param {AnySource | AnySource[]} source URL, File, Blob, ArrayBuffer or typed array (copied), stream; in Node also a path. A list: the
-   *   splits of a GGUF in order, or `config.json` and the safetensors files of a hub folder
+   *   splits of a GGUF in order, or `config.json` and the safetensors files of a hub folder, and its tokenizer (`tokenizer.json`, `tokenizer.model`, `vocab.txt`) if texts are to be given
    * @param {ModelOptions & RuntimeOptions} [options]
    * @returns {Promise<Model>}
    * @throws {MicrotomeError} EHTTP, EIO: it cannot be read; EFORMAT, EUNKNOWN, EMISSING, ERANGE: it is not a model that we can run (details.offset:
@@ -95,7 +99,8 @@ export class Model {
     const { onProgress, signal, isa, workerUrl } = options;
     if (isa !== undefined && !['ref', 'simd', 'relaxed'].includes(isa)) throw new MicrotomeError(`Model.load: unknown isa ${JSON.stringify(isa)}: known are ref, simd, relaxed`, { code: 'EUNKNOWN' });
     const threads = options.threads === undefined ? await defaultThreads() : checkNumber('Model.load: threads', options.threads, 1, 64, true);
-    const from = (Array.isArray(source) ? source : [source]).map(toSource);
+    const all = (Array.isArray(source) ? source : [source]).map(toSource);
+    const definition = all.length > 1 ? all.find(({ name }) => DEFINITIONS.test(name)) : undefined, from = all.filter((s) => s !== definition);
     const wanted = isa === 'relaxed' && !options.variant ? requireRelaxed(threads) : options.variant;
     const { module, variant, shared } = await loadModule({ ...options, variant: wanted, threads: threads > 1 });
     const client = await WorkerClient.start({ workerUrl, signal });
@@ -106,7 +111,9 @@ export class Model {
       const engine = await start(client, { module, shared, threads, isa }, signal);
       const loaded = await sendSources(client, from, { signal, onEvent });
       const heap = loaded.header && (await page);
-      return new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
+      const model = new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
+      if (definition) await model.#addTokenizer(definition, { ...picked(options), signal });
+      return model;
     } catch (error) {
       client.terminate();
       throw error;
@@ -119,6 +126,19 @@ export class Model {
     this.#client = client;
     this.#loaded = loaded;
     FORGOTTEN.register(this, client, this);
+  }
+
+  /** @param {import('./runtime/worker.js').Source} source @param {RuntimeOptions & {signal?: AbortSignal}} options */
+  async #addTokenizer(source, options) {
+    const given = source.kind === 'path' ? source.path : source.kind === 'url' ? source.url : source.kind === 'blob' ? source.blob : source.kind === 'bytes' ? source.bytes : source.stream;
+    try {
+      this.#tokenizer = await Tokenizer.load(given, { ...options, name: source.name });
+      const { eos } = this.#tokenizer;
+      if (!this.#loaded.eos.length && eos !== null) this.#loaded.eos.push(eos);
+    } catch (error) {
+      if (!(error instanceof MicrotomeError)) throw error;
+      this.#tokenizerError = error; // ids alone will do
+    }
   }
 
   #live() {
@@ -144,6 +164,7 @@ export class Model {
     this.#live();
     if (!this.#tokenizer) {
       const { header, heap, name } = this.#loaded;
+      if (this.#tokenizerError) throw this.#tokenizerError;
       if (!header) throw new MicrotomeError(`${name}: the file carries no tokenizer`, { code: 'EMISSING', details: { file: name } });
       this.#tokenizer = Tokenizer.fromGgufHeader(heap, header);
     }
@@ -158,16 +179,17 @@ export class Model {
   /**
    * Logits, and any intermediate value by its name.
    * @param {Iterable<number> | string} ids tokens; a string is encoded with the model's tokenizer and its special tokens
-   * @param {{all?: boolean, decoderIds?: Iterable<number>, trace?: string | string[], patch?: Patch[], signal?: AbortSignal}} [options]
+   * @param {{all?: boolean, decoderIds?: Iterable<number>, typeIds?: Iterable<number>, trace?: string | string[], patch?: Patch[], signal?: AbortSignal}} [options]
+   *   typeIds: of encoders, the segment of each token (default: all 0);
    *   decoderIds: of encoder-decoder models, for which `ids` are the source text (default: the token that the decoder starts from);
    *   all: logits of every position; trace: names or globs ("blocks.*.attn.hook_pattern"); patch: values to change on the way
    * @returns {Promise<RunResult>}
    * @throws {MicrotomeError} ERANGE: an id outside the vocabulary, no ids; ELIMIT: more tokens than the model has learned positions; EUNKNOWN: no such name. AbortError when aborted
    */
   async run(ids, options = {}) {
-    checkOptions('run', options, ['all', 'decoderIds', 'trace', 'patch', 'signal']);
-    const { all = false, decoderIds, trace = [], patch = [], signal } = options;
-    return this.#live().call('run', { ids: this.#ids(ids), decoderIds: decoderIds ? Array.from(decoderIds) : null, all, trace: typeof trace === 'string' ? [trace] : trace, patch }, { signal });
+    checkOptions('run', options, ['all', 'decoderIds', 'typeIds', 'trace', 'patch', 'signal']);
+    const { all = false, decoderIds, typeIds, trace = [], patch = [], signal } = options;
+    return this.#live().call('run', { ids: this.#ids(ids), decoderIds: decoderIds ? Array.from(decoderIds) : null, typeIds: typeIds ? Array.from(typeIds) : null, all, trace: typeof trace === 'string' ? [trace] : trace, patch }, { signal });
   }
 
   /** @param {Iterable<number> | string} prompt */
@@ -208,6 +230,52 @@ export class Model {
   async runBatch(texts, options = {}) {
     checkOptions('runBatch', options, ['kv', 'signal']);
     return texts.length ? this.#live().call('runBatch', { lists: texts.map((text) => this.#ids(text)), kv: options.kv }, { signal: options.signal }) : [];
+  }
+
+  /**
+   * One vector for each text: the hidden states after the last layer (and the final norm, where there is one) of all tokens of [special tokens, text, special tokens], pooled. Of encoder-decoder models the encoder's.
+   * @param {(string | Iterable<number>) | (string | Iterable<number>)[]} texts one text, or a list of texts (an array of numbers is one text's ids)
+   * @param {{pooling?: 'mean' | 'cls' | 'last', normalize?: boolean, typeIds?: Iterable<number>[], signal?: AbortSignal}} [options] pooling: the mean over tokens (default of encoders), the first or
+   *   the last token (default of decoders, which alone has seen everything); normalize: to length 1, default true
+   * @returns {Promise<{shape: number[], data: Float32Array}>} [texts][width]; of a single text [width]
+   * @throws {MicrotomeError} as run
+   */
+  async embed(texts, options = {}) {
+    checkOptions('embed', options, ['pooling', 'normalize', 'typeIds', 'signal']);
+    const list = typeof texts === 'string' || !Array.isArray(texts) || typeof texts[0] === 'number' ? null : texts;
+    const { info } = this, { pooling = info.bidirectional || info.encoderLayers ? 'mean' : 'last', normalize = true, typeIds, signal } = options;
+    if (!['mean', 'cls', 'last'].includes(pooling)) throw new MicrotomeError(`embed: unknown pooling ${JSON.stringify(pooling)}: known are mean, cls, last`, { code: 'EUNKNOWN' });
+    const lists = (list ?? [/** @type {string | Iterable<number>} */ (texts)]).map((text) => this.#ids(/** @type {any} */ (text)));
+    if (typeIds && typeIds.length !== lists.length) throw new MicrotomeError(`embed: typeIds for ${typeIds.length} texts of ${lists.length}`, { code: 'ERANGE' });
+    const all = await this.#live().call('embed', { lists, typeIds: typeIds?.map((ids) => Array.from(ids)), pooling, normalize }, { signal });
+    return list ? all : { shape: [all.shape[1]], data: all.data };
+  }
+
+  /**
+   * What a masked-language model expects where the text has its mask token.
+   * @param {string | Iterable<number>} text with one mask token or several, spelled as in the vocabulary ("[MASK]", "<mask>") @param {{top?: number, mask?: number, typeIds?: Iterable<number>, signal?: AbortSignal}} [options]
+   *   top: how many for each, default 5; mask: id of the mask token, default: the vocabulary's
+   * @returns {Promise<{position: number, tokens: {id: number, token: string, probability: number}[]}[]>} for each mask token, in order; token: its spelling in the vocabulary, '' without a tokenizer
+   * @throws {MicrotomeError} EMISSING: no mask token in the vocabulary or in the text, or the model has no head; ESTATE: no encoder
+   */
+  async fillMask(text, options = {}) {
+    checkOptions('fillMask', options, ['top', 'mask', 'typeIds', 'signal']);
+    const { top = 5, typeIds, signal } = options;
+    checkNumber('fillMask: top', top, 1, this.info.vocab, true);
+    if (!this.info.bidirectional) throw new MicrotomeError(`fillMask: "${this.info.architecture}" reads from left to right: an encoder is needed`, { code: 'ESTATE' });
+    const mask = options.mask ?? ['[MASK]', '<mask>'].map((piece) => this.tokenizer.findPiece(piece)).find((id) => id !== null && id >= 0);
+    if (mask === undefined || mask === null) throw new MicrotomeError('fillMask: the vocabulary has no [MASK] or <mask>: give mask', { code: 'EMISSING' });
+    const ids = this.#ids(text);
+    const places = ids.flatMap((id, i) => (id === mask ? [i] : []));
+    if (!places.length) throw new MicrotomeError('fillMask: the text has no mask token', { code: 'EMISSING' });
+    const { logits, vocab } = await this.run(ids, { all: true, typeIds, signal });
+    const spelled = (/** @type {number} */ id) => (this.#loaded.header || this.#tokenizer ? this.tokenizer.tokenPiece(id) : '');
+    return places.map((position) => {
+      const row = logits.subarray(position * vocab, (position + 1) * vocab);
+      const most = row.reduce((a, b) => Math.max(a, b), -Infinity), total = row.reduce((sum, x) => sum + Math.exp(x - most), 0);
+      const order = Array.from(row, (_, id) => id).sort((a, b) => row[b] - row[a] || a - b).slice(0, top);
+      return { position, tokens: order.map((id) => ({ id, token: spelled(id), probability: Math.exp(row[id] - most) / total })) };
+    });
   }
 
   /**
@@ -271,7 +339,7 @@ export class Model {
     const texts = stop.filter((s) => typeof s === 'string');
     if (texts.includes('')) throw new MicrotomeError('generate: stop: an empty text would stop at once', { code: 'ERANGE' });
     const args = { ids: this.#ids(prompt), maxTokens, sample, stop: stop.filter((s) => typeof s === 'number'), logProbs, kv, handle };
-    const decoder = this.#loaded.header ? this.#decoderOrNull() : null;
+    const decoder = this.#loaded.header || this.#tokenizer ? this.#decoderOrNull() : null;
     if (texts.length && !decoder) void this.tokenizer; // says why there is none
     let held = '';
     const stream = client.stream('generate', args, { signal });
@@ -361,6 +429,11 @@ export function scoredWindows(n, window, stride) {
 export async function defaultThreads() {
   return Math.min(4, globalThis.navigator?.hardwareConcurrency ?? (inNode() ? (await nodeModule('node:os')).availableParallelism() : 1));
 }
+
+/** Names of tokenizer definitions beside a hub model's weights. */
+const DEFINITIONS = /(^|[/\\])(tokenizer\.json|tokenizer\.model|spiece\.model|vocab\.txt)$/i;
+/** What says how a module is found, of the options. @param {RuntimeOptions} options @returns {RuntimeOptions} */
+const picked = (options) => Object.fromEntries(Object.entries(options).filter(([name]) => RUNTIME_OPTIONS.includes(name)));
 
 /** @param {number} threads @returns {import('./runtime/load.js').Variant} */
 function requireRelaxed(threads) {

@@ -333,7 +333,7 @@ void mt_build_encoder(mt_build *b) {
     mt_graph *g = b->g;
     int32_t x =
         mt_g_name(g, mt_g_embed(g, mt_b_weight(b, -1, MT_ROLE_TOKEN_EMBED), b->T, h->embed_scale), "hook_embed");
-    if (h->types) x = mt_g_add(g, x, mt_g_constant_row(g, mt_b_weight(b, -1, MT_ROLE_TYPE_EMBED), b->T, 0));
+    if (h->types) x = mt_g_add(g, x, mt_g_segment_embed(g, mt_b_weight(b, -1, MT_ROLE_TYPE_EMBED), b->T));
     if (h->position_rows) {
         int32_t p = mt_g_position_embed(g, mt_b_weight(b, -1, MT_ROLE_POSITION_EMBED), b->T, h->position_first);
         x = mt_g_add(g, x, mt_g_name(g, p, "hook_pos_embed"));
@@ -343,7 +343,7 @@ void mt_build_encoder(mt_build *b) {
     for (int32_t l = 0; l < h->layers; l++) x = mt_b_layer(b, x, l);
     if (b->rows < b->T && !b->all_rows) x = mt_g_gather_rows(g, x, b->rows);
     if (h->final_norm) x = mt_b_norm(b, x, -1, MT_ROLE_OUTPUT_NORM, "ln_final");
-    if (b->rows == 0) return;
+    if (b->rows == 0 || h->headless) return;
     if (b->rows < b->T && b->all_rows) x = mt_g_gather_rows(g, x, b->rows);
     x = mt_b_norm(b, mt_g_act(g, mt_b_linear(b, x, -1, MT_ROLE_HEAD), h->head_act), -1, MT_ROLE_HEAD_NORM, NULL);
     int32_t w = mt_b_weight(b, -1, MT_ROLE_OUTPUT);

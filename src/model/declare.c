@@ -459,10 +459,15 @@ void mt_declare_encoder(mt_declare *d) {
     if (h->buckets) mt_declare_table(d, MT_ROLE_RELATIVE, h->buckets, h->heads, true);
     mt_declare_layers(d);
     if (h->final_norm) mt_declare_norm(d, -1, MT_ROLE_OUTPUT_NORM, h->width, h->norm_bias);
+    size_t trunk = d->m->param_count;
     mt_declare_linear(d, -1, MT_ROLE_HEAD, h->embed_width, h->width, h->norm_bias);
     mt_declare_norm(d, -1, MT_ROLE_HEAD_NORM, h->embed_width, h->norm_bias);
     if (h->tied <= 0) mt_declare_table(d, MT_ROLE_OUTPUT, h->vocab, h->embed_width, h->tied == 0);
     add_bias(d, -1, MT_ROLE_OUTPUT, h->vocab, MT_BIAS_NEEDED, true);
+    for (size_t i = trunk; i < d->m->param_count; i++) {
+        d->m->params[i].head = d->m->params[i].needed;
+        d->m->params[i].needed = false;
+    }
 }
 
 /* The decoder with the token embeddings, which both halves share; then what is the encoder's own. */

@@ -634,10 +634,16 @@ mt_status mt_loader_next_file(mt_loader *l, uint64_t file_size, mt_error *err) {
 static mt_status check_complete(mt_loader *l, mt_error *err) {
     mt_model *m = l->m;
     uint64_t by_type[64] = {0};
+    bool any_head = false, head = false;
+    for (size_t i = 0; i < m->param_count; i++) {
+        any_head = any_head || m->params[i].head;
+        head = head || (m->params[i].head && m->params[i].filled);
+    }
+    m->h.headless = any_head && !head;
     for (size_t i = 0; i < m->param_count; i++) {
         mt_param *p = &m->params[i];
         uint64_t rows = (uint64_t)p->rows * (uint64_t)p->count;
-        if (p->filled == 0 && !p->needed) continue;
+        if (p->filled == 0 && !p->needed && !(p->head && head)) continue;
         if (p->filled != rows) {
             const mt_source *s = NULL;
             for (size_t k = 0; k < l->declare.count && !s; k++)

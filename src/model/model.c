@@ -37,7 +37,10 @@ void mt_model_info_get(const mt_model *m, mt_model_info *out) {
                            .weight_bytes = m->weight_bytes,
                            .weight_type = type ? type->name : "?",
                            .encoder_layers = m->encoder.layers,
-                           .decoder_start = m->encoder.layers ? h->decoder_start : -1};
+                           .decoder_start = m->encoder.layers ? h->decoder_start : -1,
+                           .segments = h->types,
+                           .bidirectional = h->bidirectional,
+                           .headless = h->headless};
 }
 
 const mt_gguf *mt_model_gguf(const mt_model *m) {

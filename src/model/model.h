@@ -40,6 +40,9 @@ typedef struct mt_model_info {
     const char *weight_type; /* of most weights: "Q8_0" */
     int32_t encoder_layers;  /* more than 0: mt_session_encode comes first */
     int32_t decoder_start;   /* the token that its decoder starts from, -1: not known */
+    int32_t segments;        /* kinds of text that tokens may be marked as belonging to; 0: it knows none */
+    int32_t bidirectional;   /* 1: an encoder, whose tokens see the whole text */
+    int32_t headless;        /* 1: hidden states alone, no logits */
 } mt_model_info;
 void mt_model_info_get(const mt_model *m, mt_model_info *out);
 const mt_gguf *mt_model_gguf(const mt_model *m); /* metadata, e.g. for mt_tok_load_gguf; NULL for other containers */
@@ -85,6 +88,9 @@ typedef struct mt_batch {
 /* Encoder-decoder models: reads the whole source text at once. What the decoder looks at is kept until the next call,
  * which also empties the cache: the decoder's slots belong to one source. */
 mt_status mt_session_encode(mt_session *s, const int32_t *token, int32_t count, mt_error *err);
+/* Encoders that know segments (BERT's sentences A and B): those of the rows of the next eval alone, which must have as
+ * many. Without this call all are 0. */
+mt_status mt_session_segments(mt_session *s, const int32_t *segment, int32_t count, mt_error *err);
 /* Evaluates all rows in one pass (cut at max_batch). On failure nothing stays allocated and earlier slots are intact.
  */
 mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err);

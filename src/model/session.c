@@ -21,7 +21,7 @@ static mt_status build(const mt_model *m, mt_wanted wanted, void *arg, bool all_
     else
         m->arch->build(&b);
     mt_status status = mt_graph_plan(g, err);
-    if (status == MT_OK && rows > 0 && memory >= 0 && g->output < 0)
+    if (status == MT_OK && rows > 0 && memory >= 0 && g->output < 0 && !m->h.headless)
         status = mt_fail(err, MT_ESTATE, "the graph of \"%s\" has no output", m->arch->name);
     if (status != MT_OK) {
         mt_graph_free(g);
@@ -238,6 +238,7 @@ void mt_session_free(mt_session *s) {
     mt_free_aligned(s->scratch);
     mt_free(s->slot);
     mt_free(s->position);
+    mt_free(s->segment);
     mt_free(s->logit_of);
     mt_free(s->rows);
     mt_free(s->root);
@@ -610,6 +611,7 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
     mt_feed feed = {.T = T,
                     .token = b->token + from,
                     .position = s->position + from,
+                    .segment = s->segment_count ? s->segment + from : NULL,
                     .slot = s->slot + from,
                     .rows = s->rows,
                     .runs = (const mt_run *const *)s->runs,
@@ -650,6 +652,12 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
     MT_TRY(grow_ids(&s->rows, &s->rows_capacity, n, err));
     MT_TRY(grow_ids(&s->root, &s->root_capacity, n, err));
     MT_TRY(check_batch(s, b, err));
+    if (s->segment_count && s->segment_count != b->count)
+        return mt_fail(err, MT_ERANGE, "segments of %d tokens, but a batch of %d", s->segment_count, b->count);
+    for (int32_t i = 0; i < b->count && s->m->h.headless; i++)
+        if (wanted(b, i))
+            return mt_fail(err, MT_EMISSING,
+                           "the file holds no language-model head: there are hidden states, but no logits");
     if (b->count > s->kv.slots - s->kv.used)
         return mt_fail(err, MT_ELIMIT, "the context is full: a batch of %d tokens, but %d of %d slots are free",
                        b->count, s->kv.slots - s->kv.used, s->kv.slots);
@@ -682,6 +690,19 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
     return MT_OK;
 }
 
+mt_status mt_session_segments(mt_session *s, const int32_t *segment, int32_t count, mt_error *err) {
+    int32_t types = s->m->h.types;
+    s->segment_count = 0;
+    for (int32_t i = 0; i < count; i++)
+        if (segment[i] < 0 || segment[i] >= (types ? types : 1))
+            return mt_fail(err, MT_ERANGE, "token %d of the batch is of segment %d, but the model has %d", i,
+                           segment[i], types);
+    MT_TRY(grow_ids(&s->segment, &s->segment_capacity, (size_t)(count > 0 ? count : 1), err));
+    for (int32_t i = 0; i < count; i++) s->segment[i] = segment[i];
+    s->segment_count = count;
+    return MT_OK;
+}
+
 mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err) {
     s->batch_rows = 0;
     s->traced = NULL;
@@ -691,6 +712,7 @@ mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err) {
         return mt_fail(err, MT_ESTATE, "the decoder has nothing to look at: the source text must be encoded first");
     int32_t taken = 0;
     mt_status status = eval(s, b, &taken, err);
+    s->segment_count = 0;
     if (status != MT_OK) { /* children have higher batch indices than their parents */
         while (taken > 0) mt_kv_drop(&s->kv, s->slot[--taken]);
         return status;

@@ -43,6 +43,9 @@ struct mt_session {
     size_t runs_capacity[MT_MAX_WINDOWS], run_start_capacity[MT_MAX_WINDOWS];
     float *logits;
     size_t logits_capacity;
+    int32_t *segment; /* of the next eval */
+    size_t segment_capacity;
+    int32_t segment_count;         /* 0: none were given */
     int32_t batch_rows;            /* of the last eval */
     float *own_freq[MT_MAX_ROPES]; /* rotary frequencies that follow the length of the text */
     const float *inv_freq[MT_MAX_ROPES];

@@ -114,8 +114,9 @@ static void rows_task(void *arg, int part, int parts) {
                 y[i] = (float)(i < half ? sin(angle) : cos(angle));
             }
         break;
-    case MT_OP_CONSTANT_ROW:
-        for (size_t t = from; t < to; t++, y += W) mt_weight_row(a->weight, n->i[0], y);
+    case MT_OP_SEGMENT_EMBED:
+        for (size_t t = from; t < to; t++, y += W)
+            mt_weight_row(a->weight, j->feed->segment ? j->feed->segment[t] : 0, y);
         break;
     case MT_OP_POSITION_EMBED:
         for (size_t t = from; t < to; t++, y += W) mt_weight_row(a->weight, j->feed->position[t] + n->i[0], y);

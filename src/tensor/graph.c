@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static const char *const op_names[MT_OP_COUNT] = {
-    "weight",       "vector",       "embed",      "position_embed", "sinusoid",    "constant_row",
+    "weight",       "vector",       "embed",      "position_embed", "sinusoid",    "segment_embed",
     "add_relative", "add_relation", "table",      "sinusoids",      "gather_rows", "matmul",
     "rms_norm",     "layer_norm",   "norm_scale", "norm_apply",     "add",         "mul",
     "scale",        "add_row",      "act",        "clamp",          "softcap",     "rope",
@@ -157,13 +157,11 @@ int32_t mt_g_sinusoid(mt_graph *g, int32_t x) {
     return dead(g, x) ? -1 : append(g, like(g, MT_OP_SINUSOID, x));
 }
 
-int32_t mt_g_constant_row(mt_graph *g, int32_t weight, int32_t T, int32_t row) {
+int32_t mt_g_segment_embed(mt_graph *g, int32_t weight, int32_t T) {
     if (dead(g, weight)) return -1;
-    return append(g, (mt_node){.op = MT_OP_CONSTANT_ROW,
-                               .in = {weight, -1, -1, -1},
-                               .n_dims = 2,
-                               .dims = {T, width(g, weight)},
-                               .i = {row}});
+    return append(
+        g,
+        (mt_node){.op = MT_OP_SEGMENT_EMBED, .in = {weight, -1, -1, -1}, .n_dims = 2, .dims = {T, width(g, weight)}});
 }
 
 int32_t mt_g_add_relative(mt_graph *g, int32_t scores, int32_t table, int32_t distance, bool both_ways) {

@@ -22,7 +22,7 @@ typedef enum mt_op {
     MT_OP_EMBED,          /* rows of weight in[0] at feed.token * f[0] */
     MT_OP_POSITION_EMBED, /* rows of weight in[0] at feed.position + i[0] */
     MT_OP_SINUSOID,       /* in[0] + sines, then cosines, of feed.position by 10000^(-2 i / width) */
-    MT_OP_CONSTANT_ROW,   /* row i[0] of weight in[0], T times */
+    MT_OP_SEGMENT_EMBED,  /* rows of weight in[0] at feed.segment, the first where there is none */
     MT_OP_ADD_RELATIVE, /* scores in[0] + weight in[1] [buckets][H] at the bucket of (key - query); i[0] distance, i[1]
                            both ways */
     MT_OP_ADD_RELATION, /* scores in[0] + f[0] (queries in[1] . rows in[2] + keys of layer i[0] . rows in[3]), the rows
@@ -196,7 +196,7 @@ int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) __attribute__
 int32_t mt_g_embed(mt_graph *g, int32_t weight, int32_t T, float scale);
 int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t first);
 int32_t mt_g_sinusoid(mt_graph *g, int32_t x);
-int32_t mt_g_constant_row(mt_graph *g, int32_t weight, int32_t T, int32_t row);
+int32_t mt_g_segment_embed(mt_graph *g, int32_t weight, int32_t T);
 int32_t mt_g_add_relative(mt_graph *g, int32_t scores, int32_t table, int32_t distance, bool both_ways);
 int32_t mt_g_table(mt_graph *g, int32_t weight);
 int32_t mt_g_sinusoids(mt_graph *g, int32_t T, int32_t width);
@@ -253,6 +253,7 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err);
 typedef struct mt_feed {
     int32_t T;
     const int32_t *token, *position; /* [T] */
+    const int32_t *segment;          /* [T], or NULL: all 0 */
     const int32_t *slot;             /* [T] where each row's key and value go */
     const int32_t *rows;             /* for MT_OP_GATHER_ROWS */
     const mt_run *const *runs;       /* [kinds of visibility]; see mt_attend_args */

@@ -63,6 +63,13 @@ async function* inputLines() {
   if (rest) yield rest;
 }
 
+/** @returns {Promise<string[]>} */
+async function allLines() {
+  const out = [];
+  for await (const text of inputLines()) out.push(text);
+  return out;
+}
+
 /** Text from the arguments, else standard input, byte for byte. @param {string[]} rest @returns {Promise<string | Uint8Array>} */
 async function textOf(rest) {
   return rest.length ? rest.join(' ') : readInput();
@@ -85,6 +92,7 @@ async function textOf(rest) {
 ];
 /** @type {OptionSpec} */ const IDS = { name: 'ids', kind: 'ids', value: 'LIST', help: 'token ids, "1,2,3", instead of a text' };
 /** @type {OptionSpec} */ const DECODER_IDS = { name: 'decoder-ids', kind: 'ids', value: 'LIST', help: 'encoder-decoder models: the decoder\'s tokens; --ids or TEXT is the source' };
+/** @type {OptionSpec} */ const TYPE_IDS = { name: 'type-ids', kind: 'ids', value: 'LIST', help: 'encoders: the segment of each of the --ids; default: all 0' };
 /** @type {OptionSpec} */ const ADD_SPECIAL = { name: 'add-special-tokens', kind: 'flag', help: 'add what the definition puts around a text (beginning, end...)' };
 /** @type {OptionSpec} */ const SEED = { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same draw; default: random' };
 /** @type {OptionSpec} */ const AS_TEXT = { name: 'special-as-text', kind: 'flag', help: 'text that spells a special token is ordinary text' };
@@ -127,7 +135,8 @@ function modelSources(path) {
   const weights = names.filter((name) => name.endsWith('.safetensors'));
   if (!names.includes('config.json') || !weights.length) throw new Error(`${path}: a folder with config.json and .safetensors files is needed`);
   const indexed = weights.filter((name) => /^model(-\d+-of-\d+)?\.safetensors$/.test(name));
-  return ['config.json', ...(indexed.length ? indexed : weights)].map((name) => join(path, name));
+  const definition = ['tokenizer.json', 'tokenizer.model', 'spiece.model', 'vocab.txt'].find((name) => names.includes(name));
+  return ['config.json', ...(definition ? [definition] : []), ...(indexed.length ? indexed : weights)].map((name) => join(path, name));
 }
 
 /** For commands whose model may be their first argument: `run MODEL --ids ...`. @param {Record<string, any>} options @param {string[]} rest */
@@ -198,11 +207,11 @@ function stretches(name, shape, ranges) {
   return { starts: out, count: Math.abs(count) };
 }
 
-/** --patch as the model takes it: shapes come from a run that only looks. @param {Model} model @param {string[]} texts @param {number[]} ids @param {number[] | undefined} decoderIds */
-async function patches(model, texts, ids, decoderIds) {
+/** --patch as the model takes it: shapes come from a run that only looks. @param {Model} model @param {string[]} texts @param {number[]} ids @param {{decoderIds?: number[], typeIds?: number[]}} how */
+async function patches(model, texts, ids, how) {
   const wanted = texts.map(parsePatch);
   if (!wanted.length) return [];
-  const { traces } = await model.run(ids, { trace: [...new Set(wanted.map(({ name }) => name))], decoderIds });
+  const { traces } = await model.run(ids, { trace: [...new Set(wanted.map(({ name }) => name))], ...how });
   /** @type {import('../model.js').Patch[]} */ const out = [];
   for (const { name, ranges, kind, value } of wanted) {
     if (!traces[name]) throw new Error(`--patch: a whole name is needed, not "${name}"`);
@@ -348,11 +357,11 @@ const COMMANDS = {
   logits: {
     summary: 'what a model expects next',
     usage: 'logits [--model FILE] [options] (--ids LIST | [TEXT...])',
-    options: [MODEL, IDS, DECODER_IDS, { name: 'all', kind: 'flag', help: 'a list for every position, not the last alone' }, JSON_OUT, { name: 'top', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'without --json: how many tokens to show, default 10' }, ...ENGINE],
+    options: [MODEL, IDS, DECODER_IDS, TYPE_IDS, { name: 'all', kind: 'flag', help: 'a list for every position, not the last alone' }, JSON_OUT, { name: 'top', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'without --json: how many tokens to show, default 10' }, ...ENGINE],
     async run(options, rest) {
       await withModel(options, async (model) => {
         const ids = await promptIds(model, options, rest);
-        const { logits, vocab } = await model.run(ids, { all: !!options.all, decoderIds: options['decoder-ids'] });
+        const { logits, vocab } = await model.run(ids, { all: !!options.all, decoderIds: options['decoder-ids'], typeIds: options['type-ids'] });
         const rows = Array.from({ length: logits.length / vocab }, (_, i) => logits.subarray(i * vocab, (i + 1) * vocab));
         if (options.json) return line(json({ logits: options.all ? rows : rows[0] }));
         for (const [i, row] of rows.entries()) {
@@ -368,7 +377,7 @@ const COMMANDS = {
   run: {
     summary: 'any value of a model by its name',
     usage: 'run [MODEL] [options] (--ids LIST | --text TEXT) [--trace NAME[,GLOB...]] [--patch NAME[INDEX]=WHAT]...',
-    options: [MODEL, IDS, { name: 'text', kind: 'text', value: 'TEXT', help: 'a text, encoded with its special tokens; default: standard input' }, DECODER_IDS,
+    options: [MODEL, IDS, { name: 'text', kind: 'text', value: 'TEXT', help: 'a text, encoded with its special tokens; default: standard input' }, DECODER_IDS, TYPE_IDS,
       { name: 'trace', kind: 'text', value: 'LIST', help: 'names or globs, separated by commas; "logits" are the output; without any: the logits' },
       { name: 'patch', kind: 'texts', value: 'SPEC', help: 'NAME[INDEX]=zero | scale:X | add:X | replace:X; may be given several times' },
       { name: 'all', kind: 'flag', help: 'logits of every position, not the last alone' }, { name: 'names', kind: 'flag', help: 'list the names of this model and end' },
@@ -385,8 +394,8 @@ const COMMANDS = {
         const ids = [...await promptIds(model, options, options.text === undefined ? [] : [options.text])];
         const wanted = (options.trace ?? 'logits').split(',').map((/** @type {string} */ name) => name.trim()).filter(Boolean);
         const decoderIds = options['decoder-ids'];
-        const patch = await patches(model, options.patch ?? [], ids, decoderIds);
-        const { logits, vocab, traces } = await model.run(ids, { all: !!options.all, decoderIds, patch, trace: wanted.filter((/** @type {string} */ name) => name !== 'logits') });
+        const patch = await patches(model, options.patch ?? [], ids, { decoderIds, typeIds: options['type-ids'] });
+        const { logits, vocab, traces } = await model.run(ids, { all: !!options.all, decoderIds, typeIds: options['type-ids'], patch, trace: wanted.filter((/** @type {string} */ name) => name !== 'logits') });
         /** @type {Record<string, {shape: number[], data: Float32Array}>} */
         const values = { ...traces, ...(wanted.includes('logits') && { logits: { shape: options.all ? [logits.length / vocab, vocab] : [vocab], data: logits } }) };
         const names = Object.keys(values);
@@ -399,6 +408,52 @@ const COMMANDS = {
           const { shape, data } = values[name];
           const some = Array.from(data.subarray(0, 4), (x) => x.toPrecision(6)).join(' ');
           await line(`${name} [${shape.join(', ')}]${options.out === undefined ? `  ${some}${data.length > 4 ? ' ...' : ''}` : `  -> ${options.out}`}`);
+        }
+      });
+    },
+  },
+  embed: {
+    summary: 'a vector for each text',
+    usage: 'embed [MODEL] [options] (--ids LIST | --text TEXT)...',
+    options: [MODEL, { name: 'text', kind: 'texts', value: 'TEXT', help: 'a text; may be given several times. Default: each line of standard input' }, IDS, TYPE_IDS,
+      { name: 'pooling', kind: 'text', value: 'NAME', choices: ['mean', 'cls', 'last'], help: 'mean over the tokens (default of encoders), the first, the last (default of decoders)' },
+      { name: 'raw', kind: 'flag', help: 'as pooled; default: divided by their length' }, { name: 'out', kind: 'text', value: 'FILE', help: 'as a .npy file of shape [texts, width]' }, JSON_OUT, ...ENGINE],
+    notes: '--json prints {"embeddings": [[...], ...]}; otherwise one line of numbers for each text.',
+    async run(given, words) {
+      const { options, rest } = modelArgument(given, words);
+      if (rest.length) throw new UsageError(`embed takes one MODEL, not also "${rest[0]}": texts go after --text`);
+      if (options.ids && options.text) throw new UsageError('--ids and --text exclude each other');
+      if (options['type-ids'] && !options.ids) throw new UsageError('--type-ids goes with --ids');
+      const texts = options.ids ? [options.ids] : options.text ?? (await allLines()).filter(Boolean);
+      await withModel(options, async (model) => {
+        const { shape, data } = await model.embed(texts, { ...picked(options, 'pooling'), normalize: !options.raw, ...(options['type-ids'] && { typeIds: [options['type-ids']] }) });
+        if (options.out !== undefined) {
+          await writeFile(options.out, toNpy({ shape, data }));
+          return line(`${options.out}: ${shape[0]} vectors of ${shape[1]}`);
+        }
+        const rows = Array.from({ length: shape[0] }, (_, i) => data.subarray(i * shape[1], (i + 1) * shape[1]));
+        if (options.json) return line(json({ embeddings: rows }));
+        for (const row of rows) await line(Array.from(row, (x) => x.toPrecision(8)).join(' '));
+      });
+    },
+  },
+  'fill-mask': {
+    summary: 'what stands behind the mask of a text',
+    usage: 'fill-mask [MODEL] [options] (--ids LIST | --text TEXT)',
+    options: [MODEL, { name: 'text', kind: 'text', value: 'TEXT', help: 'with [MASK] or <mask> in it; default: standard input' }, IDS, TYPE_IDS, { name: 'mask', kind: 'int', value: 'ID', min: 0, help: 'the mask token; default: that of the vocabulary' },
+      { name: 'top', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'how many for each mask, default 5' }, JSON_OUT, ...ENGINE],
+    notes: '--json prints {"masks": [{"position", "tokens": [{"id", "token", "probability"}, ...]}, ...]}.',
+    async run(given, words) {
+      const { options, rest } = modelArgument(given, words);
+      if (rest.length) throw new UsageError(`fill-mask takes one MODEL, not also "${rest[0]}": a text goes after --text`);
+      if (options.ids && options.text !== undefined) throw new UsageError('--ids and --text exclude each other');
+      const text = options.ids ?? options.text ?? (await readInput()).toString();
+      await withModel(options, async (model) => {
+        const masks = await model.fillMask(text, { ...picked(options, 'top', 'mask'), ...(options['type-ids'] && { typeIds: options['type-ids'] }) });
+        if (options.json) return line(json({ masks }));
+        for (const { position, tokens } of masks) {
+          await line(`token ${position}:`);
+          for (const { id, token, probability } of tokens) await line(`${String(id).padStart(7)} ${probability.toFixed(6)}  ${token}`);
         }
       });
     },

@@ -449,6 +449,9 @@ class Engine {
   tokenizer = 0;
   threads = 1;
   exported = 0;
+  headless = false;
+  cut = CHUNK_TOKENS;
+  layers = 0;
   /** @type {Session[]} */ idle = [];
   /** @type {Map<number, Bytes>} */ bytes = new Map();
   /** @type {Map<number, Held>} */ held = new Map();
@@ -572,10 +575,14 @@ class Engine {
       this.vocab = i.vocab;
       this.encoderLayers = i.encoder_layers;
       this.decoderStart = i.decoder_start;
+      this.headless = i.headless !== 0;
+      this.cut = i.bidirectional ? Infinity : CHUNK_TOKENS; // an encoder reads a whole text at once
+      this.layers = i.layers;
       return {
         architecture: heap.cstring(i.architecture), name: heap.cstring(i.name), layers: i.layers, width: i.width, heads: i.heads, kvHeads: i.kv_heads,
         headWidth: i.head_width, ffnWidth: i.ffn_width, vocab: i.vocab, context: i.context, parameters: i.parameters, weightBytes: i.weight_bytes,
         weightType: heap.cstring(i.weight_type),
+        ...(i.segments > 0 && { segments: i.segments }), ...(i.bidirectional && { bidirectional: true }), ...(i.headless && { headless: true }),
         ...(i.encoder_layers > 0 && { encoderLayers: i.encoder_layers, decoderStart: i.decoder_start < 0 ? null : i.decoder_start }),
       };
     });
@@ -715,11 +722,11 @@ class Engine {
   }
 
   /**
-   * @param {{ids: ArrayLike<number>, decoderIds?: ArrayLike<number> | null, all?: boolean, trace?: string[],
+   * @param {{ids: ArrayLike<number>, decoderIds?: ArrayLike<number> | null, typeIds?: ArrayLike<number> | null, all?: boolean, trace?: string[],
    *   patch?: {name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}[]}} args
    * @param {Task} task
    */
-  async run({ ids: given, decoderIds = null, all = false, trace = [], patch = [] }, task) {
+  async run({ ids: given, decoderIds = null, typeIds = null, all = false, trace = [], patch = [] }, task) {
     const heap = this.heap;
     this.#checkIds(given);
     if (decoderIds && !this.encoderLayers) throw new MicrotomeError('run: decoderIds: this model has no encoder beside a decoder', { code: 'ESTATE' });
@@ -731,14 +738,16 @@ class Engine {
       for (const glob of trace) heap.scope((alloc) => heap.call('trace_want', session.at, heap.putCString(alloc, glob)));
       for (const p of patch) this.#patch(session, p);
       const vocab = this.vocab;
-      const logits = new Float32Array(vocab * (all ? ids.length : 1));
+      const want = this.headless && trace.length ? 'none' : all ? 'all' : 'last';
+      const logits = new Float32Array(want === 'none' ? 0 : vocab * (all ? ids.length : 1));
+      if (typeIds) this.#segments(session, typeIds, ids.length);
       /** @type {Record<string, {shape: number[], data: Float32Array}>} */
       const traces = {};
       if (this.encoderLayers) {
         this.#encode(session, given);
         if (trace.length) this.#traces(session, traces);
       }
-      await this.#feed(session, ids, heap.enums.MT_ROOT, all ? 'all' : 'last', task, special ? ids.length : CHUNK_TOKENS, (row, at) => logits.set(heap.floats(at, vocab), all ? row * vocab : 0));
+      await this.#feed(session, ids, heap.enums.MT_ROOT, want, task, special ? ids.length : this.cut, (row, at) => logits.set(heap.floats(at, vocab), all ? row * vocab : 0));
       if (trace.length) this.#traces(session, traces);
       return { logits, vocab, traces };
     } finally {
@@ -777,6 +786,58 @@ class Engine {
     } finally {
       this.#close(session);
     }
+  }
+
+  /** Which text each token of the next evaluation belongs to. @param {Session} session @param {ArrayLike<number>} typeIds @param {number} n */
+  #segments(session, typeIds, n) {
+    if (typeIds.length !== n) throw new MicrotomeError(`typeIds: ${typeIds.length} for ${n} tokens`, { code: 'ERANGE' });
+    this.heap.scope((alloc) => {
+      const at = alloc(4 * n);
+      this.heap.putInts(at, typeIds);
+      this.heap.call('session_segments', session.at, at, n);
+    });
+  }
+
+  /** The name of what a model has understood of each token: its last layer after the final norm. */
+  #hiddenName() {
+    const names = this.traceNames(), scope = this.encoderLayers ? 'encoder.' : '', last = (this.encoderLayers || this.layers) - 1;
+    const found = [`${scope}ln_final.hook_normalized`, `${scope}blocks.${last}.hook_resid_post`].find((name) => names.includes(name));
+    if (!found) throw new MicrotomeError('embed: this architecture names no hidden states', { code: 'EUNSUPPORTED' });
+    return found;
+  }
+
+  /**
+   * One vector for each text, pooled in double from the last hidden states.
+   * @param {{lists: number[][], typeIds?: number[][] | null, pooling: 'mean' | 'cls' | 'last', normalize: boolean}} args @param {Task} task @returns {Promise<{shape: [number, number], data: Float32Array}>}
+   */
+  async embed({ lists, typeIds = null, pooling, normalize }, task) {
+    const heap = this.heap;
+    lists.forEach((ids) => this.#checkIds(ids));
+    const name = this.#hiddenName();
+    /** @type {Float32Array | null} */ let out = null;
+    let width = 0;
+    for (const [i, ids] of lists.entries()) {
+      const session = this.#open(this.encoderLayers ? 1 : ids.length, this.encoderLayers ? 1 : ids.length);
+      try {
+        heap.scope((alloc) => heap.call('trace_want', session.at, heap.putCString(alloc, name)));
+        /** @type {Record<string, {shape: number[], data: Float32Array}>} */
+        const traces = {};
+        if (typeIds) this.#segments(session, typeIds[i], ids.length);
+        if (this.encoderLayers) this.#encode(session, ids);
+        else await this.#feed(session, ids, heap.enums.MT_ROOT, 'none', task, ids.length, () => {});
+        this.#traces(session, traces);
+        const { shape: [rows, columns], data } = traces[name];
+        out ??= new Float32Array(lists.length * (width = columns));
+        const sum = new Float64Array(width), from = pooling === 'last' ? rows - 1 : 0, to = pooling === 'cls' ? 1 : rows;
+        for (let t = from; t < to; t++) for (let d = 0; d < width; d++) sum[d] += data[t * width + d];
+        const length = normalize ? Math.sqrt(sum.reduce((s, x) => s + x * x, 0)) : to - from;
+        for (let d = 0; d < width; d++) out[i * width + d] = length > 0 ? sum[d] / length : 0;
+      } finally {
+        this.#close(session, false);
+      }
+      await task.breathe();
+    }
+    return { shape: [lists.length, width], data: out ?? new Float32Array(0) };
   }
 
   /** What the last evaluation left, by name. @param {Session} session @param {Record<string, {shape: number[], data: Float32Array}>} traces */
@@ -1050,7 +1111,7 @@ class Engine {
         if (scores) score(i + 1, at);
         else logits.set(heap.floats(at, vocab), want === 'all' ? i * vocab : 0);
       };
-      await this.#feed(core, ids, held.leaf, want === 'scores' ? 'all' : want, task, special ? ids.length : CHUNK_TOKENS, row, (at) => { slot = at; });
+      await this.#feed(core, ids, held.leaf, want === 'scores' ? 'all' : want, task, special ? ids.length : this.cut, row, (at) => { slot = at; });
       if (trace.length) this.#traces(core, traces);
       const report = this.#stand(held, slot);
       if (!special) held.row = last;

@@ -23,7 +23,7 @@ typedef enum mt_role {
     MT_ROLE_OUTPUT_NORM,
     MT_ROLE_OUTPUT,
     MT_ROLE_ROPE_FREQS,
-    MT_ROLE_TYPE_EMBED, /* segments; row 0 is used */
+    MT_ROLE_TYPE_EMBED, /* segments */
     MT_ROLE_HEAD,       /* encoders: a layer before the output */
     MT_ROLE_HEAD_NORM,
     MT_ROLE_RELATIVE, /* relative position buckets x heads */
@@ -184,6 +184,7 @@ typedef struct mt_hyper {
     bool bare_first_norm; /* layer 0 has no norm before attention */
     int32_t layer_sets;   /* sets of layer parameters */
     int32_t types;        /* rows of the segment table */
+    bool headless;        /* the file holds hidden layers alone: an encoder for embeddings */
     mt_act head_act;
     bool recurrent; /* some layers keep a state of state_width floats */
     size_t state_width;
@@ -244,6 +245,7 @@ typedef struct mt_param {
     int32_t rows, cols; /* vectors: cols 1 */
     int32_t count;      /* matrices of this shape (experts), else 1 */
     bool vector, needed;
+    bool head;       /* of an encoder's head, which is there as a whole or not at all */
     uint64_t filled; /* rows received, of rows * count */
     mt_weight *weight;
     float *values;
