@@ -28,7 +28,7 @@ describe('the packed tarball', () => {
   test('holds what it needs and no more', () => {
     for (const path of ['package.json', 'README.md', 'LICENSE', 'docs/cli.md', 'models/microtome-tiny.gguf', 'web/index.js', 'web/node/cli.js', 'web/runtime/worker.js', 'types/index.d.ts', ...['simd', 'relaxed', 'simd-threads', 'relaxed-threads'].map((name) => `web/wasm/${name}.wasm`)])
       assert.ok(paths.includes(path), path);
-    for (const path of paths) assert.match(path, /^(package\.json|README\.md|LICENSE|docs\/cli\.md|models\/microtome-tiny\.gguf|web\/([a-z-]+\/)?[a-z-]+\.js|web\/wasm\/[a-z-]+\.wasm|types\/([a-z-]+\/)?[a-z-]+\.d\.ts)$/, path);
+    for (const path of paths) assert.match(path, /^(package\.json|README\.md|LICENSE|docs\/cli\.md|models\/microtome-tiny\.gguf|web\/([a-z-]+\/)?[a-z_-]+\.js|web\/wasm\/[a-z-]+\.wasm|types\/([a-z-]+\/)?[a-z_-]+\.d\.ts)$/, path);
     const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
     const targets = (/** @type {any} */ entry) => (typeof entry === 'string' ? [entry] : Object.values(entry).flatMap(targets));
     for (const target of [...targets(manifest.exports), ...targets(manifest.bin)]) if (!target.includes('*')) assert.ok(paths.includes(target.slice(2)), target);
@@ -89,7 +89,7 @@ describe('the packed tarball', () => {
     const script = size(['web/index.js', 'web/tokenizer.js', 'web/model.js', 'web/bytes.js', ...readdirSync(join(installed, 'web/runtime')).map((name) => `web/runtime/${name}`)]);
     const largest = Math.max(...readdirSync(join(installed, 'web/wasm')).map((name) => size([`web/wasm/${name}`])));
     t.diagnostic(`JavaScript ${(script / 1024).toFixed(1)} kB, largest module ${(largest / 1024).toFixed(0)} kB, both gzipped`);
-    assert.ok(script < 48 * 1024, `JavaScript: ${script} bytes gzipped`);
+    assert.ok(script < 64 * 1024, `JavaScript: ${script} bytes gzipped`);
     assert.ok(largest < 512 * 1024, `a module: ${largest} bytes gzipped`);
   });
 });
