@@ -231,8 +231,12 @@ static mt_status load(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
         t->model_name = "SentencePiece BPE";
         t->segmenter = &mt_segmenter_bpe;
         MT_TRY(mt_tok_rank_by_score(t, err));
+    } else if (s.model == 3 || s.model == 4) {
+        t->model_name = s.model == 3 ? "SentencePiece words" : "SentencePiece characters";
+        t->segmenter = s.model == 3 ? &mt_segmenter_spm_words : &mt_segmenter_spm_characters;
     } else {
-        return mt_fail(err, MT_EUNKNOWN, "SentencePiece model type %llu (known: 1 Unigram, 2 BPE)",
+        return mt_fail(err, MT_EUNKNOWN,
+                       "SentencePiece model type %llu (known: 1 Unigram, 2 BPE, 3 words, 4 characters)",
                        (unsigned long long)s.model);
     }
     mt_norm *norm = mt_tok_add_norm(t, MT_NORM_SPM, err);
@@ -258,7 +262,7 @@ static mt_status load(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     d->cleanup = true;
     MT_TRY(mt_tok_copy(t, s.unk_surface, &d->extra, err));
     MT_TRY(mt_tok_finish(t, err));
-    return add_user_pieces(t, s.model == 2, err);
+    return add_user_pieces(t, s.model == 2 || s.model == 4, err);
 }
 
 mt_status mt_tok_load_spm(const uint8_t *p, size_t n, mt_tok **out, mt_error *err) {

@@ -395,7 +395,8 @@ static mt_status spm(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out
         if (!mt_str_is(to, " ")) break;
         i += used;
     }
-    if (i < v->n) {
+    bool some = i < v->n; /* more than spaces */
+    if (some) {
         bool space_before = s->squeeze;
         uint32_t from = mt_view_origin(v, i);
         if (s->prefix && !s->suffix_mark) MT_TRY(mt_made_put(out, &blank, 1, from, err));
@@ -418,7 +419,7 @@ static mt_status spm(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out
         out->len -= tail;
         consumed = out->origin[out->len];
     }
-    if (s->prefix && s->suffix_mark && v->n) MT_TRY(mt_made_put(out, &blank, 1, consumed, err));
+    if (s->prefix && s->suffix_mark && some) MT_TRY(mt_made_put(out, &blank, 1, consumed, err));
     if (mark.n) { /* marks in place */
         size_t n = 0;
         for (size_t k = 0; k < out->len; n++) {

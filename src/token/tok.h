@@ -200,7 +200,9 @@ extern const mt_segmenter mt_segmenter_wordlevel;  /* wordpiece.c */
 extern const mt_segmenter mt_segmenter_greedy;     /* greedy.c: longest match */
 extern const mt_segmenter mt_segmenter_picky;      /* seg_picky.c */
 extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
-extern const mt_segmenter mt_segmenter_chosen;     /* choose.c: what the caller asked for instead */
+extern const mt_segmenter mt_segmenter_spm_words;  /* spm_plain.c */
+extern const mt_segmenter mt_segmenter_spm_characters;
+extern const mt_segmenter mt_segmenter_chosen; /* choose.c: what the caller asked for instead */
 
 typedef struct mt_unigram {
     mt_walk walk;
