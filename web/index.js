@@ -8,6 +8,7 @@ export { SEGMENTERS } from './segmenters.js';
 export { Measure, alignTokenizations, divergence, parity, unreachableTokens, vocabularyOverlap } from './measure.js';
 export { charsmapOf } from './train/charsmap.js';
 export { HuffmanCode } from './huffman.js';
+export { TokenLanguage } from './language.js';
 export { Session } from './session.js';
 export { Sampler } from './sampling.js';
 export { QUANTIZE_TYPES, quantize } from './quantize.js';

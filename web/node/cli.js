@@ -4,7 +4,7 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { ByteModel, Lattice, Model, SEGMENTERS, Tokenizer } from '../index.js';
+import { ByteModel, Lattice, Model, SEGMENTERS, TokenLanguage, Tokenizer, isCanonical } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { describeHeader } from './inspect.js';
 import { fromNpy, toNpy, toNpz } from './npy.js';
@@ -537,6 +537,32 @@ const COMMANDS = {
         for (const b of order) await line(`  ${b === 256 ? 'end ' : visible(Uint8Array.of(b)).padEnd(4)}   ${Math.exp(all[b]).toFixed(7)}  ${Math.exp(naive[b]).toFixed(7)}`);
         if (r.missingMass > 0) await line(`  at most ${r.missingMass.toExponential(2)} of the probability is left out`);
       });
+    },
+  },
+  canonical: {
+    summary: 'are token ids what the tokenizer itself gives?',
+    usage: 'canonical (--tokenizer FILE | --model FILE) [options] (--ids LIST | [ID...])',
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { ...IDS, help: 'token ids, "1,2,3" (or as arguments, or on standard input)' },
+      { name: 'next', kind: 'flag', help: 'the ids that may follow them inside a word (byte-pair encoding)' }, { name: 'match', kind: 'text', value: 'REGEX', help: 'with --next: the whole text must match this; the ids need not be canonical' }],
+    notes: 'Without --next: exit status 1 when they are not. --json prints {"canonical": ..., "ids": [what the tokenizer gives], "differs_at": place or null}; with --next {"next": [ids], "end": may it end here}.',
+    async run(options, rest) {
+      if (options.ids && rest.length) throw new UsageError('--ids and ids as arguments exclude each other');
+      if (options.match !== undefined && !options.next) throw new UsageError('--match goes with --next');
+      const tokenizer = await loadTokenizer(options);
+      const ids = options.ids ?? parseIds(rest.length ? rest.join(' ') : new TextDecoder().decode(await readInput()), 'canonical');
+      if (options.next) {
+        const language = new TokenLanguage(tokenizer, options.match === undefined ? { canonical: true } : { pattern: options.match });
+        /** @type {number | null} */ let state = 0;
+        for (const id of ids) if (state !== null) state = language.next(state, id);
+        const mask = state === null ? new Uint8Array(0) : language.allowed(state);
+        const next = Array.from(mask.keys()).filter((id) => mask[id]), end = state !== null && language.accepts(state);
+        return line(options.json ? json({ next, end }) : `${next.join(' ')}${end ? `${next.length ? ' ' : ''}(or the end)` : ''}`);
+      }
+      const given = tokenizer.encode(tokenizer.decodeBytes(ids), { offsets: false }).ids;
+      const differs = ids.findIndex((/** @type {number} */ id, /** @type {number} */ i) => id !== given[i]);
+      const canonical = isCanonical(tokenizer, ids), at = canonical ? null : differs >= 0 ? differs : Math.min(ids.length, given.length);
+      await line(options.json ? json({ canonical, ids: [...given], differs_at: at }) : canonical ? 'yes' : `no: from place ${at} on the tokenizer gives ${given.slice(at ?? 0).join(' ') || 'nothing'}`);
+      if (!canonical) process.exitCode = 1;
     },
   },
   tokenizations: {
