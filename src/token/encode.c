@@ -1,5 +1,5 @@
-/* Encoding: added tokens are cut out, what lies between goes through the steps, words reach the segmenter through a
- * small memo of results, ids and spans are collected, the template is put around them. */
+/* Encoding: added tokens are cut out, what lies between goes through the steps, words reach the segmenter (memo.c),
+ * ids and spans are collected, the template is put around them. */
 #include "choose.h"
 #include "tok.h"
 
@@ -90,7 +90,7 @@ static uint32_t char_end(const mt_tok *t, uint32_t from) {
     return from + (uint32_t)(k > 1 && from + (size_t)k <= t->text_len ? k : 1);
 }
 
-static mt_span span_of(const mt_tok *t, const mt_view *v, size_t begin, size_t end) {
+mt_span mt_span_of(const mt_tok *t, const mt_view *v, size_t begin, size_t end) {
     if (!v->origin) return (mt_span){v->base + (uint32_t)begin, v->base + (uint32_t)end};
     if (begin >= end) {
         uint32_t o = begin < v->n ? v->origin[begin] : 0;
@@ -108,7 +108,7 @@ mt_status mt_emit(mt_tok *t, int32_t id, uint32_t begin, uint32_t end, mt_error 
     MT_TRY(room(t, 1, err));
     size_t k = e->ids.len - t->word_base;
     if (k < 4) t->ends[k] = end;
-    if (t->want_spans) e->spans[e->ids.len] = span_of(t, &t->word, begin, end);
+    if (t->want_spans) e->spans[e->ids.len] = mt_span_of(t, &t->word, begin, end);
     e->ids.data[e->ids.len++] = id;
     return MT_OK;
 }
@@ -126,57 +126,8 @@ mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err) {
     at = begin;
     for (size_t i = from; i < e->ids.len; i++) {
         size_t n = t->vocab.bytes[e->ids.data[i]].n;
-        e->spans[i] = span_of(t, &t->word, at, at + n);
+        e->spans[i] = mt_span_of(t, &t->word, at, at + n);
         at += n;
-    }
-    return MT_OK;
-}
-
-/* ---- words ---- */
-
-mt_status mt_segment_word(mt_tok *t, const mt_view *word, mt_error *err) {
-    size_t n = word->n;
-    const uint8_t *p = word->p;
-    mt_encoding *e = t->out;
-    mt_memo *m = NULL;
-    uint64_t k0 = 0, k1 = 0;
-    if (n <= 16 && t->memo) {
-        if (n > 8) {
-            k0 = mt_le64(p);
-            k1 = mt_le64(p + n - 8) >> (8 * (16 - n)); /* the last n - 8 bytes, in place */
-        } else if (n >= 4) {
-            k0 = (uint64_t)mt_le32(p) | (uint64_t)mt_le32(p + n - 4) << (8 * (n - 4));
-        } else {
-            k0 = (uint64_t)p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
-        }
-        uint64_t h = (k0 ^ (uint64_t)n << 56) * UINT64_C(0x9E3779B97F4A7C15) ^ (k1 + n) * UINT64_C(0xD6E8FEB86659FD93);
-        m = &t->memo[(h ^ h >> 29) * UINT64_C(0xBF58476D1CE4E5B9) >> (64 - MT_MEMO_BITS)];
-        if (m->n == n && m->key[0] == k0 && m->key[1] == k1) {
-            if (e->ids.cap - e->ids.len < 3) MT_TRY(mt_ids_reserve(&e->ids, 3, err));
-            int32_t *o = e->ids.data + e->ids.len;
-            o[0] = m->id[0];
-            o[1] = m->id[1];
-            o[2] = m->id[2];
-            if (t->want_spans) {
-                MT_TRY(room(t, 3, err));
-                size_t begin = 0;
-                for (int i = 0; i < m->count; i++) {
-                    size_t end = i + 1 < m->count ? m->end[i] : n;
-                    e->spans[e->ids.len + (size_t)i] = span_of(t, word, begin, end);
-                    begin = end;
-                }
-            }
-            e->ids.len += m->count;
-            return MT_OK;
-        }
-    }
-    t->word = *word;
-    t->word_base = e->ids.len;
-    MT_TRY(t->segmenter->segment(t, p, n, err));
-    size_t count = e->ids.len - t->word_base;
-    if (m && count && count <= 3 && t->ends[count - 1] == n) {
-        *m = (mt_memo){{k0, k1}, {0, 0, 0}, (uint8_t)n, (uint8_t)count, {(uint8_t)t->ends[0], (uint8_t)t->ends[1]}};
-        memcpy(m->id, e->ids.data + t->word_base, count * sizeof(int32_t));
     }
     return MT_OK;
 }
@@ -385,8 +336,7 @@ static mt_status encode(mt_tok *t, const mt_template *p, const mt_str text[2], c
             return mt_fail(err, MT_ELIMIT, "a text of %zu bytes: the limit is 2^31-2", text[i].n);
     size_t start = out->ids.len;
     if (!t->memo && t->segmenter->cacheable && text[0].n > 256) {
-        t->memo = mt_calloc((size_t)1 << MT_MEMO_BITS, sizeof *t->memo);
-        if (!t->memo) return mt_nomem(err, sizeof(mt_memo) << MT_MEMO_BITS, "the memo of words");
+        MT_TRY(mt_memo_make(t, err));
     }
     t->special_as_text = options->special_as_text;
     mt_status status = options->choice && options->choice->kind != MT_CHOICE_OWN

@@ -153,20 +153,27 @@ static mt_status send_ranges(mt_tok *t, size_t step, size_t bottom, mt_split_beh
 
 /* Isolated matches of a regular expression: all pieces in one pass, a batch at a time. */
 static mt_status isolate(mt_tok *t, size_t step, const mt_split *s, const mt_view *v, mt_error *err) {
-    enum { BATCH = 512 };
-    size_t ends[BATCH], at = 0, count;
-    bool last = step == t->split_len;
+    size_t ends[MT_WORDS], at = 0, count;
+    mt_word word[MT_WORDS];
     do {
-        MT_TRY(mt_regex_split(s->pattern.regex, v->p, v->n, at, ends, BATCH, &count, err));
+        MT_TRY(mt_regex_split(s->pattern.regex, v->p, v->n, at, ends, MT_WORDS, &count, err));
+        size_t words = 0;
         for (size_t i = 0; i < count; i++) {
             size_t end = ends[i] & ~MT_SPLIT_GAP;
             bool gap = ends[i] & MT_SPLIT_GAP;
-            mt_view part = mt_view_part(v, at, end);
+            word[words] = (mt_word){(uint32_t)at, (uint32_t)end};
             at = end;
-            if (gap && s->drop_gaps) continue;
-            MT_TRY(last ? mt_segment_word(t, &part, err) : mt_split_view(t, step, &part, err));
+            words += !(gap && s->drop_gaps);
         }
-    } while (count == BATCH);
+        if (step == t->split_len) {
+            MT_TRY(mt_segment_words(t, v, word, words, err));
+            continue;
+        }
+        for (size_t i = 0; i < words; i++) {
+            mt_view part = mt_view_part(v, word[i].begin, word[i].end);
+            MT_TRY(mt_split_view(t, step, &part, err));
+        }
+    } while (count == MT_WORDS);
     return MT_OK;
 }
 
@@ -283,21 +290,27 @@ static mt_status raw(mt_split *s, mt_view *v, mt_error *err) {
     return MT_OK;
 }
 
-/* Cuts before a space that follows something no token continues with a space: nothing can merge across. */
-static mt_status words(mt_tok *t, size_t step, const mt_view *v, mt_error *err) {
-    size_t from = 0;
-    for (const uint8_t *q = v->p; v->n && (q = memchr(q + 1, ' ', (size_t)(v->p + v->n - q - 1)));) {
+/* Cuts before a space that follows something no token continues with a space: nothing can merge across. Always the last
+ * step. */
+static mt_status words(mt_tok *t, const mt_view *v, mt_error *err) {
+    mt_word word[MT_WORDS];
+    size_t from = 0, count = 0;
+    for (const uint8_t *q = v->p, *end = v->p + v->n; (q = memchr(q + 1, ' ', (size_t)(end - q - 1)));) {
         uint8_t last = q[-1];
         if (t->never_crossed[last >> 3] >> (last & 7) & 1) {
             size_t at = (size_t)(q - v->p);
-            mt_view part = mt_view_part(v, from, at);
-            MT_TRY(mt_split_view(t, step, &part, err));
+            word[count++] = (mt_word){(uint32_t)from, (uint32_t)at};
             from = at;
+            if (count == MT_WORDS) {
+                MT_TRY(mt_segment_words(t, v, word, count, err));
+                count = 0;
+            }
         }
-        if (q + 1 == v->p + v->n) break;
+        if (q + 1 == end) break;
     }
+    if (count) MT_TRY(mt_segment_words(t, v, word, count, err));
     mt_view part = mt_view_part(v, from, v->n);
-    return mt_split_view(t, step, &part, err);
+    return mt_segment_word(t, &part, err);
 }
 
 mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err) {
@@ -345,7 +358,7 @@ mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err)
         MT_TRY(unmark(t, s, &w, err));
         return mt_split_view(t, step, &w, err);
     case MT_SPLIT_WORDS:
-        return words(t, step, v, err);
+        return words(t, v, err);
     }
     return mt_split_view(t, step, v, err);
 }

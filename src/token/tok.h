@@ -235,9 +235,9 @@ void mt_picky_drop(mt_tok *t);
 
 /* Results for short words, to save segmenting them again: exactly keyed, direct-mapped, bounded. */
 typedef struct mt_memo {
-    uint64_t key[2]; /* the word's bytes, zero-padded */
+    uint64_t key[2]; /* the word's bytes, zeros, its length */
     int32_t id[3];
-    uint8_t n, count, end[2]; /* word length (0: empty), tokens, where the first two tokens end */
+    uint8_t count, end[2], unused; /* tokens (0: an empty entry), where the first two end */
 } mt_memo;
 enum { MT_MEMO_BITS = 15 };
 
@@ -307,6 +307,7 @@ struct mt_tok {
     size_t word_base; /* out->ids.len when it began */
     uint32_t ends[4]; /* in the word, of the first tokens it gave */
     mt_memo *memo;
+    uint32_t memo_seen;
     mt_made work[2];
     mt_ids ranges; /* stack of (end, is_match) of splitters under way */
     mt_buf scratch;
@@ -317,7 +318,15 @@ mt_status mt_emit(mt_tok *t, int32_t id, uint32_t begin, uint32_t end, mt_error 
 /* Spans for ids that were appended directly to out->ids, from position `from`, side by side starting at `begin`. */
 mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err);
 /* An unknown stretch of the word: byte tokens or the unknown token or nothing. */
+mt_span mt_span_of(const mt_tok *t, const mt_view *v, size_t begin, size_t end);
+/* memo.c: words of a view, none empty, at most MT_WORDS. */
+typedef struct mt_word {
+    uint32_t begin, end;
+} mt_word;
+enum { MT_WORDS = 256 };
+mt_status mt_segment_words(mt_tok *t, const mt_view *v, const mt_word *word, size_t count, mt_error *err);
 mt_status mt_segment_word(mt_tok *t, const mt_view *word, mt_error *err);
+mt_status mt_memo_make(mt_tok *t, mt_error *err);
 
 /* ---- steps ---- */
 mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err); /* out may live in t->work */
