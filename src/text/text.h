@@ -53,6 +53,7 @@ mt_category mt_unicode_category(uint32_t cp);
 mt_category mt_unicode_category_in(unsigned version, uint32_t cp);
 unsigned mt_unicode_age(uint32_t cp);  /* 8: assigned up to 8.0, or not at all; 9: in 9.0; 10: later */
 bool mt_unicode_is_space(uint32_t cp); /* White_Space, what \s means */
+bool mt_unicode_combines(uint32_t cp); /* a mark that normal forms may put elsewhere: its combining class is not 0 */
 /* Number of the character's script; code points without one are common. Walks the table of runs: remember the answer
  * where many characters are asked about. */
 enum {

@@ -7,6 +7,10 @@ mt_category mt_unicode_category(uint32_t cp) {
     return cp > 0x10FFFF ? MT_CN : (mt_category)mt_kind_category[mt_unicode_kind(cp)];
 }
 
+bool mt_unicode_combines(uint32_t cp) {
+    return cp <= 0x10FFFF && mt_kind_class[mt_unicode_kind(cp)];
+}
+
 unsigned mt_unicode_age(uint32_t cp) {
     size_t lo = 0, hi = sizeof age_start / sizeof *age_start;
     if (cp < age_start[0] / 2) return 8;

@@ -238,6 +238,7 @@ static mt_status encode_text(mt_tok *t, const uint8_t *text, size_t n, bool want
     t->text_len = n;
     t->out = out;
     t->want_spans = want_spans;
+    t->track = want_spans || t->choice || t->first_prefix;
     t->ranges.len = 0;
     mt_status status = MT_OK;
     bool added = t->raw_set.any && !is_code(t);

@@ -118,7 +118,7 @@ static bool is_cjk(uint32_t c) {
 }
 
 /* What a per-character step makes of one character: the number of code points written, or -1: as it is. */
-static int map_char(mt_norm_kind kind, uint32_t c, uint32_t to[3]) {
+int mt_norm_char(mt_norm_kind kind, uint32_t c, uint32_t to[3]) {
     switch (kind) {
     case MT_NORM_LOWER: {
         if (c > 0x10FFFF) return -1;
@@ -169,7 +169,7 @@ static mt_status per_char(const mt_norm *s, const mt_view *v, mt_made *out, bool
     for (size_t i = 0; i < v->n; i += k) {
         uint32_t c, to[3];
         k = (size_t)decode(v->p + i, v->n - i, &c);
-        int n = map_char(s->kind, c, to);
+        int n = mt_norm_char(s->kind, c, to);
         if (n < 0) continue;
         MT_TRY(mt_made_copy(out, v, kept, i, err));
         *changed = true;
@@ -258,13 +258,13 @@ static mt_status replace(const mt_norm *s, const mt_view *v, mt_made *out, bool 
 /* ---- the precompiled character map, by grapheme ---- */
 
 /* Does a grapheme cluster continue with this character? Enough of UAX #29 for clusters of at most five bytes. */
-static bool extends(uint32_t c) {
+bool mt_grapheme_extends(uint32_t c) {
     if (c < 0x300) return false;
     if (c == 0x200C || c == 0x200D || (c >= 0x1F3FB && c <= 0x1F3FF) || c == 0xFF9E || c == 0xFF9F) return true;
     mt_category k = category(c);
     return k == MT_MN || k == MT_ME || k == MT_MC;
 }
-static bool breaks_always(uint32_t c) {
+bool mt_grapheme_breaks(uint32_t c) {
     mt_category k = category(c);
     return k == MT_CC || k == MT_ZL || k == MT_ZP || (k == MT_CF && c != 0x200C && c != 0x200D);
 }
@@ -284,10 +284,10 @@ static mt_status map_text(const mt_norm *s, const mt_view *v, mt_made *out, mt_i
         size_t end = i + (size_t)decode(v->p + i, v->n - i, &c);
         if (c == '\r' && end < v->n && v->p[end] == '\n')
             end++;
-        else if (!breaks_always(c))
+        else if (!mt_grapheme_breaks(c))
             while (end < v->n) {
                 size_t k = (size_t)decode(v->p + end, v->n - end, &d);
-                if (!extends(d)) break;
+                if (!mt_grapheme_extends(d)) break;
                 end += k;
             }
         bool whole = end - i < 6 && mt_charsmap_find(s->map, v->p + i, end - i, true, &to);
@@ -474,6 +474,16 @@ mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err) 
     for (size_t i = 0; i < t->norm_len; i++) {
         mt_made *made = &t->work[side];
         bool changed = false;
+        size_t steps = 0;
+        if (t->norm[i].chars) MT_TRY(mt_char_map_run(t, t->norm[i].chars, &in, made, &steps, err));
+        if (steps) { /* several at once */
+            i += steps - 1;
+            if (made->len == in.n && memcmp(made->data, in.p, in.n) == 0) continue;
+            in = mt_made_view(made);
+            if (!t->track) in.origin = NULL;
+            side ^= 1;
+            continue;
+        }
         made->len = 0;
         MT_TRY(mt_made_reserve(made, in.n + 16, err));
         MT_TRY(run(t, &t->norm[i], &in, made, &changed, err));

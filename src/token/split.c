@@ -9,7 +9,7 @@ static inline int decode(const uint8_t *p, size_t n, uint32_t *cp) {
     return 1;
 }
 
-static bool is_punctuation(uint32_t c) {
+bool mt_is_punctuation(uint32_t c) {
     if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
     if (c > 0x10FFFF) return false;
     mt_category k = mt_unicode_category_in(8, c); /* as the tokenizers library has it */
@@ -247,6 +247,7 @@ static mt_status metaspace(mt_tok *t, size_t step, mt_split *s, mt_view v, mt_er
     if (!starts && (s->always || (s->first && mt_view_origin(&v, 0) == 0)))
         MT_TRY(v.p == old ? put_before_foreign(s, space, &v, err) : put_before(s, space, &v, err));
     if (!s->split) return mt_split_view(t, step, &v, err);
+    if (!s->physical && step == t->split_len) return mt_split_before_spaces(t, &v, err);
     for (size_t from = 0; from < v.n;) {
         size_t end = from + 1;
         if (s->physical) {
@@ -324,11 +325,15 @@ mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err)
         if (s->pattern.regex && s->behavior == MT_SPLIT_ISOLATED) return isolate(t, step, s, v, err);
         MT_TRY(pattern_ranges(t, s, v, err));
         return send_ranges(t, step, bottom, s->behavior, v, err);
-    case MT_SPLIT_SPACES:
+    case MT_SPLIT_SPACES: {
+        bool done;
+        MT_TRY(mt_split_chain(t, step - 1, v, &done, err));
+        if (done) return MT_OK;
         MT_TRY(char_ranges(t, is_space, v, err));
         return send_ranges(t, step, bottom, MT_SPLIT_REMOVED, v, err);
+    }
     case MT_SPLIT_PUNCTUATION:
-        MT_TRY(char_ranges(t, is_punctuation, v, err));
+        MT_TRY(char_ranges(t, mt_is_punctuation, v, err));
         return send_ranges(t, step, bottom, s->behavior, v, err);
     case MT_SPLIT_DIGITS:
         MT_TRY(char_ranges(t, is_digit, v, err));

@@ -21,6 +21,7 @@ void mt_tok_free(mt_tok *t) {
     if (!t) return;
     if (t->segmenter && t->segmenter->free) t->segmenter->free(t);
     for (size_t i = 0; i < t->split_len; i++) mt_made_free(&t->split[i].made);
+    for (size_t i = 0; i < t->norm_len; i++) mt_char_map_free(t->norm[i].chars);
     for (size_t i = 0; i < t->owned_len; i++) mt_regex_free(t->owned[i]);
     mt_free(t->owned);
     mt_free(t->norm);
@@ -39,6 +40,7 @@ void mt_tok_free(mt_tok *t) {
     mt_made_free(&t->work[0]);
     mt_made_free(&t->work[1]);
     mt_free(t->memo);
+    mt_char_classes_free(t->classes);
     mt_bpe_free(&t->bpe);
     mt_picky_drop(t);
     mt_vocab_free(&t->vocab);
@@ -207,11 +209,7 @@ static mt_status add_word_cuts(mt_tok *t, mt_error *err) {
     return mt_tok_add_split(t, MT_SPLIT_WORDS, err) ? MT_OK : MT_ENOMEM;
 }
 
-mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
-    if (!t->vocab.size) return mt_fail(err, MT_EMISSING, "the tokenizer has no vocabulary");
-    MT_TRY(mt_template_settle(t, false, err));
-    MT_TRY(spell(t, err));
-    MT_TRY(build_added_sets(t, err));
+static mt_status prepare_segmenter(mt_tok *t, mt_error *err) {
     if (t->segmenter == &mt_segmenter_unigram) return mt_unigram_prepare(t, err);
     if (t->segmenter == &mt_segmenter_wordpiece) return mt_wordpiece_prepare(t, err);
     MT_TRY(mt_vocab_index_bytes(&t->vocab, err));
@@ -221,6 +219,17 @@ mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
     }
     if (t->segmenter == &mt_segmenter_picky) return mt_picky_prepare(t, err);
     return MT_OK;
+}
+
+mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
+    if (!t->vocab.size) return mt_fail(err, MT_EMISSING, "the tokenizer has no vocabulary");
+    MT_TRY(mt_template_settle(t, false, err));
+    MT_TRY(spell(t, err));
+    MT_TRY(build_added_sets(t, err));
+    MT_TRY(prepare_segmenter(t, err));
+    for (size_t i = 0; i < t->split_len; i++)
+        t->first_prefix |= t->split[i].kind == MT_SPLIT_METASPACE && t->split[i].first && !t->split[i].always;
+    return mt_char_maps_make(t, err);
 }
 
 /* ---- accessors ---- */

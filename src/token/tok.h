@@ -83,6 +83,7 @@ typedef enum mt_norm_kind {
 } mt_norm_kind;
 
 typedef struct mt_charsmap mt_charsmap;
+typedef struct mt_char_map mt_char_map;
 typedef struct mt_norm {
     mt_norm_kind kind;
     mt_nf form;
@@ -92,6 +93,7 @@ typedef struct mt_norm {
     mt_charsmap *map;
     bool squeeze, prefix, suffix_mark; /* SentencePiece */
     bool plain;                        /* no user-defined pieces, no marks: its denormalizer */
+    mt_char_map *chars;                /* runs this step and maybe some more; NULL: there is none */
 } mt_norm;
 
 typedef enum mt_split_kind {
@@ -109,6 +111,7 @@ typedef enum mt_split_kind {
     MT_SPLIT_WORDS       /* cuts where no token can cross: before a space; invisible in the result */
 } mt_split_kind;
 
+typedef struct mt_char_classes mt_char_classes;
 typedef struct mt_split {
     mt_split_kind kind;
     mt_split_behavior behavior;
@@ -280,6 +283,7 @@ struct mt_tok {
     mt_template one, two; /* what stands around one text, around and between two */
     bool trim_prefix[4];  /* each time spaces are trimmed off spans: is the first token's prefix space left in? */
     size_t trims;
+    bool first_prefix;         /* a splitter asks whether its part is the text's beginning */
     uint8_t never_crossed[32]; /* bit b: no token has a space after byte b inside (MT_SPLIT_WORDS) */
 
     mt_regex
@@ -303,13 +307,15 @@ struct mt_tok {
     size_t text_len;
     mt_encoding *out;
     bool want_spans, special_as_text;
+    bool track;       /* normalized text carries origins */
     mt_view word;     /* being segmented */
     size_t word_base; /* out->ids.len when it began */
     uint32_t ends[4]; /* in the word, of the first tokens it gave */
     mt_memo *memo;
     uint32_t memo_seen;
     mt_made work[2];
-    mt_ids ranges; /* stack of (end, is_match) of splitters under way */
+    mt_char_classes *classes; /* split_words.c */
+    mt_ids ranges;            /* stack of (end, is_match) of splitters under way */
     mt_buf scratch;
 };
 
@@ -329,8 +335,23 @@ mt_status mt_segment_word(mt_tok *t, const mt_view *word, mt_error *err);
 mt_status mt_memo_make(mt_tok *t, mt_error *err);
 
 /* ---- steps ---- */
+/* char_map.c */
+mt_status mt_char_maps_make(mt_tok *t, mt_error *err);
+void mt_char_map_free(mt_char_map *m);
+/* *steps: so many were run; 0: they have to be run one after the other. */
+mt_status mt_char_map_run(mt_tok *t, mt_char_map *m, const mt_view *v, mt_made *out, size_t *steps, mt_error *err);
+/* Of normalize.c, for these: what a step makes of a character (the number of code points, -1: the same); normal forms
+ * as the tokenizers library has them; grapheme clusters. */
+int mt_norm_char(mt_norm_kind kind, uint32_t c, uint32_t to[3]);
+bool mt_grapheme_extends(uint32_t c);
+bool mt_grapheme_breaks(uint32_t c);                                             /* nothing joins it */
 mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err); /* out may live in t->work */
 mt_status mt_denormalize(mt_tok *t, mt_view in, mt_made *out, mt_error *err);
+bool mt_is_punctuation(uint32_t c);
+/* split_words.c: the steps from `step` on, if they are a chain that is known there. */
+mt_status mt_split_chain(mt_tok *t, size_t step, const mt_view *v, bool *done, mt_error *err);
+mt_status mt_split_before_spaces(mt_tok *t, const mt_view *v, mt_error *err);
+void mt_char_classes_free(mt_char_classes *m);
 mt_status mt_split_view(mt_tok *t, size_t step, const mt_view *v, mt_error *err); /* down to mt_segment_word */
 int mt_byte_to_char(uint8_t b, uint8_t out[2]); /* the printable alphabet; returns 1 or 2 */
 int mt_char_to_byte(uint32_t cp);               /* -1: not in the alphabet */
