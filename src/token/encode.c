@@ -105,7 +105,7 @@ mt_span mt_span_of(const mt_tok *t, const mt_view *v, size_t begin, size_t end) 
 
 mt_status mt_emit(mt_tok *t, int32_t id, uint32_t begin, uint32_t end, mt_error *err) {
     mt_encoding *e = t->out;
-    MT_TRY(room(t, 1, err));
+    if (e->ids.len == e->ids.cap || (t->want_spans && e->ids.len >= e->span_cap)) MT_TRY(room(t, 1, err));
     size_t k = e->ids.len - t->word_base;
     if (k < 4) t->ends[k] = end;
     if (t->want_spans) e->spans[e->ids.len] = mt_span_of(t, &t->word, begin, end);

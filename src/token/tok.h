@@ -210,7 +210,9 @@ extern const mt_segmenter mt_segmenter_chosen; /* choose.c: what the caller aske
 typedef struct mt_unigram {
     mt_walk walk;
     double min_score, max_score, unknown_score;
-    bool single; /* SentencePiece: best scores are kept in single precision */
+    const double *score; /* by id: the vocabulary's, or `made_score` */
+    double *made_score;  /* where user-defined pieces have others; NULL: nowhere */
+    bool single;         /* SentencePiece: best scores are kept in single precision */
     bool fuse;
     bool byte_pieces; /* tokenizer.json: text that spells <0xNN> matches the byte token, as any piece does */
     struct mt_unigram_best *best;

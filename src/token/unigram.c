@@ -27,6 +27,29 @@ static bool is_listed(const mt_tok *t, int32_t id) {
     return is_spelled(t, id) || t->vocab.flags[id] & MT_MATCHES;
 }
 
+static double score_of(const mt_tok *t, int32_t id) {
+    if (!t->unigram.single || t->vocab.kind[id] != MT_TOKEN_USER) return t->vocab.score[id];
+    /* user-defined: always better than its parts; a space counts as long as its mark */
+    mt_str s = mt_vocab_bytes(&t->vocab, id);
+    size_t n = s.n;
+    for (size_t i = 0; i < s.n && t->mark.n; i++)
+        if (s.p[i] == ' ') n += t->mark.n - 1;
+    return (double)((float)n * (float)t->unigram.max_score) - 0.1;
+}
+
+static mt_status settle_scores(mt_tok *t, mt_error *err) {
+    mt_unigram *u = &t->unigram;
+    const mt_vocab *v = &t->vocab;
+    bool user = false;
+    for (int32_t id = 0; id < v->size && u->single; id++) user |= v->kind[id] == MT_TOKEN_USER;
+    u->score = v->score;
+    if (!user) return MT_OK;
+    u->score = u->made_score = mt_array((size_t)v->size, sizeof *u->made_score);
+    if (!u->score) return mt_nomem(err, (size_t)v->size * sizeof *u->score, "scores");
+    for (int32_t id = 0; id < v->size; id++) u->made_score[id] = score_of(t, id);
+    return MT_OK;
+}
+
 mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
     mt_unigram *u = &t->unigram;
     mt_vocab *v = &t->vocab;
@@ -60,17 +83,11 @@ mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
             mt_walk_forget(&u->walk, mt_vocab_bytes(v, id).p, v->bytes[id].n);
     }
     mt_free(key);
-    return status;
+    return status == MT_OK ? settle_scores(t, err) : status;
 }
 
 double mt_unigram_score(const mt_tok *t, int32_t id) {
-    if (!t->unigram.single || t->vocab.kind[id] != MT_TOKEN_USER) return t->vocab.score[id];
-    /* user-defined: always better than its parts; a space counts as long as its mark */
-    mt_str s = mt_vocab_bytes(&t->vocab, id);
-    size_t n = s.n;
-    for (size_t i = 0; i < s.n && t->mark.n; i++)
-        if (s.p[i] == ' ') n += t->mark.n - 1;
-    return (double)((float)n * (float)t->unigram.max_score) - 0.1;
+    return t->unigram.score[id];
 }
 
 static inline void offer(best *b, double score, uint32_t from, int32_t id, bool single) {
@@ -78,6 +95,25 @@ static inline void offer(best *b, double score, uint32_t from, int32_t id, bool 
     b->score = single ? (float)score : score;
     b->from = from;
     b->id = id;
+}
+
+/* The best way to every position. bytes: symbols are bytes (characters of the byte alphabet). */
+static inline void run(const mt_unigram *u, bool bytes, const uint8_t *p, size_t n, best *b, bool single) {
+    for (size_t at = 0, k; at < n; at += k) {
+        uint32_t c;
+        k = bytes || p[at] < 0x80 ? 1 : (size_t)mt_utf8_decode(p + at, n - at, &c);
+        if (!k) k = 1;
+        double here = b[at].score;
+        bool alone = false;
+        uint64_t node = u->walk.root;
+        for (size_t i = at; i < n && (node = mt_walk_step(&u->walk, node, p[i])); i++) {
+            int32_t id = mt_walk_token(node);
+            if (id < 0) continue;
+            offer(&b[i + 1], u->score[id] + here, (uint32_t)at, id, single);
+            alone |= i + 1 - at == k;
+        }
+        if (!alone) offer(&b[at + k], u->unknown_score + here, (uint32_t)at, -1, single);
+    }
 }
 
 /* [from, to) is unknown: byte tokens or the unknown token. */
@@ -112,21 +148,10 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     best *b = u->best;
     for (size_t i = 1; i <= n; i++) b[i].from = UINT32_MAX;
     b[0].score = 0;
-    for (size_t at = 0, k; at < n; at += k) {
-        uint32_t c;
-        k = t->byte_level ? 1 : (size_t)mt_utf8_decode(p + at, n - at, &c); /* the byte alphabet's characters */
-        if (!k) k = 1;
-        double here = b[at].score;
-        bool alone = false;
-        uint64_t node = u->walk.root;
-        for (size_t i = at; i < n && (node = mt_walk_step(&u->walk, node, p[i])); i++) {
-            int32_t id = mt_walk_token(node);
-            if (id < 0) continue;
-            offer(&b[i + 1], mt_unigram_score(t, id) + here, (uint32_t)at, id, u->single);
-            alone |= i + 1 - at == k;
-        }
-        if (!alone) offer(&b[at + k], u->unknown_score + here, (uint32_t)at, -1, u->single);
-    }
+    if (u->single)
+        run(u, t->byte_level, p, n, b, true);
+    else
+        run(u, t->byte_level, p, n, b, false);
     /* Back along the best path, leaving the position of the next node in `from`'s place, then forward. */
     uint32_t next = UINT32_MAX, at = (uint32_t)n;
     while (at) {
@@ -153,6 +178,7 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
 
 static void drop(mt_tok *t) {
     mt_walk_free(&t->unigram.walk);
+    mt_free(t->unigram.made_score);
     mt_free(t->unigram.best);
 }
 
