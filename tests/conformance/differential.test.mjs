@@ -84,6 +84,33 @@ test('a byte order mark is a token like any other (peers drop it or split it)', 
   tok.dispose();
 });
 
+test('special tokens in ordinary input, and none at all (peers throw, or never return)', { timeout: 30_000 }, async () => {
+  const { bpe_ranks: source } = require('tiktoken/encoders/cl100k_base.json');
+  const tok = await Tokenizer.load(new Uint8Array(utf8(rankFile(source))), { name: 'cl100k_base.tiktoken' });
+  assert.deepEqual([...tok.encode('<|endoftext|>').ids], [100257]);
+  assert.deepEqual([...tok.encode('<|endoftext|>', { specialAsText: true }).ids], [27, 91, 8862, 728, 428, 91, 29]);
+  tok.dispose();
+  const none = await Tokenizer.load(new Uint8Array(utf8(Array.from({ length: 256 }, (_, b) => `${Buffer.of(b).toString('base64')} ${b}`).join('\n'))), { name: 'mine.tiktoken', pattern: '\\p{L}+|\\s+|[^\\s\\p{L}]+' }); // no name that brings special tokens
+  assert.equal(none.decode(none.encode('<|endoftext|> and on').ids), '<|endoftext|> and on');
+  none.dispose();
+});
+
+test('inputs that peers get wrong, as the native library has them', { skip: skipWithoutShared }, async () => {
+  /** What was wrong: supplementary ideographs joined, a final sigma, U+0085, marks on marks, added tokens that are not special, spaces that a mask swallows, spaces alone, special text left as text. */
+  for (const [family, list] of Object.entries({
+    'bert-uncased': ['\u{20000}\u{20001}', '\u{2a700}a\u{2f800}', 'ΑΣ', 'ΟΔΟΣ ΣΑΣ', 'a\u0085b', '\ufeffa'],
+    t5: ['e\u0301\u0302\u0303', 'e\u0323\u0301\u0302', ' ', '  ', '\u0085', 'a\u0085b', '!!!!!!!!'],
+    gemma3: ['  ', '   ', '\n\n\n', '<table>', '\t\t', 'a  b'],
+    roberta: ['a <mask>b', 'a \n <mask> b', '<mask>', '  <mask>', 'a<mask>', '<s>a</s>'],
+    llama2: ['<s>a', 'a<s>', '<s><s>', '</s> x', '<unk>'],
+    xlnet: ["``a''", 'e\u0301\u0302\u0303'],
+  })) {
+    const bytes = readShared('tokenizers', family, 'tokenizer.json');
+    const json = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    await same(family, { ...json, truncation: null, padding: null }, list);
+  }
+});
+
 test('inputs that peers get wrong', { skip: skipWithoutShared }, async () => {
   const ids = async (/** @type {string} */ family, /** @type {string} */ input) => {
     const tok = await Tokenizer.load(readShared('tokenizers', family, 'tokenizer.json'));

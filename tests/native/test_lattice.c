@@ -65,7 +65,7 @@ static void test_table(void) {
     } table[] = {{"abcab", "abc|ab", "a|bc|ab", 10, .0200, .0030, -3.597029800, 0.987229274},
                  {"aabc", "a|abc", "aa|bc", 6, .0100, .0075, -3.897134393, 1.126410982},
                  {"abcabc", "abc|abc", "abc|a|bc", 20, .0100, .0015, -4.052564627, 1.535781117}};
-    CASE("counts, two best paths, marginal and entropy of three texts");
+    CASE("ACCEPTANCE 3: counts, two best paths, marginal and entropy of three texts");
     for (int i = 0; i < 3; i++) {
         mt_lattice l;
         mt_paths p = {0};
@@ -96,7 +96,7 @@ static void test_enumeration(void) {
     open_nine(&d);
     mt_rng rng;
     mt_rng_seed(&rng, 1);
-    CASE("random texts: everything equals enumeration, at several temperatures");
+    CASE("ACCEPTANCE 3: random texts, n best lists: everything equals enumeration, at several temperatures");
     for (int round = 0; round < 60; round++) {
         uint8_t x[12];
         size_t n = mt_rng_below(&rng, 12);
@@ -225,7 +225,7 @@ static void test_sampling(void) {
     open_nine(&d);
     mt_rng rng;
     mt_rng_seed(&rng, 42);
-    CASE("samples: chi-square against enumeration, proportional and uniform");
+    CASE("ACCEPTANCE 3: samples: chi-square against enumeration, proportional and uniform");
     mt_lattice l;
     mt_paths all = {0}, p = {0};
     bool complete;
@@ -398,7 +398,7 @@ static void test_canonical(void) {
 static void test_em(void) {
     dict d;
     open_nine(&d);
-    CASE("plain EM over lattices never loses likelihood, and reaches a fixed point");
+    CASE("ACCEPTANCE 3: plain EM over lattices never loses likelihood, and reaches a fixed point");
     static const char *const texts[] = {"abcab", "aabc", "abcabc", "dabca", "cabcaab", "bcbcd", "aaab"};
     double w[9], before = -INFINITY, gain = 1;
     memcpy(w, weight, sizeof w);

@@ -121,7 +121,7 @@ static void test_totals(void) {
     size_t total[4] = {0}, different[4] = {0}, bpe_total = 0;
     mt_segments s = {0};
     mt_ids bpe = {0}, other = {0};
-    CASE("HASH-11: fewest tokens and longest first equal their definitions; nothing beats fewest");
+    CASE("ACCEPTANCE 12: HASH-11: fewest tokens and longest first equal their definitions; nothing beats fewest");
     for (size_t length = 1, strings = 3; length <= 8; length++, strings *= 3)
         for (size_t i = 0; i < strings; i++) {
             uint8_t x[8];
@@ -151,14 +151,14 @@ static void test_totals(void) {
             for (int k = 0; k < 4; k++) CHECK(count[2] <= count[k] && count[2] <= bpe.len, "segmenter %d", k);
             if (n <= 6) CHECK(count[2] == fewest(&d, x, n), "string %zu of length %zu", i, n);
         }
-    CASE("HASH-11: token totals and strings cut differently from BPE");
+    CASE("ACCEPTANCE 12: HASH-11: token totals and strings cut differently from BPE");
     static const size_t totals[4] = {51068, 51075, 50986, 51086}, differences[4] = {2724, 3477, 3404, 2815};
     CHECK(bpe_total == 52131, "BPE %zu", bpe_total);
     for (int k = 0; k < 4; k++) {
         CHECK(total[k] == totals[k], "segmenter %d: %zu, expected %zu", k, total[k], totals[k]);
         CHECK(different[k] == differences[k], "segmenter %d: %zu, expected %zu", k, different[k], differences[k]);
     }
-    CASE("bcabcabc by each segmenter");
+    CASE("ACCEPTANCE 12: bcabcabc by each segmenter");
     static const char *const expected[4] = {"bc|abca|bc", NULL, "bc|abc|abc", NULL};
     for (int k = 0; k < 4; k++) {
         char text[64];
@@ -349,7 +349,7 @@ static void test_dropout(void) {
     static outcomes exact[2];
     int32_t id[64];
     uint32_t width[64];
-    CASE("BPE-dropout: exact distributions of the step variants");
+    CASE("ACCEPTANCE 5: BPE-dropout: exact distributions of the step variants");
     for (int all = 0; all < 2; all++) {
         outcomes small = {0};
         recurse(&d, all, 0.1, id, symbols(&d, "abc", id, width), 1, &small);
@@ -368,7 +368,7 @@ static void test_dropout(void) {
     expect_exact(&exact[1], "ab|c|abc", .009477);
     expect_exact(&exact[1], "abc|ab|c", .009477);
     expect_exact(&exact[1], "a|bc|a|bc", .008262);
-    CASE("BPE-dropout: samples of the step variants agree within 4 standard errors");
+    CASE("ACCEPTANCE 5: BPE-dropout: samples of the step variants agree within 4 standard errors");
     for (int all = 0; all < 2; all++) {
         sample(&d, all ? MT_DROPOUT_STEP_ALL : MT_DROPOUT_STEP_ONE, 0.1, "abcabc", TIMES, &exact[all], &rng);
         CHECK(exact[all].len == 24, "an impossible outcome: %s", exact[all].list[24].text);
@@ -379,7 +379,7 @@ static void test_dropout(void) {
                   TIMES * o->p);
         }
     }
-    CASE("BPE-dropout: requeue and discard keep the canonical result as often as the originals");
+    CASE("ACCEPTANCE 5: BPE-dropout: requeue and discard keep the canonical result as often as the originals");
     static const struct {
         mt_dropout kind;
         const char *text, *kept;
@@ -395,7 +395,7 @@ static void test_dropout(void) {
               "%s, variant %d: %.4f, expected %.3f", table[i].text, (int)table[i].kind, share(&o, table[i].kept, TIMES),
               table[i].p);
     }
-    CASE("BPE-dropout: p = 0 is BPE, p = 1 is single symbols");
+    CASE("ACCEPTANCE 5: BPE-dropout: p = 0 is BPE, p = 1 is single symbols");
     for (int kind = MT_DROPOUT_STEP_ALL; kind <= MT_DROPOUT_DISCARD; kind++)
         for (size_t i = 0; i < 6561; i++) {
             char x[9] = {0};
@@ -452,7 +452,7 @@ static void test_dropout(void) {
 /* ---- Huffman ---- */
 
 static void test_huffman(void) {
-    CASE("Huffman: average code lengths of 20 words, and the bound by entropy");
+    CASE("ACCEPTANCE 12: Huffman: average code lengths of 20 words, and the bound by entropy");
     uint64_t weight[20], total = 0;
     for (int i = 0; i < 20; i++) total += weight[i] = (uint64_t)nearbyint(1000.0 / (i + 1));
     static const struct {

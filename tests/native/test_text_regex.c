@@ -129,7 +129,7 @@ static void exhaustive(void) {
         title = titles[i];
         int longest = i < 2 ? 6 : 4;
         snprintf(title, sizeof titles[i],
-                 "regex: %s is an automaton and splits all strings of up to %d symbols like backtracking",
+                 "ACCEPTANCE 2: regex: %s is an automaton and splits all strings of up to %d symbols like backtracking",
                  known[i].name, longest);
         CASE(title);
         mt_regex *re = compiled(known[i].pattern);
@@ -174,7 +174,7 @@ static size_t random_text(mt_rng *rng, uint8_t *text, size_t cap, bool broken) {
 }
 
 static void randoms(void) {
-    CASE("regex: random Unicode text of every general category, valid and broken: splits, byte steps, resuming");
+    CASE("ACCEPTANCE 2: regex: random Unicode text of every general category, valid and broken: splits, byte steps, resuming");
     mt_rng rng;
     mt_rng_seed(&rng, 42);
     for (size_t i = 0; i < KNOWN; i++) {

@@ -198,7 +198,7 @@ static double seconds(dict *d, const uint8_t *p, size_t n, mt_bpe_method m) {
 int main(void) {
     dict d;
     uint8_t text[16];
-    CASE("bpe: HASH-11, all 9840 strings: 52131 tokens, four encoders agree");
+    CASE("ACCEPTANCE 1a: HASH-11, all 9840 strings: 52131 tokens, four encoders agree");
     make_hash11(&d);
     {
         mt_ids one = {0}, two = {0};
@@ -217,7 +217,7 @@ int main(void) {
         mt_ids_free(&one);
         mt_ids_free(&two);
     }
-    CASE("bpe: HASH-11, sequences that spell each string: 83108, one canonical each; 46 pairs refused, 1 unreachable");
+    CASE("ACCEPTANCE 1b: HASH-11, sequences that spell each string: 83108, one canonical each; 46 pairs refused, 1 unreachable");
     {
         static const size_t per_length[] = {3, 13, 53, 219, 901, 3711, 15281, 62927};
         size_t canonical = 0;
@@ -249,7 +249,7 @@ int main(void) {
         CHECK(refused == 46, "%d pairs refused", refused);
     }
     drop(&d);
-    CASE("bpe: string-ranked dictionary in which a later token depends on none of its neighbours' order");
+    CASE("ACCEPTANCE 1c: string-ranked dictionary in which a later token depends on none of its neighbours' order");
     d = (dict){0};
     static const char *const ranked[] = {"a", "b", "c", "ab", "cb", "ac", "bb", "cbb", "acbb"};
     for (size_t i = 0; i < 9; i++) token(&d, ranked[i]);
@@ -279,7 +279,7 @@ int main(void) {
         }
         mt_ids_free(&out);
     }
-    CASE("bpe: a megabyte of one letter");
+    CASE("ACCEPTANCE 1d: a megabyte of one letter");
     {
         size_t n = 1 << 20;
         uint8_t *p = malloc(n);

@@ -170,7 +170,7 @@ static void test_picky(void) {
     add(&w, "_widest", 3);
     add(&w, "_kentucky", 4);
     add(&w, "_kent", 1);
-    CASE("Picky BPE, T = 1 is plain BPE: 58 tokens, eight of the twelve new ones are left unused");
+    CASE("ACCEPTANCE 12: Picky BPE, T = 1 is plain BPE: 58 tokens, eight of the twelve new ones are left unused");
     CHECK_OK(mt_train_picky(&w, &(mt_picky_options){.vocab_size = 1, .threshold = 1}, &p, &err));
     int32_t letters = (int32_t)p.present_len;
     mt_picky_free(&p);
@@ -188,7 +188,7 @@ static void test_picky(void) {
     }
     CHECK(zero == 8, "%zu unused", zero);
     mt_picky_free(&p);
-    CASE("Picky BPE, T = 0.9: whole words remain, 21 tokens, the splits on the way");
+    CASE("ACCEPTANCE 12: Picky BPE, T = 0.9: whole words remain, 21 tokens, the splits on the way");
     CHECK_OK(mt_train_picky(&w, &(mt_picky_options){.vocab_size = letters + 12, .threshold = 0.9}, &p, &err));
     static const char *const final[] = {"_newest", "_low", "_kentucky", "_widest", "_lower", "_kent"};
     size_t long_tokens = 0;
@@ -377,7 +377,7 @@ static double tokens_per_sentence(const mt_vocabulary *v, const mt_str *list, si
 }
 
 static void test_lib(void) {
-    CASE("LiB: the tokens per sentence fall while it reads; deterministic; stays within its size");
+    CASE("ACCEPTANCE 12: LiB: the tokens per sentence fall while it reads; deterministic; stays within its size");
     enum { COUNT = 600 };
     static char text[COUNT][128];
     static mt_str list[COUNT];
