@@ -174,7 +174,8 @@ static size_t random_text(mt_rng *rng, uint8_t *text, size_t cap, bool broken) {
 }
 
 static void randoms(void) {
-    CASE("ACCEPTANCE 2: regex: random Unicode text of every general category, valid and broken: splits, byte steps, resuming");
+    CASE("ACCEPTANCE 2: regex: random Unicode text of every general category, valid and broken: splits, byte steps, "
+         "resuming");
     mt_rng rng;
     mt_rng_seed(&rng, 42);
     for (size_t i = 0; i < KNOWN; i++) {

@@ -217,7 +217,8 @@ int main(void) {
         mt_ids_free(&one);
         mt_ids_free(&two);
     }
-    CASE("ACCEPTANCE 1b: HASH-11, sequences that spell each string: 83108, one canonical each; 46 pairs refused, 1 unreachable");
+    CASE("ACCEPTANCE 1b: HASH-11, sequences that spell each string: 83108, one canonical each; 46 pairs refused, 1 "
+         "unreachable");
     {
         static const size_t per_length[] = {3, 13, 53, 219, 901, 3711, 15281, 62927};
         size_t canonical = 0;
