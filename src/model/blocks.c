@@ -308,6 +308,7 @@ int32_t mt_b_layer(mt_build *b, int32_t x, int32_t l) {
     mid = mt_g_add(g, h->residual_from_norm ? n : x, attn);
     if (h->flow == MT_FLOW_POST_NORM) mid = mt_b_norm(b, mid, l, MT_ROLE_ATTN_NORM, "ln1");
     if (h->cross) mid = cross(b, mid, l);
+    if (!h->ffn) return mt_g_name(g, mid, "blocks.%d.hook_resid_post", l);
     mid = mt_g_name(g, mid, "blocks.%d.hook_resid_mid", l);
     in = mid;
     if (mt_g_wanted(g, "blocks.%d.hook_mlp_in", l)) in = mt_g_name(g, mt_g_copy(g, mid), "blocks.%d.hook_mlp_in", l);

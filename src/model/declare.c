@@ -393,7 +393,7 @@ void mt_declare_layers(mt_declare *d) {
         bool second = h->flow != MT_FLOW_PARALLEL_SHARED;
         if (h->pre_norm) {
             if (l > 0 || !h->bare_first_norm) mt_declare_norm(d, l, MT_ROLE_ATTN_NORM, h->width, h->norm_bias);
-            if (second) mt_declare_norm(d, l, MT_ROLE_FFN_NORM, h->width, h->norm_bias);
+            if (second && h->ffn) mt_declare_norm(d, l, MT_ROLE_FFN_NORM, h->width, h->norm_bias);
         }
         if (h->post_norm) {
             mt_declare_norm(d, l, MT_ROLE_ATTN_POST_NORM, h->width, h->norm_bias);
@@ -407,6 +407,7 @@ void mt_declare_layers(mt_declare *d) {
             mt_declare_norm(d, l, MT_ROLE_ATTN_SUB_NORM, h->heads * h->value_width, h->norm_bias);
             mt_declare_norm(d, l, MT_ROLE_FFN_SUB_NORM, h->ffn, h->norm_bias);
         }
+        if (!h->ffn) continue;
         if (h->experts) {
             mt_declare_linear(d, l, MT_ROLE_ROUTER, h->experts, h->width,
                               h->experts_bias ? MT_BIAS_NEEDED : MT_BIAS_NONE);

@@ -73,8 +73,8 @@ mt_status mt_hyper_read(mt_model *m, const mt_meta *meta, mt_error *err) {
     if ((int64_t)h->heads * h->head_width > MOST || (int64_t)h->heads * h->value_width > MOST)
         return mt_fail(err, MT_ERANGE, "%d heads of width %d are wider than %d", h->heads, h->head_width, MOST);
     MT_TRY(mt_meta_int(meta, "feed_forward_length",
-                       "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|hidden_dim|d_ff|d_inner|encoder_ffn_dim", 1,
-                       MOST, 4 * (int64_t)h->width, &h->ffn, err));
+                       "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|hidden_dim|d_ff|d_inner|encoder_ffn_dim",
+                       m->arch->attention_only ? 0 : 1, MOST, 4 * (int64_t)h->width, &h->ffn, err));
     h->attn_scale = 1 / sqrtf((float)h->head_width);
     return MT_OK;
 }

@@ -362,6 +362,7 @@ struct mt_arch {
     const mt_name *names;         /* ends with name NULL */
     const mt_name *encoder_names; /* of encoder-decoder models */
     const char *prefix;           /* base-model prefix that a hub file may lack: "transformer." */
+    bool attention_only;          /* may do without feed-forward blocks: their width is 0 */
     const char *ignored;          /* globs of tensors that hold nothing of use, separated by spaces */
     mt_status (*configure)(mt_model *m, const mt_meta *meta, mt_error *err);
     void (*declare)(mt_declare *d);

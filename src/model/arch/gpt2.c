@@ -1,5 +1,6 @@
 /* GPT-2 (Radford et al. 2019): LayerNorm before each block, learned positions, fused query-key-value with bias,
- * tanh-GELU, tied output. Hub files keep linear weights as [in][out]. */
+ * tanh-GELU, tied output. Hub files keep linear weights as [in][out]. A feed-forward width of 0 leaves those blocks
+ * out: the attention-only models of Elhage et al. 2021. */
 #include "arch.h"
 
 static const mt_name names[] = {{MT_ROLE_TOKEN_EMBED, "transformer.wte"},
@@ -35,6 +36,7 @@ const mt_arch mt_arch_gpt2 = {.name = "gpt2",
                               .model_types = "gpt2",
                               .names = names,
                               .prefix = "transformer.",
+                              .attention_only = true,
                               .ignored = "*.attn.bias *.attn.masked_bias",
                               .configure = configure,
                               .declare = mt_declare_decoder,
