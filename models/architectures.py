@@ -1,5 +1,5 @@
 """Where an architecture joins: a class with forward(ids), hidden_matrices(), gguf_tensors(), gguf_metadata() and
-load_gguf(tensors), or hub_files() for one that is kept as a hub folder first."""
+load_gguf(tensors)."""
 
 from bert import Bert
 from decoder import Decoder

@@ -1,14 +1,12 @@
 """BERT (Devlin et al. 2019) for masked language modelling: norms after each block, learned positions, GELU, and the head
 dense -> GELU -> norm -> embedding. One segment only; no pooler, no next-sentence head (as RoBERTa, Liu et al. 2019).
-
-It is kept as a hub folder (config.json, model.safetensors) first: `hub_files` gives its content.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from decoder import LayerNorm, matrix
+from decoder import LayerNorm, copy_tensors, matrix, named
 
 
 class Layer(nn.Module):
@@ -57,29 +55,43 @@ class Bert(nn.Module):
     def hidden_matrices(self):
         return [p for layer in self.layers for p in layer.parameters() if p.ndim == 2] + [self.head]
 
-    def hub_files(self):
-        """(config.json as a dict, {name: tensor}) of transformers' BertForMaskedLM."""
-        c = self.config
-        config = {
-            "architectures": ["BertForMaskedLM"], "model_type": "bert", "vocab_size": self.vocab_size, "hidden_size": c["d_model"],
-            "num_hidden_layers": c["n_layer"], "num_attention_heads": c["n_head"], "intermediate_size": c["d_ff"], "hidden_act": "gelu",
-            "max_position_embeddings": c["context"], "type_vocab_size": 1, "layer_norm_eps": c["norm_eps"], "hidden_dropout_prob": 0.0,
-            "attention_probs_dropout_prob": 0.0, "tie_word_embeddings": True,
-        }
-        e, t = "bert.embeddings.", {}
-        t[e + "word_embeddings.weight"], t[e + "position_embeddings.weight"] = self.token_embd, self.position_embd
-        t[e + "token_type_embeddings.weight"] = torch.zeros(1, c["d_model"])
-        t[e + "LayerNorm.weight"], t[e + "LayerNorm.bias"] = self.embed_norm.weight, self.embed_norm.bias
+    def gguf_tensors(self):
+        """Names as llama.cpp has them, and cls for the head. Queries, keys and values are matrices of their own."""
+        yield "token_embd.weight", self.token_embd
+        yield "position_embd.weight", self.position_embd
+        yield "token_types.weight", torch.zeros(1, self.config["d_model"])
+        yield from named("token_embd_norm", self.embed_norm)
         for i, layer in enumerate(self.layers):
-            p = f"bert.encoder.layer.{i}."
-            for name, w, b in zip(("query", "key", "value"), layer.qkv.chunk(3), layer.qkv_bias.chunk(3)):
-                t[f"{p}attention.self.{name}.weight"], t[f"{p}attention.self.{name}.bias"] = w, b
-            t[p + "attention.output.dense.weight"], t[p + "attention.output.dense.bias"] = layer.out, layer.out_bias
-            t[p + "attention.output.LayerNorm.weight"], t[p + "attention.output.LayerNorm.bias"] = layer.attn_norm.weight, layer.attn_norm.bias
-            t[p + "intermediate.dense.weight"], t[p + "intermediate.dense.bias"] = layer.up, layer.up_bias
-            t[p + "output.dense.weight"], t[p + "output.dense.bias"] = layer.down, layer.down_bias
-            t[p + "output.LayerNorm.weight"], t[p + "output.LayerNorm.bias"] = layer.ffn_norm.weight, layer.ffn_norm.bias
-        t["cls.predictions.transform.dense.weight"], t["cls.predictions.transform.dense.bias"] = self.head, self.head_bias
-        t["cls.predictions.transform.LayerNorm.weight"], t["cls.predictions.transform.LayerNorm.bias"] = self.head_norm.weight, self.head_norm.bias
-        t["cls.predictions.bias"] = self.output_bias
-        return config, {k: v.detach().contiguous() for k, v in t.items()}
+            p = f"blk.{i}."
+            for name, w, b in zip("qkv", layer.qkv.chunk(3), layer.qkv_bias.chunk(3)):
+                yield f"{p}attn_{name}.weight", w
+                yield f"{p}attn_{name}.bias", b
+            for name, w, b in (("attn_output", layer.out, layer.out_bias), ("ffn_up", layer.up, layer.up_bias), ("ffn_down", layer.down, layer.down_bias)):
+                yield f"{p}{name}.weight", w
+                yield f"{p}{name}.bias", b
+            yield from named(p + "attn_output_norm", layer.attn_norm)
+            yield from named(p + "layer_output_norm", layer.ffn_norm)
+        yield "cls.weight", self.head
+        yield "cls.bias", self.head_bias
+        yield from named("cls.norm", self.head_norm)
+        yield "output.bias", self.output_bias
+
+    keep_float = ("position_embd", "token_types")
+
+    def load_gguf(self, tensors):
+        with torch.no_grad():
+            copy_tensors(dict(self.gguf_tensors()), tensors)  # chunks are views: the joined matrix is filled
+
+    def gguf_metadata(self):
+        c = self.config
+        return {
+            "bert.context_length": c["context"],
+            "bert.embedding_length": c["d_model"],
+            "bert.block_count": c["n_layer"],
+            "bert.feed_forward_length": c["d_ff"],
+            "bert.attention.head_count": c["n_head"],
+            "bert.attention.layer_norm_epsilon": float(c["norm_eps"]),
+            "bert.attention.causal": False,
+            "bert.vocab_size": self.vocab_size,
+            "tokenizer.ggml.token_type_count": 1,
+        }

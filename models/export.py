@@ -2,8 +2,7 @@
 
     python models/export.py build/models/twin-bpe-4k --data ../shared/corpora --to models/family
 
-NAME.gguf (Q8_0; for BERT a hub folder NAME/ instead, which `microtome quantize` turns into a GGUF file), NAME.reference.json,
-NAME.svg (the training curve) and NAME.metrics.json, from which card.py writes the card. Every figure is of the file itself:
+NAME.gguf (Q8_0; where the configuration names another type `microtome quantize` makes it so, if Node is there), NAME.reference.json, NAME.svg (the training curve) and NAME.metrics.json, from which card.py writes the card. Every figure is of the file itself:
 it is read back, dequantised, and run in float32. Of a run with snapshots every snapshot becomes NAME-STEP.gguf.
 """
 
@@ -11,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import time
 
 import torch
@@ -19,7 +19,7 @@ import gguf
 from architectures import ARCHITECTURES
 from curve import draw
 from measure import heldout_sets, scores, sums_right
-from vocabularies import MASK, PAD, Vocabulary
+from vocabularies import MASK, PAD, Vocabulary, microtome
 
 PROMPTS = [
     "Once upon a time, there was a little",
@@ -65,16 +65,6 @@ def write_gguf(path, config, model, vocabulary):
         for n, p in model.gguf_tensors()
     ]
     gguf.write(path, metadata, tensors)
-
-
-def write_hub(folder, model):
-    from safetensors.torch import save_file
-
-    os.makedirs(folder, exist_ok=True)
-    config, tensors = model.hub_files()
-    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
-        json.dump(config, f, indent=1)
-    save_file({k: v.half() for k, v in tensors.items()}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
 
 
 def sha256(path):
@@ -171,17 +161,13 @@ def main():
         write_gguf(target(f"-{step}.gguf"), config, trained(f"weights-{step}.pt"), vocabulary)
     model = trained("weights.pt")
     masked = getattr(model, "masked", False)
-    if masked:
-        write_hub(target(""), model)
-        path = target("/model.safetensors")
-        with torch.no_grad():
-            for p in model.parameters():
-                p.copy_(p.half())
-    else:
-        path = target(f"-{snapshots[-1]}.gguf") if snapshots else target(".gguf")
-        if not snapshots:
-            write_gguf(path, config, model, vocabulary)
-        model.load_gguf(gguf.read(path)[1])
+    path = target(f"-{snapshots[-1]}.gguf") if snapshots else target(".gguf")
+    if not snapshots:
+        write_gguf(path, config, model, vocabulary)
+    if config.get("quantize") and shutil.which("node"):
+        microtome("quantize", path, path + ".tmp", "--type", config["quantize"])
+        os.replace(path + ".tmp", path)
+    model.load_gguf(gguf.read(path)[1])
     digest, size = sha256(path), os.path.getsize(path)
     print(f"{path}: {size} bytes, sha256 {digest}", flush=True)
     model.to(device)

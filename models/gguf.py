@@ -11,7 +11,7 @@ import struct
 
 import numpy as np
 
-F32, Q8_0 = 0, 8
+F32, Q5_0, Q8_0 = 0, 6, 8
 U8, I8, U16, I16, U32, I32, FLOAT32, BOOL, STRING, ARRAY, U64, I64, FLOAT64 = range(13)
 SCALARS = {U8: "<B", I8: "<b", U16: "<H", I16: "<h", U32: "<I", I32: "<i", FLOAT32: "<f", U64: "<Q", I64: "<q", FLOAT64: "<d"}
 ALIGNMENT = 32
@@ -30,6 +30,15 @@ def quantize_q8_0(x):
     out[:, :2] = d.astype("<f2").view(np.uint8).reshape(-1, 2)
     out[:, 2:] = q.view(np.uint8)
     return out.reshape(int(np.prod(x.shape[:-1])), -1)
+
+
+def dequantize_q5_0(raw, shape):
+    """22 bytes hold 32 values: d as a half, 32 fifth bits, 32 nibbles (the first 16 values low); value = d * (q - 16)."""
+    blocks = np.frombuffer(raw, dtype=np.uint8).reshape(-1, 22)
+    d = blocks[:, :2].copy().view("<f2").astype(np.float32)
+    high = np.unpackbits(blocks[:, 2:6].copy(), axis=1, bitorder="little")
+    low = np.concatenate([blocks[:, 6:] & 15, blocks[:, 6:] >> 4], axis=1)
+    return (d * ((low | high << 4).astype(np.float32) - 16)).reshape(shape)
 
 
 def dequantize_q8_0(raw, shape):
@@ -135,9 +144,12 @@ def read(path):
     tensors = {}
     for name, shape, kind, offset in infos:
         count = int(np.prod(shape))
-        if kind not in (F32, Q8_0) or offset % align:
-            raise ValueError(f"{path}: tensor {name}: type {kind} at offset {offset}; F32 or Q8_0 at a multiple of {align} expected")
+        if kind not in (F32, Q5_0, Q8_0) or offset % align:
+            raise ValueError(f"{path}: tensor {name}: type {kind} at offset {offset}; F32, Q5_0 or Q8_0 at a multiple of {align} expected")
         c.at = start + offset
-        raw = c.take(count * 4 if kind == F32 else count // 32 * 34)
-        tensors[name] = np.frombuffer(raw, dtype="<f4").reshape(shape).copy() if kind == F32 else dequantize_q8_0(raw, shape)
+        raw = c.take({F32: count * 4, Q5_0: count // 32 * 22, Q8_0: count // 32 * 34}[kind])
+        if kind == F32:
+            tensors[name] = np.frombuffer(raw, dtype="<f4").reshape(shape).copy()
+        else:
+            tensors[name] = (dequantize_q8_0 if kind == Q8_0 else dequantize_q5_0)(raw, shape)
     return metadata, tensors

@@ -22,7 +22,7 @@ def heldout_sets(config, folder, vocabulary, limit_bytes=None):
             share = limit_bytes // len(documents) + 1
             for d in documents:
                 d.text = d.text[:share]
-        if vocabulary.words is not None:  # a cut may have made a word that the table lacks
+        if limit_bytes and vocabulary.words is not None:  # a cut may have made a word that the table lacks
             for d in documents:
                 d.text = d.text[: d.text.rfind("\n") + 1] or d.text
         sets[source["name"]] = (vocabulary.encode_documents(documents), sum(len(d.text.encode()) for d in documents))

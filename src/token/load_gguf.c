@@ -348,30 +348,16 @@ static mt_status load_t5(const mt_gguf *g, mt_tok *t, bool *eos, mt_error *err) 
     return MT_OK;
 }
 
-/* The special tokens that the file names, and which of them every text gets. */
-static mt_status read_roles(const mt_gguf *g, mt_tok *t, mt_error *err) {
-    MT_TRY(role(g, "tokenizer.ggml.bos_token_id", t->vocab.size, &t->bos, err));
-    MT_TRY(role(g, "tokenizer.ggml.eos_token_id", t->vocab.size, &t->eos, err));
-    return role(g, "tokenizer.ggml.unknown_token_id", t->vocab.size, &t->unk, err);
-}
-
-static mt_status add_roles(const mt_gguf *g, mt_tok *t, bool bos, bool eos, mt_error *err) {
-    bool flag;
-    if (mt_gguf_bool(g, "tokenizer.ggml.add_bos_token", &flag)) bos = flag;
-    if (mt_gguf_bool(g, "tokenizer.ggml.add_eos_token", &flag)) eos = flag;
-    if (bos && t->bos >= 0) MT_TRY(mt_ids_add(&t->before, t->bos, err));
-    if (eos && t->eos >= 0) MT_TRY(mt_ids_add(&t->after, t->eos, err));
-    return MT_OK;
-}
-
 static mt_status load(const mt_gguf *g, mt_tok *t, mt_error *err) {
     mt_str model;
-    bool bos = false, eos = false;
+    bool bos = false, eos = false, flag;
     char shown[60];
     if (!mt_gguf_string(g, "tokenizer.ggml.model", &model))
         return mt_fail(err, MT_EMISSING, "the file has no tokenizer.ggml.model");
     MT_TRY(read_tokens(g, t, err));
-    MT_TRY(read_roles(g, t, err));
+    MT_TRY(role(g, "tokenizer.ggml.bos_token_id", t->vocab.size, &t->bos, err));
+    MT_TRY(role(g, "tokenizer.ggml.eos_token_id", t->vocab.size, &t->eos, err));
+    MT_TRY(role(g, "tokenizer.ggml.unknown_token_id", t->vocab.size, &t->unk, err));
     t->added_raw = true;
     if (mt_str_is(model, "gpt2"))
         MT_TRY(load_gpt2(g, t, &bos, err));
@@ -410,7 +396,20 @@ static mt_status load_definition(const mt_gguf *g, mt_str json, mt_tok **out, mt
     if (bos >= 0) t->bos = bos;
     if (eos >= 0) t->eos = eos;
     if (unk >= 0 && t->unk < 0) t->unk = unk;
-    return MT_OK;
+    bool before = false, after = false;
+    mt_gguf_bool(g, "tokenizer.ggml.add_bos_token", &before);
+    mt_gguf_bool(g, "tokenizer.ggml.add_eos_token", &after);
+    if (t->one.len > 1 || !(before || after))
+        return MT_OK; /* the keys say what surrounds a text if the definition does not */
+    t->one.len = t->two.len = 0;
+    t->one.set = t->two.set = false;
+    status = mt_template_around(&t->one, before ? t->bos : -1, after ? t->eos : -1, err);
+    if (status == MT_OK) status = mt_template_settle(t, false, err);
+    if (status != MT_OK) {
+        mt_tok_free(t);
+        *out = NULL;
+    }
+    return status;
 }
 
 mt_status mt_tok_load_gguf(const mt_gguf *g, mt_tok **out, mt_error *err) {
