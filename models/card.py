@@ -13,7 +13,7 @@ ABOUT = {
     "twin-bpe-1k": "Byte-level BPE with 1,024 tokens.",
     "twin-bpe-4k": "Byte-level BPE with 4,096 tokens; the draft model, the encoder, the Mamba, the LSTM and the flagship share this vocabulary.",
     "twin-bpe-16k": "Byte-level BPE with 16,384 tokens; four tenths of its parameters are embeddings.",
-    "twin-unigram-4k": "Unigram (Kudo 2018) with 4,096 tokens over bytes. The GGUF file carries its tokenizer.json whole, since GGUF's own keys know no byte-level Unigram.",
+    "twin-unigram-4k": "Unigram (Kudo 2018) with 4,096 tokens over bytes; the 73 bytes that its training text lacks (most control characters, first bytes of many scripts) are unknown to it. The GGUF file carries its tokenizer.json whole, since GGUF's own keys know no byte-level Unigram.",
     "twin-pathpiece-4k": "PathPiece (Schmidt et al. 2024) with 4,096 tokens: every word is cut into as few tokens as the vocabulary allows.",
     "twin-dropout-4k": "The BPE 4k vocabulary, but trained on text cut by BPE-dropout (Provilkov et al. 2020; p = 0.1, four different cuts of the whole text). Measured, as all, on text cut without dropout.",
     "twin-digits-ltr": "Sums and differences of numbers with one to nine digits; numbers are cut into groups of three digits from the left.",
@@ -26,7 +26,7 @@ ABOUT = {
     "born-gpt2-4l": "Twelve moments in the training of a four-layer GPT-2: the same as born-attention-4l, with feed-forward blocks.",
 }
 ORDER = list(ABOUT)
-TITLES = {"books": "four books, as they are", "books-unwrapped": "four books, prose unwrapped", "stories": "51 stories", "sums": "20,000 fresh sums"}
+TITLES = {"books": "four books, as they are", "books-unwrapped": "four books, prose unwrapped", "stories": "51 stories", "sums": "10,000 fresh sums"}
 
 
 def number(v, digits=3):

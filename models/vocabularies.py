@@ -2,7 +2,8 @@
 
     python models/vocabularies.py --data ../shared/corpora --out build/vocabularies [NAME ...]
 
-Every vocabulary begins with the special tokens (END, MASK, PAD; in the Unigram one after its unknown token) and holds all 256 bytes, so any text encodes.
+Every vocabulary begins with the special tokens (END, MASK, PAD; in the Unigram one after its unknown token) and holds all 256 bytes, so any text encodes (the Unigram
+one in the repository is older than that rule: it lacks the bytes that its texts lack).
 The text ones cut text as GPT-2 does and learn from the same documents; the two for digits differ only in where groups of
 three digits begin.
 """

@@ -1,6 +1,7 @@
 // The public names.
 export { Tokenizer } from './tokenizer.js';
 export { Model } from './model.js';
+export { ModelStore } from './store.js';
 export { ByteModel } from './bytes.js';
 export { Trainer, trainTokenizer } from './train.js';
 export { Lattice, isCanonical, segment } from './lattice.js';

@@ -4,6 +4,7 @@ import { WorkerClient } from './runtime/client.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
+import { ModelStore } from './store.js';
 import { SAMPLING, checkSampling } from './sampling.js';
 import { Session } from './session.js';
 import { Tokenizer } from './tokenizer.js';
@@ -15,6 +16,8 @@ import { Tokenizer } from './tokenizer.js';
  * @typedef {object} ModelOptions
  * @property {(progress: Progress) => void} [onProgress]
  * @property {AbortSignal} [signal] stops the loading
+ * @property {boolean} [cache] keep files of URLs on this machine (ModelStore): the next load needs no network, and one that was cut goes on. Where nothing can be kept
+ *   (Node, pages that are not secure, no room) the file is loaded as without it
  * @property {number} [threads] how many at most; 1 where shared memory is not allowed. Default: the machine's cores, 4 at most. Results do not depend on it
  * @property {'ref' | 'simd' | 'relaxed'} [isa] which kernels. Default: the best that the platform has
  * @property {string | URL} [workerUrl] where worker.js is, when it is not beside the other files
@@ -95,8 +98,8 @@ export class Model {
    *   byte in the file); ENOMEM; EUNSUPPORTED, EWORKER: the platform. AbortError when aborted
    */
   static async load(source, options = {}) {
-    checkOptions('Model.load', options, ['onProgress', 'signal', 'threads', 'isa', 'workerUrl', ...RUNTIME_OPTIONS]);
-    const { onProgress, signal, isa, workerUrl } = options;
+    checkOptions('Model.load', options, ['cache', 'onProgress', 'signal', 'threads', 'isa', 'workerUrl', ...RUNTIME_OPTIONS]);
+    const { cache = false, onProgress, signal, isa, workerUrl } = options;
     if (isa !== undefined && !['ref', 'simd', 'relaxed'].includes(isa)) throw new MicrotomeError(`Model.load: unknown isa ${JSON.stringify(isa)}: known are ref, simd, relaxed`, { code: 'EUNKNOWN' });
     const threads = options.threads === undefined ? await defaultThreads() : checkNumber('Model.load: threads', options.threads, 1, 64, true);
     const all = (Array.isArray(source) ? source : [source]).map(toSource);
@@ -109,7 +112,7 @@ export class Model {
     try {
       const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
       const engine = await start(client, { module, shared, threads, isa }, signal);
-      const loaded = await sendSources(client, from, { signal, onEvent });
+      const loaded = await sendSources(client, cache ? await stored(from, { onProgress, signal }) : from, { signal, onEvent });
       const heap = loaded.header && (await page);
       const model = new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
       if (definition) await model.#addTokenizer(definition, { ...picked(options), signal });
@@ -428,6 +431,25 @@ export function scoredWindows(n, window, stride) {
 /** The machine's cores, 4 at most. @internal @returns {Promise<number>} */
 export async function defaultThreads() {
   return Math.min(4, globalThis.navigator?.hardwareConcurrency ?? (inNode() ? (await nodeModule('node:os')).availableParallelism() : 1));
+}
+
+/**
+ * URLs as files of the store. Where there is no store, or no room in it, the network does.
+ * @param {import('./runtime/worker.js').Source[]} sources @param {{onProgress?: (p: Progress) => void, signal?: AbortSignal}} options @returns {Promise<import('./runtime/worker.js').Source[]>}
+ */
+async function stored(sources, { onProgress, signal }) {
+  const out = [];
+  for (const source of sources) {
+    if (source.kind !== 'url' || !ModelStore.available) { out.push(source); continue; }
+    try {
+      const blob = await ModelStore.fetch(source.url, { signal, onProgress: ({ loaded, total }) => onProgress?.({ phase: 'download', loaded, total, file: source.name }) });
+      out.push({ kind: /** @type {const} */ ('blob'), blob, name: source.name });
+    } catch (error) {
+      if (!(error instanceof MicrotomeError) || error.code !== 'ENOSPC') throw error;
+      out.push(source);
+    }
+  }
+  return out;
 }
 
 /** Names of tokenizer definitions beside a hub model's weights. */

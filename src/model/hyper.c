@@ -355,5 +355,5 @@ mt_status mt_hyper_encoder(mt_model *m, const mt_meta *meta, mt_error *err) {
     h->bidirectional = h->embed_norm = true;
     h->position_rows = h->context;
     MT_TRY(mt_meta_int(meta, NULL, "embedding_size", 1, MOST, h->width, &h->embed_width, err));
-    return mt_meta_int(meta, NULL, "type_vocab_size", 0, MOST, 2, &h->types, err);
+    return mt_meta_int(meta, ".tokenizer.ggml.token_type_count", "type_vocab_size", 0, MOST, 2, &h->types, err);
 }

@@ -36,11 +36,13 @@ for (const name of names)
         }
         const mine = await model.logProbs(ids);
         logProbs.forEach((x, i) => assert.ok(Math.abs(x - mine[i]) < 20 * bound, `${prompt}: log-probability ${i}`));
-        if (margin > 4 * bound * scale) assert.deepEqual((await model.greedy(ids, { maxTokens: greedy.length, stop: [] })).ids, greedy);
+        if (margin > 4 * bound * scale) assert.deepEqual([...(await model.greedy(ids, { maxTokens: greedy.length, stop: [] })).ids], greedy);
       }
       const tokenizer = await Tokenizer.load(fileURLToPath(new URL(`../vocabularies/${metrics.vocabulary}.json`, folder)));
       assert.deepEqual(model.tokenizer.encode(TEXT, { offsets: false }).ids, tokenizer.encode(TEXT, { offsets: false }).ids);
-      assert.equal(model.tokenizer.decode(model.tokenizer.encode(TEXT, { offsets: false }).ids), TEXT);
+      // The Unigram vocabulary has only the bytes that its texts have (its card says so); the others have all.
+      const back = metrics.vocabulary === 'unigram-4k' ? TEXT.replace('\r', '<unk>') : TEXT;
+      assert.equal(model.tokenizer.decode(model.tokenizer.encode(TEXT, { offsets: false }).ids), back);
       tokenizer.dispose();
     } finally {
       await model.dispose();
