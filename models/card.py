@@ -7,6 +7,8 @@ import json
 import os
 import sys
 
+from curve import draw
+
 ABOUT = {
     "flagship": "The best English of the family: 26 million parameters, deep enough for short coherent passages. It knows words and manners of nineteenth-century prose and of simple stories, and hardly any facts.",
     "twin-byte": "The byte twin: 256 bytes and three special tokens. Beside the other twins it shows what cutting text into tokens changes.",
@@ -105,6 +107,8 @@ def main():
     for n, m in metrics.items():
         with open(os.path.join(folder, n + ".md"), "w", encoding="utf-8") as f:
             f.write(card(n, m, measured.get(n, {})))
+        unit = "nats at masked positions" if m["model"]["architecture"] == "bert" else "bits per byte"
+        draw(os.path.join(folder, n + ".svg"), f"{n}: {unit} during training", list(m["curves"].items()), "millions of tokens seen")
         h = m["heldout"]
         if m["model"]["architecture"] == "bert":
             cells = [f"{100 * h[s][s + ' right']:.0f} % right" for s in TITLES if s in h]

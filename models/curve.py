@@ -16,7 +16,7 @@ def draw(path, title, series, x_label):
     points = [p for _, values in series for p in values]
     x_max = max(x for x, _ in points)
     low = min(y for _, y in points)
-    high = min(max(y for _, y in points), low + 0.5)  # the first steps go far above; the interest is below
+    high = min(max(y for _, y in points), max([low + 0.5] + [values[-1][1] + 0.1 for _, values in series]))  # the first steps go far above; the interest is below
     low, high = int(low * 20) / 20, int(high * 20 + 1) / 20
     sx = lambda x: left + x / x_max * (width - left - right)
     sy = lambda y: top + (high - min(y, high)) / (high - low) * (height - top - bottom)

@@ -17,7 +17,6 @@ import torch
 
 import gguf
 from architectures import ARCHITECTURES
-from curve import draw
 from measure import heldout_sets, scores, sums_right
 from vocabularies import MASK, PAD, Vocabulary, microtome
 
@@ -182,7 +181,6 @@ def main():
         figures[s] = {"bytes": n, "bytes per token": n / sum(map(len, arrays)), **scores(model, vocabulary, s, arrays, n, context, context // 2, device)}
         print(s, figures[s], f"{time.time() - began:.0f} s", flush=True)
     curves = curves_of(log)
-    draw(target(".svg"), f"{name}: {'nats at masked positions' if masked else 'bits per byte'} during training", list(curves.items()), "millions of tokens seen")
     metrics = {
         "name": name, "about": config.get("about", ""), "license": config["license"], "file": os.path.basename(path), "sha256": digest, "file_bytes": size,
         "parameters": log["parameters"], "vocabulary": config["tokenizer"], "dropout": config.get("dropout"), "heldout": figures, "model": config["model"],
