@@ -2,8 +2,10 @@
 
     python models/export.py build/models/twin-bpe-4k --data ../shared/corpora --to models/family
 
-NAME.gguf (Q8_0; where the configuration names another type `microtome quantize` makes it so, if Node is there), NAME.reference.json, NAME.svg (the training curve) and NAME.metrics.json, from which card.py writes the card. Every figure is of the file itself:
-it is read back, dequantised, and run in float32. Of a run with snapshots every snapshot becomes NAME-STEP.gguf.
+NAME.gguf (Q8_0; where the configuration names another type, `microtome quantize` makes it so if Node is there),
+NAME.reference.json and NAME.metrics.json, from which card.py writes the card and draws the training curve. Every figure is
+of the file itself: it is read back, dequantised, and run in float32. Of a run with snapshots every snapshot becomes
+NAME-STEP.gguf.
 """
 
 import argparse
