@@ -204,6 +204,32 @@ EXPORT double bench_read(int megabytes, int count) {
     return (double)(a[0] + a[1] + a[2] + a[3]);
 }
 
+#ifdef __wasm__
+#include <wasm_simd128.h>
+/* Integer multiply-adds on registers alone, eight chains: 16-bit pairs, or with relaxed SIMD byte fours. Returns how
+ * many operations (a multiply and an add are two) a call with `count` makes. */
+EXPORT double bench_peak(int count) {
+    v128_t sum[8] = {0}, a = wasm_i16x8_splat(3), b = wasm_i16x8_splat(5);
+    for (int r = 0; r < count; r++) {
+        for (int i = 0; i < 8; i++)
+#ifdef __wasm_relaxed_simd__
+            sum[i] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(a, b, sum[i]);
+#else
+            sum[i] = wasm_i32x4_add(sum[i], wasm_i32x4_dot_i16x8(a, b));
+#endif
+        a = wasm_v128_xor(a, sum[7]); /* nothing is constant */
+    }
+    for (int i = 1; i < 8; i++) sum[0] = wasm_i32x4_add(sum[0], sum[i]);
+    static volatile int sink;
+    sink = wasm_i32x4_extract_lane(sum[0], 0);
+#ifdef __wasm_relaxed_simd__
+    return 8.0 * 32 * count;
+#else
+    return 8.0 * 16 * count;
+#endif
+}
+#endif
+
 #ifndef __wasm__
 /* Native comparison: `kernels SECONDS` prints the loops that a plain AVX2 program would have. */
 #include <immintrin.h>

@@ -34,16 +34,63 @@ export function randomTensor(type, n, scale, next) {
 /** Shapes that people know. */
 export const SHAPES = {
   'SmolLM2-135M': { layers: 30, width: 576, heads: 9, kvHeads: 3, ffn: 1536, vocab: 49152, context: 2048, base: 100000 },
+  'GPT-2': { arch: 'gpt2', layers: 12, width: 768, heads: 12, kvHeads: 12, ffn: 3072, vocab: 50257, context: 1024 },
   stories15M: { layers: 6, width: 288, heads: 6, kvHeads: 6, ffn: 768, vocab: 32000, context: 1024, base: 10000 },
 };
 
+/** A model of one of the shapes. @param {string} name of SHAPES */
+export const randomShape = (name, type, seed = 1) => (SHAPES[name].arch === 'gpt2' ? randomGpt2 : randomLlama)(SHAPES[name], type, seed);
+
+const FILE_TYPES = { [GGML.F32]: 0, [GGML.F16]: 1, [GGML.Q4_0]: 2, [GGML.Q8_0]: 7 };
+
+/** What both builders share: tensors in order, matrices in the type, vectors in float32. */
+function collector(type, seed) {
+  const next = random(seed), tensors = [];
+  return {
+    tensors,
+    matrix: (name, rows, cols, as = type) => tensors.push({ name, dims: [cols, rows], type: as, data: randomTensor(as, rows * cols, 1 / Math.sqrt(cols), next) }),
+    fill: (name, n, value) => tensors.push({ name, dims: [n], type: GGML.F32, data: new Uint8Array(new Float32Array(n).fill(value).buffer) }),
+  };
+}
+
+/** A GPT-2-architecture GGUF with tied embeddings and no vocabulary. @returns {Uint8Array} */
+export function randomGpt2({ layers, width, heads, ffn, vocab, context }, type, seed = 1) {
+  const { tensors, matrix, fill } = collector(type, seed);
+  const linear = (name, rows, cols) => { matrix(`${name}.weight`, rows, cols); fill(`${name}.bias`, rows, 0); };
+  const norm = (name) => { fill(`${name}.weight`, width, 1); fill(`${name}.bias`, width, 0); };
+  matrix('token_embd.weight', vocab, width);
+  matrix('position_embd.weight', context, width, GGML.F32);
+  for (let l = 0; l < layers; l++) {
+    norm(`blk.${l}.attn_norm`);
+    linear(`blk.${l}.attn_qkv`, 3 * width, width);
+    linear(`blk.${l}.attn_output`, width, width);
+    norm(`blk.${l}.ffn_norm`);
+    linear(`blk.${l}.ffn_up`, ffn, width);
+    linear(`blk.${l}.ffn_down`, width, ffn);
+  }
+  norm('output_norm');
+  return writeGguf({
+    metadata: {
+      'general.architecture': 'gpt2',
+      'general.name': `random gpt2 ${layers}x${width}`,
+      'general.file_type': u32(FILE_TYPES[type]),
+      'gpt2.context_length': u32(context),
+      'gpt2.embedding_length': u32(width),
+      'gpt2.block_count': u32(layers),
+      'gpt2.feed_forward_length': u32(ffn),
+      'gpt2.attention.head_count': u32(heads),
+      'gpt2.attention.layer_norm_epsilon': f32(1e-5),
+      'gpt2.vocab_size': u32(vocab),
+      'tokenizer.ggml.model': 'no_vocab',
+    },
+    tensors,
+  });
+}
+
 /** A Llama-architecture GGUF with tied embeddings and no vocabulary. @returns {Uint8Array} */
 export function randomLlama({ layers, width, heads, kvHeads, ffn, vocab, context, base }, type, seed = 1) {
-  const next = random(seed);
   const head = width / heads;
-  const tensors = [];
-  const matrix = (name, rows, cols) => tensors.push({ name, dims: [cols, rows], type, data: randomTensor(type, rows * cols, 1 / Math.sqrt(cols), next) });
-  const ones = (name, n) => tensors.push({ name, dims: [n], type: GGML.F32, data: new Uint8Array(new Float32Array(n).fill(1).buffer) });
+  const { tensors, matrix, fill } = collector(type, seed), ones = (name, n) => fill(name, n, 1);
   matrix('token_embd.weight', vocab, width);
   for (let l = 0; l < layers; l++) {
     ones(`blk.${l}.attn_norm.weight`, width);
@@ -61,7 +108,7 @@ export function randomLlama({ layers, width, heads, kvHeads, ffn, vocab, context
     metadata: {
       'general.architecture': 'llama',
       'general.name': `random llama ${layers}x${width}`,
-      'general.file_type': u32({ [GGML.F32]: 0, [GGML.F16]: 1, [GGML.Q4_0]: 2, [GGML.Q8_0]: 7 }[type]),
+      'general.file_type': u32(FILE_TYPES[type]),
       'llama.context_length': u32(context),
       'llama.embedding_length': u32(width),
       'llama.block_count': u32(layers),
