@@ -523,6 +523,15 @@ static mt_status place_group(mt_loader *l, const mt_entry *e, mt_error *err) {
     return status;
 }
 
+/* Bytes of complete rows at the beginning of `n` bytes of a matrix, eights of them unless the tensor ends. */
+static size_t whole_rows(const mt_loader *l, const mt_entry *e, size_t n) {
+    const mt_source *s = &l->declare.sources[e->source];
+    if (is_whole(l, s)) return 0;
+    uint64_t eight = 8 * (uint64_t)row_bytes_of(e);
+    if (n >= e->bytes - l->taken) return (size_t)(e->bytes - l->taken);
+    return eight ? (size_t)(n / eight * eight) : 0;
+}
+
 static mt_status take_bytes(mt_loader *l, const uint8_t *p, size_t n, mt_error *err) {
     while (n > 0) {
         if (l->current == l->entry_count && l->container == CONTAINER_RWKVBIN) {
@@ -544,7 +553,14 @@ static mt_status take_bytes(mt_loader *l, const uint8_t *p, size_t n, mt_error *
         if (l->at == e->begin) MT_TRY(begin_tensor(l, e, err));
         uint64_t left = e->begin + e->bytes - l->at;
         size_t step = left < n ? (size_t)left : n;
-        if (e->source >= 0) {
+        size_t whole = e->source >= 0 && l->group_fill == 0 ? whole_rows(l, e, step) : 0;
+        if (whole) { /* rows that are there complete need not be collected */
+            const mt_source *s = &l->declare.sources[e->source];
+            size_t row = row_bytes_of(e);
+            MT_TRY(put_rows(l, e, s, (int64_t)(l->taken / row), (int64_t)(whole / row), p, row, err));
+            l->taken += whole;
+            step = whole;
+        } else if (e->source >= 0) {
             if (step > l->group_target - l->group_fill) step = l->group_target - l->group_fill;
             if (l->taken + l->group_fill + step > e->bytes) step = (size_t)(e->bytes - l->taken - l->group_fill);
             memcpy(l->group + l->group_fill, p, step);

@@ -75,7 +75,7 @@ typedef struct mt_weight {
     bool infinite; /* F16 with infinities or NaN: takes the slow exact path */
     size_t bytes;  /* of data and scales */
 } mt_weight;
-/* Allocates for `rows` x `cols` of `type` (cols must be a multiple of the block). Unwritten rows are zero. */
+/* Allocates for `rows` x `cols` of `type` (cols must be a multiple of the block). All rows must be written. */
 mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols, mt_error *err);
 void mt_weight_free(mt_weight *w);
 /* Repacks rows [row, row+count) given as the file holds them (contiguous blocks of w->type). */

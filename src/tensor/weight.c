@@ -63,8 +63,12 @@ mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols,
         mt_weight_free(w);
         return mt_nomem(err, all, "a weight matrix");
     }
-    memset(w->data, offset * 0x11, data + 64);
-    if (codec) memset(w->scales, 0, scales);
+    /* What rows do not fill: the rest of the last panel, and the slack. */
+    size_t panel = data / (padded / (size_t)lanes),
+           scale_panel = codec ? (size_t)lanes * (size_t)cols / (size_t)codec->group : 0;
+    memset(w->data + data - panel, offset * 0x11, panel + 64);
+    for (size_t end = scales / sizeof(float), kinds = codec && codec->min ? 2 : 1, i = 1; codec && i <= kinds; i++)
+        memset(w->scales + end / kinds * i - scale_panel, 0, scale_panel * sizeof(float));
     w->type = type;
     w->rows = (int32_t)rows;
     w->cols = (int32_t)cols;
@@ -84,16 +88,71 @@ void mt_weight_free(mt_weight *w) {
 
 /* ---- packing ---- */
 
-static void put_float_row(mt_weight *w, int32_t row, const uint8_t *source) {
-    size_t K = (size_t)w->cols, lane = (size_t)row % MT_PANEL_F;
-    uint8_t *panel = w->data + (size_t)(row / MT_PANEL_F) * MT_PANEL_F * K * float_bytes(w->type);
+/* Rows come in panels where they can: all rows of a panel are taken at once, so that it is written from its beginning
+ * to its end, once. What is left over goes row by row. */
+
+typedef uint16_t halves __attribute__((vector_size(16)));
+typedef uint32_t words __attribute__((vector_size(16)));
+typedef uint64_t longs __attribute__((vector_size(16)));
+#define WEAVE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+
+/* Eight rows of eight two-byte values, turned. */
+static void turn_halves(const uint8_t *source, size_t stride, uint16_t *to) {
+    halves r[8];
+    words w[8];
+    for (size_t i = 0; i < 8; i++) memcpy(&r[i], source + i * stride, 16);
+    for (int i = 0; i < 4; i++) {
+        w[i] = (words)WEAVE(r[2 * i], r[2 * i + 1], 0, 8, 1, 9, 2, 10, 3, 11);       /* columns 0..3 of two rows */
+        w[i + 4] = (words)WEAVE(r[2 * i], r[2 * i + 1], 4, 12, 5, 13, 6, 14, 7, 15); /* columns 4..7 */
+    }
+    for (int half = 0; half < 2; half++) {
+        words *v = w + 4 * half;
+        longs a = (longs)WEAVE(v[0], v[1], 0, 4, 1, 5), b = (longs)WEAVE(v[2], v[3], 0, 4, 1, 5);
+        longs c = (longs)WEAVE(v[0], v[1], 2, 6, 3, 7), d = (longs)WEAVE(v[2], v[3], 2, 6, 3, 7);
+        longs out[4] = {WEAVE(a, b, 0, 2), WEAVE(a, b, 1, 3), WEAVE(c, d, 0, 2), WEAVE(c, d, 1, 3)};
+        memcpy(to + 32 * half, out, sizeof out);
+    }
+}
+
+/* Eight rows of four floats, turned. */
+static void turn_floats(const uint8_t *source, size_t stride, float *to) {
+    words r[8];
+    for (size_t i = 0; i < 8; i++) memcpy(&r[i], source + i * stride, 16);
+    for (int side = 0; side < 2; side++) {
+        const words *v = r + 4 * side;
+        longs a = (longs)WEAVE(v[0], v[1], 0, 4, 1, 5), b = (longs)WEAVE(v[2], v[3], 0, 4, 1, 5);
+        longs c = (longs)WEAVE(v[0], v[1], 2, 6, 3, 7), d = (longs)WEAVE(v[2], v[3], 2, 6, 3, 7);
+        longs out[4] = {WEAVE(a, b, 0, 2), WEAVE(a, b, 1, 3), WEAVE(c, d, 0, 2), WEAVE(c, d, 1, 3)};
+        for (int k = 0; k < 4; k++) memcpy(to + 8 * k + 4 * side, &out[k], 16);
+    }
+}
+
+/* Rows row .. row + count (within one panel) of floats: two or four bytes each. */
+static void put_float_panel(mt_weight *w, int32_t row, int32_t count, const uint8_t *source, size_t stride) {
+    size_t K = (size_t)w->cols, lane = (size_t)row % MT_PANEL_F, rows = (size_t)count;
     if (w->type == MT_F32) {
-        for (size_t k = 0; k < K; k++) memcpy(panel + (k * MT_PANEL_F + lane) * 4, source + 4 * k, 4);
+        float *panel = (float *)(void *)w->data + (size_t)(row / MT_PANEL_F) * MT_PANEL_F * K + lane;
+        size_t k = 0;
+        for (; rows == MT_PANEL_F && k + 4 <= K; k += 4, panel += 4 * MT_PANEL_F)
+            turn_floats(source + 4 * k, stride, panel);
+        for (; k < K; k++, panel += MT_PANEL_F)
+            for (size_t r = 0; r < rows; r++) memcpy(panel + r, source + r * stride + 4 * k, 4);
         return;
     }
-    for (size_t k = 0; k < K; k++) {
-        memcpy(panel + (k * MT_PANEL_F + lane) * 2, source + 2 * k, 2);
-        if (w->type == MT_F16 && (source[2 * k + 1] & 0x7C) == 0x7C) w->infinite = true;
+    uint16_t *panel = (uint16_t *)(void *)w->data + (size_t)(row / MT_PANEL_F) * MT_PANEL_F * K + lane;
+    size_t done = 0;
+    for (; rows == MT_PANEL_F && done + 8 <= K; done += 8, panel += 8 * MT_PANEL_F)
+        turn_halves(source + 2 * done, stride, panel);
+    for (; done < K; done++, panel += MT_PANEL_F)
+        for (size_t r = 0; r < rows; r++) memcpy(panel + r, source + r * stride + 2 * done, 2);
+    if (w->type != MT_F16 || w->infinite) return;
+    for (size_t r = 0; r < rows; r++) {
+        uint8_t most = 0;
+        for (size_t k = 0; k < K; k++) {
+            uint8_t e = source[r * stride + 2 * k + 1] & 0x7C;
+            most = e > most ? e : most;
+        }
+        w->infinite |= most == 0x7C;
     }
 }
 
@@ -105,45 +164,103 @@ static size_t nibble_at(size_t k, size_t lane) { /* in the low half of the byte 
     return k / 8 * 16 + 4 * lane + k % 4;
 }
 
-static void put_quant_row(mt_weight *w, int32_t row, const uint8_t *source) {
+/* n (a multiple of 16) values of four rows, pairs in turns. */
+static void weave_bytes(const int8_t *const q[MT_PANEL_Q], size_t n, uint8_t *to) {
+    for (size_t k = 0; k < n; k += 16, to += 64) {
+        halves r[MT_PANEL_Q];
+        for (int i = 0; i < MT_PANEL_Q; i++) memcpy(&r[i], q[i] + k, 16);
+        words ab = (words)WEAVE(r[0], r[1], 0, 8, 1, 9, 2, 10, 3, 11);
+        words cd = (words)WEAVE(r[2], r[3], 0, 8, 1, 9, 2, 10, 3, 11);
+        words AB = (words)WEAVE(r[0], r[1], 4, 12, 5, 13, 6, 14, 7, 15);
+        words CD = (words)WEAVE(r[2], r[3], 4, 12, 5, 13, 6, 14, 7, 15);
+        words out[4] = {WEAVE(ab, cd, 0, 4, 1, 5), WEAVE(ab, cd, 2, 6, 3, 7), WEAVE(AB, CD, 0, 4, 1, 5),
+                        WEAVE(AB, CD, 2, 6, 3, 7)};
+        memcpy(to, out, sizeof out);
+    }
+}
+
+/* Values 0..15 in bytes: fours from k on, those from k + 4 on above them. */
+static void weave_nibbles(const uint8_t *values, size_t n, uint8_t *to) {
+    for (size_t k = 0; k < n; k += 8, to += 4 * MT_PANEL_Q) {
+        uint32_t low, high;
+        memcpy(&low, values + k, 4);
+        memcpy(&high, values + k + 4, 4);
+        low |= high << 4;
+        memcpy(to, &low, 4);
+    }
+}
+
+/* The same for 32 values as the 4-bit types without super-blocks have them: 0..15 in low nibbles, 16..31 in high ones.
+ */
+static void weave_low_high(const uint8_t *nibbles, uint8_t *to) {
+    for (int half = 0; half < 2; half++) {
+        uint32_t a, b, low, high;
+        memcpy(&a, nibbles + 8 * half, 4);
+        memcpy(&b, nibbles + 8 * half + 4, 4);
+        low = (a & 0x0F0F0F0F) | (b & 0x0F0F0F0F) << 4;
+        high = (a >> 4 & 0x0F0F0F0F) | (b & 0xF0F0F0F0);
+        memcpy(to + 4 * MT_PANEL_Q * half, &low, 4);
+        memcpy(to + 4 * MT_PANEL_Q * (half + 2), &high, 4);
+    }
+}
+
+/* Up to four rows within one panel. */
+static void put_quant_panel(mt_weight *w, int32_t row, int32_t count, const uint8_t *source, size_t stride) {
     const mt_dtype_info *info = mt_dtype_find(w->type);
     const mt_block_codec *codec = mt_block_codec_find(w->type);
-    size_t K = (size_t)w->cols, lane = (size_t)row % MT_PANEL_Q, panel = (size_t)row / MT_PANEL_Q;
-    size_t groups = K / (size_t)codec->group;
+    size_t K = (size_t)w->cols, lane = (size_t)row % MT_PANEL_Q, panel = (size_t)row / MT_PANEL_Q, block = info->block;
+    size_t group = (size_t)codec->group, groups = K / group, rows = (size_t)count;
     uint8_t *quants = w->data + panel * MT_PANEL_Q * K / (w->nibbles ? 2 : 1);
-    float *scales = w->scales + panel * groups * MT_PANEL_Q,
-          *minima = w->minima ? w->minima + panel * groups * MT_PANEL_Q : NULL;
-    int8_t q[MT_BLOCK_MAX];
+    float *scales = w->scales + panel * groups * MT_PANEL_Q + lane,
+          *minima = w->minima ? w->minima + panel * groups * MT_PANEL_Q + lane : NULL;
+    int8_t q[MT_PANEL_Q][MT_BLOCK_MAX];
     float scale[MT_GROUPS_MAX], min[MT_GROUPS_MAX];
-    for (size_t k = 0; k < K; k += info->block, source += info->bytes) {
-        codec->unpack(source, q, scale, min);
-        if (w->nibbles) {
-            for (size_t i = 0; i < info->block; i += 8) {
-                uint8_t *to = quants + nibble_at(k + i, lane);
-                for (size_t j = 0; j < 4; j++)
-                    to[j] = (uint8_t)((q[i + j] + w->offset) | (q[i + j + 4] + w->offset) << 4);
+    for (size_t k = 0; k < K; k += block, source += info->bytes) {
+        const int8_t *values[MT_PANEL_Q];
+        for (size_t r = 0; r < rows; r++) {
+            const uint8_t *from = source + r * stride;
+            if (w->type == MT_Q8_0 || w->type == MT_Q4_0) { /* nothing needs to be unpacked */
+                scale[0] = mt_half_to_float(mt_le16(from));
+                values[r] = (const int8_t *)from + 2;
+            } else {
+                codec->unpack(from, q[r], scale, min);
+                values[r] = q[r];
             }
-        } else {
-            uint8_t *to = quants + int8_at(k, lane);
-            for (size_t i = 0; i < info->block; i += 2, to += 2 * MT_PANEL_Q) memcpy(to, q + i, 2);
+            for (size_t g = 0; g < block / group; g++) {
+                size_t at = (k / group + g) * MT_PANEL_Q + r;
+                scales[at] = scale[g];
+                if (minima) minima[at] = min[g];
+            }
+            if (!w->nibbles) continue;
+            if (w->type == MT_Q4_0) {
+                weave_low_high(from + 2, quants + nibble_at(k, lane + r));
+                continue;
+            }
+            if (w->offset)
+                for (size_t i = 0; i < block; i++) q[r][i] = (int8_t)(q[r][i] + w->offset);
+            weave_nibbles((const uint8_t *)q[r], block, quants + nibble_at(k, lane + r));
         }
-        for (size_t g = 0; g < info->block / (size_t)codec->group; g++) {
-            size_t at = (k / (size_t)codec->group + g) * MT_PANEL_Q + lane;
-            scales[at] = scale[g];
-            if (minima) minima[at] = min[g];
-        }
+        if (w->nibbles) continue;
+        if (rows == MT_PANEL_Q)
+            weave_bytes(values, block, quants + int8_at(k, 0));
+        else
+            for (size_t r = 0; r < rows; r++)
+                for (size_t i = 0; i < block; i += 2) memcpy(quants + int8_at(k + i, lane + r), values[r] + i, 2);
     }
 }
 
 void mt_weight_put_rows(mt_weight *w, int32_t row, int32_t count, const void *source) {
     const mt_dtype_info *info = mt_dtype_find(w->type);
     size_t bytes = (size_t)w->cols / info->block * info->bytes;
+    int32_t lanes = panel_rows(w->type);
     const uint8_t *p = source;
-    for (int32_t i = 0; i < count; i++, p += bytes) {
+    while (count > 0) {
+        int32_t step = lanes - row % lanes < count ? lanes - row % lanes : count;
         if (is_float(w->type))
-            put_float_row(w, row + i, p);
+            put_float_panel(w, row, step, p, bytes);
         else
-            put_quant_row(w, row + i, p);
+            put_quant_panel(w, row, step, p, bytes);
+        row += step, count -= step, p += (size_t)step * bytes;
     }
 }
 
