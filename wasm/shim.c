@@ -12,8 +12,9 @@ int emscripten_resize_heap(size_t bytes) {
     size_t have = __builtin_wasm_memory_size(0) * page;
     if (bytes <= have) return 1;
     size_t pages = (bytes - have + page - 1) / page;
-    /* An eighth more when the host allows it, so that growing step by step stays cheap. */
-    if (__builtin_wasm_memory_grow(0, pages + have / page / 8) != (size_t)-1) return 1;
+    /* Some more when the host allows it, so that growing step by step stays cheap: an eighth, 4 MiB at most. */
+    size_t more = have / page / 8 < 64 ? have / page / 8 : 64;
+    if (__builtin_wasm_memory_grow(0, pages + more) != (size_t)-1) return 1;
     return __builtin_wasm_memory_grow(0, pages) != (size_t)-1;
 }
 #endif

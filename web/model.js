@@ -105,14 +105,22 @@ export class Model {
     const all = (Array.isArray(source) ? source : [source]).map(toSource);
     const definition = all.length > 1 ? all.find(({ name }) => DEFINITIONS.test(name)) : undefined, from = all.filter((s) => s !== definition);
     const wanted = isa === 'relaxed' && !options.variant ? requireRelaxed(threads) : options.variant;
-    const { module, variant, shared } = await loadModule({ ...options, variant: wanted, threads: threads > 1 });
-    const client = await WorkerClient.start({ workerUrl, signal });
+    const starting = WorkerClient.start({ workerUrl, signal }); // while the module is compiled
+    starting.catch(() => {});
+    const { module, variant, shared } = await loadModule({ ...options, variant: wanted, threads: threads > 1 }).catch(async (error) => {
+      await starting.then((client) => client.terminate(), () => {});
+      throw error;
+    });
+    const client = await starting;
     const page = loadHeap(options); // for the tokenizer, meanwhile
     page.catch(() => {});
     try {
       const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
-      const engine = await start(client, { module, shared, threads, isa }, signal);
-      const loaded = await sendSources(client, cache ? await stored(from, { onProgress, signal }) : from, { signal, onEvent });
+      // The weights come in while the helper threads start.
+      const engineReady = start(client, { module, shared, threads, isa }, signal);
+      engineReady.catch(() => {});
+      const ready = cache ? await stored(from, { onProgress, signal }) : from;
+      const [engine, loaded] = await Promise.all([engineReady, sendSources(client, ready, { signal, onEvent })]);
       const heap = loaded.header && (await page);
       const model = new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
       if (definition) await model.#addTokenizer(definition, { ...picked(options), signal });
@@ -475,13 +483,30 @@ function start(client, args, signal) {
  */
 export async function sendSources(client, sources, options) {
   const streams = sources.flatMap((s) => (s.kind === 'stream' ? [s.stream] : []));
+  const fed = sources.map((s) => (s.kind === 'bytes' && s.bytes.length > FED_BYTES && s.bytes[0] !== 0x7b ? feed(s) : { source: s, end: () => {} }));
   try {
-    return await client.call('load', { sources }, { ...options, transfer: streams });
+    const ports = fed.flatMap(({ source }) => (source.kind === 'port' ? [source.port] : []));
+    return await client.call('load', { sources: fed.map(({ source }) => source) }, { ...options, transfer: [...streams, ...ports] });
   } catch (error) {
     if (!streams.length || !(error instanceof DOMException && error.name === 'DataCloneError')) throw error;
     const blobs = await Promise.all(sources.map(async (s) => (s.kind === 'stream' ? { kind: /** @type {const} */ ('blob'), blob: await new Response(s.stream).blob(), name: s.name } : s)));
     return client.call('load', { sources: blobs }, options);
+  } finally {
+    for (const { end } of fed) end();
   }
+}
+
+const FED_BYTES = 1 << 21; // fewer are sent at once
+
+/** Bytes given out piece by piece, so that a worker never holds them all beside the model. @param {{bytes: Uint8Array, name: string}} source @returns {{source: import('./runtime/worker.js').PortSource, end: () => void}} */
+function feed({ bytes, name }) {
+  const { port1, port2 } = new MessageChannel();
+  let at = 0;
+  port1.onmessage = () => {
+    const part = bytes.slice(at, (at += 1 << 20));
+    port1.postMessage(part.length ? part : null, part.length ? [part.buffer] : []);
+  };
+  return { source: { kind: 'port', port: port2, size: bytes.length, name }, end: () => port1.close() };
 }
 
 /** Length of the longest end of text that begins a stop text. @param {string} text @param {string[]} stops */

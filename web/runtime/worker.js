@@ -307,11 +307,12 @@ export class Heap {
  * Where bytes come from, in a form that can be sent to a worker (source.js makes it from what users give).
  * @typedef {{kind: 'url', url: string, name: string} | {kind: 'blob', blob: Blob, name: string} | {kind: 'bytes', bytes: Uint8Array, name: string}
  *   | {kind: 'path', path: string, name: string} | {kind: 'stream', stream: ReadableStream<Uint8Array>, name: string}} Source
+ * @typedef {{kind: 'port', port: MessagePort, size: number, name: string}} PortSource the port answers every message with the next bytes, null at the end
  */
 
 /**
  * Opens a source for reading in order. A chunk is valid until the next one is asked for.
- * @param {Source} source @param {AbortSignal} [signal]
+ * @param {Source | PortSource} source @param {AbortSignal} [signal]
  * @returns {Promise<{name: string, size: number, chunks: AsyncIterable<Uint8Array>}>} size -1: not known
  */
 export async function openSource(source, signal) {
@@ -322,6 +323,8 @@ export async function openSource(source, signal) {
       return { name, size: source.bytes.length, chunks: (async function* () { yield source.bytes; })() };
     case 'blob':
       return { name, size: source.blob.size, chunks: streamChunks(source.blob.stream(), name, signal) };
+    case 'port':
+      return { name, size: source.size, chunks: portChunks(source.port) };
     case 'stream':
       return { name, size: -1, chunks: streamChunks(source.stream, name, signal) };
     case 'path':
@@ -339,6 +342,25 @@ export async function openSource(source, signal) {
       const length = response.headers.get('content-encoding') ? null : response.headers.get('content-length');
       return { name, size: length ? Number(length) : -1, chunks: streamChunks(response.body, name, signal) };
     }
+  }
+}
+
+/** @param {MessagePort} port @returns {AsyncGenerator<Uint8Array>} */
+async function* portChunks(port) {
+  /** @type {(Uint8Array | null)[]} */ const arrived = [];
+  let wake = () => {};
+  port.onmessage = ({ data }) => { arrived.push(data); wake(); };
+  try {
+    for (let i = 0; i < 3; i++) port.postMessage(0); // so many are under way
+    for (;;) {
+      while (!arrived.length) await new Promise((/** @type {(value: void) => void} */ resolve) => { wake = resolve; });
+      const part = /** @type {Uint8Array | null} */ (arrived.shift());
+      if (!part) return;
+      port.postMessage(0);
+      yield part;
+    }
+  } finally {
+    port.close();
   }
 }
 
@@ -397,15 +419,21 @@ async function openPath(path, name, signal) {
 
   /** @returns {AsyncGenerator<Uint8Array>} */
   async function* pathChunks() {
+    // The next piece is read while the last one is used.
+    const buffers = [new Uint8Array(1 << 20), new Uint8Array(1 << 20)];
+    const read = (/** @type {number} */ i) => file.read(buffers[i % 2], 0, buffers[i % 2].length, null).then((/** @type {any} */ r) => r.bytesRead, (/** @type {any} */ error) => Promise.reject(failed(error)));
+    /** @type {Promise<number>} */ let reading = read(0);
     try {
-      const buffer = new Uint8Array(1 << 20);
-      for (;;) {
+      for (let i = 0; ; i++) {
         throwIfAborted(signal);
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, null).catch((/** @type {any} */ error) => Promise.reject(failed(error)));
-        if (!bytesRead) return;
-        yield buffer.subarray(0, bytesRead);
+        const n = await reading;
+        if (!n) return;
+        reading = read(i + 1);
+        reading.catch(() => {}); // seen at the next turn
+        yield buffers[i % 2].subarray(0, n);
       }
     } finally {
+      await reading.catch(() => {});
       await file.close();
     }
   }
@@ -449,6 +477,8 @@ class Engine {
   tokenizer = 0;
   threads = 1;
   exported = 0;
+  /** Settled when there is a heap. */ started = Promise.resolve();
+  /** Settled when there are helper threads. */ helpers = Promise.resolve();
   headless = false;
   cut = CHUNK_TOKENS;
   layers = 0;
@@ -460,9 +490,13 @@ class Engine {
   /** @param {{module: WebAssembly.Module, shared: boolean, threads: number, isa?: string}} args */
   async init({ module, shared, threads, isa }) {
     const memory = makeMemory(shared);
-    const heap = (this.heap = await Heap.create(module, memory));
+    const made = Heap.create(module, memory).then((heap) => { this.heap = heap; });
+    this.started = made;
+    made.catch(() => {});
+    await made;
+    const heap = this.heap;
     if (isa) heap.call('kernels_use', { ref: heap.enums.MT_ISA_REF, simd: heap.enums.MT_ISA_SIMD, relaxed: heap.enums.MT_ISA_RELAXED }[isa] ?? -1);
-    if (shared && threads > 1) await this.#startPool(module, memory, threads);
+    if (shared && threads > 1) await (this.helpers = this.#startPool(module, memory, threads));
     const used = heap.exports.kernels_isa();
     return { threads: this.threads, isa: used === heap.enums.MT_ISA_RELAXED ? 'relaxed' : used === heap.enums.MT_ISA_SIMD ? 'simd' : 'ref' };
   }
@@ -487,11 +521,12 @@ class Engine {
 
   /**
    * Streams the files of a model into the core: a GGUF, its splits in order, or config.json and safetensors of a hub folder.
-   * @param {{sources: Source[]}} args @param {Task} task
+   * @param {{sources: (Source | PortSource)[]}} args @param {Task} task
    */
   async load({ sources }, task) {
+    await this.started;
     const heap = this.heap;
-    const isConfig = (/** @type {Source} */ s) => /\.json$/i.test(s.name) || (s.kind === 'bytes' && s.bytes[0] === 0x7b); // {
+    const isConfig = (/** @type {Source | PortSource} */ s) => /\.json$/i.test(s.name) || (s.kind === 'bytes' && s.bytes[0] === 0x7b); // {
     const ordered = [...sources.filter(isConfig), ...sources.filter((s) => !isConfig(s))];
     let loader = 0, file = '';
     const scratch = heap.alloc(PUSH_BYTES);
@@ -549,6 +584,7 @@ class Engine {
       if (loader) heap.exports.loader_free(loader);
       heap.release(scratch);
     }
+    await this.helpers;
     this.name = file;
     const info = this.#info();
     const eos = ['eos', 'eot', 'eom'].map((name) => heap.scope((alloc) => heap.exports.model_key(this.model, heap.putCString(alloc, `tokenizer.ggml.${name}_token_id`)))).filter((id) => id >= 0);
