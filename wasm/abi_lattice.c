@@ -6,7 +6,8 @@
 
 typedef struct abi_lattice {
     mt_lattice l;
-    mt_buf text; /* what the nodes count bytes of */
+    mt_buf text;       /* what the nodes count bytes of */
+    mt_ids begin, end; /* in the caller's text, by node: of what starts there, of what ends there */
     mt_paths paths;
 } abi_lattice;
 
@@ -33,6 +34,8 @@ MT_EXPORT(lattice_free) void abi_lattice_free(abi_lattice *lattice) {
     if (!lattice) return;
     mt_lattice_free(&lattice->l);
     mt_buf_free(&lattice->text);
+    mt_ids_free(&lattice->begin);
+    mt_ids_free(&lattice->end);
     mt_paths_free(&lattice->paths);
     mt_free(lattice);
 }
@@ -41,6 +44,7 @@ typedef struct building {
     mt_tok *tok;
     const double *weight;
     abi_lattice *lattice;
+    bool whole;
 } building;
 static mt_status add_part(void *user, const uint8_t *p, size_t n, int32_t added, mt_error *err) {
     building *b = user;
@@ -51,6 +55,15 @@ static mt_status add_part(void *user, const uint8_t *p, size_t n, int32_t added,
     if (!text.n) text = mt_str_of(" "); /* an added token without a text still takes a place */
     MT_TRY(mt_buf_add(&lattice->text, text.p, text.n, err));
     lattice->l.nodes = at + (uint32_t)text.n + 1;
+    MT_TRY(mt_ids_reserve(&lattice->begin, text.n, err));
+    MT_TRY(mt_ids_reserve(&lattice->end, text.n, err));
+    for (size_t i = 0; i < text.n; i++) { /* node at + i begins byte i, node at + i + 1 ends it */
+        mt_span s = b->whole     ? (mt_span){(uint32_t)i, (uint32_t)i + 1}
+                    : added >= 0 ? mt_tok_part_span(b->tok, 0, SIZE_MAX)
+                                 : mt_tok_part_span(b->tok, i, i + 1);
+        lattice->begin.data[lattice->begin.len++] = (int32_t)s.begin;
+        lattice->end.data[lattice->end.len++] = (int32_t)s.end;
+    }
     if (added >= 0) return mt_lattice_add(&lattice->l, at, at + (uint32_t)text.n, added, 0, err);
     return mt_tok_lattice_word(b->tok, b->weight, p, n, at, &lattice->l, err);
 }
@@ -62,7 +75,7 @@ mt_status abi_lattice_new(mt_tok *tok, const uint8_t *text, size_t n, int32_t sp
     *out = NULL;
     abi_lattice *lattice = mt_calloc(1, sizeof *lattice);
     if (!lattice) return mt_nomem(&abi_error, sizeof *lattice, "a lattice");
-    building b = {tok, weight, lattice};
+    building b = {tok, weight, lattice, whole != 0};
     mt_status status = !whole ? mt_tok_parts(tok, text, n, special_as_text != 0, add_part, &b, &abi_error)
                        : n    ? add_part(&b, text, n, -1, &abi_error)
                               : MT_OK;
@@ -115,4 +128,26 @@ mt_status abi_lattice_paths(abi_lattice *lattice, int32_t kind, uint32_t k, doub
         return mt_lattice_sample_distinct(&lattice->l, theta, k, 0, rng, p, &abi_error);
     }
     return mt_fail(&abi_error, MT_EUNKNOWN, "lattice_paths: unknown kind %d: known are 0..4", (int)kind);
+}
+/* The index-th path that lattice_paths found, as an encoding of the text that the lattice was made of. */
+MT_EXPORT(lattice_encoding)
+mt_status abi_lattice_encoding(const abi_lattice *lattice, mt_tok *tok, const uint8_t *text, size_t n, size_t index,
+                               mt_encoding *encoding) {
+    ABI_NEED(lattice);
+    ABI_NEED(tok);
+    ABI_NEED(encoding);
+    if (index >= lattice->paths.len)
+        return mt_fail(&abi_error, MT_ERANGE, "path %zu of %zu", index, lattice->paths.len);
+    const mt_path *path = &lattice->paths.path[index];
+    encoding->ids.len = 0;
+    MT_TRY(mt_ids_reserve(&encoding->ids, path->len, &abi_error));
+    MT_TRY(mt_grow((void **)&encoding->spans, &encoding->span_cap, path->len, sizeof *encoding->spans, &abi_error));
+    for (size_t i = 0; i < path->len; i++) {
+        const mt_edge *e = &lattice->l.edge[lattice->paths.edge.data[path->first + i]];
+        uint32_t begin = (uint32_t)lattice->begin.data[e->from], end = (uint32_t)lattice->end.data[e->to - 1];
+        encoding->spans[i] = (mt_span){begin, end < begin ? begin : end};
+        encoding->ids.data[encoding->ids.len++] = e->token;
+    }
+    mt_tok_trim_spans(tok, text, n, encoding);
+    return MT_OK;
 }

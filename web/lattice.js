@@ -168,6 +168,11 @@ export class Lattice {
     });
   }
 
+  /** For Tokenizer. @param {'NBEST' | 'SAMPLE' | 'DISTINCT'} kind @param {number} k @param {number} theta @param {number | undefined} seed @returns {{at: number, paths: (LatticePath & {inclusion: number})[]}} @internal */
+  found(kind, k, theta, seed) {
+    return { paths: this.#paths(kind, k, theta, seed).paths, at: this.#at };
+  }
+
   /** @param {string} kind @param {number} k @param {number} theta @param {number | undefined} seed @returns {{paths: (LatticePath & {inclusion: number})[], complete: boolean}} */
   #paths(kind, k, theta = 1, seed = 0) {
     const heap = this.#live();

@@ -1,8 +1,9 @@
 // Tokenizers, in the caller's thread: calls return at once.
 import { Heap, MicrotomeError, openSource, throwIfAborted } from './runtime/worker.js';
-import { checkOptions, disposed } from './runtime/errors.js';
+import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
+import { Lattice } from './lattice.js';
 import { SEGMENTER_OPTIONS, choiceArguments, choosesSegmenter } from './segmenters.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
@@ -19,6 +20,12 @@ import { SEGMENTER_OPTIONS, choiceArguments, choosesSegmenter } from './segmente
  */
 /** @typedef {import('./segmenters.js').SegmenterOptions} SegmenterOptions */
 /** @typedef {BasicEncodeOptions & SegmenterOptions} EncodeOptions */
+/**
+ * @typedef {object} VariantOptions
+ * @property {boolean} [specialAsText] as for encode
+ * @property {'utf16' | 'bytes' | false} [offsets] as for encode
+ * @property {'scores' | 'uniform' | ArrayLike<number>} [weights] of tokens, summed for a segmentation's score: 'scores' (default): the vocabulary's, 0 where it has none; 'uniform': all 0; or one number for each id
+ */
 /**
  * @typedef {object} BasicEncodeOptions
  * @property {string | Uint8Array} [pair] a second text: both become one input, as the definition's template for pairs has it (a question and an answer...). Where the definition has none, one follows the
@@ -280,6 +287,54 @@ export class Tokenizer {
   /** With a seed every text is drawn as it would be alone. @param {Iterable<string | Uint8Array>} texts @param {EncodeOptions} [options] @returns {Encoding[]} */
   encodeBatch(texts, options = {}) {
     return Array.from(texts, (text) => this.encode(text, options));
+  }
+
+  /**
+   * @param {'NBEST' | 'SAMPLE' | 'DISTINCT'} kind @param {string | Uint8Array} text @param {number} k @param {VariantOptions} options @param {number} theta @param {number | undefined} seed
+   * @returns {(Encoding & {score: number, inclusion: number})[]}
+   */
+  #variants(kind, text, k, options, theta, seed) {
+    const { specialAsText, weights, offsets = typeof text === 'string' ? 'utf16' : 'bytes' } = options;
+    if (offsets !== false && offsets !== 'utf16' && offsets !== 'bytes') throw new MicrotomeError(`offsets: unknown unit ${JSON.stringify(offsets)}: known are "utf16", "bytes", false`, { code: 'EUNKNOWN' });
+    const lattice = new Lattice(this, text, { ...(weights !== undefined && { weights }), ...(specialAsText !== undefined && { specialAsText }) });
+    try {
+      const { at, paths } = lattice.found(kind, checkNumber('k', k, 1, 2 ** 24, true), theta, seed);
+      const heap = this.#heap, n = this.#put(text);
+      return paths.map(({ ids, score, inclusion }, index) => {
+        if (offsets === false) return { ids, offsets: null, score, inclusion };
+        heap.call('lattice_encoding', at, this.#tok, this.#text, n, index, this.#encoding);
+        const spans = new Uint32Array(new Uint32Array(heap.buffer, heap.read('mt_encoding', this.#encoding).spans, 2 * ids.length));
+        if (offsets === 'utf16') toUtf16(spans, heap.u8.subarray(this.#text, this.#text + n));
+        return { ids, offsets: spans, score, inclusion };
+      });
+    } finally {
+      lattice.dispose();
+      this.#trim();
+    }
+  }
+
+  /**
+   * The k best segmentations by the sum of weights, best first, no two the same; fewer when there are fewer. Words, added tokens and offsets are those of `encode`.
+   * @param {string | Uint8Array} text @param {number} k @param {VariantOptions} [options] @returns {(Encoding & {score: number})[]}
+   * @throws {MicrotomeError} EUNKNOWN: the pieces of this vocabulary depend on their place in the word
+   */
+  encodeNBest(text, k, options = {}) {
+    checkOptions('encodeNBest', options, ['specialAsText', 'offsets', 'weights']);
+    return this.#variants('NBEST', text, k, options, 1, 0).map(({ ids, offsets, score }) => ({ ids, offsets, score }));
+  }
+
+  /**
+   * k segmentations drawn with probability proportional to exp(alpha x score); alpha 0: all equally likely.
+   * @param {string | Uint8Array} text @param {number} k
+   * @param {VariantOptions & {alpha?: number, seed?: number, distinct?: boolean}} [options] distinct: without replacement (Gumbel-top-k, Kool et al. 2019); each then has `inclusion`, the probability to be
+   *   among the samples given the threshold, which makes sums of f p / inclusion unbiased
+   * @returns {(Encoding & {score: number, inclusion?: number})[]} @throws {MicrotomeError} EMISSING: there is no segmentation
+   */
+  encodeSamples(text, k, options = {}) {
+    checkOptions('encodeSamples', options, ['specialAsText', 'offsets', 'weights', 'alpha', 'seed', 'distinct']);
+    const { alpha = 1, distinct = false, seed = Math.floor(Math.random() * 2 ** 53) } = options;
+    const found = this.#variants(distinct ? 'DISTINCT' : 'SAMPLE', text, k, options, checkNumber('alpha', alpha, -1e6, 1e6), checkNumber('seed', seed, 0, Number.MAX_SAFE_INTEGER, true));
+    return distinct ? found : found.map(({ ids, offsets, score }) => ({ ids, offsets, score }));
   }
 
   /**

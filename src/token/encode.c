@@ -229,6 +229,17 @@ static void trim(mt_tok *t, mt_encoding *e, size_t from) {
     }
 }
 
+mt_span mt_tok_part_span(const mt_tok *t, size_t begin, size_t end) {
+    return mt_span_of(t, &t->word, begin, end < t->word.n ? end : t->word.n);
+}
+
+void mt_tok_trim_spans(mt_tok *t, const uint8_t *text, size_t n, mt_encoding *e) {
+    t->text = text;
+    t->text_len = n;
+    if (t->trims) trim(t, e, 0);
+    t->text = NULL;
+}
+
 /* The ids and spans of one text, appended. */
 static mt_status encode_text(mt_tok *t, const uint8_t *text, size_t n, bool want_spans, mt_encoding *out,
                              mt_error *err) {

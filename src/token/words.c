@@ -14,17 +14,23 @@ typedef struct listener {
     mt_buf spelled;
 } listener;
 
-static mt_status report_added(listener *l, const mt_ids *ids, mt_error *err) {
-    for (; l->part && l->reported < ids->len; l->reported++)
-        MT_TRY(l->part(l->user, NULL, 0, ids->data[l->reported], err));
-    return MT_OK;
+static mt_status report_added(mt_tok *t, listener *l, const mt_encoding *e, mt_error *err) {
+    mt_view word = t->word;
+    mt_status status = MT_OK;
+    for (; status == MT_OK && l->part && l->reported < e->ids.len; l->reported++) {
+        mt_span s = e->spans[l->reported];
+        t->word = (mt_view){NULL, s.end - s.begin, NULL, s.begin};
+        status = l->part(l->user, NULL, 0, e->ids.data[l->reported], err);
+    }
+    t->word = word;
+    return status;
 }
 
 static mt_status hear(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     listener *l = (listener *)t->segmenter;
     mt_buf *b = &l->spelled;
     if (l->part) {
-        MT_TRY(report_added(l, &t->out->ids, err));
+        MT_TRY(report_added(t, l, t->out, err));
         t->segmenter = l->own; /* the listener may ask what the tokenizer is */
         mt_status status = l->part(l->user, p, n, -1, err);
         t->segmenter = &l->segmenter;
@@ -45,7 +51,8 @@ static mt_status hear(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
 static mt_status listen(mt_tok *t, listener *l, const uint8_t *text, size_t n, bool special_as_text, mt_error *err) {
     const mt_segmenter *segmenter = t->segmenter;
     mt_memo *memo = t->memo;
-    size_t steps = t->split_len;
+    size_t steps = t->split_len, trims = t->trims;
+    t->trims = 0;
     /* cuts that only save work for this vocabulary are none of the splitter's */
     if (steps && t->split[steps - 1].kind == MT_SPLIT_WORDS) t->split_len--;
     l->own = segmenter;
@@ -53,12 +60,13 @@ static mt_status listen(mt_tok *t, listener *l, const uint8_t *text, size_t n, b
     t->memo = NULL;
     mt_encoding e = {0};
     mt_encode_options options = {.special_as_text = special_as_text};
-    mt_status status = mt_tok_encode(t, text, n, &options, false, &e, err);
-    if (status == MT_OK) status = report_added(l, &e.ids, err);
+    mt_status status = mt_tok_encode(t, text, n, &options, l->part != NULL, &e, err);
+    if (status == MT_OK) status = report_added(t, l, &e, err);
     mt_encoding_free(&e);
     t->segmenter = segmenter;
     t->memo = memo;
     t->split_len = steps;
+    t->trims = trims;
     mt_buf_free(&l->spelled);
     return status;
 }

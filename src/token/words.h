@@ -13,6 +13,12 @@ mt_status mt_tok_words(mt_tok *t, const uint8_t *text, size_t n, mt_word_seen se
 typedef mt_status (*mt_part_seen)(void *user, const uint8_t *p, size_t n, int32_t added, mt_error *err);
 mt_status mt_tok_parts(mt_tok *t, const uint8_t *text, size_t n, bool special_as_text, mt_part_seen seen, void *user,
                        mt_error *err);
+/* Inside a mt_part_seen: where bytes [begin, end) of the word come from. An end behind the word's is its end: of an
+ * added token [0, SIZE_MAX) is all. */
+mt_span mt_tok_part_span(const mt_tok *t, size_t begin, size_t end);
+/* What byte-level post-processors do to spans: spaces at both ends of tokens are left out. For encodings that were put
+ * together by hand. */
+void mt_tok_trim_spans(mt_tok *t, const uint8_t *text, size_t n, mt_encoding *e);
 
 /* The ids that the tokenizer's own segmenter gives for one word, as the segmenter sees words (raw bytes; spaces are
  * spaces); appended. */

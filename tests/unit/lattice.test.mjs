@@ -162,6 +162,7 @@ test('the command line: tokenizations, encode --segmenter', async () => {
   assert.equal(await out('tokenizations', '--count'), `${lattice.count}\n`);
   assert.deepEqual(JSON.parse(await out('tokenizations', '--nbest', '3', '--json')).tokenizations, lattice.nBest(3).map(({ ids, score }) => ({ ids: [...ids], score })));
   assert.deepEqual(JSON.parse(await out('tokenizations', '--sample', '2', '--seed', '4', '--json')).tokenizations.map((/** @type {any} */ t) => t.ids), lattice.sample(2, { seed: 4 }).map(({ ids }) => [...ids]));
+  assert.deepEqual(JSON.parse(await out('tokenizations', '--all', '--json')).tokenizations.length, Number(lattice.count));
   assert.equal(await out('encode', '--segmenter', 'fewest-tokens'), `${segment(unigram, 'abcab', 'fewest-tokens').join(' ')}\n`);
   const bad = await cli(['encode', '--tokenizer', file, '--segmenter', 'x', 'a']);
   assert.equal(bad.status, 2);

@@ -203,3 +203,42 @@ test('the command line: count, encode --segmenter with offsets, --pair', async (
   assert.deepEqual(JSON.parse(await out('encode', '--tokenizer', file, '--pair', 'lowest', '--json', 'low')), { ids: [...pair.ids], type_ids: [...(pair.typeIds ?? [])] });
   for (const args of [['--dropout', '0.5'], ['--seed', '1'], ['--segmenter', 'x']]) assert.equal((await cli(['encode', '--tokenizer', file, ...args, 'a'])).status, 2);
 });
+
+describe('n best and samples of whole texts', () => {
+  test('the best is the encoding; scores fall; offsets are those of encode', () => {
+    for (const text of ['the lowest token', 'newest: été', 'low<end>low', '']) {
+      const best = unigram.encodeNBest(text, 5);
+      assert.deepEqual({ ids: best[0].ids, offsets: best[0].offsets }, unigram.encode(text), text);
+      for (let i = 1; i < best.length; i++) assert.ok(best[i].score <= best[i - 1].score);
+      assert.equal(new Set(best.map(({ ids }) => ids.join())).size, best.length);
+      for (const { ids, offsets } of [...best, ...unigram.encodeSamples(text, 5, { seed: 1 }), ...unigram.encodeSamples(text, 3, { seed: 1, distinct: true })]) {
+        assert.equal(unigram.decode(ids), unigram.decode(unigram.encode(text).ids));
+        for (let i = 0; i + 1 < ids.length; i++) assert.ok(offsets && offsets[2 * i] <= offsets[2 * i + 1] && offsets[2 * i] <= offsets[2 * i + 2]);
+      }
+    }
+    for (const text of ['été low<end>low the', ' a']) {
+      const own = byteLevel.encode(text, { offsets: 'bytes' });
+      const found = byteLevel.encodeSamples(text, 400, { seed: 2, offsets: 'bytes', distinct: true }).find(({ ids }) => ids.join() === own.ids.join());
+      if (found) assert.deepEqual(found.offsets, own.offsets);
+      for (const { ids, offsets } of byteLevel.encodeNBest(text, 20, { weights: 'uniform', offsets: 'bytes' })) for (let i = 0; i < ids.length; i++) assert.equal(offsets?.[2 * i], i ? offsets?.[2 * i - 1] : 0);
+    }
+  });
+  test('without replacement: all there are, each once', () => {
+    const all = unigram.encodeNBest('low', 1000), drawn = unigram.encodeSamples('low', 1000, { distinct: true, seed: 5 });
+    assert.deepEqual(drawn.map(({ ids }) => ids.join()).sort(), all.map(({ ids }) => ids.join()).sort());
+    assert.ok(drawn.every(({ inclusion }) => inclusion !== undefined));
+    assert.deepEqual(unigram.encodeSamples('low', 4, { seed: 9 }), unigram.encodeSamples('low', 4, { seed: 9 }));
+  });
+  test('trimmed offsets (RoBERTa) are trimmed here too', async () => {
+    const json = JSON.parse((await trainTokenizer(corpus, { vocabSize: 300 })).tokenizerJson);
+    const tokenizer = await load({ ...json, post_processor: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true } });
+    const text = 'the low the', own = tokenizer.encode(text);
+    const found = tokenizer.encodeNBest(text, 5000, { weights: 'uniform' }).find(({ ids }) => ids.join() === own.ids.join());
+    assert.deepEqual(found?.offsets, own.offsets);
+  });
+  test('refusals', () => {
+    assert.throws(() => unigram.encodeNBest('a', 0), { code: 'ERANGE' });
+    assert.throws(() => unigram.encodeSamples('a', 1, { seed: 0.5 }), { code: 'ERANGE' });
+    assert.throws(() => unigram.encodeNBest('a', 1, /** @type {any} */ ({ seed: 1 })), { code: 'EUNKNOWN' });
+  });
+});

@@ -567,19 +567,21 @@ const COMMANDS = {
   },
   tokenizations: {
     summary: 'all ways to cut a text into tokens',
-    usage: 'tokenizations (--tokenizer FILE | --model FILE) [--count | --nbest N | --sample N] [options] [TEXT...]',
-    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'count', kind: 'flag', help: 'how many there are' }, { name: 'nbest', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'the N best, best first; default: 10' },
+    usage: 'tokenizations (--tokenizer FILE | --model FILE) [--count | --nbest N | --all | --sample N] [options] [TEXT...]',
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'count', kind: 'flag', help: 'how many there are' }, { name: 'all', kind: 'flag', help: 'every one, at most 10000; exit status 1 when there are more' }, { name: 'nbest', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'the N best, best first; default: 10' },
       { name: 'sample', kind: 'int', value: 'N', min: 1, max: 1000000, help: 'N drawn by exp(theta x score)' }, { name: 'distinct', kind: 'flag', help: 'with --sample: without replacement' },
       { name: 'theta', kind: 'number', value: 'X', min: -1000000, max: 1000000, help: 'with --sample: 0 makes all equally likely, default 1' }, SEED, { name: 'uniform', kind: 'flag', help: 'forget the scores of the vocabulary' },
       { name: 'whole-text', kind: 'flag', help: 'do not normalize or split the text' }],
     async run(options, rest) {
-      const chosen = ['count', 'nbest', 'sample'].filter((name) => options[name] !== undefined);
+      const chosen = ['count', 'nbest', 'all', 'sample'].filter((name) => options[name] !== undefined);
       if (chosen.length > 1) throw new UsageError(`--${chosen[0]} and --${chosen[1]} exclude each other`);
       if (options.sample === undefined) for (const name of ['distinct', 'theta', 'seed']) if (options[name] !== undefined) throw new UsageError(`--${name} goes with --sample`);
       const tokenizer = await loadTokenizer(options);
       const lattice = new Lattice(tokenizer, await textOf(rest), { weights: options.uniform ? 'uniform' : 'scores', wholeText: !!options['whole-text'] });
       if (options.count) return line(options.json ? `{"count":${lattice.count},"log_count":${json(lattice.logCount)}}` : String(lattice.count));
-      const paths = options.sample ? lattice.sample(options.sample, { ...picked(options, 'theta', 'seed'), distinct: !!options.distinct }) : lattice.nBest(options.nbest ?? 10);
+      const every = options.all ? lattice.enumerate({ cap: 10000 }) : null;
+      if (every && !every.complete) process.exitCode = 1;
+      const paths = every ? every.paths : options.sample ? lattice.sample(options.sample, { ...picked(options, 'theta', 'seed'), distinct: !!options.distinct }) : lattice.nBest(options.nbest ?? 10);
       if (options.json) return line(json({ tokenizations: paths }));
       for (const { ids, score } of paths) await line(`${score.toFixed(4).padStart(12)}  ${Array.from(ids, (id) => visible(tokenizer.tokenBytes(id)) || tokenizer.tokenPiece(id)).join('|')}`);
     },
