@@ -376,7 +376,7 @@ describe('Model', () => {
         return true;
       });
     await assert.rejects(Model.load(`${files.folder}/absent.gguf`), fails('EIO', /no such file/));
-    await assert.rejects(Model.load(modelFile, /** @type {any} */ ({ gpu: true })), fails('EUNKNOWN', /unknown option "gpu": known are onProgress/));
+    await assert.rejects(Model.load(modelFile, /** @type {any} */ ({ gpu: true })), fails('EUNKNOWN', /unknown option "gpu": known are cache, onProgress/));
     await assert.rejects(Model.load(modelFile, { threads: 0 }), fails('ERANGE'));
     await assert.rejects(Model.load(modelFile, { workerUrl: pathToFileURL(`${files.folder}/absent.js`) }), fails('EWORKER', /workerUrl/));
     await assert.rejects(Model.load(modelFile, { workerUrl: pathToFileURL(files.write('broken.mjs', 'throw new Error("broken")')) }), fails('EWORKER', /broken/));
