@@ -9,6 +9,7 @@
 /* One object for a training: counted words, then the result. */
 typedef struct abi_trainer {
     mt_words words;
+    bool raw;     /* words are counted as the segmenter sees them, not as the definition spells them */
     mt_ids order; /* the words as they came, for trainers that read */
     bool ordered;
     mt_vocabulary vocabulary;
@@ -55,7 +56,7 @@ typedef struct abi_train_options { /* what each means: train.h */
     int32_t steps, article, probation; /* LiB */
     double memorize, move, worst, seed;
     double coverage; /* SentencePiece */
-    int32_t flags;
+    int32_t flags, threads;
 } abi_train_options;
 
 typedef struct abi_trained {
@@ -76,15 +77,16 @@ ABI_LAYOUT(train, ABI_STRUCT(abi_train_options), OPTION(kind), OPTION(vocab_size
            OPTION(limit_alphabet), OPTION(max_length), OPTION(prefix), OPTION(suffix), OPTION(shrinking_factor),
            OPTION(seed_size), OPTION(sub_iterations), OPTION(initial), OPTION(initial_size), OPTION(batch),
            OPTION(threshold), OPTION(steps), OPTION(article), OPTION(probation), OPTION(memorize), OPTION(move),
-           OPTION(worst), OPTION(seed), OPTION(coverage), OPTION(flags), ABI_STRUCT(abi_trained), TRAINED(words),
-           TRAINED(distinct), TRAINED(len), TRAINED(merge_len), TRAINED(event_len), TRAINED(token), TRAINED(score),
-           TRAINED(kind), TRAINED(present), TRAINED(merge), TRAINED(event), TRAINED(part), ABI_ENUM(ABI_TRAIN_BPE),
-           ABI_ENUM(ABI_TRAIN_UNIGRAM), ABI_ENUM(ABI_TRAIN_LIKELIHOOD), ABI_ENUM(ABI_TRAIN_PATHPIECE),
-           ABI_ENUM(ABI_TRAIN_PICKY), ABI_ENUM(ABI_TRAIN_LIB), ABI_ENUM(ABI_TRAIN_SP_BPE),
-           ABI_ENUM(ABI_TRAIN_SP_UNIGRAM), ABI_ENUM(MT_INITIAL_BPE), ABI_ENUM(MT_INITIAL_UNIGRAM),
-           ABI_ENUM(MT_INITIAL_SUBSTRINGS), ABI_ENUM(ABI_SP_BYTE_FALLBACK), ABI_ENUM(ABI_SP_SPLIT_DIGITS),
-           ABI_ENUM(ABI_SP_JOIN_SCRIPTS), ABI_ENUM(ABI_SP_JOIN_NUMBERS), ABI_ENUM(ABI_SP_JOIN_WORDS),
-           ABI_ENUM(ABI_SP_SPACE_AS_SUFFIX), ABI_ENUM(ABI_SP_SPACE_ONLY_PIECES), ABI_ENUM(ABI_SP_ALL_PAIRS))
+           OPTION(worst), OPTION(seed), OPTION(coverage), OPTION(flags), OPTION(threads), ABI_STRUCT(abi_trained),
+           TRAINED(words), TRAINED(distinct), TRAINED(len), TRAINED(merge_len), TRAINED(event_len), TRAINED(token),
+           TRAINED(score), TRAINED(kind), TRAINED(present), TRAINED(merge), TRAINED(event), TRAINED(part),
+           ABI_ENUM(ABI_TRAIN_BPE), ABI_ENUM(ABI_TRAIN_UNIGRAM), ABI_ENUM(ABI_TRAIN_LIKELIHOOD),
+           ABI_ENUM(ABI_TRAIN_PATHPIECE), ABI_ENUM(ABI_TRAIN_PICKY), ABI_ENUM(ABI_TRAIN_LIB),
+           ABI_ENUM(ABI_TRAIN_SP_BPE), ABI_ENUM(ABI_TRAIN_SP_UNIGRAM), ABI_ENUM(MT_INITIAL_BPE),
+           ABI_ENUM(MT_INITIAL_UNIGRAM), ABI_ENUM(MT_INITIAL_SUBSTRINGS), ABI_ENUM(ABI_SP_BYTE_FALLBACK),
+           ABI_ENUM(ABI_SP_SPLIT_DIGITS), ABI_ENUM(ABI_SP_JOIN_SCRIPTS), ABI_ENUM(ABI_SP_JOIN_NUMBERS),
+           ABI_ENUM(ABI_SP_JOIN_WORDS), ABI_ENUM(ABI_SP_SPACE_AS_SUFFIX), ABI_ENUM(ABI_SP_SPACE_ONLY_PIECES),
+           ABI_ENUM(ABI_SP_ALL_PAIRS))
 
 /* The host hears how far a training is; what it returns stops the training when it is not 0. */
 __attribute__((import_module("env"), import_name("train_progress"))) int32_t abi_host_progress(double done,
@@ -94,10 +96,11 @@ static bool report(void *user, uint64_t done, uint64_t total) {
     return abi_host_progress((double)done, (double)total) != 0;
 }
 
-MT_EXPORT(trainer_new) mt_status abi_trainer_new(int32_t ordered, abi_trainer **out) {
+MT_EXPORT(trainer_new) mt_status abi_trainer_new(int32_t ordered, int32_t raw, abi_trainer **out) {
     *out = mt_calloc(1, sizeof **out);
     if (!*out) return mt_nomem(&abi_error, sizeof **out, "a trainer");
     (*out)->ordered = ordered != 0;
+    (*out)->raw = raw != 0;
     return MT_OK;
 }
 MT_EXPORT(trainer_free) void abi_trainer_free(abi_trainer *trainer) {
@@ -117,12 +120,19 @@ static mt_status count_word(void *user, const uint8_t *p, size_t n, mt_error *er
     if (!trainer->ordered || !mt_map_get(&trainer->words.index, (mt_str){p, n}, &at)) return MT_OK;
     return mt_ids_add(&trainer->order, at, err);
 }
+static mt_status count_part(void *user, const uint8_t *p, size_t n, int32_t added, mt_error *err) {
+    return added < 0 ? count_word(user, p, n, err) : MT_OK;
+}
 /* Counts the words of one text. */
 MT_EXPORT(trainer_text)
 mt_status abi_trainer_text(abi_trainer *trainer, mt_tok *tok, const uint8_t *text, size_t n) {
     ABI_NEED(trainer);
     ABI_NEED(tok);
-    return mt_tok_words(tok, text, n, count_word, trainer, &abi_error);
+    size_t before = trainer->order.len;
+    MT_TRY(trainer->raw ? mt_tok_parts(tok, text, n, false, count_part, trainer, &abi_error)
+                        : mt_tok_words(tok, text, n, count_word, trainer, &abi_error));
+    /* a text that the normalizer leaves nothing of keeps its place */
+    return trainer->ordered && n && trainer->order.len == before ? mt_ids_add(&trainer->order, -1, &abi_error) : MT_OK;
 }
 
 /* ---- running ---- */
@@ -195,10 +205,33 @@ static mt_status run_lib(abi_trainer *t, const abi_train_options *o) {
                           .progress = report};
     mt_str *sentence = mt_array(t->order.len, sizeof *sentence);
     if (!sentence) return mt_nomem(&abi_error, t->order.len * sizeof *sentence, "the sentences");
-    for (size_t i = 0; i < t->order.len; i++) sentence[i] = t->words.list[t->order.data[i]].text;
-    mt_status status = mt_train_lib(sentence, t->order.len, &lib, &t->vocabulary, &abi_error);
+    size_t count = 0;
+    for (size_t i = 0; i < t->order.len; i++)
+        if (t->order.data[i] >= 0) sentence[count++] = t->words.list[t->order.data[i]].text;
+    mt_status status = mt_train_lib(sentence, count, &lib, &t->vocabulary, &abi_error);
     mt_free(sentence);
     return status;
+}
+
+/* Sentences that are not cut into words stay in SentencePiece's order: as they come, and where one is empty after
+ * normalizing, the last one takes its place (which may be empty too, and then nobody looks again). */
+static mt_status in_order(const abi_trainer *t, mt_words *out) {
+    size_t n = t->order.len, len = 0;
+    int32_t *at = mt_array(n, sizeof *at);
+    *out = (mt_words){.list = mt_array(n, sizeof *out->list), .cap = n};
+    if (!at || !out->list) {
+        mt_free(at);
+        mt_free(out->list);
+        return mt_nomem(&abi_error, n * sizeof *out->list, "the sentences");
+    }
+    if (n) memcpy(at, t->order.data, n * sizeof *at);
+    for (size_t i = 0; i < n; i++)
+        if (at[i] < 0) at[i] = at[--n];
+    for (size_t i = 0; i < n; i++)
+        if (at[i] >= 0) out->list[len++] = (struct mt_word_count){t->words.list[at[i]].text, 1};
+    out->len = len;
+    mt_free(at);
+    return MT_OK;
 }
 
 static mt_status run_sp(abi_trainer *t, const abi_train_options *o) {
@@ -220,10 +253,15 @@ static mt_status run_sp(abi_trainer *t, const abi_train_options *o) {
                         .all_pairs = o->flags & ABI_SP_ALL_PAIRS,
                         .seed_size = o->seed_size,
                         .sub_iterations = o->sub_iterations,
+                        .threads = o->threads,
                         .shrinking_factor = o->shrinking_factor,
                         .progress = report};
-    return (o->kind == ABI_TRAIN_SP_BPE ? mt_train_sp_bpe : mt_train_sp_unigram)(&t->words, &sp, &t->vocabulary,
-                                                                                 &abi_error);
+    mt_words sentences = t->words;
+    if (t->ordered) MT_TRY(in_order(t, &sentences));
+    mt_status status = (o->kind == ABI_TRAIN_SP_BPE ? mt_train_sp_bpe
+                                                    : mt_train_sp_unigram)(&sentences, &sp, &t->vocabulary, &abi_error);
+    if (t->ordered) mt_free(sentences.list);
+    return status;
 }
 
 MT_EXPORT(trainer_run) mt_status abi_trainer_run(abi_trainer *trainer, const abi_train_options *options) {
@@ -239,6 +277,32 @@ MT_EXPORT(trainer_run) mt_status abi_trainer_run(abi_trainer *trainer, const abi
     if (options->kind < 0 || (size_t)options->kind >= sizeof run / sizeof *run)
         return mt_fail(&abi_error, MT_EUNKNOWN, "trainer_run: unknown trainer %d", (int)options->kind);
     return run[options->kind](trainer, options);
+}
+
+/* ---- growing ---- */
+
+/* New merges behind a byte-pair tokenizer's own; the trainer counted raw words with it. */
+MT_EXPORT(trainer_go_on) mt_status abi_trainer_go_on(abi_trainer *trainer, mt_tok *base, int32_t tokens, double least) {
+    ABI_NEED(trainer);
+    ABI_NEED(base);
+    mt_vocabulary_free(&trainer->vocabulary);
+    mt_bpe_options o = {.vocab_size = tokens, .min_frequency = abi_size(least), .progress = report};
+    return mt_train_on(base, &trainer->words, &o, &trainer->vocabulary, &abi_error);
+}
+/* Task-adaptive merging of a Unigram tokenizer with what the trainer has learned. */
+MT_EXPORT(trainer_adapt) mt_status abi_trainer_adapt(abi_trainer *trainer, const mt_tok *base, double low) {
+    ABI_NEED(trainer);
+    ABI_NEED(base);
+    mt_vocabulary v;
+    MT_TRY(mt_vocabulary_of(base, &v, &abi_error));
+    mt_status status = mt_vocabulary_adapt(&v, &trainer->vocabulary, low, &abi_error);
+    if (status != MT_OK) {
+        mt_vocabulary_free(&v);
+        return status;
+    }
+    mt_vocabulary_free(&trainer->vocabulary);
+    trainer->vocabulary = v;
+    return MT_OK;
 }
 
 /* What the trainer holds now; the pointers are good until its next call. */

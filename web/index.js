@@ -8,6 +8,7 @@ export { Lattice, isCanonical, segment } from './lattice.js';
 export { SEGMENTERS } from './segmenters.js';
 export { Measure, alignTokenizations, divergence, parity, unreachableTokens, vocabularyOverlap } from './measure.js';
 export { charsmapOf } from './train/charsmap.js';
+export { extendTokenizer } from './train/extend.js';
 export { HuffmanCode } from './huffman.js';
 export { TokenLanguage } from './language.js';
 export { Session } from './session.js';

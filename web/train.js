@@ -2,16 +2,17 @@
 // that the trained tokenizer will have, and everything is deterministic: the same texts in the same order give the same file.
 //
 //   train/options.js      kinds, defaults, what goes with what     train/texts.js   strings, files and streams
-//   train/definition.js   the file
+//   train/definition.js   the file                               train/core.js    the trainers in the core
+//   train/extend.js       tokenizers that grow
 import { Heap, MicrotomeError, throwIfAborted } from './runtime/worker.js';
 import { checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { definitionOf, shapeOf } from './train/definition.js';
 import { TRAIN_OPTIONS, settle } from './train/options.js';
-import { textsOf } from './train/texts.js';
-import { Tokenizer } from './tokenizer.js';
+import { fill, load, putters, readTexts, resultOf, supervise } from './train/core.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
+/** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
 /** @typedef {import('./train/options.js').TrainKind} TrainKind */
 /** @typedef {import('./train/options.js').TrainText} TrainText */
 /** @typedef {import('./train/options.js').TrainTexts} TrainTexts */
@@ -21,13 +22,13 @@ import { Tokenizer } from './tokenizer.js';
 /**
  * @typedef {object} Trained
  * @property {string | null} tokenizerJson the definition, which the tokenizers library loads too (docs/training.md says where it segments otherwise); null where that format cannot say it
- *   (SentencePiece with spaces as suffixes)
+ *   (SentencePiece with spaces as suffixes or user-defined symbols)
  * @property {Uint8Array | null} sentencePieceModel SentencePiece kinds: the `.model`, which its library loads too
  * @property {Tokenizer} tokenizer made from it (SentencePiece kinds: from the .model)
  * @property {string[]} tokens by id, as the definition spells them
  * @property {[string, string][]} merges in order; empty for other kinds than bpe, sentencepiece-bpe (those that it made) and picky-bpe (those between tokens that stayed)
  * @property {Float64Array | null} scores unigram: natural log-probability of each piece; SentencePiece's BPE: minus the rank
- * @property {{texts: number, words: number, distinctWords: number, skipped: number}} seen skipped: texts that were too long (SentencePiece)
+ * @property {{texts: number, words: number, distinctWords: number, skipped: number}} seen skipped: texts that were too long or have U+2585 (SentencePiece)
  */
 
 /** @param {Heap} heap @param {Settled} how */
@@ -84,7 +85,7 @@ export class Trainer {
     try {
       this.#trainer = heap.scope((alloc) => {
         const out = alloc(4);
-        heap.call('trainer_new', Number(how.kind === 'lib'), out);
+        heap.call('trainer_new', Number(how.kind === 'lib' || how.joinWords), 0, out);
         return heap.u32(out);
       });
     } catch (error) {
@@ -104,7 +105,8 @@ export class Trainer {
     const heap = this.#live();
     if (typeof text !== 'string' && !(text instanceof Uint8Array)) throw new MicrotomeError(`train: a text must be a string or a Uint8Array, got ${text === null ? 'null' : typeof text}`, { code: 'ERANGE' });
     const bytes = typeof text === 'string' ? heap.encoder.encode(text) : text;
-    if (this.#how.sp && bytes.length > this.#how.maxSentenceLength) {
+    // As there: too long, or with the character that stands for unknown ones.
+    if (this.#how.sp && (bytes.length > this.#how.maxSentenceLength || heap.decoder.decode(bytes).includes('\u2585'))) {
       this.#skipped++;
       return;
     }
@@ -118,19 +120,7 @@ export class Trainer {
 
   /** Counts the words of many texts; gives the thread away now and then. @param {TrainTexts} texts @returns {Promise<void>} */
   async add(texts) {
-    const { signal, onProgress } = this.#options;
-    let told = performance.now();
-    for await (const text of textsOf(texts, this.#how.lineEnds === 'keep', signal)) {
-      this.addText(text);
-      const now = performance.now();
-      if (now - told < 50) continue;
-      told = now;
-      onProgress?.({ phase: 'read', done: this.#texts, total: null });
-      await new Promise((resolve) => setTimeout(resolve));
-      throwIfAborted(signal);
-    }
-    throwIfAborted(signal);
-    onProgress?.({ phase: 'read', done: this.#texts, total: null });
+    await readTexts(texts, this.#how.lineEnds === 'keep', this.#options, (text) => this.addText(text), () => this.#texts);
   }
 
   /**
@@ -142,20 +132,7 @@ export class Trainer {
     const heap = this.#live();
     const how = this.#how;
     return heap.scope((alloc) => {
-      const put = (/** @type {Uint8Array} */ bytes) => {
-        const at = alloc(bytes.length + 1);
-        heap.putBytes(at, bytes);
-        return at;
-      };
-      const list = (/** @type {string[]} */ strings) => {
-        const pairs = strings.flatMap((s) => {
-          const bytes = heap.encoder.encode(s);
-          return [put(bytes), bytes.length];
-        });
-        const at = alloc(4 * pairs.length + 4);
-        heap.putInts(at, pairs);
-        return at;
-      };
+      const { put, list } = putters(heap, alloc);
       const flags = flagsOf(heap, how);
       const at = alloc(heap.sizeOf('abi_train_options'));
       fill(heap, 'abi_train_options', at, {
@@ -167,19 +144,16 @@ export class Trainer {
         shrinking_factor: how.shrinkingFactor, seed_size: how.seedSize, sub_iterations: how.subIterations,
         initial: heap.enums[`MT_INITIAL_${how.initial.toUpperCase()}`], initial_size: how.initialSize, batch: how.batch, threshold: how.threshold,
         steps: how.steps || Math.max(200, Math.ceil(this.#texts / how.articleSize)), article: how.articleSize, probation: how.probation, memorize: how.memorize, move: how.move, worst: how.worst, seed: how.seed,
-        coverage: how.coverage, flags,
+        coverage: how.coverage, flags, threads: how.threads,
       });
-      this.#run(at);
-      const out = alloc(heap.sizeOf('abi_trained'));
-      heap.call('trainer_result', this.#trainer, out);
-      const result = heap.read('abi_trained', out);
-      const raw = rawOf(heap, result);
+      supervise(heap, this.#options, () => heap.call('trainer_run', this.#trainer, at));
+      const { raw, words, distinct } = resultOf(heap, this.#trainer);
       const shape = shapeOf(how, raw);
-      const tokenizerJson = how.spaceAsSuffix ? null : definitionOf(how, shape);
+      const tokenizerJson = definitionOf(how, shape);
       const sentencePieceModel = how.sp ? this.#saveModel(shape.tokens, flags) : null;
       const { tokens, merges, scores } = shape;
       const tokenizer = load(heap, sentencePieceModel ?? heap.encoder.encode(/** @type {string} */ (tokenizerJson)));
-      return { tokenizerJson, sentencePieceModel, tokenizer, tokens, merges, scores, seen: { texts: this.#texts, words: result.words, distinctWords: result.distinct, skipped: this.#skipped } };
+      return { tokenizerJson, sentencePieceModel, tokenizer, tokens, merges, scores, seen: { texts: this.#texts, words, distinctWords: distinct, skipped: this.#skipped } };
     });
   }
 
@@ -199,39 +173,6 @@ export class Trainer {
       });
     } finally {
       heap.exports.buf_free(buffer);
-    }
-  }
-
-  /** @param {number} options */
-  #run(options) {
-    const heap = this.#heap;
-    const { signal, onProgress } = this.#options;
-    /** @type {unknown} */ let thrown;
-    let threw = false, told = 0;
-    heap.onTrainProgress = (done, total) => {
-      // An exception must not pass through the module's frames: it is kept, and thrown when they are gone.
-      try {
-        const now = performance.now();
-        if (onProgress && (now - told > 50 || done >= total)) {
-          told = now;
-          onProgress({ phase: 'train', done, total });
-        }
-        return !!signal?.aborted;
-      } catch (error) {
-        thrown = error;
-        return (threw = true);
-      }
-    };
-    try {
-      throwIfAborted(signal);
-      heap.call('trainer_run', this.#trainer, options);
-      if (threw) throw thrown;
-    } catch (error) {
-      if (threw) throw thrown;
-      throwIfAborted(signal);
-      throw error;
-    } finally {
-      heap.onTrainProgress = () => false;
     }
   }
 
@@ -264,37 +205,6 @@ export async function trainTokenizer(texts, options = {}) {
   }
 }
 
-/** @param {Heap} heap @param {string} struct @param {number} at @param {Record<string, number>} values */
-function fill(heap, struct, at, values) {
-  heap.u8.fill(0, at, at + heap.sizeOf(struct));
-  for (const [name, value] of Object.entries(values)) {
-    const { type, offset } = heap.field(struct, name);
-    if (type === 'f64') heap.view.setFloat64(at + offset, value, true);
-    else heap.view.setUint32(at + offset, value, true);
-  }
-}
-
-/** Strings of an array of mt_str. @param {Heap} heap @param {number} at @param {number} count */
-function strings(heap, at, count) {
-  const pairs = new Uint32Array(heap.ints(at, 2 * count).buffer);
-  return Array.from({ length: count }, (_, i) => heap.text(pairs[2 * i], pairs[2 * i + 1]));
-}
-
-/** Everything that the core has of a trained vocabulary. @param {Heap} heap @param {Record<string, any>} result @returns {import('./train/definition.js').Raw} */
-function rawOf(heap, result) {
-  const tokens = strings(heap, result.token, result.len);
-  const rules = heap.ints(result.merge, 3 * result.merge_len), flat = heap.ints(result.event, 5 * result.event_len);
-  /** @type {import('./train/definition.js').Picked[]} */
-  const events = Array.from({ length: result.event_len }, (_, i) => {
-    const [left, right, token, part, parts] = flat.subarray(5 * i, 5 * i + 5);
-    return { left, right, token, parts: parts ? Array.from(heap.ints(result.part + 4 * part, parts)) : [] };
-  });
-  return {
-    tokens, events, merges: Array.from({ length: result.merge_len }, (_, i) => /** @type {[number, number, number]} */ ([rules[3 * i], rules[3 * i + 1], rules[3 * i + 2]])),
-    scores: result.score ? heap.doubles(result.score, result.len) : null, present: result.present ? heap.bytes(result.present, result.len) : null,
-  };
-}
-
 /** Kinds of the special tokens, for SentencePiece. @param {Heap} heap @param {Settled} how */
 function kindsOf(heap, how) {
   return Uint8Array.from(how.special, (token) => (token === how.unk ? heap.enums.MT_TOKEN_UNKNOWN : how.user.includes(token) ? heap.enums.MT_TOKEN_USER : heap.enums.MT_TOKEN_SPECIAL));
@@ -316,15 +226,5 @@ function pipelineOf(heap, how) {
       heap.call('tok_load', at, definition.length, 0, 0, 0, 0, 0, 0, -1, out);
     }
     return heap.u32(out);
-  });
-}
-
-/** @param {Heap} heap @param {Uint8Array} definition @returns {Tokenizer} */
-function load(heap, definition) {
-  return heap.scope((alloc) => {
-    const at = alloc(definition.length), out = alloc(4);
-    heap.putBytes(at, definition);
-    heap.call('tok_load', at, definition.length, 0, 0, 0, 0, 0, 0, -1, out);
-    return new Tokenizer(heap, heap.u32(out));
   });
 }

@@ -9,7 +9,7 @@
  *   train_picky.c      BPE that throws intermediate tokens out again
  *   train_pathpiece.c  from a large vocabulary down, by what each token saves; train_initial.c: its candidates
  *   train_lib.c        LiB: a lexicon that reads, with reward and punishment
- *   extend.c           vocabularies grown and merged
+ *   extend.c           vocabularies grown and merged; extend_tok.c: training that goes on from a tokenizer
  *   save_json.c save_sp.c   tokenizer.json, SentencePiece .model
  */
 #ifndef MT_TRAIN_H
@@ -87,6 +87,7 @@ typedef struct mt_unigram_options {
     int32_t seed_size;        /* <= 0: 1,000,000 */
     double shrinking_factor;  /* share of pieces kept by a pruning; <= 0: 0.75 */
     int32_t sub_iterations;   /* EM steps between prunings; <= 0: 2 */
+    int32_t threads;          /* SentencePiece style: as many sums in single precision are kept and added; <= 0: 1 */
     mt_unigram_style style;
     uint32_t ignore; /* a character that never is (part of) a piece; 0: none */
     /* May this substring become a piece? NULL: any. Characters always may. */
@@ -118,6 +119,7 @@ typedef struct mt_sp_options {
     bool space_only_pieces;   /* allow_whitespace_only_pieces */
     bool all_pairs;           /* BPE: every pair may win at any time, not only the frequent ones (see train_sp.c) */
     int32_t seed_size, sub_iterations; /* Unigram */
+    int32_t threads; /* Unigram: sums as that many threads of the original make them (its default: 16); <= 0: 1 */
     double shrinking_factor;
     mt_train_progress progress;
     void *user;
@@ -227,5 +229,13 @@ mt_status mt_vocabulary_extend(mt_vocabulary *base, const mt_vocabulary *extra, 
  * appended, shared pieces take the task's score; a normal piece of `base` that the task lacks gets
  * low x (characters + 1) / characters, so that of two such the shorter is worse. */
 mt_status mt_vocabulary_adapt(mt_vocabulary *base, const mt_vocabulary *task, double low, mt_error *err);
+struct mt_tok;
+/* The pieces of a tokenizer by id, with kinds, and scores where it has them. */
+mt_status mt_vocabulary_of(const struct mt_tok *t, mt_vocabulary *out, mt_error *err);
+/* Byte-pair training that goes on where the tokenizer's merges end. Words are bytes as its segmenter sees them
+ * (mt_tok_parts). Of the options count vocab_size (new tokens at most), min_frequency and progress. The result has all
+ * pieces of `base`, the new tokens behind them, and as merges the new ones alone, which rank behind the old. */
+mt_status mt_train_on(struct mt_tok *base, const mt_words *words, const mt_bpe_options *o, mt_vocabulary *out,
+                      mt_error *err);
 
 #endif

@@ -12,7 +12,7 @@
  *
  *     words _aab x3, _ab x2:  (a,b) 5 -> ab;  then (_,ab) 2, (a,ab) 3 -> aab;  (_,aab) 3 -> _aab;  _ab */
 #include "train.h"
-#include "token.h"
+#include "vocab.h"
 #include "../base/sort.h"
 
 enum { SPACE = 0x2581, UNKNOWN = 0x2585, TAB = 9 };
@@ -30,9 +30,16 @@ typedef struct framing {
     letter *letters; /* required ones first, by count */
     size_t len, cap, required;
     mt_map64 index;  /* code point -> letter */
+    mt_trie symbols; /* special tokens and byte pieces: where sentences spell them, words end */
+    mt_buf text;
     mt_words words;  /* with U+2585 for what is not required */
     size_t specials; /* special tokens and byte pieces */
 } framing;
+
+static void byte_piece(int b, uint8_t text[6]) {
+    static const char hex[] = "0123456789ABCDEF";
+    memcpy(text, (uint8_t[]){'<', '0', 'x', (uint8_t)hex[b >> 4], (uint8_t)hex[b & 15], '>'}, 6);
+}
 
 /* ---- characters ---- */
 
@@ -64,8 +71,36 @@ static mt_status count_letter(framing *f, uint32_t cp, uint64_t count, bool forc
     return MT_OK;
 }
 
+/* A sentence with a tab for each special token that it spells (the longest at a place), in f->text. */
+static mt_status mark_symbols(framing *f, mt_str s) {
+    f->text.len = 0;
+    for (size_t at = 0, k; at < s.n; at += k) {
+        uint32_t cp;
+        if (mt_trie_longest(&f->symbols, s.p + at, s.n - at, &k) >= 0) {
+            MT_TRY(mt_buf_byte(&f->text, TAB, f->err));
+            continue;
+        }
+        k = (size_t)mt_utf8_decode(s.p + at, s.n - at, &cp);
+        if (!k) k = 1;
+        MT_TRY(mt_buf_add(&f->text, s.p + at, k, f->err));
+    }
+    return MT_OK;
+}
+
+static mt_status add_symbols(framing *f) {
+    int32_t old;
+    for (size_t i = 0; i < f->o->special_len; i++)
+        MT_TRY(mt_trie_add(&f->symbols, f->o->special[i].p, f->o->special[i].n, (int32_t)i, &old, f->err));
+    for (int b = 0; f->o->byte_fallback && b < 256; b++) {
+        uint8_t text[6];
+        byte_piece(b, text);
+        MT_TRY(mt_trie_add(&f->symbols, text, sizeof text, b, &old, f->err));
+    }
+    return MT_OK;
+}
+
 static mt_status choose_letters(framing *f, const mt_words *words) {
-    uint64_t total = 0, covered = 0;
+    uint64_t total = 0, covered = 0, tabs = 0;
     for (size_t i = 0; i < f->o->required_len; i++) {
         uint32_t cp;
         mt_str s = f->o->required[i];
@@ -74,14 +109,18 @@ static mt_status choose_letters(framing *f, const mt_words *words) {
         MT_TRY(count_letter(f, cp, 0, true));
     }
     for (size_t w = 0; w < words->len; w++) {
-        mt_str s = words->list[w].text;
+        MT_TRY(mark_symbols(f, words->list[w].text));
+        mt_str s = {f->text.data, f->text.len};
         for (size_t at = 0; at < s.n;) {
             uint32_t cp;
             int n = mt_utf8_decode(s.p + at, s.n - at, &cp);
             if (!n) return mt_fail_at(f->err, MT_EFORMAT, at, "sentence %zu is not UTF-8 at byte %zu", w, at);
             at += (size_t)n;
-            if (cp == 0 || cp == ' ' || cp == TAB || cp == UNKNOWN) continue;
-            MT_TRY(count_letter(f, cp, words->list[w].count, false));
+            if (cp == 0 || cp == ' ' || cp == UNKNOWN) continue;
+            if (cp == TAB)
+                tabs += words->list[w].count;
+            else
+                MT_TRY(count_letter(f, cp, words->list[w].count, false));
             if (__builtin_add_overflow(total, words->list[w].count, &total))
                 return mt_fail(f->err, MT_ELIMIT, "the text has more than 2^64 characters");
         }
@@ -91,6 +130,11 @@ static mt_status choose_letters(framing *f, const mt_words *words) {
     float goal = (float)(f->o->character_coverage > 0 ? f->o->character_coverage : 0.9995);
     for (; f->required < f->len; f->required++) {
         letter *c = &f->letters[f->required];
+        if (tabs >= c->count && tabs && !c->forced) { /* tabs have their place in the order, but are not required */
+            if ((float)(1.0 * (double)covered / (double)total) >= goal) break;
+            covered += tabs;
+            tabs = 0;
+        }
         if (!c->forced && (float)(1.0 * (double)covered / (double)total) >= goal) break;
         covered += c->count;
     }
@@ -106,12 +150,23 @@ static const letter *required(const framing *f, uint32_t cp) {
     return mt_map64_get(&f->index, cp, &at) && (size_t)at < f->required ? &f->letters[at] : NULL;
 }
 
+/* A sentence as it is, beside others that may be the same: single-precision sums depend on the order. */
+static mt_status add_sentence(mt_words *w, const uint8_t *p, size_t n, uint64_t count, mt_error *err) {
+    if (w->len >= INT32_MAX) return mt_fail(err, MT_ELIMIT, "more than %d sentences", INT32_MAX);
+    MT_TRY(mt_grow((void **)&w->list, &w->cap, w->len + 1, sizeof *w->list, err));
+    const uint8_t *copy = mt_arena_copy(&w->arena, p, n);
+    if (!copy) return mt_nomem(err, n, "a sentence");
+    w->list[w->len++] = (struct mt_word_count){{copy, n}, count};
+    return MT_OK;
+}
+
 /* One word, or cut before each space (after it, where spaces are suffixes). */
 static mt_status add_words(mt_words *w, const uint8_t *p, size_t n, uint64_t count, const mt_sp_options *o,
                            mt_error *err) {
+    if (o->join_words) return n ? add_sentence(w, p, n, count, err) : MT_OK;
     size_t begin = 0;
     bool word_begun = false; /* something but spaces since `begin` */
-    for (size_t at = 0, k; at < n && !o->join_words; at += k) {
+    for (size_t at = 0, k; at < n; at += k) {
         uint32_t cp;
         int length = mt_utf8_decode(p + at, n - at, &cp);
         k = length ? (size_t)length : 1;
@@ -147,6 +202,7 @@ static mt_status open_framing(framing *f, const mt_words *sentences) {
     if (o->character_coverage < 0 || o->character_coverage > 1)
         return mt_fail(f->err, MT_ERANGE, "a character coverage of %g, expected 0 to 1", o->character_coverage);
     f->specials = o->special_len + (o->byte_fallback ? 256 : 0);
+    MT_TRY(add_symbols(f));
     MT_TRY(choose_letters(f, sentences));
     if (o->vocab_size < 1 || f->specials + f->required > (size_t)o->vocab_size)
         return mt_fail(f->err, MT_ERANGE,
@@ -155,7 +211,8 @@ static mt_status open_framing(framing *f, const mt_words *sentences) {
     mt_buf text = {0};
     mt_status status = MT_OK;
     for (size_t w = 0; w < sentences->len; w++) {
-        mt_str s = sentences->list[w].text;
+        MT_TRY_GOTO(mark_symbols(f, sentences->list[w].text), done);
+        mt_str s = {f->text.data, f->text.len};
         uint64_t count = sentences->list[w].count;
         text.len = 0;
         for (size_t at = 0; at < s.n;) {
@@ -169,7 +226,7 @@ static mt_status open_framing(framing *f, const mt_words *sentences) {
     }
     /* The index no longer fits the list's order: nobody looks words up from here on. */
     mt_map_free(&f->words.index);
-    mt_sort(f->words.list, f->words.len, sizeof *f->words.list, by_count, NULL);
+    if (!o->join_words) mt_sort(f->words.list, f->words.len, sizeof *f->words.list, by_count, NULL);
 done:
     mt_buf_free(&text);
     return status;
@@ -179,6 +236,8 @@ static void close_framing(framing *f) {
     mt_free(f->letters);
     mt_map64_free(&f->index);
     mt_words_free(&f->words);
+    mt_trie_free(&f->symbols);
+    mt_buf_free(&f->text);
 }
 
 /* May these characters be a piece? */
@@ -230,8 +289,8 @@ static mt_status add_specials(const framing *f, mt_vocabulary *out, size_t piece
         out->kind[id] = o->special_kind ? o->special_kind[i] : MT_TOKEN_SPECIAL;
     }
     for (int b = 0; o->byte_fallback && b < 256; b++) {
-        static const char hex[] = "0123456789ABCDEF";
-        uint8_t text[6] = {'<', '0', 'x', (uint8_t)hex[b >> 4], (uint8_t)hex[b & 15], '>'};
+        uint8_t text[6];
+        byte_piece(b, text);
         MT_TRY(mt_vocabulary_add(out, (mt_str){text, 6}, &id, f->err));
         out->kind[id] = MT_TOKEN_BYTE;
     }
@@ -541,8 +600,13 @@ mt_status mt_train_sp_unigram(const mt_words *sentences, const mt_sp_options *o,
         status = mt_nomem(err, f.required * 20, "the characters");
         goto done;
     }
-    for (size_t i = 0; i < f.required; i++)
+    /* most frequent first, forced or not */
+    for (size_t i = 0; i < f.required; i++) f.letters[i].forced = false;
+    mt_sort(f.letters, f.required, sizeof *f.letters, by_need, NULL);
+    for (size_t i = 0; i < f.required; i++) {
         alphabet[i] = (mt_str){text[i], (size_t)mt_utf8_encode(f.letters[i].cp, text[i])};
+        MT_TRY_GOTO(mt_map64_set(&f.index, f.letters[i].cp, (int32_t)i, err), done);
+    }
     /* The trainer sees all ids, so that its goal of 1.1 times the vocabulary is the original's; the first ones are
      * filled in afterwards. */
     mt_str *specials = mt_calloc(f.specials, sizeof *specials);
@@ -559,6 +623,7 @@ mt_status mt_train_sp_unigram(const mt_words *sentences, const mt_sp_options *o,
                             .seed_size = o->seed_size,
                             .shrinking_factor = o->shrinking_factor,
                             .sub_iterations = o->sub_iterations,
+                            .threads = o->threads,
                             .style = MT_UNIGRAM_SENTENCEPIECE,
                             .ignore = UNKNOWN,
                             .valid = valid_piece,

@@ -21,7 +21,7 @@ export function measureCommand({ line, json, mustExist, isUrl, loadTokenizer, sh
   /** @param {any} source */
   async function linesOf(source) {
     const lines = [];
-    for await (const text of textsOf(source, false, undefined)) lines.push(typeof text === 'string' ? text : text.slice());
+    for await (const text of textsOf(source, false, undefined)) lines.push(typeof text === 'string' ? text : new Uint8Array(text));
     return lines;
   }
   /** @param {Tokenizer} tokenizer @param {any} source @param {Record<string, any>} options */

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { readFile, writeFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
-import { charsmapOf, trainTokenizer } from '../index.js';
+import { charsmapOf, extendTokenizer, trainTokenizer } from '../index.js';
 import { NORMALIZERS, SPLITTERS, TRAIN_KINDS } from '../train/options.js';
 import { UsageError } from './args.js';
 
@@ -27,6 +27,7 @@ const OPTIONS = [
   ['seed-size', 'seedSize', 'int', 'N', 'unigram: candidates to begin with; default 1000000'],
   ['shrinking-factor', 'shrinkingFactor', 'number', 'X', 'unigram: share that a pruning keeps; default 0.75'],
   ['sub-iterations', 'subIterations', 'int', 'N', 'unigram: EM steps between prunings; default 2'],
+  ['num-threads', 'numThreads', 'int', 'N', 'sentencepiece-unigram: sum as that many of its threads do; default 1'],
   ['steps', 'steps', 'int', 'N', 'lib: articles read'],
   ['article-size', 'articleSize', 'int', 'N', 'lib: lines in one article; default 500'],
   ['seed', 'seed', 'int', 'N', 'lib: of its drawing; default 0'],
@@ -51,6 +52,9 @@ export function trainCommand({ line, mustExist, isUrl }) {
       ...OPTIONS.map(([name, , kind, value, help]) => ({ name, kind: kind === 'list' ? 'text' : kind === 'off' ? 'flag' : kind, value, help, ...(kind === 'int' && { min: 0 }), ...(CHOICES[name] && { choices: CHOICES[name] }) })),
       { name: 'splitter', kind: 'text', value: 'NAME', choices: Object.keys(SPLITTERS), help: `how texts are cut into words: ${Object.keys(SPLITTERS).join(', ')}` },
       { name: 'pattern', kind: 'text', value: 'REGEX', help: 'a splitting expression, instead of --splitter' },
+      { name: 'extend', kind: 'text', value: 'FILE', help: 'grow this tokenizer.json: new merges behind its own (BPE), or task-adaptive merging (Unigram)' },
+      { name: 'new-tokens', kind: 'int', value: 'N', min: 1, help: '--extend, BPE: tokens to add at most; default 1000' },
+      { name: 'low', kind: 'number', value: 'S', max: 0, help: '--extend, Unigram: score of base pieces that the texts lack; default -20' },
       { name: 'rules', kind: 'text', value: 'FILE', help: 'sentencepiece: normalize by the compiled rules of this .model; default: not at all' },
       { name: 'progress', kind: 'flag', help: 'show on standard error how far it is' },
       { name: 'out', kind: 'text', value: 'FILE', help: 'where the definition goes; default: standard output. A name in .model: SentencePiece\'s form' }]),
@@ -72,8 +76,21 @@ export function trainCommand({ line, mustExist, isUrl }) {
         };
       }
       const texts = rest.length ? rest.map((file) => (isUrl(file) ? new URL(file) : pathToFileURL(mustExist(file)))) : /** @type {any} */ (Readable.toWeb(process.stdin));
+      if (options.extend === undefined) for (const name of ['new-tokens', 'low']) if (options[name] !== undefined) throw new UsageError(`--${name} goes with --extend`);
+      if (options.extend !== undefined) {
+        const may = ['extend', 'new-tokens', 'low', 'min-frequency', 'vocab-size', 'max-token-length', 'lines', 'progress', 'out'];
+        for (const name of Object.keys(options)) if (!may.includes(name)) throw new UsageError(`--extend and --${name} exclude each other`);
+        const { vocabSize, minFrequency, maxTokenLength, lineEnds, onProgress } = given;
+        const how = { vocabSize, minFrequency, maxTokenLength, lineEnds, onProgress, newTokens: options['new-tokens'], low: options.low };
+        const { tokenizerJson, added } = await extendTokenizer(await readFile(mustExist(options.extend)), texts, Object.fromEntries(Object.entries(how).filter(([, value]) => value !== undefined)));
+        if (options.progress) process.stderr.write('\n');
+        if (options.out === undefined) return line(tokenizerJson);
+        await writeFile(options.out, `${tokenizerJson}\n`);
+        return line(`${options.out}: ${added.length} new tokens`);
+      }
       const { tokenizerJson, sentencePieceModel, tokens, seen } = await trainTokenizer(texts, Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)));
       if (options.progress) process.stderr.write('\n');
+      if (!model && tokenizerJson === null) throw new Error('tokenizer.json cannot say this: give --out NAME.model');
       if (options.out === undefined) return line(/** @type {string} */ (tokenizerJson));
       await writeFile(options.out, model ? /** @type {Uint8Array} */ (sentencePieceModel) : `${tokenizerJson}\n`);
       const skipped = seen.skipped ? `; ${seen.skipped} lines were too long` : '';

@@ -43,7 +43,7 @@ export function charsmapOf(model) {
     seen = true;
     for (const part of fieldsOf(bytes)) {
       if (part.field === 1 && part.bytes) found.name = new TextDecoder().decode(part.bytes);
-      if (part.field === 2 && part.bytes) found.rules = part.bytes.slice();
+      if (part.field === 2 && part.bytes) found.rules = new Uint8Array(part.bytes);
     }
   }
   if (!seen) throw new MicrotomeError('not a SentencePiece .model: it has no normalizer', { code: 'EFORMAT' });

@@ -7,7 +7,7 @@ import { BYTE_CHARACTERS, BYTE_LEVEL, uses } from './options.js';
  * What a trainer in the core gives. events: Picky BPE's, in order; `part` holds the parts of splits
  * @typedef {object} Raw
  * @property {string[]} tokens @property {[number, number, number][]} merges @property {Float64Array | null} scores
- * @property {Uint8Array | null} present @property {Picked[]} events
+ * @property {Uint8Array | null} present @property {Uint8Array | null} kinds mt_token_kind of each @property {Picked[]} events
  */
 /** @typedef {{left: number, right: number, token: number, parts: number[]}} Picked parts: of a split; empty: a merge */
 /**
@@ -91,7 +91,8 @@ function spSteps(how) {
   const steps = [];
   if (how.charsmap.rules.length) steps.push({ type: 'Precompiled', precompiled_charsmap: base64(how.charsmap.rules) });
   if (how.squeeze) steps.push({ type: 'Replace', pattern: { Regex: '\\A +| +\\z' }, content: '' }, { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' });
-  const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: how.dummyPrefix ? 'first' : 'never', split: false };
+  if (how.dummyPrefix) steps.push({ type: 'Prepend', prepend: ' ' });
+  const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'never', split: false };
   const back = { type: 'Metaspace', replacement: '▁', prepend_scheme: how.dummyPrefix ? 'always' : 'never', split: true };
   const decoder = how.byteFallback
     ? { type: 'Sequence', decoders: [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' }, { type: 'Fuse' }, ...(how.dummyPrefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [])] }
@@ -115,15 +116,16 @@ function decoderOf(how) {
   return how.kind === 'lib' ? { type: 'Fuse' } : null;
 }
 
-/** tokenizer.json. @param {Settled} how @param {Shape} shape */
+/** tokenizer.json; null: the format cannot say it. @param {Settled} how @param {Shape} shape */
 export function definitionOf(how, shape) {
+  if (how.spaceAsSuffix || how.user.length) return null; // no such step; user-defined symbols are found before the text is normalized, and spaces added to it once
   const { tokens } = shape;
   /** @type {{normalizer: Record<string, any> | null, splitter: Record<string, any> | null, decoder: Record<string, any> | null}} */
   const around = how.sp ? spSteps(how) : { normalizer: how.normalizer, splitter: how.splitter, decoder: decoderOf(how) };
   const id = new Map(tokens.map((token, i) => [token, i]));
   const definition = JSON.stringify({
     version: '1.0', truncation: null, padding: null,
-    added_tokens: how.special.map((content) => ({ id: id.get(content), content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: !how.user.includes(content) })),
+    added_tokens: how.special.map((content) => ({ id: id.get(content), content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true })),
     normalizer: around.normalizer, pre_tokenizer: around.splitter, post_processor: how.postProcessor, decoder: around.decoder, model: modelOf(how, shape),
   });
   // An object would put names that look like numbers first: the order of ids is kept by writing the vocabulary out.

@@ -38,6 +38,8 @@ import { checkNumber } from '../runtime/errors.js';
  * @property {number} [seedSize] unigram: candidates to begin with; default 1000000
  * @property {number} [shrinkingFactor] unigram: share of the pieces that a pruning keeps; default 0.75
  * @property {number} [subIterations] unigram: EM steps between prunings; default 2
+ * @property {number} [numThreads] sentencepiece-unigram: the threads that SentencePiece had (its default is 16). Each sums on its own, in single precision, which shows in the last digits of
+ *   scores and now and then in a piece; this trainer runs on one thread in any case. Default 1
  * @property {'bpe' | 'unigram' | 'substrings'} [initial] pathpiece: where its candidates come from; default 'bpe'
  * @property {number} [initialSize] pathpiece: candidates to begin with; default 262144
  * @property {number} [batch] pathpiece: share of the surplus that a round removes; default 0.2
@@ -72,7 +74,7 @@ const EM = ['unigram', 'sentencepiece-unigram'];
 /** Options that not every kind has, with the kinds that do. @type {Record<string, string[]>} */
 const ONLY = {
   minFrequency: ['bpe', ...WORDPIECE, 'pathpiece', 'picky-bpe'], byteLevel: ['bpe', 'picky-bpe', 'lib'], limitAlphabet: ['bpe', ...WORDPIECE], continuingSubwordPrefix: ['bpe', ...WORDPIECE],
-  endOfWordSuffix: ['bpe'], maxTokenLength: ['bpe', ...EM, 'sentencepiece-bpe', 'pathpiece'], seedSize: [...EM, 'pathpiece'], shrinkingFactor: EM, subIterations: EM,
+  endOfWordSuffix: ['bpe'], maxTokenLength: ['bpe', ...EM, 'sentencepiece-bpe', 'pathpiece'], seedSize: [...EM, 'pathpiece'], shrinkingFactor: EM, subIterations: EM, numThreads: ['sentencepiece-unigram'],
   alphabet: ['bpe', ...WORDPIECE, 'unigram', 'picky-bpe', ...SP], preTokenizer: ['bpe', ...WORDPIECE, 'unigram', 'pathpiece', 'picky-bpe', 'lib'], postProcessor: ['bpe', ...WORDPIECE, 'unigram', 'pathpiece', 'picky-bpe', 'lib'],
   initial: ['pathpiece'], initialSize: ['pathpiece'], batch: ['pathpiece'], threshold: ['picky-bpe'],
   steps: ['lib'], articleSize: ['lib'], memorize: ['lib'], move: ['lib'], worst: ['lib'], probation: ['lib'], seed: ['lib'],
@@ -192,7 +194,7 @@ export function settle(options) {
     maxLength: number('maxTokenLength', 1, 2 ** 24, 0),
     prefix: options.continuingSubwordPrefix ?? (WORDPIECE.includes(kind) ? '##' : ''),
     suffix: options.endOfWordSuffix ?? '',
-    seedSize: number('seedSize', 1, 2 ** 28, 0), shrinkingFactor: number('shrinkingFactor', 0.01, 0.99, 0, false), subIterations: number('subIterations', 1, 1000, 0),
+    seedSize: number('seedSize', 1, 2 ** 28, 0), shrinkingFactor: number('shrinkingFactor', 0.01, 0.99, 0, false), subIterations: number('subIterations', 1, 1000, 0), threads: number('numThreads', 1, 1024, 1),
     initial, initialSize: number('initialSize', 257, 2 ** 24, 2 ** 18), batch: number('batch', 0.001, 1, 0.2, false),
     threshold: number('threshold', Number.MIN_VALUE, 1, 0.9, false),
     steps: number('steps', 1, 2 ** 31 - 1, 0), articleSize: number('articleSize', 1, 2 ** 31 - 1, 500), probation: number('probation', 1, 2 ** 31 - 1, 10), memorize: number('memorize', Number.MIN_VALUE, 1, 0.25, false),

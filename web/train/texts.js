@@ -40,7 +40,7 @@ export async function* linesOf(chunks, keep) {
     } else chunk = given;
     let at = 0;
     for (let end; (end = chunk.indexOf(10, at)) >= 0; at = end + 1) yield line(chunk.subarray(at, end + 1));
-    if (at < chunk.length) parts.push(chunk.slice(at));
+    if (at < chunk.length) parts.push(new Uint8Array(chunk.subarray(at)));
   }
   if (high) parts.push(encoder.encode(high));
   if (parts.length) yield line(new Uint8Array(0));
@@ -91,7 +91,7 @@ async function* unpacked(chunks) {
       async pull(controller) {
         const { done, value } = await from.next();
         if (done) controller.close();
-        else controller.enqueue(value.slice()); // readers use their buffer again
+        else controller.enqueue(new Uint8Array(value)); // readers use their buffer again
       },
     });
     yield* chunksOf(packed.pipeThrough(new DecompressionStream('gzip')));
