@@ -49,6 +49,17 @@ MT_EXPORT(tok_load_gguf) mt_status abi_tok_load_gguf(const mt_gguf *gguf, mt_tok
     ABI_NEED(gguf);
     return mt_tok_load_gguf(gguf, out, &abi_error);
 }
+/* The binary form. Reading takes over p, which alloc gave, also when it fails. Writing: out is a buf; empty it after.
+ */
+MT_EXPORT(tok_from_binary) mt_status abi_tok_from_binary(uint8_t *p, size_t n, mt_tok **out) {
+    ABI_NEED(p);
+    return mt_tok_from_binary(p, n, out, &abi_error);
+}
+MT_EXPORT(tok_to_binary) mt_status abi_tok_to_binary(mt_tok *tok, mt_buf *out) {
+    ABI_NEED(tok);
+    ABI_NEED(out);
+    return mt_tok_to_binary(tok, out, &abi_error);
+}
 MT_EXPORT(tok_free) void abi_tok_free(mt_tok *tok) {
     if (tok) mt_tok_free(tok);
 }

@@ -76,7 +76,8 @@ export class Tokenizer {
 
   /**
    * Loads a definition; its kind is recognised from the bytes: Hugging Face `tokenizer.json`, GGUF (only its header is read), SentencePiece
-   * `.model`, tiktoken rank files, BERT's `vocab.txt`, GPT-2's `vocab.json` with `merges.txt`, the RWKV and llama2.c vocabularies.
+   * `.model`, tiktoken rank files, BERT's `vocab.txt`, GPT-2's `vocab.json` with `merges.txt`, the RWKV and llama2.c vocabularies; and the binary
+   * form that toBinary() gives.
    * @param {AnySource} source URL, File, Blob, ArrayBuffer or typed array, stream; in Node also a path
    * @param {LoadOptions & RuntimeOptions} [options]
    * @returns {Promise<Tokenizer>}
@@ -89,19 +90,25 @@ export class Tokenizer {
     const [heap, opened, more] = await Promise.all([loadHeap(options), openSource(from, signal), merges === undefined ? null : openSource(toSource(merges), signal).then(gather)]);
     return named(opened.name, async () => {
       const bytes = new Gathered(opened.size);
-      let need = 4;
+      const chunks = opened.chunks[Symbol.asyncIterator]();
+      let need = MAGIC.length;
       let gguf = false;
-      for await (const chunk of opened.chunks) {
-        bytes.add(chunk);
-        if (bytes.length < need) continue;
-        gguf ||= bytes.startsWith('GGUF');
-        if (!gguf) {
-          need = Infinity; // all of it
-          continue;
+      try {
+        for (let next; !(next = await chunks.next()).done;) {
+          bytes.add(next.value);
+          if (bytes.length < need) continue;
+          if (bytes.startsWith(MAGIC)) return await fromBinary(heap, bytes, chunks, opened.size, signal);
+          gguf ||= bytes.startsWith('GGUF');
+          if (!gguf) {
+            need = Infinity; // all of it
+            continue;
+          }
+          const made = fromHeader(heap, bytes.all(), opened.size);
+          if (typeof made !== 'number') return made;
+          need = made;
         }
-        const made = fromHeader(heap, bytes.all(), opened.size);
-        if (typeof made !== 'number') return made;
-        need = made;
+      } finally {
+        await chunks.return?.();
       }
       throwIfAborted(signal);
       if (gguf) {
@@ -111,6 +118,30 @@ export class Tokenizer {
         throw new MicrotomeError(`GGUF: the header goes on to byte ${made}, the file ends at ${bytes.length}`, { code: 'EFORMAT', details: { offset: bytes.length } });
       }
       return fromDefinition(heap, bytes.all(), { ...options, name: options.name ?? opened.name }, more);
+    });
+  }
+
+  /**
+   * The binary form that toBinary() gave: the same tokenizer, in milliseconds, since its tables are ready-made. (Tokenizer.load knows the form too; this refuses everything else.)
+   * @param {AnySource} source URL, File, Blob, ArrayBuffer or typed array, stream; in Node also a path
+   * @param {{signal?: AbortSignal} & RuntimeOptions} [options]
+   * @returns {Promise<Tokenizer>}
+   * @throws {MicrotomeError} EHTTP, EIO: it cannot be read; EUNKNOWN: it is no binary tokenizer, or one of another version; EFORMAT: it is damaged. AbortError when aborted
+   */
+  static async fromBinary(source, options = {}) {
+    checkOptions('Tokenizer.fromBinary', options, ['signal', ...RUNTIME_OPTIONS]);
+    const { signal } = options;
+    const [heap, opened] = await Promise.all([loadHeap(options), openSource(toSource(source), signal)]);
+    return named(opened.name, async () => {
+      const bytes = new Gathered(opened.size);
+      const chunks = opened.chunks[Symbol.asyncIterator]();
+      try {
+        for (let next; bytes.length < MAGIC.length && !(next = await chunks.next()).done;) bytes.add(next.value);
+        if (!bytes.startsWith(MAGIC)) throw new MicrotomeError('not a binary tokenizer (Tokenizer.load reads the other forms)', { code: 'EUNKNOWN' });
+        return await fromBinary(heap, bytes, chunks, opened.size, signal);
+      } finally {
+        await chunks.return?.();
+      }
     });
   }
 
@@ -161,6 +192,25 @@ export class Tokenizer {
   /** For other files of this package. @returns {{heap: Heap, at: number}} @internal */
   core() {
     return { heap: this.#live(), at: this.#tok };
+  }
+
+  /**
+   * This tokenizer as one file that loads in milliseconds: Tokenizer.fromBinary and Tokenizer.load take it. It belongs to the version of the format
+   * that this package writes: keep the definition, and make it anew when loading refuses it.
+   * @returns {Promise<Uint8Array>} about as long as a `tokenizer.json`
+   * @throws {MicrotomeError} ENOMEM
+   */
+  async toBinary() {
+    const heap = this.#live();
+    const out = heap.make('mt_buf');
+    try {
+      heap.call('tok_to_binary', this.#tok, out);
+      const { data, len } = heap.read('mt_buf', out);
+      return heap.u8.slice(data, data + len);
+    } finally {
+      heap.exports.buf_free(out);
+      heap.release(out);
+    }
   }
 
   /** Number of ids: they are 0..vocabSize-1, with holes possible. */
@@ -636,6 +686,44 @@ function fromDefinition(heap, definition, { name, pattern = '', lowercase }, mer
   });
 }
 
+/** The first bytes of the binary form. */
+const MAGIC = '\x8dMTOK\r\n\x1a';
+
+/**
+ * The rest of the chunks goes where the tokenizer will use it, without a stop in between.
+ * @param {Heap} heap @param {Gathered} first @param {AsyncIterator<Uint8Array>} chunks @param {number} size expected; negative: unknown @param {AbortSignal} [signal]
+ * @returns {Promise<Tokenizer>}
+ */
+async function fromBinary(heap, first, chunks, size, signal) {
+  let at = 0, length = 0, room = Math.max(size, first.length);
+  try {
+    at = heap.alloc(room);
+    const put = (/** @type {Uint8Array} */ chunk) => {
+      if (length + chunk.length > room) {
+        const more = Math.max(length + chunk.length, 2 * room), to = heap.alloc(more);
+        heap.u8.copyWithin(to, at, at + length);
+        heap.release(at);
+        at = to;
+        room = more;
+      }
+      heap.refresh();
+      heap.putBytes(at + length, chunk);
+      length += chunk.length;
+    };
+    put(first.all());
+    for (let next; !(next = await chunks.next()).done;) put(next.value);
+    throwIfAborted(signal);
+    return heap.scope((alloc) => {
+      const out = alloc(4), from = at;
+      at = 0; // now it is the tokenizer's
+      heap.call('tok_from_binary', from, length, out);
+      return new Tokenizer(heap, heap.u32(out));
+    });
+  } finally {
+    if (at) heap.release(at);
+  }
+}
+
 /** @param {Heap} heap @param {Uint8Array} header @param {number} fileSize @returns {Tokenizer | number} a number: that many bytes are needed */
 function fromHeader(heap, header, fileSize) {
   return heap.scope((alloc) => {
@@ -657,16 +745,23 @@ function fromHeader(heap, header, fileSize) {
 /** Chunks that become one array. */
 class Gathered {
   length = 0;
-  #data;
+  /** @type {Uint8Array} */ #data = new Uint8Array(0);
+  #size;
 
   /** @param {number} size the expected length; negative: unknown */
   constructor(size) {
-    this.#data = new Uint8Array(size >= 0 ? Math.min(size, 1 << 26) : 1 << 16);
+    this.#size = size >= 0 ? Math.min(size, 1 << 26) : 1 << 16;
   }
 
   /** @param {Uint8Array} chunk */
   add(chunk) {
     const length = this.length + chunk.length;
+    if (!this.length && (chunk.length >= this.#size || !this.#size)) { // all of it: no copy
+      this.#data = chunk;
+      this.length = length;
+      return;
+    }
+    if (!this.#data.length) this.#data = new Uint8Array(this.#size);
     if (length > this.#data.length) {
       const grown = new Uint8Array(Math.max(length, 2 * this.#data.length));
       grown.set(this.#data.subarray(0, this.length));

@@ -16,6 +16,8 @@
  * A few table look-ups decide what would otherwise need an encoding; the result is cached by pair. */
 #include "bpe.h"
 
+#include "../base/sort.h"
+
 enum { OK_BITS = 17, RANK_BITS = 16, DERIVED_MOST = 64, ORDERLY_MOST = 256 };
 enum { NONE = INT32_MAX }; /* in the cache of ranks */
 
@@ -29,9 +31,8 @@ static inline uint64_t key_rest(const mt_bpe *b, uint64_t key, unsigned bits) {
     return key & ((UINT64_C(1) << (2 * b->id_bits - bits)) - 1);
 }
 
-static inline uint64_t pair_hash(int32_t left, int32_t right) {
-    uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 29;
+static inline uint64_t pair_spread(const mt_bpe *b, int32_t left, int32_t right) {
+    return key_rest(b, pair_key(b, left, right), 0);
 }
 
 /* A polynomial hash has its good bits below; a product above. */
@@ -54,18 +55,6 @@ mt_status mt_bpe_add_pair(mt_bpe *b, int32_t left, int32_t right, uint32_t rank,
     return MT_OK;
 }
 
-/* The slot of the pair, or the empty one where it belongs. */
-static inline uint64_t *find_slot(const mt_bpe *b, int32_t left, int32_t right) {
-    uint64_t h = pair_hash(left, right), tag = h >> 32;
-    for (size_t k = (size_t)h & b->pair_mask;; k = (k + 1) & b->pair_mask) {
-        uint64_t slot = b->pair_slot[k];
-        if (!slot) return &b->pair_slot[k];
-        if (slot >> 32 != tag) continue;
-        const mt_pair *p = &b->pair[(uint32_t)slot - 1];
-        if (p->left == left && p->right == right) return &b->pair_slot[k];
-    }
-}
-
 /* Memory for the filter of `count` hashes: one bit in 12 to 24 will be set. */
 static mt_status make_filter(mt_bpe *b, size_t count, mt_error *err) {
     unsigned bits = 10;
@@ -75,56 +64,114 @@ static mt_status make_filter(mt_bpe *b, size_t count, mt_error *err) {
     return b->maybe ? MT_OK : mt_nomem(err, (size_t)1 << bits >> 3, "byte-pair encoding");
 }
 
-static mt_status index_pairs(mt_bpe *b, mt_error *err) {
-    size_t cap = 64;
-    while (cap / 8 * 5 < b->pair_len)
-        if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "the merge table");
-    b->pair_slot = mt_calloc(cap, sizeof *b->pair_slot);
-    if (!b->pair_slot) return mt_nomem(err, cap * sizeof *b->pair_slot, "the merge table");
-    b->pair_mask = cap - 1;
-    MT_TRY(make_filter(b, b->pair_len, err));
-    for (size_t i = 0; i < b->pair_len; i++) {
+static inline uint64_t *pair_place(const mt_bpe *b, uint64_t spread) {
+    uint32_t top = (uint32_t)(b->id_bits > 16 ? spread >> (2 * b->id_bits - 32) : spread << (32 - 2 * b->id_bits));
+    return b->pair_slot + (size_t)((uint64_t)top * b->pair_home >> 32);
+}
+
+/* One entry, keeping the order; of equal pairs the later one stays (as in the tokenizers library). False: the slots
+ * behind its own are taken up to the end. */
+static bool insert_entry(mt_bpe *b, uint64_t spread, size_t rank) {
+    uint64_t *s = pair_place(b, spread), entry = spread << b->entry_bits | (rank + 1);
+    while (*s && *s >> b->entry_bits < spread) s++;
+    if (*s && *s >> b->entry_bits == spread) {
+        *s = entry;
+        return true;
+    }
+    for (; *s; s++) {
+        uint64_t next = *s;
+        *s = entry;
+        entry = next;
+    }
+    if (s + 1 == b->pair_slot + b->pair_slots) return false;
+    *s = entry;
+    return true;
+}
+
+static mt_status insert_pairs(void *user, size_t from, size_t to, mt_error *err) {
+    mt_bpe *b = user;
+    (void)err; /* what does not fit is tried again with more slots */
+    for (size_t i = from; i < to; i++)
+        if (!insert_entry(b, pair_spread(b, b->pair[i].left, b->pair[i].right), i)) return MT_ELIMIT;
+    return MT_OK;
+}
+
+/* What the merges say besides. */
+static mt_status note_pairs(void *user, size_t from, size_t to, mt_error *err) {
+    mt_bpe *b = user;
+    (void)err;
+    for (size_t i = from; i < to; i++) {
         const mt_pair *p = &b->pair[i];
-        /* the tokenizers library lets the last of equal merges win */
-        *find_slot(b, p->left, p->right) = pair_hash(p->left, p->right) >> 32 << 32 | (i + 1);
         size_t k = maybe_place(b, pair_key(b, p->left, p->right));
         b->maybe[k >> 6] |= UINT64_C(1) << (k & 63);
+        b->made[i] = p->result;
         mt_bpe_token *t = &b->tok[p->result];
         if (b->state[p->result] != MT_BPE_NEW) continue;
         if (t->left >= 0) b->state[p->result] = MT_BPE_SEVERAL;
         t->left = p->left;
         t->right = p->right;
-        t->rank = p->rank;
+        t->rank = (uint32_t)i;
     }
     return MT_OK;
 }
 
-/* String-ranked: hashes of all tokens, powers, and the filter. */
-static mt_status index_strings(mt_bpe *b, mt_vocab *v, mt_error *err) {
-    size_t n = (size_t)v->size;
-    MT_TRY(mt_vocab_hash_bytes(v, err));
-    b->hash = mt_array(n, sizeof *b->hash);
-    b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);
-    if (!b->hash || !b->power) return mt_nomem(err, n * sizeof *b->hash, "byte-pair encoding");
+static int by_rank(const void *a, const void *b, void *context) {
+    const mt_pair *x = a, *y = b;
+    (void)context;
+    return x->rank < y->rank ? -1 : x->rank > y->rank;
+}
+
+static mt_status index_pairs(mt_bpe *b, mt_error *err) {
+    size_t n = b->pair_len;
+    for (size_t i = 1; i < n; i++)
+        if (b->pair[i - 1].rank >= b->pair[i].rank) {
+            mt_sort(b->pair, n, sizeof *b->pair, by_rank, NULL);
+            break;
+        }
+    if ((uint64_t)n >> b->entry_bits)
+        return mt_fail(err, MT_ELIMIT, "%zu merges over %d tokens: at most %llu fit", n, (int)b->vocab->size,
+                       (1ull << b->entry_bits) - 1);
     MT_TRY(make_filter(b, n, err));
-    b->power[0] = 1;
-    for (uint32_t i = 1; i <= v->longest; i++) b->power[i] = b->power[i - 1] * MT_POLY;
-    for (int32_t id = 0; id < v->size; id++) {
-        if (!(v->flags[id] & MT_MATCHES)) continue;
-        mt_str s = mt_vocab_bytes(v, id);
+    b->made = mt_array(n, sizeof *b->made);
+    if (!b->made) return mt_nomem(err, n * sizeof *b->made, "the merge table");
+    b->made_len = n;
+    MT_TRY(mt_stretches(n, note_pairs, b, err));
+    for (uint64_t home = (uint64_t)n + n / 8 * 3 + 8;; home *= 2) { /* three quarters are taken */
+        if (home > UINT32_MAX / 16) return mt_fail(err, MT_ELIMIT, "%zu merges do not fit their table", n);
+        b->pair_home = (uint32_t)home;
+        b->pair_slots = (size_t)(home + home / 64 + 64);
+        mt_free(b->pair_slot);
+        b->pair_slot = mt_calloc(b->pair_slots, sizeof *b->pair_slot);
+        if (!b->pair_slot) return mt_nomem(err, b->pair_slots * sizeof *b->pair_slot, "the merge table");
+        if (mt_stretches(n, insert_pairs, b, err) == MT_OK) break;
+    }
+    mt_free(b->pair);
+    b->pair = NULL;
+    b->pair_len = b->pair_cap = 0;
+    return MT_OK;
+}
+
+static mt_status note_strings(void *user, size_t from, size_t to, mt_error *err) {
+    mt_bpe *b = user;
+    (void)err;
+    for (size_t id = from; id < to; id++) {
+        if (!(b->vocab->flags[id] & MT_MATCHES)) continue;
+        mt_str s = mt_vocab_bytes(b->vocab, (int32_t)id);
         size_t k = maybe_place(b, b->hash[id] = mt_poly(s.p, s.n));
         b->maybe[k >> 6] |= UINT64_C(1) << (k & 63);
     }
     return MT_OK;
 }
 
-mt_status mt_bpe_finish(mt_bpe *b, mt_vocab *v, mt_error *err) {
+mt_status mt_bpe_open(mt_bpe *b, mt_vocab *v, mt_error *err) {
     size_t n = (size_t)v->size;
+    if (!v->walk.two) MT_TRY(mt_walk_two(&v->walk, err));
     b->vocab = v;
     b->walk = v->walk;
     if (v->size >= MT_MAX_TOKENS) return mt_fail(err, MT_ELIMIT, "a vocabulary of %d tokens", (int)v->size);
     b->id_bits = 1;
     while ((n - 1) >> b->id_bits) b->id_bits++;
+    b->entry_bits = 64 - 2 * b->id_bits < 32 ? 64 - 2 * b->id_bits : 32; /* at least 16 */
     b->ok_bits = 2 * b->id_bits < OK_BITS ? 2 * b->id_bits : OK_BITS;
     b->rank_bits = 2 * b->id_bits < RANK_BITS ? 2 * b->id_bits : RANK_BITS; /* at most 33 are kept */
     b->tok = mt_array(n, sizeof *b->tok);
@@ -133,18 +180,32 @@ mt_status mt_bpe_finish(mt_bpe *b, mt_vocab *v, mt_error *err) {
     b->rank_cache = mt_calloc((size_t)1 << b->rank_bits, sizeof *b->rank_cache);
     if (!b->tok || !b->state || !b->ok_cache || !b->rank_cache)
         return mt_nomem(err, n * sizeof *b->tok, "byte-pair encoding");
-    for (int c = 0; c < 256; c++) b->base[c] = -1;
+    for (int c = 0; c < 256; c++) b->base[c] = mt_walk_token(mt_walk_step(&v->walk, v->walk.root, (uint8_t)c));
     for (int32_t id = 0; id < v->size; id++) {
         bool matches = v->flags[id] & MT_MATCHES;
         b->tok[id] = (mt_bpe_token){-1, -1, MT_NO_RANK, -2};
         b->state[id] = matches ? MT_BPE_NEW : MT_BPE_UNREACHABLE;
-        if (matches && v->bytes[id].n == 1) b->base[*mt_vocab_bytes(v, id).p] = id;
     }
-    return b->by_string ? index_strings(b, v, err) : index_pairs(b, err);
+    if (!b->by_string) return MT_OK;
+    b->hash = mt_calloc(n, sizeof *b->hash);
+    b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);
+    if (!b->hash || !b->power) return mt_nomem(err, n * sizeof *b->hash, "byte-pair encoding");
+    b->power[0] = 1;
+    for (uint32_t i = 1; i <= v->longest; i++) b->power[i] = b->power[i - 1] * MT_POLY;
+    return MT_OK;
+}
+
+mt_status mt_bpe_finish(mt_bpe *b, mt_vocab *v, mt_error *err) {
+    MT_TRY(mt_bpe_open(b, v, err));
+    if (!b->by_string) return index_pairs(b, err);
+    MT_TRY(mt_vocab_hash_bytes(v, err));
+    MT_TRY(make_filter(b, (size_t)v->size, err));
+    return mt_stretches((size_t)v->size, note_strings, b, err);
 }
 
 void mt_bpe_free(mt_bpe *b) {
     mt_free(b->pair);
+    mt_free(b->made);
     mt_free(b->pair_slot);
     mt_free(b->hash);
     mt_free(b->power);
@@ -162,18 +223,26 @@ void mt_bpe_free(mt_bpe *b) {
     *b = (mt_bpe){0};
 }
 
+static inline uint64_t hash_of(const mt_bpe *b, int32_t id, mt_ref bytes) {
+    if (!b->hash[id]) b->hash[id] = mt_poly(b->vocab->text.data + bytes.at, bytes.n);
+    return b->hash[id];
+}
+
 uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *result) {
     const mt_vocab *v = b->vocab;
     if (!b->by_string) {
-        uint64_t slot = *find_slot(b, left, right);
-        if (!slot) return MT_NO_RANK;
-        *result = b->pair[(uint32_t)slot - 1].result;
-        return b->pair[(uint32_t)slot - 1].rank;
+        uint64_t h = pair_spread(b, left, right), rank;
+        const uint64_t *s = pair_place(b, h);
+        while (*s && *s >> b->entry_bits < h) s++;
+        if (!*s || *s >> b->entry_bits != h) return MT_NO_RANK;
+        rank = (*s & ((UINT64_C(1) << b->entry_bits) - 1)) - 1;
+        *result = b->made[rank];
+        return (uint32_t)rank;
     }
     mt_ref l = v->bytes[left], r = v->bytes[right];
     /* byte pieces and unknowns do not merge */
     if (l.n + r.n > v->longest || !(v->flags[left] & v->flags[right] & MT_MATCHES)) return MT_NO_RANK;
-    uint64_t hash = b->hash[left] * b->power[r.n] + b->hash[right];
+    uint64_t hash = hash_of(b, left, l) * b->power[r.n] + hash_of(b, right, r);
     if (!maybe_merges(b, hash)) return MT_NO_RANK;
     int32_t id = mt_vocab_find_joined(v, l, r, hash);
     if (id < 0) return MT_NO_RANK;
@@ -332,6 +401,9 @@ static mt_status derive_by_encoding(mt_bpe *b, int32_t id, mt_error *err) {
     bool orderly = b->top_rank == t->rank && b->vocab->bytes[id].n <= ORDERLY_MOST, known;
     int32_t part[2] = {t->left, t->right};
     for (int i = 0; i < 2 && orderly; i++) {
+        orderly =
+            b->vocab->bytes[part[i]].n < b->vocab->bytes[id].n; /* not so where a result does not spell its parts */
+        if (!orderly) break;
         MT_TRY(mt_bpe_reachable(b, part[i], &known, err));
         orderly = b->state[part[i]] == MT_BPE_REACHABLE;
     }

@@ -39,12 +39,19 @@ typedef struct mt_bpe {
     bool by_string;
     bool base_bytes; /* base symbols are bytes; otherwise characters */
     /* pair-ranked */
-    mt_pair *pair; /* as they were added */
+    mt_pair *pair; /* as they are added, until mt_bpe_finish */
     size_t pair_len, pair_cap;
-    uint64_t *pair_slot; /* open addressing: 32 bits of the pair's hash, 1 + its place in `pair`; 0: empty */
-    size_t pair_mask;
+    int32_t *made; /* by rank: the result; the ranks of a finished encoder count up from 0 */
+    size_t made_len;
+    /* A table that keeps its entries in ascending order: spread << entry_bits | (1 + rank), where the pair's number is
+     * spread out as for the caches below; 0: empty. An entry is in the slot pair_home * (its top 32 bits of the spread
+     * number) / 2^32 or in one behind it. The last slot is empty. */
+    uint64_t *pair_slot;
+    size_t pair_slots;
+    uint32_t pair_home;
+    unsigned entry_bits;
     /* string-ranked */
-    uint64_t *hash;    /* of the bytes, by id */
+    uint64_t *hash;    /* of the bytes, by id; 0: not computed yet */
     uint64_t *power;   /* of the hash, by length */
     uint32_t *rank_of; /* by id; NULL: the id itself */
     int32_t base[256]; /* id of the one-byte token, or -1 */
@@ -79,12 +86,13 @@ mt_status mt_bpe_reserve_pairs(mt_bpe *b, size_t count, mt_error *err);
 mt_status mt_bpe_add_pair(mt_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t result, mt_error *err);
 /* The vocabulary must have its bytes indexed and must not change any more. */
 mt_status mt_bpe_finish(mt_bpe *b, mt_vocab *v, mt_error *err);
+/* The part of it that does without merges and without the vocabulary's hash. Whoever stops here fills in maybe_shift,
+ * maybe, and made and pair_slot or the hash; every state but MT_BPE_UNREACHABLE must then be MT_BPE_SEVERAL. */
+mt_status mt_bpe_open(mt_bpe *b, mt_vocab *v, mt_error *err);
 void mt_bpe_free(mt_bpe *b);
 
 /* Rank of merging left and right, MT_NO_RANK when they do not merge. */
 uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *result);
-/* The same where only ranks below the limit count. */
-uint32_t mt_bpe_rank_below(const mt_bpe *b, int32_t left, int32_t right, uint32_t limit, int32_t *result);
 /* Reachable: the encoder gives [id] for the token's own bytes. MT_ENOMEM is possible, hence the status. */
 mt_status mt_bpe_reachable(mt_bpe *b, int32_t id, bool *yes, mt_error *err);
 /* Both tokens reachable: may right follow left? */

@@ -261,9 +261,13 @@ mt_status mt_bpe_encode_from(mt_bpe *b, const uint8_t *p, size_t n, int32_t firs
     if (!stuck) return MT_OK;
     out->len = len;
     MT_TRY(encode_by_merging(b, p, n, MT_BPE_HEAP, out, used, err));
-    uint32_t at = 0;
-    for (size_t i = len; i < out->len && i < len + 3; i++) ends[i - len] = at += b->vocab->bytes[out->data[i]].n;
-    return MT_OK;
+    size_t at = 0;
+    for (size_t i = len; i < out->len; i++) {
+        at += b->vocab->bytes[out->data[i]].n;
+        if (i < len + 3) ends[i - len] = (uint32_t)at;
+    }
+    /* such merges may also make tokens that do not spell their parts */
+    return at > *used ? mt_fail(err, MT_EFORMAT, "the merges of this tokenizer contradict each other") : MT_OK;
 }
 
 mt_status mt_bpe_encode_known(mt_bpe *b, const uint8_t *p, size_t n, mt_bpe_method method, mt_ids *out, size_t *used,

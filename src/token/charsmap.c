@@ -17,15 +17,25 @@ mt_status mt_charsmap_load(mt_tok *t, mt_str blob, mt_charsmap **out, mt_error *
     uint32_t bytes = blob.n >= 4 ? mt_le32(blob.p) : 0;
     if (blob.n < 8 || bytes > blob.n - 4 || bytes % 4 || !bytes)
         return mt_fail(err, MT_EFORMAT, "the character map of %zu bytes announces a trie of %u", blob.n, bytes);
+    return mt_charsmap_make(t, (mt_str){blob.p + 4, bytes}, (mt_str){blob.p + 4 + bytes, blob.n - 4 - bytes}, out, err);
+}
+
+mt_status mt_charsmap_make(mt_tok *t, mt_str units, mt_str text, mt_charsmap **out, mt_error *err) {
+    if (!units.n || units.n % 4) return mt_fail(err, MT_EFORMAT, "a character map's trie of %zu bytes", units.n);
     mt_charsmap *m = mt_arena_alloc(&t->arena, sizeof *m);
-    uint32_t *unit = mt_arena_alloc(&t->arena, bytes);
-    if (!m || !unit) return mt_nomem(err, bytes, "a character map");
-    memcpy(unit, blob.p + 4, bytes);
+    uint32_t *unit = mt_arena_alloc(&t->arena, units.n);
+    if (!m || !unit) return mt_nomem(err, units.n, "a character map");
+    memcpy(unit, units.p, units.n);
     m->unit = unit;
-    m->units = bytes / 4;
-    MT_TRY(mt_tok_copy(t, (mt_str){blob.p + 4 + bytes, blob.n - 4 - bytes}, &m->text, err));
+    m->units = units.n / 4;
+    MT_TRY(mt_tok_copy(t, text, &m->text, err));
     *out = m;
     return MT_OK;
+}
+
+void mt_charsmap_parts(const mt_charsmap *m, mt_str *units, mt_str *text) {
+    *units = (mt_str){(const uint8_t *)m->unit, m->units * 4};
+    *text = m->text;
 }
 
 static inline size_t offset(uint32_t u) {

@@ -410,6 +410,12 @@ mt_status mt_tok_load(const uint8_t *p, size_t n, const mt_load_options *options
     if (!n && name_has(o->name, "byt5")) return build(fill_byt5, p, n, o, out, err);
     if (!n && name_has(o->name, "canine")) return build(fill_canine, p, n, o, out, err);
     if (!n) return mt_fail(err, MT_EFORMAT, "an empty tokenizer file (without a file: byt5, canine)");
+    if (mt_tok_is_binary(p, n)) {
+        uint8_t *own = mt_malloc(n);
+        if (!own) return mt_nomem(err, n, "a binary tokenizer");
+        memcpy(own, p, n);
+        return mt_tok_from_binary(own, n, out, err);
+    }
     if (n >= 4 && memcmp(p, "GGUF", 4) == 0) {
         mt_gguf g;
         size_t need;

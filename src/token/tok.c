@@ -19,6 +19,7 @@ mt_status mt_tok_new(mt_tok **out, mt_error *err) {
 
 void mt_tok_free(mt_tok *t) {
     if (!t) return;
+    mt_binary_let_go(t);
     if (t->segmenter && t->segmenter->free) t->segmenter->free(t);
     for (size_t i = 0; i < t->split_len; i++) mt_made_free(&t->split[i].made);
     for (size_t i = 0; i < t->norm_len; i++) mt_char_map_free(t->norm[i].chars);
@@ -45,6 +46,7 @@ void mt_tok_free(mt_tok *t) {
     mt_picky_drop(t);
     mt_vocab_free(&t->vocab);
     mt_arena_free(&t->arena);
+    mt_free(t->blob);
     mt_free(t);
 }
 
@@ -226,9 +228,15 @@ mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
     MT_TRY(mt_template_settle(t, false, err));
     MT_TRY(spell(t, err));
     MT_TRY(build_added_sets(t, err));
+    mt_vocab_drop_pieces(&t->vocab); /* was for reading; few look for pieces later */
     MT_TRY(prepare_segmenter(t, err));
+    return mt_tok_finish_steps(t, err);
+}
+
+mt_status mt_tok_finish_steps(mt_tok *t, mt_error *err) {
     for (size_t i = 0; i < t->split_len; i++)
         t->first_prefix |= t->split[i].kind == MT_SPLIT_METASPACE && t->split[i].first && !t->split[i].always;
+    if (t->segmenter == &mt_segmenter_unigram) MT_TRY(mt_unigram_settle_scores(t, err));
     return mt_char_maps_make(t, err);
 }
 

@@ -227,6 +227,7 @@ typedef struct mt_wordpiece {
 
 /* Tables from the finished vocabulary. */
 mt_status mt_unigram_prepare(mt_tok *t, mt_error *err);
+mt_status mt_unigram_settle_scores(mt_tok *t, mt_error *err);
 mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err);
 /* How a WordPiece token is spelled [0] at the start of a word, [1] inside; empty: never there. */
 void mt_wordpiece_spellings(const mt_tok *t, int32_t id, mt_str out[2]);
@@ -292,6 +293,8 @@ struct mt_tok {
         *followed[MT_TOK_SPLITTERS][2]; /* by traits.c: the splitters for byte models, as written and without gaps */
 
     mt_arena arena;
+    uint8_t *blob; /* binary_load.c: what was loaded in one piece; pointers into it are not freed */
+    size_t blob_len;
     mt_buf warnings;
     mt_regex **owned; /* compiled expressions */
     size_t owned_len, owned_cap;
@@ -377,11 +380,19 @@ mt_status mt_tok_rwkv_end(mt_tok *t, mt_error *err);
 mt_status mt_tok_rwkv_unescape(mt_tok *t, mt_error *err);
 /* When everything is set: bytes, indexes, added-token sets, segmenter tables. */
 mt_status mt_tok_finish(mt_tok *t, mt_error *err);
+/* Its last part: what follows from the steps and tables and is not kept in a binary form. */
+mt_status mt_tok_finish_steps(mt_tok *t, mt_error *err);
 #define MT_PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define MT_MARK         "\xE2\x96\x81" /* U+2581 */
 
+/* binary_load.c: forgets all pointers into t->blob */
+void mt_binary_let_go(mt_tok *t);
+
 /* charsmap.c */
 mt_status mt_charsmap_load(mt_tok *t, mt_str blob, mt_charsmap **out, mt_error *err); /* lives in t->arena */
+/* Its two parts, and a map of them. */
+void mt_charsmap_parts(const mt_charsmap *m, mt_str *units, mt_str *text);
+mt_status mt_charsmap_make(mt_tok *t, mt_str units, mt_str text, mt_charsmap **out, mt_error *err);
 /* Longest (or shortest) key at p: its replacement; returns the key's length or 0. */
 size_t mt_charsmap_find(const mt_charsmap *m, const uint8_t *p, size_t n, bool shortest, mt_str *replacement);
 

@@ -40,6 +40,12 @@ mt_status mt_tok_load_spm(const uint8_t *p, size_t n, mt_tok **out, mt_error *er
 /* tiktoken rank files. `name` (of the file or the vocabulary) chooses the splitting expression and the special tokens;
  * a pattern overrides the expression. Either may be empty. */
 mt_status mt_tok_load_ranks(const uint8_t *p, size_t n, mt_str name, mt_str pattern, mt_tok **out, mt_error *err);
+/* The binary form (binary.h): a tokenizer as it is after loading, ready to be used where it lies in memory. `out` must
+ * be empty. Reading takes over p, which mt_malloc gave, also when it fails; mt_tok_load copies it. The two are the same
+ * tokenizer in everything. A file of another version or one that was damaged is refused. */
+mt_status mt_tok_to_binary(mt_tok *t, mt_buf *out, mt_error *err);
+mt_status mt_tok_from_binary(uint8_t *p, size_t n, mt_tok **out, mt_error *err);
+bool mt_tok_is_binary(const uint8_t *p, size_t n); /* by its first bytes */
 void mt_tok_free(mt_tok *t);
 /* Things in the definition that we read and deliberately do not apply (truncation, padding...), one line each. */
 const char *mt_tok_warnings(const mt_tok *t);

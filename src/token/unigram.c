@@ -37,7 +37,7 @@ static double score_of(const mt_tok *t, int32_t id) {
     return (double)((float)n * (float)t->unigram.max_score) - 0.1;
 }
 
-static mt_status settle_scores(mt_tok *t, mt_error *err) {
+mt_status mt_unigram_settle_scores(mt_tok *t, mt_error *err) {
     mt_unigram *u = &t->unigram;
     const mt_vocab *v = &t->vocab;
     bool user = false;
@@ -83,7 +83,7 @@ mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
             mt_walk_forget(&u->walk, mt_vocab_bytes(v, id).p, v->bytes[id].n);
     }
     mt_free(key);
-    return status == MT_OK ? settle_scores(t, err) : status;
+    return status;
 }
 
 double mt_unigram_score(const mt_tok *t, int32_t id) {

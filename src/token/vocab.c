@@ -1,7 +1,7 @@
 /* Vocabulary: an arena of bytes, references by id, two hash indexes and the sorted order.
  *
- * The index hash is polynomial (see vocab.h), finished by a multiplication so that the high bits, which depend on every
- * byte, choose the slot. Its tag is compared before the bytes are. */
+ * The index hash is polynomial (see vocab.h), finished by a multiplication so that the high bits, which choose the
+ * slot, depend on every byte. It is compared before the bytes are. */
 #include "vocab.h"
 
 #include <stdlib.h>
@@ -31,50 +31,75 @@ static inline bool same(const uint8_t *a, const uint8_t *b, size_t n) {
     return !n || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
 }
 
-/* Room for `count` entries; at most five eighths of the slots are taken. */
-static mt_status index_grow(mt_index *x, size_t count, mt_error *err, const mt_vocab *v, const mt_ref *refs) {
-    size_t cap = x->slot ? x->mask + 1 : 16;
-    if (x->slot && count <= cap / 8 * 5) return MT_OK;
-    while (cap / 8 * 5 < count)
-        if (!mt_mul_size(cap, 2, &cap)) return mt_nomem(err, SIZE_MAX, "a vocabulary index");
-    mt_index grown = {mt_calloc(cap, sizeof *grown.slot), cap - 1, x->count};
-    if (!grown.slot) return mt_nomem(err, cap * sizeof *grown.slot, "a vocabulary index");
-    for (size_t i = 0; x->slot && i <= x->mask; i++) {
-        if (!x->slot[i].tag) continue;
-        mt_ref r = refs[x->slot[i].id];
-        size_t k = (size_t)finish(mt_poly(v->text.data + r.at, r.n)) & grown.mask;
-        while (grown.slot[k].tag) k = (k + 1) & grown.mask;
-        grown.slot[k] = x->slot[i];
-    }
-    mt_free(x->slot);
-    *x = grown;
-    return MT_OK;
+static inline uint32_t index_hash(uint64_t poly) {
+    uint32_t h = (uint32_t)(finish(poly) >> 32);
+    return h ? h : 1;
+}
+static inline struct mt_index_slot *index_home(const mt_index *x, uint32_t hash) {
+    return x->slot + (size_t)((uint64_t)hash * x->home >> 32);
+}
+
+/* Slots for `count` entries, three quarters of them taken at most, and some behind for what does not fit in its place.
+ */
+static mt_status index_open(mt_index *x, size_t count, mt_error *err) {
+    if (count > UINT32_MAX / 4) return mt_nomem(err, SIZE_MAX, "a vocabulary index");
+    x->home = (uint32_t)(count + count / 3 + 8);
+    x->slots = (size_t)x->home + x->home / 64 + 64;
+    x->slot = mt_calloc(x->slots, sizeof *x->slot);
+    return x->slot ? MT_OK : mt_nomem(err, x->slots * sizeof *x->slot, "a vocabulary index");
 }
 
 static struct mt_index_slot *index_find(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *p,
-                                        size_t n, uint64_t hash) {
-    uint64_t h = finish(hash);
-    uint32_t tag = (uint32_t)(h >> 32) | 1u;
-    for (size_t i = (size_t)h & x->mask;; i = (i + 1) & x->mask) {
-        struct mt_index_slot *s = &x->slot[i];
-        if (!s->tag) return s;
-        if (s->tag == tag && refs[s->id].n == n && same(v->text.data + refs[s->id].at, p, n)) return s;
+                                        size_t n, uint64_t poly) {
+    uint32_t hash = index_hash(poly);
+    for (struct mt_index_slot *s = index_home(x, hash);; s++) {
+        if (!s->hash) return s;
+        if (s->hash == hash && refs[s->id].n == n && same(v->text.data + refs[s->id].at, p, n)) return s;
     }
 }
 
-/* There is room. Returns false when there was an equal string. */
-static bool index_add(mt_index *x, const mt_vocab *v, const mt_ref *refs, int32_t id, bool replace) {
+static mt_status index_add(mt_index *x, const mt_vocab *v, const mt_ref *refs, int32_t id, bool replace, bool *twice,
+                           mt_error *err);
+
+/* Room for `count` entries. */
+static mt_status index_grow(mt_index *x, size_t count, const mt_vocab *v, const mt_ref *refs, mt_error *err) {
+    if (x->slot && count <= (size_t)x->home / 4 * 3) return MT_OK;
+    if (x->slot && count < x->count + x->count / 2) count = x->count + x->count / 2;
+    mt_index old = *x;
+    mt_status status = index_open(x, count, err);
+    x->count = 0;
+    for (size_t i = 0; old.slot && status == MT_OK && i < old.slots; i++)
+        if (old.slot[i].hash) status = index_add(x, v, refs, old.slot[i].id, false, NULL, err);
+    mt_free(status == MT_OK ? old.slot : x->slot);
+    if (status != MT_OK) *x = old;
+    return status;
+}
+
+/* There is room for it, or a place further on, or (rarely) the index grows. */
+static mt_status index_add(mt_index *x, const mt_vocab *v, const mt_ref *refs, int32_t id, bool replace, bool *twice,
+                           mt_error *err) {
     const uint8_t *p = v->text.data + refs[id].at;
-    uint64_t hash = mt_poly(p, refs[id].n);
-    struct mt_index_slot *s = index_find(x, v, refs, p, refs[id].n, hash);
-    if (s->tag) {
+    uint64_t poly = mt_poly(p, refs[id].n);
+    struct mt_index_slot *s = index_find(x, v, refs, p, refs[id].n, poly);
+    if (s->hash) {
         if (replace) s->id = id;
-        return false;
+        if (twice) *twice = true;
+        return MT_OK;
+    }
+    if (s + 1 == x->slot + x->slots) { /* the last one stays free */
+        if (x->home > UINT32_MAX / 8) return mt_fail(err, MT_ELIMIT, "a vocabulary index does not fit its table");
+        MT_TRY(index_grow(x, x->home, v, refs, err));
+        return index_add(x, v, refs, id, replace, twice, err);
     }
     x->count++;
-    s->tag = (uint32_t)(finish(hash) >> 32) | 1u;
-    s->id = id;
-    return true;
+    *s = (struct mt_index_slot){index_hash(poly), id};
+    return MT_OK;
+}
+
+mt_status mt_stretches(size_t n, mt_stretch run, void *user, mt_error *err) {
+    enum { STRETCH = 2048 };
+    for (size_t i = 0; i < n; i += STRETCH) MT_TRY(run(user, i, n - i < STRETCH ? n : i + STRETCH, err));
+    return MT_OK;
 }
 
 mt_status mt_vocab_reserve(mt_vocab *v, size_t tokens, size_t text_bytes, mt_error *err) {
@@ -143,13 +168,47 @@ mt_status mt_vocab_index_piece(mt_vocab *v, int32_t id, bool replace, mt_error *
     return mt_ids_add(&v->unindexed, id << 1 | replace, err);
 }
 
+/* Puts those on the list that are only marked. */
+static mt_status list_pieces(mt_vocab *v, mt_error *err) {
+    size_t n = 0, later = v->unindexed.len;
+    if (!v->unlisted) return MT_OK;
+    for (int32_t id = 0; id < v->size; id++) n += (v->flags[id] & MT_IS_INDEXED) != 0;
+    MT_TRY(mt_ids_reserve(&v->unindexed, n, err));
+    if (later) memmove(v->unindexed.data + n, v->unindexed.data, later * sizeof(int32_t));
+    n = 0;
+    for (int32_t id = 0; id < v->size; id++)
+        if (v->flags[id] & MT_IS_INDEXED) v->unindexed.data[n++] = id << 1;
+    v->unindexed.len = n + later;
+    v->unlisted = false;
+    return MT_OK;
+}
+
+static mt_status index_some(void *user, size_t from, size_t to, mt_error *err) {
+    mt_vocab *v = user;
+    for (size_t i = from; i < to; i++)
+        MT_TRY(
+            index_add(&v->by_piece, v, v->piece, v->unindexed.data[i] >> 1, v->unindexed.data[i] & 1, &v->twice, err));
+    return MT_OK;
+}
+
 mt_status mt_vocab_index_pieces(mt_vocab *v, mt_error *err) {
-    if (v->by_piece.slot && !v->unindexed.len) return MT_OK;
-    MT_TRY(index_grow(&v->by_piece, v->by_piece.count + v->unindexed.len, err, v, v->piece));
-    for (size_t i = 0; i < v->unindexed.len; i++)
-        if (!index_add(&v->by_piece, v, v->piece, v->unindexed.data[i] >> 1, v->unindexed.data[i] & 1)) v->twice = true;
+    MT_TRY(list_pieces(v, err));
+    size_t n = v->unindexed.len;
+    if (v->by_piece.slot && !n) return MT_OK;
+    MT_TRY(index_grow(&v->by_piece, v->by_piece.count + n, v, v->piece, err));
+    MT_TRY(mt_stretches(n, index_some, v, err));
     mt_ids_free(&v->unindexed);
     return MT_OK;
+}
+
+void mt_vocab_drop_pieces(mt_vocab *v) {
+    if (!v->by_piece.slot || mt_vocab_index_pieces(v, NULL) != MT_OK) return;
+    for (size_t i = 0; i < v->by_piece.slots; i++)
+        if (v->by_piece.slot[i].hash) v->flags[v->by_piece.slot[i].id] |= MT_IS_INDEXED;
+    mt_free(v->by_piece.slot);
+    v->by_piece = (mt_index){0};
+    v->unlisted = true;
+    v->scanned = 0;
 }
 
 mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err) {
@@ -174,13 +233,18 @@ mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err) {
     return status;
 }
 
+static mt_status hash_some(void *user, size_t from, size_t to, mt_error *err) {
+    mt_vocab *v = user;
+    for (size_t id = from; id < to; id++)
+        if (v->flags[id] & MT_MATCHES) MT_TRY(index_add(&v->by_bytes, v, v->bytes, (int32_t)id, false, NULL, err));
+    return MT_OK;
+}
+
 mt_status mt_vocab_hash_bytes(mt_vocab *v, mt_error *err) {
     size_t n = 0;
     for (int32_t id = 0; id < v->size; id++) n += (v->flags[id] & MT_MATCHES) != 0;
-    MT_TRY(index_grow(&v->by_bytes, n, err, v, v->bytes));
-    for (int32_t id = 0; id < v->size; id++)
-        if (v->flags[id] & MT_MATCHES) index_add(&v->by_bytes, v, v->bytes, id, false);
-    return MT_OK;
+    MT_TRY(index_grow(&v->by_bytes, n, v, v->bytes, err));
+    return mt_stretches((size_t)v->size, hash_some, v, err);
 }
 
 /* Looks through the pieces that are not in the index; `found` is what the index says. */
@@ -196,36 +260,39 @@ static int32_t scan_pieces(const mt_vocab *v, mt_str piece, int32_t found) {
 int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece) {
     mt_vocab *own = (mt_vocab *)v; /* the index is a cache: making it changes nothing that can be seen */
     int32_t found = -1;
+    if (v->unlisted && list_pieces(own, NULL) != MT_OK)
+        for (int32_t id = 0; id < v->size && found < 0; id++)
+            if (v->flags[id] & MT_IS_INDEXED && mt_str_eq(mt_vocab_piece(v, id), piece)) found = id;
     own->scanned += v->unindexed.len;
     if (v->by_piece.slot || v->scanned > 8 * v->unindexed.len) mt_vocab_index_pieces(own, NULL);
     if (v->by_piece.slot) {
         const struct mt_index_slot *s =
             index_find(&v->by_piece, v, v->piece, piece.p, piece.n, mt_poly(piece.p, piece.n));
-        if (s->tag) found = s->id;
+        if (s->hash) found = s->id;
     }
     return scan_pieces(v, piece, found);
 }
 
 void mt_vocab_find_pieces(const mt_vocab *v, const mt_str *piece, size_t count, int32_t *id) {
     const mt_index *x = &v->by_piece;
-    uint64_t hash[MT_FIND_MOST];
+    uint64_t poly[MT_FIND_MOST];
     struct mt_index_slot slot[MT_FIND_MOST];
     mt_ref ref[MT_FIND_MOST];
     if (!x->slot || !x->count || v->unindexed.len || count > MT_FIND_MOST) {
         for (size_t i = 0; i < count; i++) id[i] = mt_vocab_find_piece(v, piece[i]);
         return;
     }
-    for (size_t i = 0; i < count; i++) hash[i] = mt_poly(piece[i].p, piece[i].n);
-    for (size_t i = 0; i < count; i++) slot[i] = x->slot[(size_t)finish(hash[i]) & x->mask];
-    for (size_t i = 0; i < count; i++) ref[i] = v->piece[slot[i].tag ? slot[i].id : 0];
+    for (size_t i = 0; i < count; i++) poly[i] = mt_poly(piece[i].p, piece[i].n);
+    for (size_t i = 0; i < count; i++) slot[i] = *index_home(x, index_hash(poly[i]));
+    for (size_t i = 0; i < count; i++) ref[i] = v->piece[slot[i].hash ? slot[i].id : 0];
     for (size_t i = 0; i < count; i++) {
-        uint32_t tag = (uint32_t)(finish(hash[i]) >> 32) | 1u;
         id[i] = -1;
-        if (slot[i].tag == tag && ref[i].n == piece[i].n && same(v->text.data + ref[i].at, piece[i].p, piece[i].n)) {
+        if (slot[i].hash == index_hash(poly[i]) && ref[i].n == piece[i].n &&
+            same(v->text.data + ref[i].at, piece[i].p, piece[i].n)) {
             id[i] = slot[i].id;
-        } else if (slot[i].tag) {
-            const struct mt_index_slot *s = index_find(x, v, v->piece, piece[i].p, piece[i].n, hash[i]);
-            if (s->tag) id[i] = s->id;
+        } else if (slot[i].hash) {
+            const struct mt_index_slot *s = index_find(x, v, v->piece, piece[i].p, piece[i].n, poly[i]);
+            if (s->hash) id[i] = s->id;
         }
     }
 }
@@ -240,13 +307,12 @@ int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n) {
 static int32_t find_joined(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *left, size_t ln,
                            const uint8_t *right, size_t rn, uint64_t hash) {
     if (!x->slot) return -1;
-    uint64_t h = finish(hash);
-    uint32_t tag = (uint32_t)(h >> 32) | 1u;
-    for (size_t i = (size_t)h & x->mask; x->slot[i].tag; i = (i + 1) & x->mask) {
-        if (x->slot[i].tag != tag) continue;
-        mt_ref r = refs[x->slot[i].id];
+    uint32_t h = index_hash(hash);
+    for (const struct mt_index_slot *s = index_home(x, h); s->hash; s++) {
+        if (s->hash != h) continue;
+        mt_ref r = refs[s->id];
         const uint8_t *p = v->text.data + r.at;
-        if (r.n == ln + rn && same(p, left, ln) && same(p + ln, right, rn)) return x->slot[i].id;
+        if (r.n == ln + rn && same(p, left, ln) && same(p + ln, right, rn)) return s->id;
     }
     return -1;
 }

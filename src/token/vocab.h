@@ -12,19 +12,27 @@ typedef struct mt_ref {
 } mt_ref;
 
 enum {
-    MT_IN_MODEL = 1,  /* the model's own vocabulary has it */
-    MT_IN_ADDED = 2,  /* an added token: cut out of the text before segmentation */
-    MT_MATCHES = 4,   /* can be found in text by the segmenter */
-    MT_IS_SPECIAL = 8 /* skipped by decoding when asked */
+    MT_IN_MODEL = 1,   /* the model's own vocabulary has it */
+    MT_IN_ADDED = 2,   /* an added token: cut out of the text before segmentation */
+    MT_MATCHES = 4,    /* can be found in text by the segmenter */
+    MT_IS_SPECIAL = 8, /* skipped by decoding when asked */
+    MT_IS_INDEXED = 16 /* the token that its piece finds; kept when the index has been dropped */
 };
 
-/* A hash index over one of the two spellings: polynomial hash -> id. */
+/* A loop over 0..n-1, cut into stretches that `run` does: an engine that translates code quickly first and better later
+ * changes over between two calls, not in the middle of one. Ends at the first error. */
+typedef mt_status (*mt_stretch)(void *user, size_t from, size_t to, mt_error *err);
+mt_status mt_stretches(size_t n, mt_stretch run, void *user, mt_error *err);
+
+/* A hash index over one of the two spellings: polynomial hash -> id. An entry is in the slot home * hash / 2^32, or in
+ * one behind it; the last slot is free. */
 typedef struct mt_index {
     struct mt_index_slot {
-        uint32_t tag; /* 0: empty */
+        uint32_t hash; /* 0: free */
         int32_t id;
     } *slot;
-    size_t mask, count;
+    size_t slots, count;
+    uint32_t home;
 } mt_index;
 
 /* ---- strings to walk fast: a trie as a double array (Aoe 1989), one 8-byte cell a step ----
@@ -32,7 +40,7 @@ typedef struct mt_index {
  * bits 0..7 the byte that leads to it. No two nodes have the same base, so the byte alone tells whose child a cell is.
  */
 typedef struct mt_walk {
-    uint64_t *cell, *two; /* two: the node after two bytes */
+    uint64_t *cell, *two; /* two: the node after two bytes; NULL: not made */
     size_t cells;
     uint64_t root;
 } mt_walk;
@@ -67,6 +75,7 @@ typedef struct mt_vocab {
     double *score;     /* NULL: none */
     mt_index by_piece; /* made when pieces are looked up */
     mt_ids unindexed;  /* ids to be put there: id << 1 | replace */
+    bool unlisted;     /* those with MT_IS_INDEXED are to be put there too */
     size_t scanned;    /* pieces looked at in vain without it */
     bool twice;        /* some piece belongs to two tokens */
     mt_walk walk;      /* the bytes of every token that has MT_MATCHES */
@@ -102,6 +111,8 @@ mt_status mt_vocab_index_piece(mt_vocab *v, int32_t id, bool replace, mt_error *
 /* Makes the index of what has been given to mt_vocab_index_piece: before many look-ups. Otherwise the first ones scan
  * the vocabulary, and it is made (if there is memory) when that is no longer cheaper. */
 mt_status mt_vocab_index_pieces(mt_vocab *v, mt_error *err);
+/* Frees the index, if it has been made; it can be made again. */
+void mt_vocab_drop_pieces(mt_vocab *v);
 /* Makes the walk over every token that has MT_MATCHES; of equal ones the first keeps the flag. */
 mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err);
 /* For mt_vocab_find_joined, after that. */

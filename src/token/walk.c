@@ -18,10 +18,6 @@
 
 enum { BLOCK = 256, EARLY = 1 << 14, OPEN = 6, FAILURES = 12, DIGIT = 11, DIGITS = 6, FEW = 20 };
 
-/* The loops over everything are cut into stretches of this many: an engine that replaces a function's quick first
- * translation by a better one does so between two calls. */
-enum { STRETCH = 2048 };
-
 /* ---- sorting ---- */
 
 typedef struct item {
@@ -40,34 +36,46 @@ static inline uint64_t eight(const uint8_t *p, size_t n) {
 static inline uint32_t digit(uint64_t head, int d) {
     return head >> (DIGIT * d) & ((1 << DIGIT) - 1);
 }
-static __attribute__((noinline)) void count_digits(uint32_t count[DIGITS][1 << DIGIT], const item *a, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        for (int d = 0; d < DIGITS; d++) count[d][digit(a[i].head, d)]++;
+typedef struct sorter {
+    item *from, *to;
+    uint32_t count[DIGITS][1 << DIGIT];
+    int d;
+} sorter;
+
+static mt_status count_digits(void *user, size_t from, size_t to, mt_error *err) {
+    sorter *s = user;
+    (void)err;
+    for (size_t i = from; i < to; i++)
+        for (int d = 0; d < DIGITS; d++) s->count[d][digit(s->from[i].head, d)]++;
+    return MT_OK;
 }
-static __attribute__((noinline)) void move_items(uint32_t *at, int d, const item *from, size_t n, item *to) {
-    for (size_t i = 0; i < n; i++) to[at[digit(from[i].head, d)]++] = from[i];
+static mt_status move_items(void *user, size_t from, size_t to, mt_error *err) {
+    sorter *s = user;
+    uint32_t *at = s->count[s->d];
+    (void)err;
+    for (size_t i = from; i < to; i++) s->to[at[digit(s->from[i].head, s->d)]++] = s->from[i];
+    return MT_OK;
 }
 
-static void radix(item **items, item **spare, size_t n) {
-    uint32_t count[DIGITS][1 << DIGIT];
-    item *from = *items, *to = *spare;
-    memset(count, 0, sizeof count);
-    for (size_t i = 0; i < n; i += STRETCH) count_digits(count, from + i, n - i < STRETCH ? n - i : STRETCH);
-    for (int d = 0; d < DIGITS; d++) {
-        uint32_t *c = count[d], at = 0;
-        if (n && c[digit(from[0].head, d)] == n) continue;
+static mt_status radix(item **items, item **spare, size_t n, mt_error *err) {
+    sorter s = {.from = *items, .to = *spare};
+    MT_TRY(mt_stretches(n, count_digits, &s, err));
+    for (s.d = 0; s.d < DIGITS; s.d++) {
+        uint32_t *c = s.count[s.d], at = 0;
+        if (n && c[digit(s.from[0].head, s.d)] == n) continue;
         for (int i = 0; i < 1 << DIGIT; i++) {
             uint32_t m = c[i];
             c[i] = at;
             at += m;
         }
-        for (size_t i = 0; i < n; i += STRETCH) move_items(c, d, from + i, n - i < STRETCH ? n - i : STRETCH, to);
-        item *swap = from;
-        from = to;
-        to = swap;
+        MT_TRY(mt_stretches(n, move_items, &s, err));
+        item *swap = s.from;
+        s.from = s.to;
+        s.to = swap;
     }
-    *items = from;
-    *spare = to;
+    *items = s.from;
+    *spare = s.to;
+    return MT_OK;
 }
 
 typedef struct strings {
@@ -88,7 +96,7 @@ static int compare(const void *pa, const void *pb, void *context) {
     return a->n != b->n ? (a->n < b->n ? -1 : 1) : a->k < b->k ? -1 : 1;
 }
 
-static __attribute__((noinline)) void sort_equals(strings *s, item *a, size_t n) {
+static void sort_equals(strings *s, item *a, size_t n) {
     uint64_t head = a[0].head;
     for (size_t i = 0; i < n; i++)
         if (a[i].n > 8) a[i].head = eight(s->text + s->key[a[i].k].at + 8, a[i].n - 8);
@@ -131,6 +139,8 @@ typedef struct node {
 } node;
 
 typedef struct nodes {
+    strings *s;
+    const item *item;
     node *v;
     uint32_t n, cap;
     uint32_t *path, depth; /* from the root to the last one */
@@ -145,9 +155,10 @@ static void close_nodes(nodes *t, uint32_t to) {
     }
 }
 
-static __attribute__((noinline)) mt_status make_nodes(nodes *t, strings *s, const item *a, size_t count,
-                                                      mt_error *err) {
-    for (size_t i = 0; i < count; i++, a++) {
+static mt_status make_nodes(void *user, size_t from, size_t to, mt_error *err) {
+    nodes *t = user;
+    strings *s = t->s;
+    for (const item *a = t->item + from; a < t->item + to; a++) {
         mt_walk_key *k = &s->key[a->k];
         if (k->id < 0) continue;
         uint32_t shared = t->last ? common(s, t->last, a) : 0, n = a->n;
@@ -180,30 +191,41 @@ static bool is_inner(const nodes *t, uint32_t i) {
     return t->v[i].end > i + 1;
 }
 
-static __attribute__((noinline)) void count_early(const nodes *t, uint32_t from, uint32_t to, uint32_t *count) {
-    for (uint32_t i = from; i < to; i++)
-        if (t->v[i].first < EARLY && is_inner(t, i)) count[t->v[i].first]++;
+/* Nodes that have children and come early, by the string that brings them; those of one string from the root down. */
+typedef struct early {
+    const nodes *t;
+    uint32_t at[EARLY], *order;
+    size_t count;
+} early;
+
+static mt_status count_early(void *user, size_t from, size_t to, mt_error *err) {
+    early *e = user;
+    (void)err;
+    for (size_t i = from; i < to; i++)
+        if (e->t->v[i].first < EARLY && is_inner(e->t, (uint32_t)i)) e->at[e->t->v[i].first]++;
+    return MT_OK;
 }
-static __attribute__((noinline)) void list_early(const nodes *t, uint32_t from, uint32_t to, uint32_t *at,
-                                                 uint32_t *order) {
-    for (uint32_t i = from; i < to; i++)
-        if (t->v[i].first < EARLY && is_inner(t, i)) order[at[t->v[i].first]++] = i;
+static mt_status list_early(void *user, size_t from, size_t to, mt_error *err) {
+    early *e = user;
+    (void)err;
+    for (size_t i = from; i < to; i++)
+        if (e->t->v[i].first < EARLY && is_inner(e->t, (uint32_t)i)) e->order[e->at[e->t->v[i].first]++] = (uint32_t)i;
+    return MT_OK;
 }
 
-/* Nodes that have children and come early, by the string that brings them; those of one string from the root down. */
 static mt_status early_nodes(const nodes *t, uint32_t **order, size_t *count, mt_error *err) {
-    uint32_t at[EARLY] = {0}, sum = 0;
-    for (uint32_t i = 0; i < t->n; i += STRETCH) count_early(t, i, t->n - i < STRETCH ? t->n : i + STRETCH, at);
+    early e = {.t = t};
+    uint32_t sum = 0;
+    MT_TRY(mt_stretches(t->n, count_early, &e, err));
     for (size_t i = 0; i < EARLY; i++) {
-        uint32_t m = at[i];
-        at[i] = sum;
+        uint32_t m = e.at[i];
+        e.at[i] = sum;
         sum += m;
     }
     *count = sum;
-    *order = mt_array(sum, sizeof **order);
-    if (!*order) return mt_nomem(err, sum * sizeof **order, "a vocabulary's walk");
-    for (uint32_t i = 0; i < t->n; i += STRETCH) list_early(t, i, t->n - i < STRETCH ? t->n : i + STRETCH, at, *order);
-    return MT_OK;
+    *order = e.order = mt_array(sum, sizeof **order);
+    if (!e.order) return mt_nomem(err, sum * sizeof **order, "a vocabulary's walk");
+    return mt_stretches(t->n, list_early, &e, err);
 }
 
 /* ---- cells ---- */
@@ -214,6 +236,8 @@ typedef struct block {
 } block;
 
 typedef struct builder {
+    nodes *t;
+    const uint32_t *early;
     mt_walk *w;
     block *block;
     size_t cap, block_cap; /* of cells; of blocks */
@@ -340,14 +364,15 @@ static mt_status place(builder *b, nodes *t, uint32_t at, mt_error *err) {
     return MT_OK;
 }
 
-static __attribute__((noinline)) mt_status place_early(builder *b, nodes *t, const uint32_t *order, size_t count,
-                                                       mt_error *err) {
-    for (size_t i = 0; i < count; i++) MT_TRY(place(b, t, order[i], err));
+static mt_status place_early(void *user, size_t from, size_t to, mt_error *err) {
+    builder *b = user;
+    for (size_t i = from; i < to; i++) MT_TRY(place(b, b->t, b->early[i], err));
     return MT_OK;
 }
-static __attribute__((noinline)) mt_status place_late(builder *b, nodes *t, uint32_t from, uint32_t to, mt_error *err) {
-    for (uint32_t i = from; i < to; i++)
-        if (t->v[i].first >= EARLY && is_inner(t, i)) MT_TRY(place(b, t, i, err));
+static mt_status place_late(void *user, size_t from, size_t to, mt_error *err) {
+    builder *b = user;
+    for (size_t i = from; i < to; i++)
+        if (b->t->v[i].first >= EARLY && is_inner(b->t, (uint32_t)i)) MT_TRY(place(b, b->t, (uint32_t)i, err));
     return MT_OK;
 }
 
@@ -362,11 +387,11 @@ mt_status mt_walk_two(mt_walk *w, mt_error *err) {
 }
 
 mt_status mt_walk_make(mt_walk *w, const uint8_t *text, mt_walk_key *key, size_t count, mt_error *err) {
-    builder b = {.w = w};
-    nodes t = {.n = 1};
     strings s = {text, key};
+    nodes t = {.s = &s, .n = 1};
+    builder b = {.t = &t, .w = w};
     mt_status status = MT_OK;
-    uint32_t longest = 0, *early = NULL;
+    uint32_t longest = 0, *first = NULL;
     *w = (mt_walk){0};
     if (count >= UINT32_MAX) return mt_fail(err, MT_ELIMIT, "a vocabulary of more than 2^32 strings");
     item *a = mt_array(count + 1, sizeof *a), *spare = mt_array(count + 1, sizeof *spare);
@@ -379,7 +404,7 @@ mt_status mt_walk_make(mt_walk *w, const uint8_t *text, mt_walk_key *key, size_t
         if (!key[i].n) key[i].id = -1;
         if (key[i].n > longest) longest = key[i].n;
     }
-    radix(&a, &spare, count);
+    MT_TRY_GOTO(radix(&a, &spare, count, err), done);
     mt_free(spare);
     spare = NULL;
     for (size_t i = 0, j; i < count; i = j) {
@@ -395,29 +420,27 @@ mt_status mt_walk_make(mt_walk *w, const uint8_t *text, mt_walk_key *key, size_t
     }
     t.v[0] = (node){0, 0, 0};
     t.path[0] = 0;
-    for (size_t i = 0; i < count; i += STRETCH)
-        MT_TRY_GOTO(make_nodes(&t, &s, a + i, count - i < STRETCH ? count - i : STRETCH, err), done);
+    t.item = a;
+    MT_TRY_GOTO(mt_stretches(count, make_nodes, &t, err), done);
     close_nodes(&t, 0);
     t.v[0].end = t.n;
     mt_free(a);
     a = NULL;
-    MT_TRY_GOTO(early_nodes(&t, &early, &count, err), done);
+    MT_TRY_GOTO(early_nodes(&t, &first, &count, err), done);
     MT_TRY_GOTO(reserve_cells(&b, (size_t)t.n + t.n / 16 + 4 * BLOCK, err), done);
     MT_TRY_GOTO(add_block(&b, err), done);
     MT_TRY_GOTO(add_block(&b, err), done);
-    for (size_t i = 0; i < count; i += STRETCH)
-        MT_TRY_GOTO(place_early(&b, &t, early + i, count - i < STRETCH ? count - i : STRETCH, err), done);
-    for (uint32_t i = 0; i < t.n; i += STRETCH)
-        MT_TRY_GOTO(place_late(&b, &t, i, t.n - i < STRETCH ? t.n : i + STRETCH, err), done);
+    b.early = first;
+    MT_TRY_GOTO(mt_stretches(count, place_early, &b, err), done);
+    MT_TRY_GOTO(mt_stretches(t.n, place_late, &b, err), done);
     void *less = mt_realloc(w->cell, w->cells * sizeof *w->cell);
     if (less) w->cell = less;
-    status = mt_walk_two(w, err);
 done:
     mt_free(a);
     mt_free(spare);
     mt_free(t.v);
     mt_free(t.path);
-    mt_free(early);
+    mt_free(first);
     mt_free(b.block);
     mt_free(b.rest);
     if (status != MT_OK) mt_walk_free(w);
@@ -451,7 +474,7 @@ void mt_walk_forget(mt_walk *w, const uint8_t *p, size_t n) {
         if (!node) return;
     }
     if (at) *at &= ~token;
-    if (n == 2) w->two[p[0] << 8 | p[1]] &= ~token;
+    if (n == 2 && w->two) w->two[p[0] << 8 | p[1]] &= ~token;
 }
 
 void mt_walk_free(mt_walk *w) {

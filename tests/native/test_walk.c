@@ -29,6 +29,7 @@ static void check(list *l, mt_rng *r) {
     mt_walk_key *key = malloc(l->n * sizeof *key + 1);
     memcpy(key, l->key, l->n * sizeof *key);
     CHECK_OK(mt_walk_make(&w, l->text.data, key, l->n, &err));
+    CHECK_OK(mt_walk_two(&w, &err));
     size_t tokens = 0, taken = 0;
     for (size_t i = 0; i < l->n; i++) {
         const uint8_t *p = l->text.data + l->key[i].at;

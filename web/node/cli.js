@@ -78,7 +78,7 @@ async function textOf(rest) {
 // ---- options that several commands share ---------------------------------------------------------------------------------------
 
 /** @type {OptionSpec} */ const JSON_OUT = { name: 'json', kind: 'flag', help: 'one line of JSON for machines (-Infinity is written as null)' };
-/** @type {OptionSpec} */ const TOKENIZER = { name: 'tokenizer', kind: 'text', value: 'FILE', help: 'tokenizer.json, GGUF, SentencePiece .model, rank file, vocab.txt, vocab.json...; byt5, canine need no file' };
+/** @type {OptionSpec} */ const TOKENIZER = { name: 'tokenizer', kind: 'text', value: 'FILE', help: 'tokenizer.json, GGUF, SentencePiece .model, rank file, vocab.txt, vocab.json, what tokenizer-cache wrote...; byt5, canine need no file' };
 /** @type {OptionSpec[]} */ const DEFINITION = [
   { name: 'merges', kind: 'text', value: 'FILE', help: 'merges.txt, beside a vocab.json' },
   { name: 'pattern', kind: 'text', value: 'REGEX', help: 'splitting expression of a rank file or vocab.json; default: by the name' },
@@ -584,6 +584,19 @@ const COMMANDS = {
       const paths = every ? every.paths : options.sample ? lattice.sample(options.sample, { ...picked(options, 'theta', 'seed'), distinct: !!options.distinct }) : lattice.nBest(options.nbest ?? 10);
       if (options.json) return line(json({ tokenizations: paths }));
       for (const { ids, score } of paths) await line(`${score.toFixed(4).padStart(12)}  ${Array.from(ids, (id) => visible(tokenizer.tokenBytes(id)) || tokenizer.tokenPiece(id)).join('|')}`);
+    },
+  },
+  'tokenizer-cache': {
+    summary: 'a tokenizer as one file that loads in milliseconds',
+    usage: 'tokenizer-cache [options] FILE --out OUT',
+    options: [{ name: 'out', kind: 'text', value: 'OUT', help: 'where the file goes; --tokenizer OUT takes it' }, JSON_OUT, ...DEFINITION],
+    notes: 'FILE is what --tokenizer takes: a definition, or byt5, canine. The file belongs to this version of the format: keep the definition.',
+    async run(options, rest) {
+      if (rest.length !== 1) throw new UsageError('tokenizer-cache needs one FILE');
+      if (options.out === undefined) throw new UsageError('tokenizer-cache needs --out OUT');
+      const bytes = await (await loadTokenizer({ ...options, tokenizer: rest[0] })).toBinary();
+      await writeFile(options.out, bytes);
+      await line(options.json ? json({ out: options.out, bytes: bytes.length }) : `${options.out}: ${bytes.length} bytes`);
     },
   },
   train: trainCommand({ line, mustExist, isUrl }),
