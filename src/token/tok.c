@@ -58,12 +58,22 @@ static void *append(void **list, size_t *len, size_t *cap, size_t size, mt_error
     return p;
 }
 
+/* Steps run one inside the other: their number is bounded, and so is the stack. Definitions have a handful. */
+enum { STEPS_MOST = 64 };
+static bool too_many(size_t steps, mt_error *err) {
+    if (steps < STEPS_MOST) return false;
+    mt_fail(err, MT_ELIMIT, "more than %d steps of one kind", STEPS_MOST);
+    return true;
+}
+
 mt_norm *mt_tok_add_norm(mt_tok *t, mt_norm_kind kind, mt_error *err) {
+    if (too_many(t->norm_len, err)) return NULL;
     mt_norm *s = append((void **)&t->norm, &t->norm_len, &t->norm_cap, sizeof *s, err);
     if (s) s->kind = kind;
     return s;
 }
 mt_split *mt_tok_add_split(mt_tok *t, mt_split_kind kind, mt_error *err) {
+    if (too_many(t->split_len, err)) return NULL;
     mt_split *s = append((void **)&t->split, &t->split_len, &t->split_cap, sizeof *s, err);
     if (s) s->kind = kind;
     return s;
