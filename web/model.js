@@ -116,11 +116,9 @@ export class Model {
     page.catch(() => {});
     try {
       const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
-      // The weights come in while the helper threads start.
-      const engineReady = start(client, { module, shared, threads, isa }, signal);
-      engineReady.catch(() => {});
-      const ready = cache ? await stored(from, { onProgress, signal }) : from;
-      const [engine, loaded] = await Promise.all([engineReady, sendSources(client, ready, { signal, onEvent })]);
+      // One after the other: weights that come in while the helper threads start have left Firefox waiting for ever.
+      const engine = await start(client, { module, shared, threads, isa }, signal);
+      const loaded = await sendSources(client, cache ? await stored(from, { onProgress, signal }) : from, { signal, onEvent });
       const heap = loaded.header && (await page);
       const model = new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
       if (definition) await model.#addTokenizer(definition, { ...picked(options), signal });
