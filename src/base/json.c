@@ -36,7 +36,8 @@ static mt_status no_memory(mt_json *j, size_t bytes) {
 
 static void skip_space(mt_json *j) {
     const uint8_t *p = j->p, *end = j->end;
-    while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r')) p++;
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
+        for (p++; end - p >= 8 && mt_le64(p) == UINT64_C(0x2020202020202020); p += 8); /* indented files */
     j->p = p;
 }
 
@@ -308,6 +309,14 @@ static bool want_number(mt_json *j) {
     if (mt_json_peek(j) == MT_JSON_NUMBER) return true;
     mt_json_fail(j, MT_EFORMAT, "JSON: expected a number, found %s", found(j));
     return false;
+}
+
+mt_str mt_json_number_text(mt_json *j) {
+    bool integer;
+    const uint8_t *p = NULL, *end = want_number(j) ? (p = j->p, number_end(j, &integer)) : NULL;
+    if (!end) return (mt_str){(const uint8_t *)"", 0};
+    j->p = end;
+    return (mt_str){p, (size_t)(end - p)};
 }
 
 double mt_json_number(mt_json *j) {

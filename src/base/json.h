@@ -42,6 +42,7 @@ mt_status mt_json_array(mt_json *j);       /* enters [ */
 bool mt_json_next(mt_json *j);             /* is there another element? leaves the array when not (also on error) */
 mt_str mt_json_string(mt_json *j);         /* \u escapes become UTF-8; a lone surrogate escape becomes U+FFFD */
 double mt_json_number(mt_json *j);         /* correctly rounded */
+mt_str mt_json_number_text(mt_json *j);    /* as it is written; empty after an error */
 int64_t mt_json_int(mt_json *j);           /* error when not an integer in int64 */
 bool mt_json_bool(mt_json *j);
 bool mt_json_null(mt_json *j);      /* consumes null and returns true, else consumes nothing */

@@ -91,8 +91,16 @@ static bool insert_entry(mt_bpe *b, uint64_t spread, size_t rank) {
 static mt_status insert_pairs(void *user, size_t from, size_t to, mt_error *err) {
     mt_bpe *b = user;
     (void)err; /* what does not fit is tried again with more slots */
-    for (size_t i = from; i < to; i++)
-        if (!insert_entry(b, pair_spread(b, b->pair[i].left, b->pair[i].right), i)) return MT_ELIMIT;
+    enum { TOGETHER = 64 };
+    uint64_t spread[TOGETHER], seen = 0;
+    for (size_t n; from < to; from += n) {
+        const mt_pair *p = b->pair + from;
+        n = to - from < TOGETHER ? to - from : TOGETHER;
+        for (size_t i = 0; i < n; i++) seen |= *pair_place(b, spread[i] = pair_spread(b, p[i].left, p[i].right));
+        mt_keep((uint32_t)seen); /* fetches the slots together */
+        for (size_t i = 0; i < n; i++)
+            if (!insert_entry(b, spread[i], from + i)) return MT_ELIMIT;
+    }
     return MT_OK;
 }
 
@@ -163,6 +171,15 @@ static mt_status note_strings(void *user, size_t from, size_t to, mt_error *err)
     return MT_OK;
 }
 
+static mt_status open_tokens(void *user, size_t from, size_t to, mt_error *err) {
+    mt_bpe *b = user;
+    const uint8_t *flags = b->vocab->flags;
+    (void)err;
+    for (size_t i = from; i < to; i++) b->tok[i] = (mt_bpe_token){-1, -1, MT_NO_RANK, -2};
+    for (size_t i = from; i < to; i++) b->state[i] = flags[i] & MT_MATCHES ? MT_BPE_NEW : MT_BPE_UNREACHABLE;
+    return MT_OK;
+}
+
 mt_status mt_bpe_open(mt_bpe *b, mt_vocab *v, mt_error *err) {
     size_t n = (size_t)v->size;
     if (!v->walk.two) MT_TRY(mt_walk_two(&v->walk, err));
@@ -181,11 +198,7 @@ mt_status mt_bpe_open(mt_bpe *b, mt_vocab *v, mt_error *err) {
     if (!b->tok || !b->state || !b->ok_cache || !b->rank_cache)
         return mt_nomem(err, n * sizeof *b->tok, "byte-pair encoding");
     for (int c = 0; c < 256; c++) b->base[c] = mt_walk_token(mt_walk_step(&v->walk, v->walk.root, (uint8_t)c));
-    for (int32_t id = 0; id < v->size; id++) {
-        bool matches = v->flags[id] & MT_MATCHES;
-        b->tok[id] = (mt_bpe_token){-1, -1, MT_NO_RANK, -2};
-        b->state[id] = matches ? MT_BPE_NEW : MT_BPE_UNREACHABLE;
-    }
+    MT_TRY(mt_stretches(n, open_tokens, b, err));
     if (!b->by_string) return MT_OK;
     b->hash = mt_calloc(n, sizeof *b->hash);
     b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);

@@ -1,7 +1,4 @@
 /* tokenizer.json, the model: vocabulary and merges go straight into their tables. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "load_json.h"
 
 static mt_status read_vocab_object(mt_json_reader *r) {
@@ -30,14 +27,34 @@ static mt_status read_vocab_object(mt_json_reader *r) {
  * what no longer fits) and scales by a power of ten, which is not always the nearest double. Ties between segmentations
  * depend on that last bit. */
 static double read_score(mt_json *j) {
-    if (mt_json_peek(j) != MT_JSON_NUMBER) return mt_json_number(j);
-    const uint8_t *p = j->p;
-    double exact = mt_json_number(j), v;
-    if (j->status != MT_OK) return 0;
-    bool minus = *p == '-', point = false, full = false;
+    static const double ten[] = {
+        1e0,   1e1,   1e2,   1e3,   1e4,   1e5,   1e6,   1e7,   1e8,   1e9,   1e10,  1e11,  1e12,  1e13,  1e14,  1e15,
+        1e16,  1e17,  1e18,  1e19,  1e20,  1e21,  1e22,  1e23,  1e24,  1e25,  1e26,  1e27,  1e28,  1e29,  1e30,  1e31,
+        1e32,  1e33,  1e34,  1e35,  1e36,  1e37,  1e38,  1e39,  1e40,  1e41,  1e42,  1e43,  1e44,  1e45,  1e46,  1e47,
+        1e48,  1e49,  1e50,  1e51,  1e52,  1e53,  1e54,  1e55,  1e56,  1e57,  1e58,  1e59,  1e60,  1e61,  1e62,  1e63,
+        1e64,  1e65,  1e66,  1e67,  1e68,  1e69,  1e70,  1e71,  1e72,  1e73,  1e74,  1e75,  1e76,  1e77,  1e78,  1e79,
+        1e80,  1e81,  1e82,  1e83,  1e84,  1e85,  1e86,  1e87,  1e88,  1e89,  1e90,  1e91,  1e92,  1e93,  1e94,  1e95,
+        1e96,  1e97,  1e98,  1e99,  1e100, 1e101, 1e102, 1e103, 1e104, 1e105, 1e106, 1e107, 1e108, 1e109, 1e110, 1e111,
+        1e112, 1e113, 1e114, 1e115, 1e116, 1e117, 1e118, 1e119, 1e120, 1e121, 1e122, 1e123, 1e124, 1e125, 1e126, 1e127,
+        1e128, 1e129, 1e130, 1e131, 1e132, 1e133, 1e134, 1e135, 1e136, 1e137, 1e138, 1e139, 1e140, 1e141, 1e142, 1e143,
+        1e144, 1e145, 1e146, 1e147, 1e148, 1e149, 1e150, 1e151, 1e152, 1e153, 1e154, 1e155, 1e156, 1e157, 1e158, 1e159,
+        1e160, 1e161, 1e162, 1e163, 1e164, 1e165, 1e166, 1e167, 1e168, 1e169, 1e170, 1e171, 1e172, 1e173, 1e174, 1e175,
+        1e176, 1e177, 1e178, 1e179, 1e180, 1e181, 1e182, 1e183, 1e184, 1e185, 1e186, 1e187, 1e188, 1e189, 1e190, 1e191,
+        1e192, 1e193, 1e194, 1e195, 1e196, 1e197, 1e198, 1e199, 1e200, 1e201, 1e202, 1e203, 1e204, 1e205, 1e206, 1e207,
+        1e208, 1e209, 1e210, 1e211, 1e212, 1e213, 1e214, 1e215, 1e216, 1e217, 1e218, 1e219, 1e220, 1e221, 1e222, 1e223,
+        1e224, 1e225, 1e226, 1e227, 1e228, 1e229, 1e230, 1e231, 1e232, 1e233, 1e234, 1e235, 1e236, 1e237, 1e238, 1e239,
+        1e240, 1e241, 1e242, 1e243, 1e244, 1e245, 1e246, 1e247, 1e248, 1e249, 1e250, 1e251, 1e252, 1e253, 1e254, 1e255,
+        1e256, 1e257, 1e258, 1e259, 1e260, 1e261, 1e262, 1e263, 1e264, 1e265, 1e266, 1e267, 1e268, 1e269, 1e270, 1e271,
+        1e272, 1e273, 1e274, 1e275, 1e276, 1e277, 1e278, 1e279, 1e280, 1e281, 1e282, 1e283, 1e284, 1e285, 1e286, 1e287,
+        1e288, 1e289, 1e290, 1e291, 1e292, 1e293, 1e294, 1e295, 1e296, 1e297, 1e298, 1e299, 1e300, 1e301, 1e302, 1e303,
+        1e304, 1e305, 1e306, 1e307, 1e308};
+    mt_str s = mt_json_number_text(j);
+    if (!s.n) return 0;
+    bool minus = *s.p == '-', point = false, full = false;
     uint64_t m = 0;
     int exponent = 0, written = 0;
-    for (p += minus; p < j->p && (*p | 32) != 'e'; p++) {
+    const uint8_t *p = s.p + minus, *end = s.p + s.n;
+    for (; p < end && (*p | 32) != 'e'; p++) {
         if (*p == '.') {
             point = true;
             continue;
@@ -48,18 +65,17 @@ static double read_score(mt_json *j) {
         if (!full) m = next;
         exponent += full ? !point : -point;
     }
-    if (p < j->p) {
+    if (p < end) {
         bool down = p[1] == '-';
-        for (p += 1 + (p[1] == '-' || p[1] == '+'); p < j->p; p++)
+        for (p += 1 + (p[1] == '-' || p[1] == '+'); p < end; p++)
             if (written < 10000) written = written * 10 + (*p - '0');
         exponent += down ? -written : written;
     }
-    if (exponent < -308 || exponent > 308) return exact;
-    double scale = 1; /* 10^|exponent|, the nearest double */
-    char text[16];
-    snprintf(text, sizeof text, "1e%d", exponent < 0 ? -exponent : exponent);
-    scale = strtod(text, NULL);
-    v = exponent < 0 ? (double)m / scale : (double)m * scale;
+    if (exponent < -308 || exponent > 308) {
+        j->p = s.p;
+        return mt_json_number(j);
+    }
+    double v = exponent < 0 ? (double)m / ten[-exponent] : (double)m * ten[exponent];
     return minus ? -v : v;
 }
 
@@ -98,16 +114,20 @@ typedef struct batch {
     int32_t last;  /* what the last one before made */
 } batch;
 
-static int32_t joined(const mt_vocab *v, mt_str a, mt_str tail, int32_t last) {
-    /* mostly they come in the order of what they make */
-    for (int32_t id = last; !v->twice && id >= 0 && id <= last + 1 && id < v->size; id++) {
-        mt_str s = mt_vocab_piece(v, id);
-        if (s.n == a.n + tail.n && memcmp(s.p, a.p, a.n) == 0 && memcmp(s.p + a.n, tail.p, tail.n) == 0) return id;
+/* What a merge makes: mostly they come in the order of that. */
+static mt_status find_joined(mt_json_reader *r, mt_str a, mt_str tail, int32_t last, int32_t *id) {
+    const mt_vocab *v = &r->t->vocab;
+    mt_buf *b = &r->t->scratch;
+    for (*id = last; !v->twice && *id >= 0 && *id <= last + 1 && *id < v->size; ++*id) {
+        mt_str s = mt_vocab_piece(v, *id);
+        if (s.n == a.n + tail.n && mt_same_bytes(s.p, a.p, a.n) && mt_same_bytes(s.p + a.n, tail.p, tail.n))
+            return MT_OK;
     }
-    uint64_t power = 1, base = MT_POLY;
-    for (size_t n = tail.n; n; n >>= 1, base *= base)
-        if (n & 1) power *= base;
-    return mt_vocab_find_joined_piece(v, a, tail, mt_poly(a.p, a.n) * power + mt_poly(tail.p, tail.n));
+    b->len = 0;
+    MT_TRY(mt_buf_add(b, a.p, a.n, r->err));
+    MT_TRY(mt_buf_add(b, tail.p, tail.n, r->err));
+    *id = mt_vocab_find_piece(v, (mt_str){b->data, b->len});
+    return MT_OK;
 }
 
 static mt_status add_merges(mt_json_reader *r, batch *m) {
@@ -118,7 +138,8 @@ static mt_status add_merges(mt_json_reader *r, batch *m) {
     for (size_t i = 0; i < m->count; i++, m->rank++) {
         mt_str a = m->part[2 * i], b = m->part[2 * i + 1], tail = b;
         if (prefix.n && b.n >= prefix.n && memcmp(b.p, prefix.p, prefix.n) == 0) tail.p += prefix.n, tail.n -= prefix.n;
-        int32_t left = id[2 * i], right = id[2 * i + 1], result = joined(&t->vocab, a, tail, m->last);
+        int32_t left = id[2 * i], right = id[2 * i + 1], result;
+        MT_TRY(find_joined(r, a, tail, m->last, &result));
         if (left < 0 || right < 0 || result < 0) {
             char x[80], y[80];
             return mt_json_fail(&r->j, MT_EMISSING, "merge %u, \"%s\" and \"%s\": %s is not in the vocabulary", m->rank,

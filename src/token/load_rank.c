@@ -132,55 +132,69 @@ static const known *find_known(mt_str name, int32_t tokens) {
     return NULL;
 }
 
-static int digit(uint8_t c) {
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
+typedef struct lines {
+    mt_tok *t;
+    const uint8_t *p;
+    size_t n, at, line;
+    int8_t value[256]; /* of base64 digits; -1 */
+} lines;
+
+/* One line: its bytes are written right behind the vocabulary's text, where they stay. */
+static mt_status read_line(lines *l, mt_error *err) {
+    mt_vocab *v = &l->t->vocab;
+    const uint8_t *p = l->p + l->at, *end = l->p + l->n, *start = p;
+    size_t most = 0;
+    while (p + most < end && l->value[p[most]] >= 0) most++;
+    MT_TRY(mt_buf_reserve(&v->text, most / 4 * 3 + 3, err));
+    uint8_t *o = v->text.data + v->text.len, *first = o;
+    uint32_t bits = 0, count = (uint32_t)(most % 4);
+    for (const uint8_t *stop = p + most - count; p < stop; p += 4, o += 3) {
+        bits = (uint32_t)l->value[p[0]] << 18 | (uint32_t)l->value[p[1]] << 12 | (uint32_t)l->value[p[2]] << 6 |
+               (uint32_t)l->value[p[3]];
+        o[0] = (uint8_t)(bits >> 16);
+        o[1] = (uint8_t)(bits >> 8);
+        o[2] = (uint8_t)bits;
+    }
+    for (bits = 0; p < start + most; p++) bits = bits << 6 | (uint32_t)l->value[*p];
+    if (count == 2) *o++ = (uint8_t)(bits >> 4);
+    if (count == 3) {
+        *o++ = (uint8_t)(bits >> 10);
+        *o++ = (uint8_t)(bits >> 2);
+    }
+    while (p < end && *p == '=') p++;
+    if (p == start && (*p == '\n' || *p == '\r')) { /* an empty line */
+        l->at++;
+        return MT_OK;
+    }
+    bool good = count != 1 && p < end && *p == ' ' && p > start;
+    int64_t rank = 0;
+    const uint8_t *digits = ++p;
+    for (; good && p < end && *p >= '0' && *p <= '9'; p++)
+        if (rank < MT_MAX_TOKENS) rank = rank * 10 + (*p - '0');
+    good = good && p > digits && (p == end || *p == '\n' || *p == '\r');
+    if (!good) return mt_fail_at(err, MT_EFORMAT, l->at, "rank file, line %zu: expected \"base64 rank\"", l->line);
+    while (p < end && (*p == '\n' || *p == '\r')) p++;
+    l->at = (size_t)(p - l->p);
+    if (o == first) return MT_OK;
+    MT_TRY(mt_vocab_claim_piece(v, rank, (size_t)(o - first), err));
+    v->flags[rank] = MT_IN_MODEL | MT_MATCHES;
+    return mt_vocab_index_piece(v, (int32_t)rank, false, err);
+}
+
+static mt_status read_some(void *user, size_t from, size_t to, mt_error *err) {
+    lines *l = user;
+    (void)from;
+    for (; l->at < to; l->line++) MT_TRY(read_line(l, err));
+    return MT_OK;
 }
 
 static mt_status read_lines(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
-    mt_vocab *v = &t->vocab;
-    mt_buf *b = &t->scratch;
-    MT_TRY(mt_vocab_reserve(v, n / 20 < MT_MAX_TOKENS ? n / 20 + 1 : 1024, n / 2, err));
-    size_t line = 1;
-    for (size_t at = 0; at < n; line++) {
-        size_t start = at;
-        uint32_t bits = 0, count = 0;
-        int d;
-        b->len = 0;
-        while (at < n && (d = digit(p[at])) >= 0) {
-            bits = bits << 6 | (uint32_t)d;
-            at++;
-            if (++count % 4 == 0) {
-                uint8_t three[3] = {(uint8_t)(bits >> 16), (uint8_t)(bits >> 8), (uint8_t)bits};
-                MT_TRY(mt_buf_add(b, three, 3, err));
-                bits = 0;
-            }
-        }
-        uint8_t two[2] = {(uint8_t)(count % 4 == 2 ? bits >> 4 : bits >> 10), (uint8_t)(bits >> 2)};
-        if (count % 4 >= 2) MT_TRY(mt_buf_add(b, two, count % 4 - 1, err));
-        while (at < n && p[at] == '=') at++;
-        if (at == start && (p[at] == '\n' || p[at] == '\r')) { /* an empty line */
-            at++;
-            continue;
-        }
-        bool good = count % 4 != 1 && at < n && p[at] == ' ' && at > start;
-        int64_t rank = 0;
-        size_t digits = ++at;
-        for (; good && at < n && p[at] >= '0' && p[at] <= '9'; at++)
-            if (rank < MT_MAX_TOKENS) rank = rank * 10 + (p[at] - '0');
-        good = good && at > digits && (at == n || p[at] == '\n' || p[at] == '\r');
-        if (!good) return mt_fail_at(err, MT_EFORMAT, start, "rank file, line %zu: expected \"base64 rank\"", line);
-        while (at < n && (p[at] == '\n' || p[at] == '\r')) at++;
-        if (!b->len) continue;
-        MT_TRY(mt_vocab_set_piece(v, rank, (mt_str){b->data, b->len}, err));
-        v->flags[rank] = MT_IN_MODEL | MT_MATCHES;
-        MT_TRY(mt_vocab_index_piece(v, (int32_t)rank, false, err));
-    }
-    return MT_OK;
+    lines l = {.t = t, .p = p, .n = n, .line = 1};
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    memset(l.value, -1, sizeof l.value);
+    for (int i = 0; i < 64; i++) l.value[(uint8_t)alphabet[i]] = (int8_t)i;
+    MT_TRY(mt_vocab_reserve(&t->vocab, n / 20 < MT_MAX_TOKENS ? n / 20 + 1 : 1024, n / 2, err));
+    return mt_stretches(n, read_some, &l, err);
 }
 
 static mt_status add_special(mt_tok *t, int32_t id, mt_str text, mt_error *err) {

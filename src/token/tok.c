@@ -140,46 +140,60 @@ mt_status mt_tok_find_byte_tokens(mt_tok *t, mt_error *err) {
 
 /* ---- finishing ---- */
 
-/* Piece -> bytes for every token: off with the byte alphabet and the space mark. */
-static mt_status spell(mt_tok *t, mt_error *err) {
+/* Off with the byte alphabet. Text never looks like a piece that is not in it, which stands for itself. */
+static mt_status spell_bytes(mt_tok *t, int32_t id, mt_str s, mt_error *err) {
     mt_vocab *v = &t->vocab;
     mt_buf *b = &t->scratch;
-    for (int32_t id = 0; id < v->size; id++) {
-        if (v->kind[id] == MT_TOKEN_HOLE || v->kind[id] == MT_TOKEN_BYTE) continue;
-        mt_str s = mt_vocab_piece(v, id);
-        if (t->added_raw && v->flags[id] & MT_IN_ADDED) continue;
-        b->len = 0;
-        if (t->byte_level) {
-            MT_TRY(mt_buf_reserve(b, s.n, err));
-            bool mapped = true;
-            for (size_t i = 0, k; i < s.n && mapped; i += k) {
-                uint32_t c = s.p[i];
-                k = 1;
-                if (c >= 0x80) k = (size_t)mt_utf8_decode(s.p + i, s.n - i, &c);
-                int byte = k ? mt_char_to_byte(c) : -1;
-                mapped = byte >= 0;
-                if (mapped) b->data[b->len++] = (uint8_t)byte;
-            }
-            if (mapped)
-                MT_TRY(mt_vocab_set_bytes(v, id, b->data, b->len, err));
-            else
-                v->flags[id] &= (uint8_t)~MT_MATCHES; /* text never looks like this; stands for itself */
-        } else if (t->mark.n) {
-            size_t kept = 0;
-            if (memchr(s.p, ' ', s.n)) v->flags[id] &= (uint8_t)~MT_MATCHES; /* spaces are marks by then */
-            for (size_t i = 0; i + t->mark.n <= s.n;) {
-                if (memcmp(s.p + i, t->mark.p, t->mark.n) != 0) {
-                    i++;
-                    continue;
-                }
-                MT_TRY(mt_buf_add(b, s.p + kept, i - kept, err));
-                MT_TRY(mt_buf_byte(b, ' ', err));
-                kept = i += t->mark.n;
-            }
-            if (!kept) continue;
-            MT_TRY(mt_buf_add(b, s.p + kept, s.n - kept, err));
-            MT_TRY(mt_vocab_set_bytes(v, id, b->data, b->len, err));
+    size_t same = 0;
+    while (same < s.n && s.p[same] > 32 && s.p[same] < 127) same++;
+    if (same == s.n) return MT_OK;
+    b->len = 0;
+    MT_TRY(mt_buf_reserve(b, s.n, err));
+    for (size_t i = 0, k; i < s.n; i += k) {
+        uint32_t c = s.p[i];
+        k = c < 0x80 ? 1 : (size_t)mt_utf8_decode(s.p + i, s.n - i, &c);
+        int byte = k ? mt_char_to_byte(c) : -1;
+        if (byte < 0) {
+            v->flags[id] &= (uint8_t)~MT_MATCHES;
+            return MT_OK;
         }
+        b->data[b->len++] = (uint8_t)byte;
+    }
+    return mt_vocab_set_bytes(v, id, b->data, b->len, err);
+}
+
+/* Off with the space mark; real spaces are marks by then. */
+static mt_status spell_spaces(mt_tok *t, int32_t id, mt_str s, mt_error *err) {
+    mt_vocab *v = &t->vocab;
+    mt_buf *b = &t->scratch;
+    mt_str mark = t->mark;
+    bool marked = false;
+    b->len = 0;
+    MT_TRY(mt_buf_reserve(b, s.n, err));
+    for (size_t i = 0; i < s.n;) {
+        uint8_t c = s.p[i];
+        bool is_mark = c == mark.p[0] && s.n - i >= mark.n && mt_same_bytes(s.p + i, mark.p, mark.n);
+        if (c == ' ') v->flags[id] &= (uint8_t)~MT_MATCHES;
+        marked |= is_mark;
+        b->data[b->len++] = is_mark ? ' ' : c;
+        i += is_mark ? mark.n : 1;
+    }
+    return marked ? mt_vocab_set_bytes(v, id, b->data, b->len, err) : MT_OK;
+}
+
+/* Piece -> bytes. */
+static mt_status spell(void *user, size_t from, size_t to, mt_error *err) {
+    mt_tok *t = user;
+    mt_vocab *v = &t->vocab;
+    for (size_t i = from; i < to; i++) {
+        int32_t id = (int32_t)i;
+        if (v->kind[id] == MT_TOKEN_HOLE || v->kind[id] == MT_TOKEN_BYTE) continue;
+        if (t->added_raw && v->flags[id] & MT_IN_ADDED) continue;
+        mt_str s = mt_vocab_piece(v, id);
+        if (t->byte_level)
+            MT_TRY(spell_bytes(t, id, s, err));
+        else if (t->mark.n)
+            MT_TRY(spell_spaces(t, id, s, err));
     }
     return MT_OK;
 }
@@ -236,7 +250,7 @@ static mt_status prepare_segmenter(mt_tok *t, mt_error *err) {
 mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
     if (!t->vocab.size) return mt_fail(err, MT_EMISSING, "the tokenizer has no vocabulary");
     MT_TRY(mt_template_settle(t, false, err));
-    MT_TRY(spell(t, err));
+    if (t->byte_level || t->mark.n) MT_TRY(mt_stretches((size_t)t->vocab.size, spell, t, err));
     MT_TRY(build_added_sets(t, err));
     mt_vocab_drop_pieces(&t->vocab); /* was for reading; few look for pieces later */
     MT_TRY(prepare_segmenter(t, err));

@@ -20,17 +20,6 @@ static inline uint64_t finish(uint64_t h) {
     return h ^ h >> 29;
 }
 
-/* memcmp of short strings, of which a module without the host's libc has only a slow one */
-static inline bool same(const uint8_t *a, const uint8_t *b, size_t n) {
-    if (n >= 8) {
-        for (size_t i = 0; i + 8 < n; i += 8)
-            if (mt_le64(a + i) != mt_le64(b + i)) return false;
-        return mt_le64(a + n - 8) == mt_le64(b + n - 8);
-    }
-    if (n >= 4) return mt_le32(a) == mt_le32(b) && mt_le32(a + n - 4) == mt_le32(b + n - 4);
-    return !n || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
-}
-
 static inline uint32_t index_hash(uint64_t poly) {
     uint32_t h = (uint32_t)(finish(poly) >> 32);
     return h ? h : 1;
@@ -47,53 +36,6 @@ static mt_status index_open(mt_index *x, size_t count, mt_error *err) {
     x->slots = (size_t)x->home + x->home / 64 + 64;
     x->slot = mt_calloc(x->slots, sizeof *x->slot);
     return x->slot ? MT_OK : mt_nomem(err, x->slots * sizeof *x->slot, "a vocabulary index");
-}
-
-static struct mt_index_slot *index_find(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *p,
-                                        size_t n, uint64_t poly) {
-    uint32_t hash = index_hash(poly);
-    for (struct mt_index_slot *s = index_home(x, hash);; s++) {
-        if (!s->hash) return s;
-        if (s->hash == hash && refs[s->id].n == n && same(v->text.data + refs[s->id].at, p, n)) return s;
-    }
-}
-
-static mt_status index_add(mt_index *x, const mt_vocab *v, const mt_ref *refs, int32_t id, bool replace, bool *twice,
-                           mt_error *err);
-
-/* Room for `count` entries. */
-static mt_status index_grow(mt_index *x, size_t count, const mt_vocab *v, const mt_ref *refs, mt_error *err) {
-    if (x->slot && count <= (size_t)x->home / 4 * 3) return MT_OK;
-    if (x->slot && count < x->count + x->count / 2) count = x->count + x->count / 2;
-    mt_index old = *x;
-    mt_status status = index_open(x, count, err);
-    x->count = 0;
-    for (size_t i = 0; old.slot && status == MT_OK && i < old.slots; i++)
-        if (old.slot[i].hash) status = index_add(x, v, refs, old.slot[i].id, false, NULL, err);
-    mt_free(status == MT_OK ? old.slot : x->slot);
-    if (status != MT_OK) *x = old;
-    return status;
-}
-
-/* There is room for it, or a place further on, or (rarely) the index grows. */
-static mt_status index_add(mt_index *x, const mt_vocab *v, const mt_ref *refs, int32_t id, bool replace, bool *twice,
-                           mt_error *err) {
-    const uint8_t *p = v->text.data + refs[id].at;
-    uint64_t poly = mt_poly(p, refs[id].n);
-    struct mt_index_slot *s = index_find(x, v, refs, p, refs[id].n, poly);
-    if (s->hash) {
-        if (replace) s->id = id;
-        if (twice) *twice = true;
-        return MT_OK;
-    }
-    if (s + 1 == x->slot + x->slots) { /* the last one stays free */
-        if (x->home > UINT32_MAX / 8) return mt_fail(err, MT_ELIMIT, "a vocabulary index does not fit its table");
-        MT_TRY(index_grow(x, x->home, v, refs, err));
-        return index_add(x, v, refs, id, replace, twice, err);
-    }
-    x->count++;
-    *s = (struct mt_index_slot){index_hash(poly), id};
-    return MT_OK;
 }
 
 mt_status mt_stretches(size_t n, mt_stretch run, void *user, mt_error *err) {
@@ -155,60 +97,22 @@ mt_status mt_vocab_set_piece(mt_vocab *v, int64_t id, mt_str piece, mt_error *er
     return MT_OK;
 }
 
+mt_status mt_vocab_claim_piece(mt_vocab *v, int64_t id, size_t n, mt_error *err) {
+    MT_TRY(mt_vocab_extend(v, id, err));
+    if (v->text.len > UINT32_MAX / 2 - n) return mt_fail(err, MT_ELIMIT, "the vocabulary's text is longer than 2 GiB");
+    v->piece[id] = v->bytes[id] = (mt_ref){(uint32_t)v->text.len, (uint32_t)n};
+    v->text.len += n;
+    if (v->kind[id] == MT_TOKEN_HOLE) v->kind[id] = MT_TOKEN_NORMAL;
+    return MT_OK;
+}
+
 mt_status mt_vocab_set_bytes(mt_vocab *v, int32_t id, const uint8_t *p, size_t n, mt_error *err) {
     mt_ref r = v->piece[id];
-    if (r.n == n && same(v->text.data + r.at, p, n)) {
+    if (r.n == n && mt_same_bytes(v->text.data + r.at, p, n)) {
         v->bytes[id] = r;
         return MT_OK;
     }
     return add_text(v, p, n, &v->bytes[id], err);
-}
-
-mt_status mt_vocab_index_piece(mt_vocab *v, int32_t id, bool replace, mt_error *err) {
-    return mt_ids_add(&v->unindexed, id << 1 | replace, err);
-}
-
-/* Puts those on the list that are only marked. */
-static mt_status list_pieces(mt_vocab *v, mt_error *err) {
-    size_t n = 0, later = v->unindexed.len;
-    if (!v->unlisted) return MT_OK;
-    for (int32_t id = 0; id < v->size; id++) n += (v->flags[id] & MT_IS_INDEXED) != 0;
-    MT_TRY(mt_ids_reserve(&v->unindexed, n, err));
-    if (later) memmove(v->unindexed.data + n, v->unindexed.data, later * sizeof(int32_t));
-    n = 0;
-    for (int32_t id = 0; id < v->size; id++)
-        if (v->flags[id] & MT_IS_INDEXED) v->unindexed.data[n++] = id << 1;
-    v->unindexed.len = n + later;
-    v->unlisted = false;
-    return MT_OK;
-}
-
-static mt_status index_some(void *user, size_t from, size_t to, mt_error *err) {
-    mt_vocab *v = user;
-    for (size_t i = from; i < to; i++)
-        MT_TRY(
-            index_add(&v->by_piece, v, v->piece, v->unindexed.data[i] >> 1, v->unindexed.data[i] & 1, &v->twice, err));
-    return MT_OK;
-}
-
-mt_status mt_vocab_index_pieces(mt_vocab *v, mt_error *err) {
-    MT_TRY(list_pieces(v, err));
-    size_t n = v->unindexed.len;
-    if (v->by_piece.slot && !n) return MT_OK;
-    MT_TRY(index_grow(&v->by_piece, v->by_piece.count + n, v, v->piece, err));
-    MT_TRY(mt_stretches(n, index_some, v, err));
-    mt_ids_free(&v->unindexed);
-    return MT_OK;
-}
-
-void mt_vocab_drop_pieces(mt_vocab *v) {
-    if (!v->by_piece.slot || mt_vocab_index_pieces(v, NULL) != MT_OK) return;
-    for (size_t i = 0; i < v->by_piece.slots; i++)
-        if (v->by_piece.slot[i].hash) v->flags[v->by_piece.slot[i].id] |= MT_IS_INDEXED;
-    mt_free(v->by_piece.slot);
-    v->by_piece = (mt_index){0};
-    v->unlisted = true;
-    v->scanned = 0;
 }
 
 mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err) {
@@ -235,95 +139,61 @@ mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err) {
 
 static mt_status hash_some(void *user, size_t from, size_t to, mt_error *err) {
     mt_vocab *v = user;
-    for (size_t id = from; id < to; id++)
-        if (v->flags[id] & MT_MATCHES) MT_TRY(index_add(&v->by_bytes, v, v->bytes, (int32_t)id, false, NULL, err));
+    mt_index *x = &v->by_bytes;
+    enum { TOGETHER = 64 };
+    struct mt_index_slot add[TOGETHER];
+    while (from < to) {
+        size_t n = 0;
+        uint32_t seen = 0;
+        for (; from < to && n < TOGETHER; from++) {
+            if (!(v->flags[from] & MT_MATCHES)) continue;
+            uint32_t hash = index_hash(mt_poly(v->text.data + v->bytes[from].at, v->bytes[from].n));
+            add[n++] = (struct mt_index_slot){hash, (int32_t)from};
+        }
+        for (size_t i = 0; i < n; i++) seen |= index_home(x, add[i].hash)->hash; /* fetches them */
+        mt_keep(seen);
+        for (size_t i = 0; i < n; i++) { /* all are different */
+            struct mt_index_slot *s = index_home(x, add[i].hash);
+            while (s->hash) s++;
+            if (s + 1 == x->slot + x->slots) return mt_fail(err, MT_ELIMIT, "a vocabulary index does not fit");
+            *s = add[i];
+        }
+    }
     return MT_OK;
 }
 
 mt_status mt_vocab_hash_bytes(mt_vocab *v, mt_error *err) {
     size_t n = 0;
     for (int32_t id = 0; id < v->size; id++) n += (v->flags[id] & MT_MATCHES) != 0;
-    MT_TRY(index_grow(&v->by_bytes, n, v, v->bytes, err));
-    return mt_stretches((size_t)v->size, hash_some, v, err);
-}
-
-/* Looks through the pieces that are not in the index; `found` is what the index says. */
-static int32_t scan_pieces(const mt_vocab *v, mt_str piece, int32_t found) {
-    for (size_t i = 0; i < v->unindexed.len; i++) {
-        int32_t id = v->unindexed.data[i] >> 1;
-        if (v->piece[id].n != piece.n || (found >= 0 && !(v->unindexed.data[i] & 1))) continue;
-        if (same(v->text.data + v->piece[id].at, piece.p, piece.n)) found = id;
-    }
-    return found;
-}
-
-int32_t mt_vocab_find_piece(const mt_vocab *v, mt_str piece) {
-    mt_vocab *own = (mt_vocab *)v; /* the index is a cache: making it changes nothing that can be seen */
-    int32_t found = -1;
-    if (v->unlisted && list_pieces(own, NULL) != MT_OK)
-        for (int32_t id = 0; id < v->size && found < 0; id++)
-            if (v->flags[id] & MT_IS_INDEXED && mt_str_eq(mt_vocab_piece(v, id), piece)) found = id;
-    own->scanned += v->unindexed.len;
-    if (v->by_piece.slot || v->scanned > 8 * v->unindexed.len) mt_vocab_index_pieces(own, NULL);
-    if (v->by_piece.slot) {
-        const struct mt_index_slot *s =
-            index_find(&v->by_piece, v, v->piece, piece.p, piece.n, mt_poly(piece.p, piece.n));
-        if (s->hash) found = s->id;
-    }
-    return scan_pieces(v, piece, found);
-}
-
-void mt_vocab_find_pieces(const mt_vocab *v, const mt_str *piece, size_t count, int32_t *id) {
-    const mt_index *x = &v->by_piece;
-    uint64_t poly[MT_FIND_MOST];
-    struct mt_index_slot slot[MT_FIND_MOST];
-    mt_ref ref[MT_FIND_MOST];
-    if (!x->slot || !x->count || v->unindexed.len || count > MT_FIND_MOST) {
-        for (size_t i = 0; i < count; i++) id[i] = mt_vocab_find_piece(v, piece[i]);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) poly[i] = mt_poly(piece[i].p, piece[i].n);
-    for (size_t i = 0; i < count; i++) slot[i] = *index_home(x, index_hash(poly[i]));
-    for (size_t i = 0; i < count; i++) ref[i] = v->piece[slot[i].hash ? slot[i].id : 0];
-    for (size_t i = 0; i < count; i++) {
-        id[i] = -1;
-        if (slot[i].hash == index_hash(poly[i]) && ref[i].n == piece[i].n &&
-            same(v->text.data + ref[i].at, piece[i].p, piece[i].n)) {
-            id[i] = slot[i].id;
-        } else if (slot[i].hash) {
-            const struct mt_index_slot *s = index_find(x, v, v->piece, piece[i].p, piece[i].n, poly[i]);
-            if (s->hash) id[i] = s->id;
-        }
+    for (size_t room = n;; room *= 2) {
+        mt_free(v->by_bytes.slot);
+        v->by_bytes = (mt_index){0};
+        MT_TRY(index_open(&v->by_bytes, room, err));
+        mt_status status = mt_stretches((size_t)v->size, hash_some, v, err);
+        if (status != MT_ELIMIT || room > UINT32_MAX / 64) return status;
     }
 }
 
 int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n) {
     if (v->walk.cells) return n > v->longest ? -1 : mt_walk_find(&v->walk, p, n);
     for (int32_t id = 0; id < v->size && n; id++) /* segmenters with walks of their own hardly ask */
-        if (v->flags[id] & MT_MATCHES && v->bytes[id].n == n && same(v->text.data + v->bytes[id].at, p, n)) return id;
-    return -1;
-}
-
-static int32_t find_joined(const mt_index *x, const mt_vocab *v, const mt_ref *refs, const uint8_t *left, size_t ln,
-                           const uint8_t *right, size_t rn, uint64_t hash) {
-    if (!x->slot) return -1;
-    uint32_t h = index_hash(hash);
-    for (const struct mt_index_slot *s = index_home(x, h); s->hash; s++) {
-        if (s->hash != h) continue;
-        mt_ref r = refs[s->id];
-        const uint8_t *p = v->text.data + r.at;
-        if (r.n == ln + rn && same(p, left, ln) && same(p + ln, right, rn)) return s->id;
-    }
+        if (v->flags[id] & MT_MATCHES && v->bytes[id].n == n && mt_same_bytes(v->text.data + v->bytes[id].at, p, n))
+            return id;
     return -1;
 }
 
 int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash) {
-    return find_joined(&v->by_bytes, v, v->bytes, v->text.data + left.at, left.n, v->text.data + right.at, right.n,
-                       hash);
-}
-
-int32_t mt_vocab_find_joined_piece(const mt_vocab *v, mt_str left, mt_str right, uint64_t hash) {
-    return find_joined(&v->by_piece, v, v->piece, left.p, left.n, right.p, right.n, hash);
+    if (!v->by_bytes.slot) return -1;
+    uint32_t h = index_hash(hash);
+    const uint8_t *text = v->text.data;
+    for (const struct mt_index_slot *s = index_home(&v->by_bytes, h); s->hash; s++) {
+        if (s->hash != h) continue;
+        mt_ref r = v->bytes[s->id];
+        if (r.n == left.n + right.n && mt_same_bytes(text + r.at, text + left.at, left.n) &&
+            mt_same_bytes(text + r.at + left.n, text + right.at, right.n))
+            return s->id;
+    }
+    return -1;
 }
 
 /* ---- sorted order: most significant byte first, three-way radix quicksort (Bentley & Sedgewick 1997) ---- */
@@ -388,7 +258,7 @@ void mt_vocab_free(mt_vocab *v) {
     mt_free(v->kind);
     mt_free(v->flags);
     mt_free(v->score);
-    mt_free(v->by_piece.slot);
+    mt_free(v->pieces.slot);
     mt_ids_free(&v->unindexed);
     mt_walk_free(&v->walk);
     mt_free(v->by_bytes.slot);

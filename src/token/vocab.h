@@ -24,8 +24,34 @@ enum {
 typedef mt_status (*mt_stretch)(void *user, size_t from, size_t to, mt_error *err);
 mt_status mt_stretches(size_t n, mt_stretch run, void *user, mt_error *err);
 
-/* A hash index over one of the two spellings: polynomial hash -> id. An entry is in the slot home * hash / 2^32, or in
- * one behind it; the last slot is free. */
+/* Uses x: a loop that only fetches memory is not left out. */
+static inline void mt_keep(uint32_t x) {
+    __asm__ volatile("" : : "r"(x));
+}
+/* memcmp() == 0 of short strings, of which a module without the host's libc has only a slow one. */
+static inline bool mt_same_bytes(const uint8_t *a, const uint8_t *b, size_t n) {
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8)
+            if (mt_le64(a + i) != mt_le64(b + i)) return false;
+        return mt_le64(a + n - 8) == mt_le64(b + n - 8);
+    }
+    if (n >= 4) return mt_le32(a) == mt_le32(b) && mt_le32(a + n - 4) == mt_le32(b + n - 4);
+    return !n || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
+}
+
+/* An index of pieces, see pieces.c. A piece is in the slot home * hash / 2^32, or in one behind it; the last slot is
+ * free. */
+typedef struct mt_pieces {
+    struct mt_piece_slot {
+        uint64_t head; /* the first eight bytes of the piece */
+        uint32_t hash; /* 0: free */
+        uint32_t what; /* id << 8 | length, 255: or more */
+    } *slot;
+    size_t slots, count;
+    uint32_t home;
+} mt_pieces;
+
+/* A hash index of the tokens' bytes, found by the polynomial hash. Slots as above. */
 typedef struct mt_index {
     struct mt_index_slot {
         uint32_t hash; /* 0: free */
@@ -73,7 +99,7 @@ typedef struct mt_vocab {
     uint8_t *kind;     /* mt_token_kind */
     uint8_t *flags;    /* MT_IN_MODEL... */
     double *score;     /* NULL: none */
-    mt_index by_piece; /* made when pieces are looked up */
+    mt_pieces pieces;  /* made when pieces are looked up */
     mt_ids unindexed;  /* ids to be put there: id << 1 | replace */
     bool unlisted;     /* those with MT_IS_INDEXED are to be put there too */
     size_t scanned;    /* pieces looked at in vain without it */
@@ -105,6 +131,8 @@ mt_status mt_vocab_reserve(mt_vocab *v, size_t tokens, size_t text_bytes, mt_err
 mt_status mt_vocab_extend(mt_vocab *v, int64_t id, mt_error *err);
 /* Sets the piece; the bytes are the same until mt_vocab_set_bytes. */
 mt_status mt_vocab_set_piece(mt_vocab *v, int64_t id, mt_str piece, mt_error *err);
+/* The same where the piece has been written behind the text already (mt_buf_reserve gave the room). */
+mt_status mt_vocab_claim_piece(mt_vocab *v, int64_t id, size_t n, mt_error *err);
 mt_status mt_vocab_set_bytes(mt_vocab *v, int32_t id, const uint8_t *p, size_t n, mt_error *err);
 /* Of equal pieces the first is found, or (replace) the last. */
 mt_status mt_vocab_index_piece(mt_vocab *v, int32_t id, bool replace, mt_error *err);
@@ -124,8 +152,6 @@ void mt_vocab_find_pieces(const mt_vocab *v, const mt_str *piece, size_t count, 
 int32_t mt_vocab_find_bytes(const mt_vocab *v, const uint8_t *p, size_t n);
 /* The token whose bytes are left's followed by right's; `hash` is of the concatenation. */
 int32_t mt_vocab_find_joined(const mt_vocab *v, mt_ref left, mt_ref right, uint64_t hash);
-/* The same over pieces, skipping `skip` bytes of right (a continuation prefix). */
-int32_t mt_vocab_find_joined_piece(const mt_vocab *v, mt_str left, mt_str right, uint64_t hash);
 mt_status mt_vocab_sort(mt_vocab *v, mt_error *err);
 void mt_vocab_free(mt_vocab *v);
 

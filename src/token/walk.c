@@ -140,7 +140,8 @@ typedef struct node {
 
 typedef struct nodes {
     strings *s;
-    const item *item;
+    item *item; /* by their first eight bytes */
+    size_t items, done;
     node *v;
     uint32_t n, cap;
     uint32_t *path, depth; /* from the root to the last one */
@@ -155,35 +156,54 @@ static void close_nodes(nodes *t, uint32_t to) {
     }
 }
 
-static mt_status make_nodes(void *user, size_t from, size_t to, mt_error *err) {
-    nodes *t = user;
-    strings *s = t->s;
-    for (const item *a = t->item + from; a < t->item + to; a++) {
-        mt_walk_key *k = &s->key[a->k];
-        if (k->id < 0) continue;
-        uint32_t shared = t->last ? common(s, t->last, a) : 0, n = a->n;
-        if (t->last && t->last->n == n && shared == n) {
-            k->id = -1; /* the first given is first here too */
-            continue;
-        }
-        t->last = a;
-        close_nodes(t, shared);
-        if (t->cap - t->n < n - shared) {
-            size_t cap = (size_t)t->cap + t->cap / 2 + n, bytes;
-            if (cap > UINT32_MAX) return mt_fail(err, MT_ELIMIT, "a vocabulary of more than 2^32 nodes");
-            void *p = mt_mul_size(cap, sizeof(node), &bytes) ? mt_realloc(t->v, bytes) : NULL;
-            if (!p) return mt_nomem(err, cap * sizeof(node), "a vocabulary's walk");
-            t->v = p;
-            t->cap = (uint32_t)cap;
-        }
-        for (uint32_t d = shared; d < n; d++) {
-            uint8_t label = d < 8 ? (uint8_t)(a->head >> (56 - 8 * d)) : s->text[k->at + d];
-            t->v[t->n] = (node){0, a->k, label};
-            t->path[d + 1] = t->n++;
-        }
-        t->depth = n;
-        t->v[t->n - 1].what |= (uint32_t)(k->id + 1) << 8;
+static mt_status add_string(nodes *t, const item *a, mt_error *err) {
+    mt_walk_key *k = &t->s->key[a->k];
+    if (k->id < 0) return MT_OK;
+    uint32_t shared = t->last ? common(t->s, t->last, a) : 0, n = a->n;
+    if (t->last && t->last->n == n && shared == n) {
+        k->id = -1; /* the first given is first here too */
+        return MT_OK;
     }
+    t->last = a;
+    close_nodes(t, shared);
+    if (t->cap - t->n < n - shared) {
+        size_t cap = (size_t)t->cap + t->cap / 2 + n, bytes;
+        if (cap > UINT32_MAX) return mt_fail(err, MT_ELIMIT, "a vocabulary of more than 2^32 nodes");
+        void *p = mt_mul_size(cap, sizeof(node), &bytes) ? mt_realloc(t->v, bytes) : NULL;
+        if (!p) return mt_nomem(err, cap * sizeof(node), "a vocabulary's walk");
+        t->v = p;
+        t->cap = (uint32_t)cap;
+    }
+    for (uint32_t d = shared; d < n; d++) {
+        uint8_t label = d < 8 ? (uint8_t)(a->head >> (56 - 8 * d)) : t->s->text[k->at + d];
+        t->v[t->n] = (node){0, a->k, label};
+        t->path[d + 1] = t->n++;
+    }
+    t->depth = n;
+    t->v[t->n - 1].what |= (uint32_t)(k->id + 1) << 8;
+    return MT_OK;
+}
+
+/* Strings whose first eight bytes are equal are sorted on the way, while their text is at hand; their keys and texts
+ * are fetched some strings ahead. */
+static mt_status make_nodes(void *user, size_t from, size_t to, mt_error *err) {
+    enum { KEY = 48, TEXT = 24 };
+    nodes *t = user;
+    const strings *s = t->s;
+    uint32_t seen = 0;
+    for (size_t i = t->done > from ? t->done : from; i < to;) {
+        item *a = t->item + i;
+        size_t n = 1;
+        while (i + n < t->items && a[n].head == a->head) n++;
+        for (size_t k = 0; k < n; k++) {
+            if (i + k + KEY < t->items) seen |= s->key[a[k + KEY].k].n;
+            if (i + k + TEXT < t->items && a[k + TEXT].n > 8) seen |= s->text[s->key[a[k + TEXT].k].at + 8];
+        }
+        if (n > 1) sort_equals(t->s, a, n);
+        for (size_t k = 0; k < n; k++) MT_TRY(add_string(t, &a[k], err));
+        t->done = i += n;
+    }
+    mt_keep(seen);
     return MT_OK;
 }
 
@@ -407,10 +427,6 @@ mt_status mt_walk_make(mt_walk *w, const uint8_t *text, mt_walk_key *key, size_t
     MT_TRY_GOTO(radix(&a, &spare, count, err), done);
     mt_free(spare);
     spare = NULL;
-    for (size_t i = 0, j; i < count; i = j) {
-        for (j = i + 1; j < count && a[j].head == a[i].head;) j++;
-        if (j - i > 1) sort_equals(&s, a + i, j - i);
-    }
     t.cap = (uint32_t)(count < 1 << 24 ? 3 * count + 64 : 1 << 26);
     t.v = mt_array(t.cap, sizeof *t.v);
     t.path = mt_array((size_t)longest + 1, sizeof *t.path);
@@ -421,6 +437,7 @@ mt_status mt_walk_make(mt_walk *w, const uint8_t *text, mt_walk_key *key, size_t
     t.v[0] = (node){0, 0, 0};
     t.path[0] = 0;
     t.item = a;
+    t.items = count;
     MT_TRY_GOTO(mt_stretches(count, make_nodes, &t, err), done);
     close_nodes(&t, 0);
     t.v[0].end = t.n;
