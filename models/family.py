@@ -1,6 +1,9 @@
-"""Makes the whole family: vocabularies, training, files, cards.
+"""Makes the whole family: vocabularies, training, files, figures, cards.
 
     python models/family.py --data ../shared/corpora --work build/models [--only NAME,NAME]
+
+Vocabularies, the engine's figures and the cards need Node and a built package; on a machine without Node (a GPU machine to
+which the vocabularies were brought) it trains and exports alone, and the same command elsewhere does the rest.
 
 What is already there is kept: finished models are skipped and interrupted ones go on, so the command can be repeated until
 everything is done (`--until SECONDS` stops starting new work and ends running work cleanly in time). Several models train
@@ -10,6 +13,7 @@ at once, --lanes on every GPU.
 import argparse
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -42,12 +46,16 @@ def main():
     os.makedirs(args.work, exist_ok=True)
     run = lambda command, log, **more: subprocess.run([sys.executable, *command], stdout=log, stderr=subprocess.STDOUT, check=False, **more).returncode
 
+    if shutil.which("node"):
+        subprocess.run([sys.executable, os.path.join(HERE, "vocabularies.py"), "--data", args.data, "--out", args.vocabularies], check=True)
     shared, own = queue.Queue(), [queue.Queue() for _ in range(args.gpus)]
     for name in names:
         (own[int(pinned[name])] if name in pinned else shared).put(name)
     failed = []
 
     def make(name, gpu):
+        if os.path.exists(os.path.join(args.to, name + ".metrics.json")):
+            return print(f"{name}: is there", flush=True)
         out, env = os.path.join(args.work, name), {**os.environ, "CUDA_VISIBLE_DEVICES": str(gpu)}
         os.makedirs(out, exist_ok=True)
         with open(os.path.join(out, "log.txt"), "ab") as log:
@@ -57,7 +65,7 @@ def main():
                 command += ["--fit-seconds", fit[name]] if name in fit else []
                 if run(command, log, env=env):
                     return failed.append(name)
-            if not os.path.exists(os.path.join(out, "log.json")) or os.path.exists(os.path.join(args.to, name + ".metrics.json")):
+            if not os.path.exists(os.path.join(out, "log.json")):
                 return print(f"{name}: to be continued", flush=True)
             if run([os.path.join(HERE, "export.py"), out, "--data", args.data, "--vocabularies", args.vocabularies, "--to", args.to], log, env=env):
                 return failed.append(name)
@@ -80,6 +88,9 @@ def main():
         t.start()
     for t in threads:
         t.join()
+    if shutil.which("node") and not failed and all(os.path.exists(os.path.join(args.to, n + ".metrics.json")) for n in FAMILY):
+        subprocess.run(["node", os.path.join(HERE, "measure.mjs"), args.to, "--data", args.data], check=True)
+        subprocess.run([sys.executable, os.path.join(HERE, "card.py"), args.to], check=True)
     for name in failed:
         print(f"{name} failed; the end of its log:")
         with open(os.path.join(args.work, name, "log.txt"), encoding="utf-8", errors="replace") as f:

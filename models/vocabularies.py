@@ -139,7 +139,10 @@ def main():
         files = {}
         for name in args.names or KINDS:
             path = os.path.join(args.out, name + ".json")
+            table = path.removesuffix(".json") + ".words.json.gz"
             if os.path.exists(path):
+                if "pathpiece" in name and not os.path.exists(table):
+                    words_table(path, corpus.all_texts(), table)
                 continue
             kind, arguments = KINDS[name]
             if kind not in files:
@@ -149,7 +152,7 @@ def main():
             began = time.time()
             microtome("train", *arguments, "--lines", "keep", "--special", ",".join(SPECIAL), "--out", path, files[kind])
             if "pathpiece" in name:
-                words_table(path, corpus.all_texts(), path.removesuffix(".json") + ".words.json.gz")
+                words_table(path, corpus.all_texts(), table)
             print(f"{name}: {Vocabulary(path).size} tokens in {time.time() - began:.0f} s", file=sys.stderr, flush=True)
 
 

@@ -1,6 +1,7 @@
 // `quantize`: which type each tensor gets, values within what float64 arithmetic says of the type, files that other readers of GGUF accept, every kind of
 // input and output, failures.
 import { describe, test } from 'node:test';
+import { gguf } from '@huggingface/gguf';
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -195,13 +196,7 @@ describe('failures', () => {
   });
 });
 
-test('an independent reader of GGUF agrees', async (t) => {
-  /** @type {any} */ let gguf;
-  try {
-    ({ gguf } = await import('@huggingface/gguf'));
-  } catch {
-    return t.skip('@huggingface/gguf is not installed');
-  }
+test('an independent reader of GGUF agrees', async () => {
   const files = scratch();
   const { bytes } = await quantize(FILE, { type: 'Q4_K' });
   const path = files.write('model.gguf', /** @type {Uint8Array} */ (bytes));

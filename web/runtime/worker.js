@@ -477,8 +477,6 @@ class Engine {
   tokenizer = 0;
   threads = 1;
   exported = 0;
-  /** Settled when there is a heap. */ started = Promise.resolve();
-  /** Settled when there are helper threads. */ helpers = Promise.resolve();
   headless = false;
   cut = CHUNK_TOKENS;
   layers = 0;
@@ -490,13 +488,9 @@ class Engine {
   /** @param {{module: WebAssembly.Module, shared: boolean, threads: number, isa?: string}} args */
   async init({ module, shared, threads, isa }) {
     const memory = makeMemory(shared);
-    const made = Heap.create(module, memory).then((heap) => { this.heap = heap; });
-    this.started = made;
-    made.catch(() => {});
-    await made;
-    const heap = this.heap;
+    const heap = (this.heap = await Heap.create(module, memory));
     if (isa) heap.call('kernels_use', { ref: heap.enums.MT_ISA_REF, simd: heap.enums.MT_ISA_SIMD, relaxed: heap.enums.MT_ISA_RELAXED }[isa] ?? -1);
-    if (shared && threads > 1) await (this.helpers = this.#startPool(module, memory, threads));
+    if (shared && threads > 1) await this.#startPool(module, memory, threads);
     const used = heap.exports.kernels_isa();
     return { threads: this.threads, isa: used === heap.enums.MT_ISA_RELAXED ? 'relaxed' : used === heap.enums.MT_ISA_SIMD ? 'simd' : 'ref' };
   }
@@ -524,7 +518,6 @@ class Engine {
    * @param {{sources: (Source | PortSource)[]}} args @param {Task} task
    */
   async load({ sources }, task) {
-    await this.started;
     const heap = this.heap;
     const isConfig = (/** @type {Source | PortSource} */ s) => /\.json$/i.test(s.name) || (s.kind === 'bytes' && s.bytes[0] === 0x7b); // {
     const ordered = [...sources.filter(isConfig), ...sources.filter((s) => !isConfig(s))];
@@ -584,7 +577,6 @@ class Engine {
       if (loader) heap.exports.loader_free(loader);
       heap.release(scratch);
     }
-    await this.helpers;
     this.name = file;
     const info = this.#info();
     const eos = ['eos', 'eot', 'eom'].map((name) => heap.scope((alloc) => heap.exports.model_key(this.model, heap.putCString(alloc, `tokenizer.ggml.${name}_token_id`)))).filter((id) => id >= 0);
