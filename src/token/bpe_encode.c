@@ -7,6 +7,7 @@
  *               found dead are never tried again, so the work is linear. Rests on two facts: a part of a canonical
  *               sequence is canonical, and a sequence is canonical when all its neighbours are. */
 #include "bpe.h"
+#include "../base/heap.h"
 
 typedef struct mt_bpe_node {
     int32_t id;
@@ -49,35 +50,11 @@ static void merge_scan(mt_bpe *b, int32_t *id, uint32_t *width, size_t *count) {
     *count = n;
 }
 
-static inline bool before(const event *x, const event *y) {
+static inline bool before(const event *x, const event *y, const void *unused) {
+    (void)unused;
     return x->rank != y->rank ? x->rank < y->rank : x->at < y->at;
 }
-
-static void push(event *heap, size_t *n, event e) {
-    size_t i = (*n)++;
-    while (i) {
-        size_t up = (i - 1) / 2;
-        if (!before(&e, &heap[up])) break;
-        heap[i] = heap[up];
-        i = up;
-    }
-    heap[i] = e;
-}
-
-static event pop(event *heap, size_t *n) {
-    event top = heap[0], last = heap[--*n];
-    size_t i = 0;
-    for (;;) {
-        size_t k = 2 * i + 1;
-        if (k >= *n) break;
-        if (k + 1 < *n && before(&heap[k + 1], &heap[k])) k++;
-        if (!before(&heap[k], &last)) break;
-        heap[i] = heap[k];
-        i = k;
-    }
-    heap[i] = last;
-    return top;
-}
+MT_HEAP(heap, event, const void *, before)
 
 static mt_status merge_heap(mt_bpe *b, int32_t *id, uint32_t *width, size_t *count, mt_error *err) {
     size_t n = *count, events = 0;
@@ -92,10 +69,10 @@ static mt_status merge_heap(mt_bpe *b, int32_t *id, uint32_t *width, size_t *cou
         if (i + 1 == n) break;
         event e = {0, (uint32_t)i, id[i], id[i + 1], 0};
         e.rank = mt_bpe_rank(b, e.left, e.right, &e.result);
-        if (e.rank != MT_NO_RANK) push(heap, &events, e);
+        if (e.rank != MT_NO_RANK) heap_push(heap, &events, e, NULL);
     }
     while (events) {
-        event e = pop(heap, &events);
+        event e = heap_pop(heap, &events, NULL);
         int32_t right = node[e.at].next;
         if (node[e.at].id != e.left || right < 0 || node[right].id != e.right) continue; /* stale */
         b->last_left = e.left;
@@ -110,12 +87,12 @@ static mt_status merge_heap(mt_bpe *b, int32_t *id, uint32_t *width, size_t *cou
             node[next].prev = (int32_t)e.at;
             event f = {0, e.at, e.result, node[next].id, 0};
             f.rank = mt_bpe_rank(b, f.left, f.right, &f.result);
-            if (f.rank != MT_NO_RANK) push(heap, &events, f);
+            if (f.rank != MT_NO_RANK) heap_push(heap, &events, f, NULL);
         }
         if (prev >= 0) {
             event f = {0, (uint32_t)prev, node[prev].id, e.result, 0};
             f.rank = mt_bpe_rank(b, f.left, f.right, &f.result);
-            if (f.rank != MT_NO_RANK) push(heap, &events, f);
+            if (f.rank != MT_NO_RANK) heap_push(heap, &events, f, NULL);
         }
     }
     size_t m = 0;

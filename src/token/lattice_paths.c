@@ -6,6 +6,7 @@
  * hypothesis' log-probability: drawn top-down, the children's maximum being made equal to the parent's key (Kool, van
  * Hoof & Welling 2019), so that the k highest complete keys are k draws without replacement. */
 #include "lattice.h"
+#include "../base/heap.h"
 
 #include <math.h>
 
@@ -108,12 +109,13 @@ typedef struct search {
 
 /* Of equal keys the one nearer to the start: it completes first, so that a thousand equal paths cost no more than
  * different ones. Then the older one. */
-static bool better(const search *s, uint32_t x, uint32_t y) {
-    const hypothesis *a = &s->all[x], *b = &s->all[y];
+static bool better(const uint32_t *x, const uint32_t *y, const search *s) {
+    const hypothesis *a = &s->all[*x], *b = &s->all[*y];
     if (a->key != b->key) return a->key > b->key;
     if (a->node != b->node) return a->node < b->node;
-    return x < y;
+    return *x < *y;
 }
+MT_HEAP(heap, uint32_t, const search *, better)
 
 static mt_status push(search *s, hypothesis h) {
     if (s->len >= s->limit)
@@ -121,23 +123,8 @@ static mt_status push(search *s, hypothesis h) {
     MT_TRY(mt_grow((void **)&s->all, &s->cap, s->len + 1, sizeof h, s->err));
     MT_TRY(mt_grow((void **)&s->heap, &s->heap_cap, s->heap_len + 1, sizeof *s->heap, s->err));
     s->all[s->len] = h;
-    uint32_t x = (uint32_t)s->len++;
-    size_t i = s->heap_len++;
-    for (size_t up; i && better(s, x, s->heap[up = (i - 1) / 2]); i = up) s->heap[i] = s->heap[up];
-    s->heap[i] = x;
+    heap_push(s->heap, &s->heap_len, (uint32_t)s->len++, s);
     return MT_OK;
-}
-
-static uint32_t pop(search *s) {
-    uint32_t top = s->heap[0], last = s->heap[--s->heap_len];
-    size_t i = 0;
-    for (size_t k; (k = 2 * i + 1) < s->heap_len; i = k) {
-        if (k + 1 < s->heap_len && better(s, s->heap[k + 1], s->heap[k])) k++;
-        if (!better(s, s->heap[k], last)) break;
-        s->heap[i] = s->heap[k];
-    }
-    s->heap[i] = last;
-    return top;
 }
 
 static mt_status emit(search *s, uint32_t x, mt_paths *out) {
@@ -171,7 +158,7 @@ mt_status mt_lattice_nbest(const mt_lattice *l, size_t k, size_t limit, mt_paths
     if (best[l->nodes - 1] == -INFINITY) goto done;
     MT_TRY_GOTO(push(&s, (hypothesis){best[l->nodes - 1], 0, l->nodes - 1, 0, -1}), done);
     for (size_t found = 0; found < k && s.heap_len;) {
-        uint32_t x = pop(&s), v = s.all[x].node;
+        uint32_t x = heap_pop(s.heap, &s.heap_len, &s), v = s.all[x].node;
         if (v == 0) {
             MT_TRY_GOTO(emit(&s, x, out), done);
             found++;
@@ -313,7 +300,7 @@ mt_status mt_lattice_sample_distinct(const mt_lattice *l, double theta, size_t k
     }
     MT_TRY_GOTO(push(&s, (hypothesis){gumbel(rng), 0, l->nodes - 1, 0, -1}), done);
     while (k && s.heap_len) {
-        uint32_t x = pop(&s), v = s.all[x].node;
+        uint32_t x = heap_pop(s.heap, &s.heap_len, &s), v = s.all[x].node;
         double parent = s.all[x].key, top = -INFINITY;
         if (v == 0) {
             if (out->len - first == k) { /* the first one that is not taken sets the threshold */

@@ -8,6 +8,7 @@
  * first survivor are ever looked at, and a dropped draw is forgotten after the step, so draws are made lazily in rank
  * order from a queue and dropped entries return to it: O(n log n / (1 - p)) instead of a scan of the text a step. */
 #include "segment.h"
+#include "../base/heap.h"
 
 typedef struct node {
     int32_t id; /* -1: merged into its left neighbour */
@@ -34,29 +35,17 @@ typedef struct dropper {
     mt_error *err;
 } dropper;
 
-static bool before(const event *x, const event *y) {
+static bool before(const event *x, const event *y, const void *unused) {
+    (void)unused;
     return x->rank != y->rank ? x->rank < y->rank : x->at < y->at;
 }
+MT_HEAP(heap, event, const void *, before)
 
 static mt_status push(dropper *d, event e) {
     queue *q = &d->heap;
     MT_TRY(mt_grow((void **)&q->item, &q->cap, q->len + 1, sizeof e, d->err));
-    size_t i = q->len++;
-    for (size_t up; i && before(&e, &q->item[up = (i - 1) / 2]); i = up) q->item[i] = q->item[up];
-    q->item[i] = e;
+    heap_push(q->item, &q->len, e, NULL);
     return MT_OK;
-}
-
-static event pop(queue *q) {
-    event top = q->item[0], last = q->item[--q->len];
-    size_t i = 0;
-    for (size_t k; (k = 2 * i + 1) < q->len; i = k) {
-        if (k + 1 < q->len && before(&q->item[k + 1], &q->item[k])) k++;
-        if (!before(&q->item[k], &last)) break;
-        q->item[i] = q->item[k];
-    }
-    q->item[i] = last;
-    return top;
 }
 
 static mt_status set_aside(dropper *d, event e) {
@@ -103,7 +92,7 @@ static mt_status step(dropper *d, bool all, bool *done) {
     event survivor = {0};
     bool found = false;
     while (d->heap.len && !found) { /* one occurrence after the other, in (rank, place) order */
-        event e = pop(&d->heap);
+        event e = heap_pop(d->heap.item, &d->heap.len, NULL);
         if (!fresh(d, &e)) continue;
         if (dropped(d))
             MT_TRY(set_aside(d, e));
@@ -120,7 +109,7 @@ static mt_status step(dropper *d, bool all, bool *done) {
     mt_status status = MT_OK;
     size_t cap = 0;
     while (all && d->heap.len && d->heap.item[0].rank == survivor.rank) {
-        event e = pop(&d->heap);
+        event e = heap_pop(d->heap.item, &d->heap.len, NULL);
         if (!fresh(d, &e)) continue;
         if (e.left != survivor.left || e.right != survivor.right || dropped(d)) {
             MT_TRY_GOTO(set_aside(d, e), done);
@@ -145,7 +134,7 @@ static mt_status run_steps(dropper *d, bool all) {
 
 static mt_status run_requeue(dropper *d) {
     while (d->heap.len) {
-        event e = pop(&d->heap);
+        event e = heap_pop(d->heap.item, &d->heap.len, NULL);
         if (dropped(d)) {
             MT_TRY(set_aside(d, e));
             continue;
@@ -163,7 +152,7 @@ static mt_status run_requeue(dropper *d) {
 
 static mt_status run_discard(dropper *d) {
     while (d->heap.len) {
-        event e = pop(&d->heap);
+        event e = heap_pop(d->heap.item, &d->heap.len, NULL);
         if (fresh(d, &e) && !dropped(d)) MT_TRY(merge(d, &e));
     }
     return MT_OK;

@@ -8,6 +8,7 @@
  * Words change in place; counts change by differences. Worked example: words "abab" x2, "ab" x1 with vocab_size 4:
  * pairs (a,b) 5, (b,a) 2; merge (a,b) -> ab: "ab ab", "ab"; then (ab,ab) 2 -> abab. */
 #include "train.h"
+#include "../base/heap.h"
 #include "../base/sort.h"
 
 typedef struct word {
@@ -183,33 +184,18 @@ done:
 
 /* ---- the queue ---- */
 
-static bool before(const entry *a, const entry *b) {
+static bool before(const entry *a, const entry *b, const void *unused) {
+    (void)unused;
     if (a->count != b->count) return a->count > b->count;
     if (a->pair != b->pair) return a->pair < b->pair;
     return a->serial < b->serial;
 }
 
-static void sift_down(entry *h, size_t len, size_t i) {
-    entry e = h[i];
-    for (;;) {
-        size_t child = 2 * i + 1;
-        if (child >= len) break;
-        if (child + 1 < len && before(&h[child + 1], &h[child])) child++;
-        if (!before(&h[child], &e)) break;
-        h[i] = h[child];
-        i = child;
-    }
-    h[i] = e;
-}
+MT_HEAP(heap, entry, const void *, before)
 
 static mt_status push(trainer *t, entry e) {
     MT_TRY(mt_grow((void **)&t->heap, &t->heap_cap, t->heap_len + 1, sizeof e, t->err));
-    size_t i = t->heap_len++;
-    while (i && before(&e, &t->heap[(i - 1) / 2])) {
-        t->heap[i] = t->heap[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    t->heap[i] = e;
+    heap_push(t->heap, &t->heap_len, e, NULL);
     return MT_OK;
 }
 
@@ -304,13 +290,11 @@ static mt_status train(trainer *t) {
         int64_t now = pair_count(t, top->pair);
         if (top->count != now) { /* stale: put it where it belongs */
             top->count = now;
-            sift_down(t->heap, t->heap_len, 0);
+            heap_sink(t->heap, t->heap_len, *top, NULL);
             continue;
         }
         if (now < 1 || (uint64_t)now < t->o->min_frequency) break;
-        entry e = *top;
-        *top = t->heap[--t->heap_len];
-        if (t->heap_len) sift_down(t->heap, t->heap_len, 0);
+        entry e = heap_pop(t->heap, &t->heap_len, NULL);
 
         int32_t left = (int32_t)(e.pair >> 32), right = (int32_t)(uint32_t)e.pair, result;
         mt_str a = t->out->token[left], b = t->out->token[right];

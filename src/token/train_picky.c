@@ -8,6 +8,7 @@
  *
  * The most frequent pair wins, of equals the one whose strings come first. */
 #include "train.h"
+#include "../base/heap.h"
 #include "../base/sort.h"
 
 typedef struct pair {
@@ -64,35 +65,22 @@ static int compare(mt_str a, mt_str b) {
     return c ? c : a.n < b.n ? -1 : a.n > b.n;
 }
 
-static bool before(const trainer *t, const entry *a, const entry *b) {
+static bool before(const entry *a, const entry *b, const trainer *t) {
     if (a->count != b->count) return a->count > b->count;
     const pair *p = &t->pairs[a->pair], *q = &t->pairs[b->pair];
     const mt_str *s = t->out->vocabulary.token;
     int c = compare(s[p->left], s[q->left]);
     return c ? c < 0 : compare(s[p->right], s[q->right]) < 0;
 }
+MT_HEAP(heap, entry, const trainer *, before)
 
 static mt_status push(trainer *t, int32_t p) {
     entry e = {t->pairs[p].count, p};
     t->pairs[p].touched = false;
     if (e.count <= 0) return MT_OK;
     MT_TRY(mt_grow((void **)&t->heap, &t->heap_cap, t->heap_len + 1, sizeof e, t->err));
-    size_t i = t->heap_len++;
-    for (size_t up; i && before(t, &e, &t->heap[up = (i - 1) / 2]); i = up) t->heap[i] = t->heap[up];
-    t->heap[i] = e;
+    heap_push(t->heap, &t->heap_len, e, t);
     return MT_OK;
-}
-
-static entry pop(trainer *t) {
-    entry top = t->heap[0], last = t->heap[--t->heap_len];
-    size_t i = 0;
-    for (size_t k; (k = 2 * i + 1) < t->heap_len; i = k) {
-        if (k + 1 < t->heap_len && before(t, &t->heap[k + 1], &t->heap[k])) k++;
-        if (!before(t, &t->heap[k], &last)) break;
-        t->heap[i] = t->heap[k];
-    }
-    t->heap[i] = last;
-    return top;
 }
 
 static mt_status add_token(trainer *t, mt_str text, int32_t left, int32_t right, int32_t *id) {
@@ -334,7 +322,7 @@ mt_status mt_train_picky(const mt_words *words, const mt_picky_options *o, mt_pi
     for (size_t i = 0; i < o->special_len; i++) MT_TRY_GOTO(add_token(&t, o->special[i], -1, -1, &id), done);
     MT_TRY_GOTO(open_words(&t, words), done);
     while (out->present_len < (size_t)o->vocab_size && t.heap_len) {
-        entry e = pop(&t);
+        entry e = heap_pop(t.heap, &t.heap_len, &t);
         if (e.count != t.pairs[e.pair].count) continue; /* it was pushed again with what it has now */
         if ((uint64_t)e.count < o->min_frequency) break;
         MT_TRY_GOTO(merge(&t, e.pair), done);
@@ -388,30 +376,17 @@ typedef struct encoder {
     size_t heap_len, heap_cap;
 } encoder;
 
-static bool earlier(step a, step b) {
-    return a.event != b.event ? a.event < b.event : a.at < b.at;
+static bool earlier(const step *a, const step *b, const void *unused) {
+    (void)unused;
+    return a->event != b->event ? a->event < b->event : a->at < b->at;
 }
+MT_HEAP(steps, step, const void *, earlier)
 
 static mt_status push_step(encoder *x, int32_t event, int32_t at) {
     if (event < 0) return MT_OK;
     MT_TRY(mt_grow((void **)&x->heap, &x->heap_cap, x->heap_len + 1, sizeof *x->heap, x->err));
-    step s = {event, at};
-    size_t i = x->heap_len++;
-    for (size_t up; i && earlier(s, x->heap[up = (i - 1) / 2]); i = up) x->heap[i] = x->heap[up];
-    x->heap[i] = s;
+    steps_push(x->heap, &x->heap_len, (step){event, at}, NULL);
     return MT_OK;
-}
-
-static step pop_step(encoder *x) {
-    step top = x->heap[0], last = x->heap[--x->heap_len];
-    size_t i = 0;
-    for (size_t k; (k = 2 * i + 1) < x->heap_len; i = k) {
-        if (k + 1 < x->heap_len && earlier(x->heap[k + 1], x->heap[k])) k++;
-        if (!earlier(x->heap[k], last)) break;
-        x->heap[i] = x->heap[k];
-    }
-    x->heap[i] = last;
-    return top;
 }
 
 /* The first event from `now` on that the node, or it with its right neighbour, is subject to. */
@@ -482,7 +457,7 @@ mt_status mt_picky_encode(const mt_picky *p, const uint8_t *word, size_t n, int3
     }
     x.node[x.len - 1].next = -1;
     for (int32_t i = 0; i >= 0; i = x.node[i].next) MT_TRY_GOTO(expect_merge(&x, i, 0), done);
-    while (x.heap_len) MT_TRY_GOTO(apply(&x, pop_step(&x)), done);
+    while (x.heap_len) MT_TRY_GOTO(apply(&x, steps_pop(x.heap, &x.heap_len, NULL)), done);
     for (int32_t i = 0; i >= 0; i = x.node[i].next)
         MT_TRY_GOTO(mt_ids_add(out, x.node[i].id == INT32_MAX ? unknown : x.node[i].id, err), done);
 done:

@@ -13,6 +13,7 @@
  *     words _aab x3, _ab x2:  (a,b) 5 -> ab;  then (_,ab) 2, (a,ab) 3 -> aab;  (_,aab) 3 -> _aab;  _ab */
 #include "train.h"
 #include "vocab.h"
+#include "../base/heap.h"
 #include "../base/sort.h"
 
 enum { SPACE = 0x2581, UNKNOWN = 0x2585, TAB = 9 };
@@ -346,22 +347,14 @@ static int compare_candidates(const void *a, const void *b, void *context) {
     return x->symbol < y->symbol ? -1 : x->symbol > y->symbol; /* the same string made in two ways: the older way */
 }
 
-static void sift_down(bpe *t, size_t i) {
-    struct candidate c = t->heap[i];
-    for (size_t k; (k = 2 * i + 1) < t->heap_len; i = k) {
-        if (k + 1 < t->heap_len && compare_candidates(&t->heap[k + 1], &t->heap[k], t) < 0) k++;
-        if (compare_candidates(&t->heap[k], &c, t) >= 0) break;
-        t->heap[i] = t->heap[k];
-    }
-    t->heap[i] = c;
+static bool before(const struct candidate *a, const struct candidate *b, bpe *t) {
+    return compare_candidates(a, b, t) < 0;
 }
+MT_HEAP(heap, struct candidate, bpe *, before)
 
 static mt_status push(bpe *t, int32_t s) {
     MT_TRY(mt_grow((void **)&t->heap, &t->heap_cap, t->heap_len + 1, sizeof *t->heap, t->f.err));
-    struct candidate c = {t->symbols[s].freq, s};
-    size_t i = t->heap_len++;
-    for (size_t up; i && compare_candidates(&c, &t->heap[up = (i - 1) / 2], t) < 0; i = up) t->heap[i] = t->heap[up];
-    t->heap[i] = c;
+    heap_push(t->heap, &t->heap_len, (struct candidate){t->symbols[s].freq, s}, t);
     t->symbols[s].active = true;
     return MT_OK;
 }
@@ -532,13 +525,12 @@ static mt_status run_bpe(bpe *t, mt_vocabulary *out) {
         struct candidate top = t->heap[0];
         symbol *s = &t->symbols[top.symbol];
         while (s->freq != top.freq) { /* it lost occurrences since: put it where it belongs */
-            t->heap[0].freq = s->freq;
-            sift_down(t, 0);
+            top.freq = s->freq;
+            heap_sink(t->heap, t->heap_len, top, t);
             top = t->heap[0];
             s = &t->symbols[top.symbol];
         }
-        t->heap[0] = t->heap[--t->heap_len];
-        if (t->heap_len) sift_down(t, 0);
+        heap_pop(t->heap, &t->heap_len, t);
         s->gone = true;
         int32_t old;
         if (mt_map_get(&seen, s->text, &old)) continue;

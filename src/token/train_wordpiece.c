@@ -8,6 +8,7 @@
  * through lists by symbol and enter the queue again, older entries are recognised by their stamp. Scores are compared
  * as doubles: then by count, then by ids. */
 #include "train.h"
+#include "../base/heap.h"
 #include "../base/sort.h"
 
 typedef struct pair {
@@ -57,7 +58,7 @@ typedef struct trainer {
     mt_ids touched; /* pairs whose score changed in this step */
 } trainer;
 
-static bool before(const trainer *t, const entry *a, const entry *b) {
+static bool before(const entry *a, const entry *b, const trainer *t) {
     if (a->score != b->score) return a->score > b->score;
     if (a->count != b->count) return a->count > b->count;
     const pair *p = &t->pairs[a->pair], *q = &t->pairs[b->pair];
@@ -65,6 +66,7 @@ static bool before(const trainer *t, const entry *a, const entry *b) {
     if (p->right != q->right) return p->right < q->right;
     return a->stamp > b->stamp;
 }
+MT_HEAP(heap, entry, const trainer *, before)
 
 static mt_status push(trainer *t, int32_t p) {
     pair *q = &t->pairs[p];
@@ -74,22 +76,8 @@ static mt_status push(trainer *t, int32_t p) {
     double a = (double)t->symbols[q->left].count, b = (double)t->symbols[q->right].count;
     entry e = {(double)q->count / (a * b), q->count, p, q->stamp};
     MT_TRY(mt_grow((void **)&t->heap, &t->heap_cap, t->heap_len + 1, sizeof e, t->err));
-    size_t i = t->heap_len++;
-    for (size_t up; i && before(t, &e, &t->heap[up = (i - 1) / 2]); i = up) t->heap[i] = t->heap[up];
-    t->heap[i] = e;
+    heap_push(t->heap, &t->heap_len, e, t);
     return MT_OK;
-}
-
-static entry pop(trainer *t) {
-    entry top = t->heap[0], last = t->heap[--t->heap_len];
-    size_t i = 0;
-    for (size_t k; (k = 2 * i + 1) < t->heap_len; i = k) {
-        if (k + 1 < t->heap_len && before(t, &t->heap[k + 1], &t->heap[k])) k++;
-        if (!before(t, &t->heap[k], &last)) break;
-        t->heap[i] = t->heap[k];
-    }
-    t->heap[i] = last;
-    return top;
 }
 
 static mt_status touch(trainer *t, int32_t p) {
@@ -292,7 +280,7 @@ mt_status mt_train_wordpiece(const mt_words *words, const mt_bpe_options *o, mt_
     for (size_t i = 0; i < o->special_len; i++) MT_TRY_GOTO(token_id(&t, o->special[i], &id), done);
     MT_TRY_GOTO(open_words(&t, words), done);
     while (out->len < (size_t)o->vocab_size && t.heap_len) {
-        entry e = pop(&t);
+        entry e = heap_pop(t.heap, &t.heap_len, &t);
         const pair *p = &t.pairs[e.pair];
         if (p->stamp != e.stamp) continue;
         size_t limit = o->max_token_length > 0 ? (size_t)o->max_token_length : SIZE_MAX;
