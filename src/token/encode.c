@@ -107,7 +107,10 @@ mt_status mt_emit(mt_tok *t, int32_t id, uint32_t begin, uint32_t end, mt_error 
     mt_encoding *e = t->out;
     if (e->ids.len == e->ids.cap || (t->want_spans && e->ids.len >= e->span_cap)) MT_TRY(room(t, 1, err));
     size_t k = e->ids.len - t->word_base;
-    if (k < 4) t->ends[k] = end;
+    if (k < 4) {
+        t->tiles = (t->tiles || !k) && begin == (k ? t->ends[k - 1] : 0) && begin < end;
+        t->ends[k] = end;
+    }
     if (t->want_spans) e->spans[e->ids.len] = mt_span_of(t, &t->word, begin, end);
     e->ids.data[e->ids.len++] = id;
     return MT_OK;

@@ -43,9 +43,12 @@ static mt_status segment(mt_tok *t, const mt_view *word, mt_memo *m, word_key k,
     mt_encoding *e = t->out;
     t->word = *word;
     t->word_base = e->ids.len;
+    t->tiles = true;
     MT_TRY(t->segmenter->segment(t, word->p, word->n, err));
     size_t count = e->ids.len - t->word_base;
-    if (m && count && count <= 3 && t->ends[count - 1] == word->n) {
+    /* spans that overlap or are empty (a character spelled in bytes...) are not kept: they cannot be told from the ends
+     */
+    if (m && count && count <= 3 && t->tiles && t->ends[count - 1] == word->n) {
         *m = (mt_memo){{k.a, k.b}, {0, 0, 0}, (uint8_t)count, {(uint8_t)t->ends[0], (uint8_t)t->ends[1]}, 0};
         memcpy(m->id, e->ids.data + t->word_base, count * sizeof(int32_t));
     }

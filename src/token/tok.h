@@ -191,7 +191,7 @@ int32_t mt_added_find(const mt_added_set *s, const uint8_t *p, size_t n, size_t 
 
 typedef struct mt_segmenter {
     const char *name;
-    bool cacheable; /* the result depends on the word alone and its spans are adjacent */
+    bool cacheable; /* the result depends on the word alone */
     mt_status (*segment)(mt_tok *t, const uint8_t *p, size_t n, mt_error *err);
     void (*free)(mt_tok *t);
 } mt_segmenter;
@@ -316,6 +316,7 @@ struct mt_tok {
     mt_view word;     /* being segmented */
     size_t word_base; /* out->ids.len when it began */
     uint32_t ends[4]; /* in the word, of the first tokens it gave */
+    bool tiles;       /* each of these begins where the one before it ends */
     mt_memo *memo;
     uint32_t memo_seen;
     mt_made work[2];
