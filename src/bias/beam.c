@@ -9,15 +9,11 @@
  * greedily. */
 #include "tree.h"
 
-static size_t residual_of(const mt_bytes *b, const mt_node *n) {
-    return b->text.len - n->end;
-}
-
 /* Open contexts that end at the text's end and have the same future become one. */
 void mt_tree_merge(mt_bytes *b) {
     for (size_t i = 0; i < b->open_count; i++) {
         mt_node *n = b->open[i];
-        if (residual_of(b, n) || n->child) continue;
+        if (mt_node_residual(b, n) || n->child) continue;
         for (size_t j = b->open_count; --j > i;) {
             mt_node *m = b->open[j];
             if (m->end != n->end || m->child ||
@@ -54,12 +50,6 @@ void mt_tree_prune(mt_bytes *b) {
 
 /* ---- when no context can read a byte ---- */
 
-static bool has_child(const mt_node *n, size_t rank) {
-    for (const mt_node *c = n->child; c; c = c->sibling)
-        if (c->rank == (int32_t)rank) return true;
-    return false;
-}
-
 /* Adds a context whose residual is the text from its end on. */
 static mt_status add_inside(mt_bytes *b, mt_node *parent, size_t rank, mt_node **out, mt_error *err) {
     MT_TRY(mt_node_add(b, parent, rank, err));
@@ -91,7 +81,7 @@ static mt_status cut(mt_bytes *b, mt_node *n, const uint8_t *p, size_t length, b
     size_t rank = 0, at = 0;
     while (!whole) { /* without making anything: is there a way? */
         if (!longest(b, p + at, length - at, &rank, &whole) && !whole) return MT_OK;
-        if (at == 0 && has_child(n, rank)) return MT_OK; /* goes its own way */
+        if (at == 0 && mt_node_child(n, rank)) return MT_OK; /* goes its own way */
         if (!whole) at += mt_spell_text(b->spell, rank).n;
     }
     for (at = 0;;) {
@@ -111,11 +101,11 @@ mt_status mt_tree_revive(mt_bytes *b, uint8_t c, bool *yes, mt_error *err) {
     size_t count = b->open_count;
     for (size_t k = 0; k < count; k++) {
         mt_node *n = b->open[k];
-        size_t residual = residual_of(b, n), lo = 0, hi = mt_spell_count(b->spell);
+        size_t residual = mt_node_residual(b, n), lo = 0, hi = mt_spell_count(b->spell);
         mt_spell_narrow(b->spell, &lo, &hi, 0, c);
         if (residual == 0 || lo == hi) continue;
         for (size_t i = n->lo; i < n->hi && mt_spell_text(b->spell, i).n == residual; i++)
-            if (!has_child(n, i) && n->evaluated && mt_node_mass(n, i, i + 1) < n->least) {
+            if (!mt_node_child(n, i) && n->evaluated && mt_node_mass(n, i, i + 1) < n->least) {
                 MT_TRY(mt_node_add(b, n, i, err));
                 *yes = true;
             }
@@ -123,7 +113,7 @@ mt_status mt_tree_revive(mt_bytes *b, uint8_t c, bool *yes, mt_error *err) {
     uint8_t *p = NULL;
     for (size_t k = 0; k < count && !*yes; k++) { /* best first would need an order; any way in is as good */
         mt_node *n = b->open[k];
-        size_t residual = residual_of(b, n);
+        size_t residual = mt_node_residual(b, n);
         if (residual == 0) continue;
         mt_free(p);
         p = mt_malloc(residual + 1);

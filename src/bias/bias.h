@@ -5,6 +5,7 @@
  *   lm_session.c      a model session as an mt_lm
  *   spell.h spell*.c  which token sequences a tokenizer can produce, as an automaton (private)
  *   nextbyte.c        the streaming next-byte model: one new context per byte, all live contexts in one tree pass
+ *   pick.c            ...with fewer passes: bytes chosen from bounds, contexts of expected text evaluated together
  *   tree.c beam.c     its contexts: evaluation, weights; merging and pruning
  *   cover.c           static cover encodings of a string (Byte-Token Representation Lemma, Phan et al. 2025)
  *   ensemble.c        mixtures of next-byte distributions of models with different vocabularies
@@ -32,6 +33,10 @@ typedef struct mt_lm {
     /* Natural log-probabilities of the next token after a context: out[vocab]. Asked only for the root and for contexts
      * of the latest `extend`, so that an implementation need not keep the rows of all contexts. */
     mt_status (*next)(void *self, int32_t context, double *out, mt_error *err);
+    /* May be NULL. The same without logarithms: the probability of token i is out[i] / *sum. *top: what was subtracted
+     * from the logits, so that ln of token i's probability is logit[i] - *top - ln *sum even where out[i] is 0. */
+    mt_status (*weights)(void *self, int32_t context, double *out, const float **logit, double *top, double *sum,
+                         mt_error *err);
     void (*drop)(void *self, int32_t context); /* a leaf that is no longer needed */
     /* May be NULL. Contexts with equal values have the same future (n-gram models): they are merged under
      * MT_TARGET_ALL. */
@@ -66,6 +71,9 @@ mt_status mt_bytes_reset(mt_bytes *b, mt_error *err);
  * (mt_bytes_length). */
 mt_status mt_bytes_push(mt_bytes *b, const uint8_t *p, size_t n, mt_error *err);
 size_t mt_bytes_length(const mt_bytes *b);
+/* Text that is known or likely to be pushed next: the contexts along it are evaluated in one pass, beside what waits.
+ * Results do not change. Does nothing for MT_TARGET_ALL. */
+mt_status mt_bytes_expect(mt_bytes *b, const uint8_t *p, size_t n, mt_error *err);
 /* Natural log-probabilities of the next byte (256) and of the text ending here ([256]); they sum to 1. -infinity:
  * cannot be. naive: the first byte of the next token after encode(text), the prompt-boundary-biased answer; sums to 1,
  * or all -infinity when encode(text) is no spelling of the text or it was not asked for. */
@@ -78,6 +86,22 @@ typedef struct mt_next_bytes {
     mt_target target;
 } mt_next_bytes;
 mt_status mt_bytes_next(mt_bytes *b, mt_next_bytes *out, mt_error *err);
+/* The next byte, or 256: the text ends here. r NULL: the most probable one (of equals the lowest); else drawn with the
+ * probabilities of mt_bytes_next by *r, uniform in [0, 1). Equal to what mt_bytes_next would lead to, but a context is
+ * evaluated only when its mass, which is known before, could change the answer (lazily refined bounds). */
+mt_status mt_bytes_pick(mt_bytes *b, const double *r, int32_t *symbol, mt_error *err);
+/* How a byte is drawn from what mt_bytes_next says. */
+typedef struct mt_byte_choice {
+    double temperature; /* probabilities to the power of 1 / temperature; 1: as they are; 0: the most probable byte */
+    double top_p;       /* only the likeliest that make up this much of the mass; 1: all */
+} mt_byte_choice;
+/* As mt_bytes_pick, by *how. logp, when not NULL: ln of the byte's probability as mt_bytes_next gives it; then, and
+ * with a temperature or top_p that need all probabilities, every context is evaluated, but the contexts of what is
+ * likely to follow with it. */
+mt_status mt_bytes_draw(mt_bytes *b, const mt_byte_choice *how, double r, int32_t *symbol, double *logp, mt_error *err);
+/* mt_bytes_push, with ln of each byte's probability as mt_bytes_next gave it before: logp[n]. Contexts along the text
+ * are evaluated together. */
+mt_status mt_bytes_push_scored(mt_bytes *b, const uint8_t *p, size_t n, double *logp, mt_error *err);
 /* text_logprob alone; cheaper, as the contexts that end exactly here need not be evaluated. -infinity: the text has no
  * spelling. */
 mt_status mt_bytes_score(mt_bytes *b, double *text_logprob, double *missing_mass, mt_error *err);

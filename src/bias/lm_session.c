@@ -46,24 +46,69 @@ static mt_status extend(void *self, int32_t n, const int32_t *parent, const int3
     return MT_OK;
 }
 
-static mt_status next(void *self, int32_t context, double *out, mt_error *err) {
-    session_lm *l = self;
-    const float *row = l->root_row;
+static mt_status row_of(session_lm *l, int32_t context, const float **row, mt_error *err) {
+    *row = l->root_row;
     if (context > 0) {
         int32_t r = context <= mt_session_slots(l->session) ? l->row_of[context - 1] : 0;
-        row = r ? mt_session_logits(l->session, r - 1) : NULL;
+        *row = r ? mt_session_logits(l->session, r - 1) : NULL;
     }
-    if (!row) return mt_fail(err, MT_ESTATE, "the probabilities after context %d are not at hand", context);
-    double top = -INFINITY, sum = 0;
-    for (int32_t i = 0; i < l->vocab; i++)
-        if (row[i] > top) top = row[i];
-    for (int32_t i = 0; i < l->vocab; i++) {
-        out[i] = (double)row[i] - top;
-        sum += exp(out[i]);
+    return *row ? MT_OK : mt_fail(err, MT_ESTATE, "the probabilities after context %d are not at hand", context);
+}
+
+/* out[i] = exp(x[i] - top) for x <= top, without calls so that compilers use vectors: 2^k times Taylor's series to
+ * degree 13 on |r| <= ln(2)/2, error below 2 ulp; less than e^-708 is 0. Byte probabilities down to there are sums of
+ * such numbers, which float cannot hold. */
+static void exp_below(const float *x, double top, double *out, int32_t n) {
+    const double to_int = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer, in the low bits */
+    for (int32_t i = 0; i < n; i++) {
+        double d = (double)x[i] - top, m = d * 1.4426950408889634 + to_int, k = m - to_int;
+        double r = (d - k * 0.693147180369123816490) - k * 1.90821492927058770002e-10;
+        double p = 1.0 / 6227020800;
+        p = p * r + 1.0 / 479001600;
+        p = p * r + 1.0 / 39916800;
+        p = p * r + 1.0 / 3628800;
+        p = p * r + 1.0 / 362880;
+        p = p * r + 1.0 / 40320;
+        p = p * r + 1.0 / 5040;
+        p = p * r + 1.0 / 720;
+        p = p * r + 1.0 / 120;
+        p = p * r + 1.0 / 24;
+        p = p * r + 1.0 / 6;
+        p = p * r + 0.5;
+        p = p * r + 1;
+        p = p * r + 1;
+        uint64_t bits;
+        memcpy(&bits, &m, sizeof bits);
+        bits = (bits + 1023) << 52; /* the rounded integer as an exponent */
+        double scale;
+        memcpy(&scale, &bits, sizeof scale);
+        out[i] = d < -708 ? 0 : p * scale;
     }
-    if (!(sum > 0) || !isfinite(sum)) return mt_fail(err, MT_EFORMAT, "the model's logits are not numbers");
+}
+
+static mt_status weights(void *self, int32_t context, double *out, const float **logit, double *top, double *sum,
+                         mt_error *err) {
+    session_lm *l = self;
+    const float *row;
+    MT_TRY(row_of(l, context, &row, err));
+    float most = -INFINITY;
+    for (int32_t i = 0; i < l->vocab; i++) most = row[i] > most ? row[i] : most;
+    exp_below(row, most, out, l->vocab);
+    double s[4] = {0};
+    for (int32_t i = 0; i < l->vocab; i++) s[i & 3] += out[i];
+    *logit = row;
+    *top = most;
+    *sum = (s[0] + s[1]) + (s[2] + s[3]);
+    return *sum > 0 && isfinite(*sum) ? MT_OK : mt_fail(err, MT_EFORMAT, "the model's logits are not numbers");
+}
+
+static mt_status next(void *self, int32_t context, double *out, mt_error *err) {
+    session_lm *l = self;
+    const float *row;
+    double top, sum;
+    MT_TRY(weights(self, context, out, &row, &top, &sum, err));
     sum = log(sum);
-    for (int32_t i = 0; i < l->vocab; i++) out[i] -= sum;
+    for (int32_t i = 0; i < l->vocab; i++) out[i] = (double)row[i] - top - sum;
     return MT_OK;
 }
 
@@ -98,7 +143,8 @@ mt_status mt_lm_of_session(mt_session *s, int32_t bos, int32_t end, mt_lm *out, 
     mt_batch batch = {.count = 1, .token = &bos, .parent = &parent, .slot = &l->root};
     MT_TRY_GOTO(mt_session_eval(s, &batch, err), fail);
     memcpy(l->root_row, mt_session_logits(s, 0), (size_t)info.vocab * sizeof *l->root_row);
-    *out = (mt_lm){.self = l, .vocab = info.vocab, .end = end, .extend = extend, .next = next, .drop = drop};
+    *out = (mt_lm){
+        .self = l, .vocab = info.vocab, .end = end, .extend = extend, .next = next, .weights = weights, .drop = drop};
     return MT_OK;
 fail:
     mt_free(l->root_row);

@@ -18,13 +18,7 @@
 
 #include <math.h>
 
-static size_t residual_of(const mt_bytes *b, const mt_node *n) {
-    return b->text.len - n->end;
-}
-
 /* ---- construction ---- */
-
-static mt_status push_byte(mt_bytes *b, uint8_t c, mt_error *err);
 
 mt_status mt_bytes_new_source(const mt_spell_source *source, const mt_lm *lm, mt_target target, mt_bytes **out,
                               mt_error *err) {
@@ -52,7 +46,7 @@ mt_status mt_bytes_new_source(const mt_spell_source *source, const mt_lm *lm, mt
         goto fail;
     }
     MT_TRY_GOTO(mt_node_add(b, NULL, 0, err), fail);
-    for (size_t i = 0; i < b->prefix; i++) MT_TRY_GOTO(push_byte(b, ' ', err), fail);
+    for (size_t i = 0; i < b->prefix; i++) MT_TRY_GOTO(mt_bytes_push_one(b, ' ', err), fail);
     *out = b;
     return MT_OK;
 fail:
@@ -69,6 +63,7 @@ mt_status mt_bytes_new(mt_tok *t, const mt_lm *lm, mt_target target, mt_bytes **
 
 /* Removes all nodes but the root. */
 static void clear(mt_bytes *b) {
+    mt_tree_forget_ahead(b, SIZE_MAX);
     while (b->open_count) mt_node_close(b, b->open[b->open_count - 1]);
 }
 
@@ -80,6 +75,7 @@ void mt_bytes_free(mt_bytes *b) {
         mt_free(b->root);
     }
     mt_free(b->open);
+    mt_free(b->ahead);
     mt_free(b->waiting);
     mt_free(b->row);
     mt_ids_free(&b->at);
@@ -104,7 +100,7 @@ mt_status mt_bytes_reset(mt_bytes *b, mt_error *err) {
         root->evaluated = false;
         b->waiting[b->waiting_count++] = root;
     }
-    for (size_t i = 0; i < b->prefix; i++) MT_TRY(push_byte(b, ' ', err));
+    for (size_t i = 0; i < b->prefix; i++) MT_TRY(mt_bytes_push_one(b, ' ', err));
     return MT_OK;
 }
 
@@ -133,20 +129,10 @@ void mt_bytes_stats_get(const mt_bytes *b, mt_bytes_stats *out) {
 
 /* ---- streaming ---- */
 
-static bool has_child(const mt_node *n, size_t rank) {
-    for (const mt_node *c = n->child; c; c = c->sibling)
-        if (c->rank == (int32_t)rank) return true;
-    return false;
-}
-
-static bool pruning(const mt_bytes *b) {
-    return b->target == MT_TARGET_ALL && (b->beam > 0 || b->epsilon > 0);
-}
-
 /* Makes the contexts whose last token equals a residual. Nothing is made twice when it is called again. */
-static mt_status extend(mt_bytes *b, mt_error *err) {
+mt_status mt_bytes_extend(mt_bytes *b, mt_error *err) {
     double least = -INFINITY; /* ln of the mass below which a context is not worth a model call */
-    if (pruning(b) && b->epsilon > 0) {
+    if (mt_bytes_prunes(b) && b->epsilon > 0) {
         for (size_t i = 0; i < b->open_count; i++)
             if (b->open[i]->evaluated && !b->open[i]->extended)
                 least = mt_log_add(least, mt_node_mass(b->open[i], b->open[i]->lo, b->open[i]->hi));
@@ -156,13 +142,14 @@ static mt_status extend(mt_bytes *b, mt_error *err) {
     bool added = false;
     for (size_t k = 0; k < count; k++) {
         mt_node *n = b->open[k];
-        size_t residual = residual_of(b, n);
+        size_t residual = mt_node_residual(b, n);
         double lost = -INFINITY;
         if (residual == 0 || n->extended) continue;
         for (size_t i = n->lo; i < n->hi && mt_spell_text(b->spell, i).n == residual; i++) {
             bool in;
             MT_TRY(mt_spell_member(b->spell, &n->place, n->rank, i, residual, &in, err));
-            if (!in || has_child(n, i)) continue;
+            const mt_node *made = mt_node_child(n, i);
+            if (!in || (made && (b->looking || !made->ahead))) continue;
             if (least > -INFINITY && n->evaluated) {
                 double mass = mt_node_mass(n, i, i + 1);
                 if (mass < least) {
@@ -234,8 +221,8 @@ static mt_status work_out(mt_bytes *b, uint8_t c, bool *alive, mt_error *err) {
             n->place.guess[i].at = old[i];
             old[i] = at;
         }
-        mt_spell_narrow(b->spell, &now[0], &now[1], residual_of(b, n), c);
-        if (goes_on) status = find_witness(b, n, now[0], now[1], residual_of(b, n) + 1, &now[2], err);
+        mt_spell_narrow(b->spell, &now[0], &now[1], mt_node_residual(b, n), c);
+        if (goes_on) status = find_witness(b, n, now[0], now[1], mt_node_residual(b, n) + 1, &now[2], err);
         memcpy(b->at.data + used, now, sizeof now);
         *alive |= now[2] != SIZE_MAX;
         used += HEAD + n->place.count;
@@ -245,12 +232,12 @@ static mt_status work_out(mt_bytes *b, uint8_t c, bool *alive, mt_error *err) {
     return status;
 }
 
-static mt_status push_byte(mt_bytes *b, uint8_t c, mt_error *err) {
+mt_status mt_bytes_push_one(mt_bytes *b, uint8_t c, mt_error *err) {
     bool alive, revived = false;
     MT_TRY(mt_buf_reserve(&b->text, 1, err));
-    MT_TRY(extend(b, err));
+    MT_TRY(mt_bytes_extend(b, err));
     MT_TRY(work_out(b, c, &alive, err));
-    if (!alive && pruning(b)) {
+    if (!alive && mt_bytes_prunes(b)) {
         take_back(b, b->open_count);
         MT_TRY(mt_tree_revive(b, c, &revived, err));
         b->stats.revived += revived;
@@ -270,12 +257,13 @@ static mt_status push_byte(mt_bytes *b, uint8_t c, mt_error *err) {
     b->trimmed = false;
     for (size_t k = b->open_count; k-- > 0;)
         if (b->open[k]->witness == SIZE_MAX) mt_node_close(b, b->open[k]);
+    if (b->ahead_count && !b->looking) mt_tree_forget_ahead(b, b->text.len);
     return MT_OK;
 }
 
 /* Only the target `all` needs probabilities while text is pushed: to keep the beam. */
-static mt_status trim(mt_bytes *b, mt_error *err) {
-    if (!pruning(b) || b->trimmed || (b->epsilon == 0 && b->open_count <= (size_t)b->beam)) return MT_OK;
+mt_status mt_bytes_trim(mt_bytes *b, mt_error *err) {
+    if (!mt_bytes_prunes(b) || b->trimmed || (b->epsilon == 0 && b->open_count <= (size_t)b->beam)) return MT_OK;
     MT_TRY(mt_tree_evaluate(b, err));
     mt_tree_prune(b);
     b->trimmed = true;
@@ -284,8 +272,8 @@ static mt_status trim(mt_bytes *b, mt_error *err) {
 
 mt_status mt_bytes_push(mt_bytes *b, const uint8_t *p, size_t n, mt_error *err) {
     for (size_t i = 0; i < n; i++) {
-        MT_TRY(trim(b, err)); /* what the byte before has left */
-        MT_TRY(push_byte(b, p[i], err));
+        MT_TRY(mt_bytes_trim(b, err)); /* what the byte before has left */
+        MT_TRY(mt_bytes_push_one(b, p[i], err));
     }
     return MT_OK;
 }
@@ -293,8 +281,8 @@ mt_status mt_bytes_push(mt_bytes *b, const uint8_t *p, size_t n, mt_error *err) 
 /* ---- answers ---- */
 
 static mt_status settle(mt_bytes *b, mt_error *err) {
-    MT_TRY(trim(b, err));
-    MT_TRY(extend(b, err));
+    MT_TRY(mt_bytes_trim(b, err));
+    MT_TRY(mt_bytes_extend(b, err));
     return mt_tree_evaluate(b, err);
 }
 
@@ -303,7 +291,7 @@ static double text_logprob(const mt_bytes *b) {
     double sum = -INFINITY;
     for (size_t k = 0; k < b->open_count; k++) {
         const mt_node *n = b->open[k];
-        if (residual_of(b, n) && n->evaluated) sum = mt_log_add(sum, mt_node_mass(n, n->lo, n->hi));
+        if (mt_node_residual(b, n) && n->evaluated) sum = mt_log_add(sum, mt_node_mass(n, n->lo, n->hi));
     }
     return sum;
 }
@@ -314,7 +302,7 @@ static double missing_of(const mt_bytes *b, double logp) {
 }
 
 mt_status mt_bytes_score(mt_bytes *b, double *logp, double *missing_mass, mt_error *err) {
-    MT_TRY(trim(b, err));
+    MT_TRY(mt_bytes_trim(b, err));
     MT_TRY(mt_tree_evaluate(b, err));
     *logp = text_logprob(b);
     if (missing_mass) *missing_mass = missing_of(b, *logp);
@@ -322,8 +310,8 @@ mt_status mt_bytes_score(mt_bytes *b, double *logp, double *missing_mass, mt_err
 }
 
 /* Adds a node's part to the next bytes: out[c] = ln sum, relative to nothing. */
-static void add_node(const mt_bytes *b, const mt_node *n, double out[257]) {
-    size_t residual = residual_of(b, n), lo = n->lo;
+void mt_node_add_next(const mt_bytes *b, const mt_node *n, double out[257]) {
+    size_t residual = mt_node_residual(b, n), lo = n->lo;
     while (lo < n->hi && mt_spell_text(b->spell, lo).n == residual) lo++; /* replaced by the contexts they make */
     while (lo < n->hi) {
         uint8_t c = mt_spell_text(b->spell, lo).p[residual];
@@ -397,9 +385,10 @@ static mt_status naive_by_encoding(mt_bytes *b, double out[257], mt_error *err) 
         b->stats.contexts_dropped += count;
         context = made.data[count - 1];
     }
-    status = b->lm.next(b->lm.self, context, b->row, err);
+    mt_row row;
+    status = mt_row_read(b, context, &row, err);
     if (status == MT_OK) {
-        mt_naive_row(b, ids.len == 0, b->row, mass, NULL);
+        mt_naive_row(b, ids.len == 0, mass);
         naive_of(mass, out);
     }
 done:
@@ -409,24 +398,27 @@ done:
     return status;
 }
 
+mt_status mt_bytes_no_future(const mt_bytes *b, mt_error *err) {
+    return mt_fail(err, MT_ERANGE, "%s",
+                   b->open_count || b->lost > -INFINITY
+                       ? "the model gives this text and everything that could follow the probability 0"
+                       : "the tokenizer has no spelling for this text");
+}
+
 mt_status mt_bytes_next(mt_bytes *b, mt_next_bytes *out, mt_error *err) {
     MT_TRY(settle(b, err));
     for (int c = 0; c < 257; c++) out->exact[c] = out->naive[c] = -INFINITY;
     const double *naive = NULL;
     for (size_t k = 0; k < b->open_count; k++) {
-        add_node(b, b->open[k], out->exact);
-        if (b->open[k]->naive && residual_of(b, b->open[k]) == (b->open[k]->parent ? 0 : b->prefix))
+        mt_node_add_next(b, b->open[k], out->exact);
+        if (b->open[k]->naive && mt_node_residual(b, b->open[k]) == (b->open[k]->parent ? 0 : b->prefix))
             naive = b->open[k]->naive;
     }
     out->text_logprob = text_logprob(b);
     out->missing_mass = missing_of(b, out->text_logprob);
     out->live_contexts = (int32_t)b->open_count;
     out->target = b->target;
-    if (normalise(out->exact) == -INFINITY)
-        return mt_fail(err, MT_ERANGE, "%s",
-                       b->open_count || b->lost > -INFINITY
-                           ? "the model gives this text and everything that could follow the probability 0"
-                           : "the tokenizer has no spelling for this text");
+    if (normalise(out->exact) == -INFINITY) return mt_bytes_no_future(b, err);
     if (!b->want_naive) return MT_OK;
     if (!naive) return naive_by_encoding(b, out->naive, err);
     naive_of(naive, out->naive);
@@ -459,6 +451,7 @@ static mt_status put_node(mt_bytes *b, const mt_node *n, int32_t id, int32_t par
 
 mt_status mt_bytes_tree(mt_bytes *b, mt_buf *json, mt_error *err) {
     MT_TRY(settle(b, err));
+    mt_tree_forget_ahead(b, SIZE_MAX);
     MT_TRY(mt_buf_printf(json, err, "{\"length\":%zu,\"prefix\":%zu", mt_bytes_length(b), b->prefix));
     MT_TRY(put_number(json, "text_logprob", text_logprob(b), err));
     MT_TRY(mt_buf_printf(json, err, ",\"nodes\":["));

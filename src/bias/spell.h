@@ -110,6 +110,8 @@ mt_status mt_spell_mask(mt_spell *s, const mt_spell_place *place, int32_t left, 
 /* Walks one more residual byte: writes guess[i].at's successors to at[i]. *alive: some guess is, or tokens that are cut
  * out of the text exist. */
 mt_status mt_spell_walk(mt_spell *s, const mt_spell_place *place, uint8_t b, int32_t *at, bool *alive, mt_error *err);
+/* Takes the residual bytes back: all guesses are at the context's end. */
+mt_status mt_spell_rewind(mt_spell *s, mt_spell_place *place, mt_error *err);
 /* May the text end after the context? */
 mt_status mt_spell_ends(mt_spell *s, const mt_spell_place *place, bool *out, mt_error *err);
 void mt_spell_place_free(mt_spell_place *place);

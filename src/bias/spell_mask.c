@@ -392,6 +392,15 @@ static mt_status add_guess(mt_spell *s, mt_spell_place *place, int32_t state, mt
     return MT_OK;
 }
 
+mt_status mt_spell_rewind(mt_spell *s, mt_spell_place *place, mt_error *err) {
+    for (size_t i = 0; i < place->count; i++) {
+        mt_spell_guess *g = &place->guess[i];
+        g->at = g->state;
+        if (mt_spell_is_boundary(s, g->state)) MT_TRY(mt_spell_open(s, g->state, &g->at, err));
+    }
+    return MT_OK;
+}
+
 mt_status mt_spell_begin(mt_spell *s, mt_spell_place *place, mt_error *err) {
     place->count = 0;
     return add_guess(s, place, MT_SPELL_ROOT, (mt_spell_seen){0, 0, 0}, err);
