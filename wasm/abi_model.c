@@ -18,7 +18,12 @@ ABI_LAYOUT(model, ABI_STRUCT(mt_model_info), ABI_FIELD(mt_model_info, architectu
            ABI_FIELD(mt_session_info, slot_bytes), ABI_FIELD(mt_session_info, state_bytes),
            ABI_FIELD(mt_session_info, memory_bytes), ABI_FIELD(mt_session_info, scratch_bytes), ABI_ENUM(MT_CACHE_F32),
            ABI_ENUM(MT_CACHE_F16), ABI_ENUM(MT_CACHE_Q8), ABI_ENUM(MT_ROOT), ABI_ENUM(MT_PATCH_REPLACE),
-           ABI_ENUM(MT_PATCH_ADD), ABI_ENUM(MT_PATCH_SCALE), ABI_ENUM(MT_PATCH_ZERO))
+           ABI_ENUM(MT_PATCH_ADD), ABI_ENUM(MT_PATCH_SCALE), ABI_ENUM(MT_PATCH_ZERO), ABI_ENUM(MT_PATCH_MEAN),
+           ABI_ENUM(MT_PATCH_RESAMPLE), ABI_STRUCT(mt_patch), ABI_FIELD(mt_patch, name), ABI_FIELD(mt_patch, kind),
+           ABI_FIELD(mt_patch, dims), ABI_ARRAY(mt_patch, from), ABI_ARRAY(mt_patch, to), ABI_FIELD(mt_patch, offset),
+           ABI_FIELD(mt_patch, count), ABI_FIELD(mt_patch, value), ABI_FIELD(mt_patch, values),
+           ABI_FIELD(mt_patch, aligned), ABI_FIELD(mt_patch, given), ABI_FIELD(mt_patch, axis),
+           ABI_FIELD(mt_patch, seed))
 
 /* ---- loading ---- */
 
@@ -232,11 +237,15 @@ MT_EXPORT(trace_names) mt_status abi_trace_names(const mt_model *model, mt_buf *
     out->len = 0;
     return mt_trace_names(model, out, &abi_error);
 }
-MT_EXPORT(patch_add)
-mt_status abi_patch_add(mt_session *session, const char *name, int32_t kind, size_t offset, const float *value,
-                        size_t count) {
+MT_EXPORT(patch_add) mt_status abi_patch_add(mt_session *session, const mt_patch *patch) {
     ABI_NEED(session);
-    return mt_patch_add(session, name, (mt_patch_kind)kind, offset, value, count, &abi_error);
+    ABI_NEED(patch);
+    return mt_patch_add(session, patch, &abi_error);
+}
+/* name may be 0 */
+MT_EXPORT(stop_at) mt_status abi_stop_at(mt_session *session, const char *name) {
+    ABI_NEED(session);
+    return mt_session_stop_at(session, name, &abi_error);
 }
 MT_EXPORT(patch_clear) void abi_patch_clear(mt_session *session) {
     if (session) mt_patch_clear(session);

@@ -5,6 +5,7 @@ import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
 import { ModelStore } from './store.js';
+import { givenValues, plainPatches } from './patch.js';
 import { SAMPLING, checkSampling } from './sampling.js';
 import { Session } from './session.js';
 import { Tokenizer } from './tokenizer.js';
@@ -44,9 +45,8 @@ import { Tokenizer } from './tokenizer.js';
  * @property {number | null} [decoderStart] the token that such a decoder starts from; null: not known
  */
 /** @typedef {{shape: number[], data: Float32Array}} Traced row-major, the first dimension is the slowest */
-/** @typedef {{name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}} Patch
- *   changes `count` (default: as many as `value` has) numbers from `offset` of the named value, right after it is computed */
-/** @typedef {{logits: Float32Array, vocab: number, traces: Record<string, Traced>}} RunResult logits: [vocab] of the last token, with `all` [tokens][vocab] */
+/** @typedef {import('./patch.js').Patch} Patch */
+/** @typedef {{logits: Float32Array, vocab: number, traces: Record<string, Traced>}} RunResult logits: [vocab] of the last token, with `all` [tokens][vocab]; empty after `stopAt` */
 /**
  * Sampling, in `sampling.js`, and:
  * @typedef {import('./sampling.js').SamplingOptions & GenerateOnly} GenerateOptions
@@ -188,17 +188,21 @@ export class Model {
   /**
    * Logits, and any intermediate value by its name.
    * @param {Iterable<number> | string} ids tokens; a string is encoded with the model's tokenizer and its special tokens
-   * @param {{all?: boolean, decoderIds?: Iterable<number>, typeIds?: Iterable<number>, trace?: string | string[], patch?: Patch[], signal?: AbortSignal}} [options]
+   * @param {{all?: boolean, decoderIds?: Iterable<number>, typeIds?: Iterable<number>, trace?: string | string[], patch?: Patch[], stopAt?: string,
+   *   from?: {name: string, data: ArrayLike<number>} | {name: string, data: ArrayLike<number>}[], signal?: AbortSignal}} [options]
    *   typeIds: of encoders, the segment of each token (default: all 0);
    *   decoderIds: of encoder-decoder models, for which `ids` are the source text (default: the token that the decoder starts from);
-   *   all: logits of every position; trace: names or globs ("blocks.*.attn.hook_pattern"); patch: values to change on the way
+   *   all: logits of every position; trace: names or globs ("blocks.*.attn.hook_pattern"); patch: values to change on the way;
+   *   stopAt: the name of a value that is the last to be computed and is traced: there are no logits;
+   *   from: values that are given whole, such as the residual stream before a layer: they are not computed, nor what leads to them alone
    * @returns {Promise<RunResult>}
-   * @throws {MicrotomeError} ERANGE: an id outside the vocabulary, no ids; ELIMIT: more tokens than the model has learned positions; EUNKNOWN: no such name. AbortError when aborted
+   * @throws {MicrotomeError} ERANGE: an id outside the vocabulary, no ids, a patch that does not fit the shape; ELIMIT: more tokens than the model has learned positions; EUNKNOWN: no such name;
+   *   ESTATE: a patch or a trace of what is not computed between `from` and `stopAt`. AbortError when aborted
    */
   async run(ids, options = {}) {
-    checkOptions('run', options, ['all', 'decoderIds', 'typeIds', 'trace', 'patch', 'signal']);
-    const { all = false, decoderIds, typeIds, trace = [], patch = [], signal } = options;
-    return this.#live().call('run', { ids: this.#ids(ids), decoderIds: decoderIds ? Array.from(decoderIds) : null, typeIds: typeIds ? Array.from(typeIds) : null, all, trace: typeof trace === 'string' ? [trace] : trace, patch }, { signal });
+    checkOptions('run', options, ['all', 'decoderIds', 'typeIds', 'trace', 'patch', 'stopAt', 'from', 'signal']);
+    const { all = false, decoderIds, typeIds, trace = [], patch = [], stopAt, from = [], signal } = options;
+    return this.#live().call('run', { ids: this.#ids(ids), decoderIds: decoderIds ? Array.from(decoderIds) : null, typeIds: typeIds ? Array.from(typeIds) : null, all, trace: typeof trace === 'string' ? [trace] : trace, patch: [...givenValues(from), ...plainPatches(patch)], stopAt }, { signal });
   }
 
   /** @param {Iterable<number> | string} prompt */

@@ -5,7 +5,7 @@
 // knows what their tensors are called in GGUF; memory is then the model once, as stored.
 import { MicrotomeError, openSource, throwIfAborted } from './runtime/worker.js';
 import { WorkerClient } from './runtime/client.js';
-import { checkOptions, checkNumber } from './runtime/errors.js';
+import { checkOptions, checkNumber, globExpression } from './runtime/errors.js';
 import { ByteReader, TYPES, makeHeader, makeKey, padded, readHeader, tensorType } from './runtime/gguf.js';
 import { RUNTIME_OPTIONS, loadHeap, loadModule } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
@@ -264,9 +264,6 @@ async function configOf(files) {
 }
 
 // ---- which type ---------------------------------------------------------------------------------------------------------------
-
-/** @param {string} glob */
-const globExpression = (glob) => new RegExp(`^${String(glob).replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.')}$`);
 
 /** @param {PlannedTensor} t @param {QuantizeType} wanted @param {boolean} kept @returns {{to: number, bytes: number}} */
 function targetOf(t, wanted, kept) {

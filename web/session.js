@@ -1,6 +1,7 @@
 // Sessions: texts that a model has read and goes on from, with what it has computed for them. They fork, go back, forget, and are saved.
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { MicrotomeError } from './runtime/worker.js';
+import { plainPatches } from './patch.js';
 
 /** @typedef {import('./runtime/client.js').WorkerClient} WorkerClient */
 /** @typedef {import('./model.js').RunResult} RunResult */
@@ -95,7 +96,7 @@ export class Session {
     checkOptions('append', options, ['logits', 'trace', 'patch', 'signal']);
     const { logits = 'last', trace = [], patch = [], signal } = options;
     if (!['last', 'all', 'none'].includes(logits)) throw new MicrotomeError(`append: logits: unknown value ${JSON.stringify(logits)}: known are last, all, none`, { code: 'EUNKNOWN' });
-    return this.#turn(async () => (await this.#call('sessionAppend', { ids: this.#ids(ids), want: logits, trace: typeof trace === 'string' ? [trace] : trace, patch }, signal)).result);
+    return this.#turn(async () => (await this.#call('sessionAppend', { ids: this.#ids(ids), want: logits, trace: typeof trace === 'string' ? [trace] : trace, patch: plainPatches(patch) }, signal)).result);
   }
 
   /** @param {Iterable<number> | string} ids */

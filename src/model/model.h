@@ -6,6 +6,7 @@
  *   arch/NAME.c  one architecture = hyper-parameters + tensor names + a graph builder
  *   kv.c         the cache: slots with key, value, position and parent
  *   session.c    evaluation of a batch = tokens + positions + visibility
+ *   trace.c      traces and patches of a session
  *   edit.c       chains of slots: held, cut, moved, joined
  *   state.c      a chain and what was computed for it, as bytes
  */
@@ -163,11 +164,47 @@ bool mt_trace_get(const mt_session *s, int32_t i, mt_traced *out);
 int32_t mt_trace_columns(const mt_session *s, const int32_t **slots);
 /* Names that this model can trace, one per line. */
 mt_status mt_trace_names(const mt_model *m, mt_buf *out, mt_error *err);
-typedef enum mt_patch_kind { MT_PATCH_REPLACE, MT_PATCH_ADD, MT_PATCH_SCALE, MT_PATCH_ZERO } mt_patch_kind;
-/* While set, node `name` gets `kind` applied with `value` (count floats, row-major; SCALE: 1 float; ZERO: none) on the
- * flat range [offset, offset + count) of its value, right after it is computed. Values are copied. */
-mt_status mt_patch_add(mt_session *s, const char *name, mt_patch_kind kind, size_t offset, const float *value,
-                       size_t count, mt_error *err);
+typedef enum mt_patch_kind {
+    MT_PATCH_REPLACE,
+    MT_PATCH_ADD,
+    MT_PATCH_SCALE,
+    MT_PATCH_ZERO,
+    MT_PATCH_MEAN,    /* along `axis`: every element becomes the mean of all along it, summed in double; or that which
+                         is given as a value, one for each line along the axis */
+    MT_PATCH_RESAMPLE /* along `axis`: index i takes the values of index j(i), drawn uniformly from the others by
+                         `seed`, once for the whole value */
+} mt_patch_kind;
+typedef struct mt_patch {
+    const char *name; /* of one value, no glob */
+    mt_patch_kind kind;
+    /* What it changes: a box, from[d] <= index < to[d] along the first `dims` dimensions (to INT32_MAX: to the end) and
+     * all of the others; or, where dims is 0, elements offset .. offset + count of the flat value (count SIZE_MAX: to
+     * its end). Mean and resample take boxes alone, without one the whole. */
+    int32_t dims, from[4], to[4];
+    size_t offset, count;
+    /* Replace, add: one for each element that is changed, or one for all; or, with `aligned`, one for each element of
+     * the value. Scale: one. */
+    const float *value;
+    size_t values;
+    bool aligned;
+    /* Replace alone, of the whole value: it is not computed, nor what leads to it alone (mt_session_partial). */
+    bool given;
+    int32_t axis;
+    uint64_t seed;
+} mt_patch;
+/* While set, the node of this name is changed right after it is computed; patches of one name act in the order in which
+ * they were added. Values are copied. The batch decides about shapes: mt_session_eval says when a patch does not fit.
+ */
+mt_status mt_patch_add(mt_session *s, const mt_patch *p, mt_error *err);
 void mt_patch_clear(mt_session *s);
+
+/* ---- part of a model ----
+ * A run that starts from given values (mt_patch.given) or stops at a value computes what is needed and nothing else:
+ * layers before the first and after the last are not evaluated. Its tokens cannot be followed by others, since not all
+ * of their keys and values are there: mt_session_eval gives their slots back at once (the batch's slots are MT_ROOT).
+ */
+/* While set, evaluation ends with this value, which is traced; there are no logits. NULL: it goes on to the end. */
+mt_status mt_session_stop_at(mt_session *s, const char *name, mt_error *err);
+bool mt_session_partial(const mt_session *s);
 
 #endif

@@ -1,4 +1,4 @@
-/* Evaluation of a batch = tokens + positions + visibility (model.h), traces and patches.
+/* Evaluation of a batch = tokens + positions + visibility (model.h).
  *
  * Graphs are built for concrete sizes and kept: the decode loop finds its graph again and allocates nothing. While a
  * trace or a patch is set a batch is not cut, so that a traced value covers the whole batch. */
@@ -20,7 +20,8 @@ static mt_status build(const mt_model *m, mt_wanted wanted, void *arg, bool all_
         mt_build_memory(&b);
     else
         m->arch->build(&b);
-    mt_status status = mt_graph_plan(g, err);
+    mt_status status = mt_graph_prune(g, memory < 0 ? m->h.layers : 0, err);
+    if (status == MT_OK) status = mt_graph_plan(g, err);
     if (status == MT_OK && rows > 0 && memory >= 0 && g->output < 0 && !m->h.headless)
         status = mt_fail(err, MT_ESTATE, "the graph of \"%s\" has no output", m->arch->name);
     if (status != MT_OK) {
@@ -29,16 +30,6 @@ static mt_status build(const mt_model *m, mt_wanted wanted, void *arg, bool all_
     }
     *out = g;
     return MT_OK;
-}
-
-static int session_wants(void *arg, const char *name) {
-    const mt_session *s = arg;
-    int want = MT_WANT_NOT;
-    for (size_t i = 0; i < s->glob_count && !want; i++)
-        if (mt_glob(s->globs[i], name)) want = MT_WANT_TRACE;
-    for (size_t i = 0; i < s->patch_count; i++)
-        if (strcmp(s->patches[i].name, name) == 0) return want | MT_WANT_PATCH;
-    return want;
 }
 
 static int wants_all(void *arg, const char *name) {
@@ -60,7 +51,7 @@ mt_status mt_trace_names(const mt_model *m, mt_buf *out, mt_error *err) {
     return MT_OK;
 }
 
-static void free_graphs(mt_session *s, bool only_wishes) {
+void mt_session_free_graphs(mt_session *s, bool only_wishes) {
     int32_t kept = 0;
     for (int32_t i = 0; i < s->graph_count; i++) {
         if (only_wishes && s->graphs[i].version == 0)
@@ -92,7 +83,7 @@ static mt_status find_graph(mt_session *s, int32_t T, int32_t rows, bool encoder
         if (c->stamp < s->graphs[oldest].stamp) oldest = i;
     }
     mt_graph *g;
-    MT_TRY(build(s->m, s->version ? session_wants : NULL, s, s->version != 0, T, rows, columns, memory, &g, err));
+    MT_TRY(build(s->m, s->version ? mt_session_wants : NULL, s, s->version != 0, T, rows, columns, memory, &g, err));
     int32_t at = oldest;
     if (s->graph_count < MT_MAX_GRAPHS)
         at = s->graph_count++;
@@ -192,26 +183,10 @@ failed:
     return status;
 }
 
-static void free_patches(mt_session *s) {
-    for (size_t i = 0; i < s->patch_count; i++) {
-        mt_free(s->patches[i].name);
-        mt_free(s->patches[i].value);
-    }
-    s->patch_count = 0;
-}
-
-static void free_globs(mt_session *s) {
-    for (size_t i = 0; i < s->glob_count; i++) mt_free(s->globs[i]);
-    s->glob_count = 0;
-}
-
 void mt_session_free(mt_session *s) {
     if (!s) return;
-    free_graphs(s, false);
-    free_globs(s);
-    free_patches(s);
-    mt_free(s->globs);
-    mt_free(s->patches);
+    mt_session_free_graphs(s, false);
+    mt_session_free_wishes(s);
     for (int32_t l = 0; l < s->m->h.layers; l++) {
         if (s->k) mt_free_aligned(s->k[l]);
         if (s->v) mt_free_aligned(s->v[l]);
@@ -457,52 +432,14 @@ static mt_status find_columns(mt_session *s, int32_t T, mt_error *err) {
     return MT_OK;
 }
 
-static void apply_patches(void *arg, const mt_node *n, float *value, size_t from, size_t to) {
-    const mt_session *s = arg;
-    for (size_t i = 0; i < s->patch_count; i++) {
-        const patch *p = &s->patches[i];
-        if (strcmp(p->name, n->name) != 0) continue;
-        size_t begin = p->offset > from ? p->offset : from, end = p->offset + p->count < to ? p->offset + p->count : to;
-        if (begin >= end) continue;
-        size_t skip = begin - p->offset;
-        float *y = value + begin;
-        switch (p->kind) {
-        case MT_PATCH_REPLACE:
-            memcpy(y, p->value + skip, (end - begin) * sizeof *y);
-            break;
-        case MT_PATCH_ADD:
-            for (size_t k = 0; k < end - begin; k++) y[k] += p->value[skip + k];
-            break;
-        case MT_PATCH_SCALE:
-            for (size_t k = 0; k < end - begin; k++) y[k] *= p->value[0];
-            break;
-        case MT_PATCH_ZERO:
-            memset(y, 0, (end - begin) * sizeof *y);
-            break;
-        }
-    }
-}
-
-static mt_status check_patches(const mt_session *s, const mt_graph *g, mt_error *err) {
-    for (size_t i = 0; i < s->patch_count; i++)
-        for (int32_t n = 0; n < g->count; n++) {
-            const mt_node *node = &g->nodes[n];
-            size_t size = mt_node_elements(node);
-            if (!node->name || strcmp(node->name, s->patches[i].name) != 0) continue;
-            if (s->patches[i].offset > size || s->patches[i].count > size - s->patches[i].offset)
-                return mt_fail(err, MT_ERANGE,
-                               "the patch of \"%s\" covers elements %zu to %zu, but with this batch it has %zu",
-                               node->name, s->patches[i].offset, s->patches[i].offset + s->patches[i].count, size);
-        }
-    return MT_OK;
-}
-
-static bool wanted(const mt_batch *b, int32_t i) {
+/* Whether the logits of a row are kept. */
+static bool wanted(const mt_session *s, const mt_batch *b, int32_t i) {
+    if (s->stop) return false;
     return b->want ? b->want[i] != 0 : i == b->count - 1;
 }
 
 static mt_status prepare(mt_session *s, const mt_graph *g, mt_error *err) {
-    if (s->patch_count) MT_TRY(check_patches(s, g, err));
+    if (s->patch_count) MT_TRY(mt_session_check_patches(s, g, err));
     if (g->scratch <= s->scratch_size) return MT_OK;
     mt_free_aligned(s->scratch);
     s->scratch_size = 0;
@@ -580,9 +517,11 @@ static mt_status encode(mt_session *s, const int32_t *token, int32_t count, mt_e
                     .columns = count,
                     .column = s->identity,
                     .column_slot = s->identity,
-                    .patch = s->patch_count ? apply_patches : NULL,
+                    .patch = s->patch_count ? mt_session_patch : NULL,
                     .patch_arg = s};
     run_graph(s, g, &feed);
+    for (int32_t n = 0; n < g->count; n++)
+        if (g->nodes[n].stop) s->memory = 0; /* there is nothing for a decoder to look at */
     return MT_OK;
 }
 
@@ -601,7 +540,7 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
                            mt_error *err) {
     int32_t rows = 0;
     for (int32_t t = 0; t < T; t++)
-        if (wanted(b, from + t)) s->rows[rows++] = t;
+        if (wanted(s, b, from + t)) s->rows[rows++] = t;
     MT_TRY(find_runs(s, from, T, err));
     if (stored_scores(s)) MT_TRY(find_columns(s, T, err));
     const mt_graph *g;
@@ -637,7 +576,7 @@ static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32
                     .memory_runs = s->memory_runs,
                     .identity = s->identity,
                     .output = s->logits + (size_t)logits_before * (size_t)s->m->h.vocab,
-                    .patch = s->patch_count ? apply_patches : NULL,
+                    .patch = s->patch_count ? mt_session_patch : NULL,
                     .patch_arg = s};
     run_graph(s, g, &feed);
     return MT_OK;
@@ -655,13 +594,13 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
     if (s->segment_count && s->segment_count != b->count)
         return mt_fail(err, MT_ERANGE, "segments of %d tokens, but a batch of %d", s->segment_count, b->count);
     for (int32_t i = 0; i < b->count && s->m->h.headless; i++)
-        if (wanted(b, i))
+        if (wanted(s, b, i))
             return mt_fail(err, MT_EMISSING,
                            "the file holds no language-model head: there are hidden states, but no logits");
     if (b->count > s->kv.slots - s->kv.used)
         return mt_fail(err, MT_ELIMIT, "the context is full: a batch of %d tokens, but %d of %d slots are free",
                        b->count, s->kv.slots - s->kv.used, s->kv.slots);
-    for (int32_t i = 0; i < b->count; i++) s->logit_of[i] = wanted(b, i) ? wants++ : -1;
+    for (int32_t i = 0; i < b->count; i++) s->logit_of[i] = wanted(s, b, i) ? wants++ : -1;
     if (!mt_mul_size((size_t)wants, (size_t)s->m->h.vocab, &logits))
         return mt_fail(err, MT_ELIMIT, "%d rows of logits do not fit the address space", wants);
     void *grown = s->logits;
@@ -717,6 +656,12 @@ mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err) {
         while (taken > 0) mt_kv_drop(&s->kv, s->slot[--taken]);
         return status;
     }
+    if (mt_session_partial(s)) { /* not all of their keys, values and states are there */
+        while (taken > 0) {
+            mt_kv_drop(&s->kv, s->slot[--taken]);
+            s->slot[taken] = MT_ROOT;
+        }
+    }
     if (b->slot) memcpy(b->slot, s->slot, (size_t)b->count * sizeof *b->slot);
     s->batch_rows = b->count;
     return MT_OK;
@@ -749,120 +694,4 @@ void mt_session_reset(mt_session *s) {
 }
 int32_t mt_session_parent(const mt_session *s, int32_t slot) {
     return slot < 0 || slot >= s->kv.slots || !s->kv.live[slot] ? MT_ROOT : s->kv.parent[slot];
-}
-
-/* ---- traces and patches ---- */
-
-static void wishes_changed(mt_session *s) {
-    free_graphs(s, true);
-    s->version = s->glob_count || s->patch_count ? ++s->versions : 0;
-}
-
-/* Does any name of the model match? */
-static mt_status known_name(mt_session *s, const char *glob, bool *found, mt_error *err) {
-    if (!s->names.len) {
-        mt_status status = mt_trace_names(s->m, &s->names, err);
-        if (status == MT_OK) status = mt_buf_byte(&s->names, 0, err);
-        if (status != MT_OK) {
-            mt_buf_free(&s->names);
-            s->names = (mt_buf){0};
-            return status;
-        }
-    }
-    char name[128];
-    *found = false;
-    for (const char *p = (const char *)s->names.data; *p && !*found;) {
-        const char *end = strchr(p, '\n');
-        snprintf(name, sizeof name, "%.*s", (int)(end - p), p);
-        *found = mt_glob(glob, name);
-        p = end + 1;
-    }
-    return MT_OK;
-}
-
-static char *copy_text(const char *text) {
-    char *copy = mt_malloc(strlen(text) + 1);
-    if (copy) memcpy(copy, text, strlen(text) + 1);
-    return copy;
-}
-
-mt_status mt_trace_want(mt_session *s, const char *glob, mt_error *err) {
-    bool found;
-    MT_TRY(known_name(s, glob, &found, err));
-    if (!found)
-        return mt_fail(err, MT_EUNKNOWN,
-                       "no value of \"%s\" is called \"%s\" (known: see the model's trace names, such as "
-                       "blocks.0.hook_resid_pre)",
-                       s->m->arch->name, glob);
-    void *globs = s->globs;
-    mt_status status = mt_grow(&globs, &s->glob_capacity, s->glob_count + 1, sizeof *s->globs, err);
-    s->globs = globs;
-    if (status != MT_OK) return status;
-    char *copy = copy_text(glob);
-    if (!copy) return mt_nomem(err, strlen(glob), "a trace pattern");
-    s->globs[s->glob_count++] = copy;
-    wishes_changed(s);
-    return MT_OK;
-}
-
-void mt_trace_clear(mt_session *s) {
-    free_globs(s);
-    wishes_changed(s);
-}
-
-int32_t mt_trace_count(const mt_session *s) {
-    return s->traced_count;
-}
-
-bool mt_trace_get(const mt_session *s, int32_t i, mt_traced *out) {
-    if (!s->traced || i < 0) return false;
-    for (int32_t n = 0; n < s->traced->count; n++) {
-        const mt_node *node = &s->traced->nodes[n];
-        if (!node->kept || i-- > 0) continue;
-        *out = (mt_traced){.name = node->name, .n_dims = node->n_dims, .data = s->scratch + node->offset};
-        memcpy(out->dims, node->dims, sizeof out->dims);
-        return true;
-    }
-    return false;
-}
-
-int32_t mt_trace_columns(const mt_session *s, const int32_t **slots) {
-    if (!s->traced) return 0;
-    *slots = s->column_slots;
-    return s->columns;
-}
-
-mt_status mt_patch_add(mt_session *s, const char *name, mt_patch_kind kind, size_t offset, const float *value,
-                       size_t count, mt_error *err) {
-    bool found;
-    if ((unsigned)kind > MT_PATCH_ZERO)
-        return mt_fail(err, MT_EUNKNOWN, "patch kind %d (known: 0 to %d)", (int)kind, (int)MT_PATCH_ZERO);
-    if (strpbrk(name, "*?")) return mt_fail(err, MT_EUNKNOWN, "a patch needs one name, not the pattern \"%s\"", name);
-    MT_TRY(known_name(s, name, &found, err));
-    if (!found) return mt_fail(err, MT_EUNKNOWN, "no value of \"%s\" is called \"%s\"", s->m->arch->name, name);
-    void *patches = s->patches;
-    mt_status status = mt_grow(&patches, &s->patch_capacity, s->patch_count + 1, sizeof *s->patches, err);
-    s->patches = patches;
-    if (status != MT_OK) return status;
-    size_t values = kind == MT_PATCH_ZERO ? 0 : kind == MT_PATCH_SCALE ? 1 : count;
-    if (values && !value) return mt_fail(err, MT_ERANGE, "the patch of \"%s\" has no values", name);
-    patch p = {.name = copy_text(name),
-               .kind = kind,
-               .offset = offset,
-               .count = count,
-               .value = mt_array(values, sizeof(float))};
-    if (!p.name || !p.value) {
-        mt_free(p.name);
-        mt_free(p.value);
-        return mt_nomem(err, values * sizeof(float), "a patch");
-    }
-    if (values) memcpy(p.value, value, values * sizeof(float));
-    s->patches[s->patch_count++] = p;
-    wishes_changed(s);
-    return MT_OK;
-}
-
-void mt_patch_clear(mt_session *s) {
-    free_patches(s);
-    wishes_changed(s);
 }

@@ -17,10 +17,13 @@ typedef struct cached_graph {
 } cached_graph;
 
 typedef struct patch {
+    mt_patch p; /* name and values are its own */
     char *name;
-    mt_patch_kind kind;
-    size_t offset, count;
     float *value;
+    /* Resample, for the batch that is evaluated: where each index takes its values from, and room for them. */
+    int32_t *source;
+    float *line;
+    size_t line_capacity;
 } patch;
 
 struct mt_session {
@@ -69,6 +72,7 @@ struct mt_session {
     size_t glob_count, glob_capacity;
     patch *patches;
     size_t patch_count, patch_capacity;
+    char *stop;                 /* NULL: none */
     uint64_t version, versions; /* of the present wishes; 0: none */
     mt_buf names;               /* all names of the model, one per line, once asked for */
     int32_t *column;            /* slot -> column */
@@ -84,6 +88,14 @@ static inline uint8_t *mt_session_row(const mt_session *s, int32_t layer, int wh
     size_t row = mt_cache_row(s->cache, which ? s->m->h.value_width : s->m->h.head_width);
     return (uint8_t *)(which ? s->v : s->k)[layer] + ((size_t)head * (size_t)s->kv.slots + (size_t)slot) * row;
 }
+/* ---- traces and patches (trace.c) ---- */
+int mt_session_wants(void *session, const char *name);
+/* The patches that this graph has nodes for fit their shapes; room is made for what they need. */
+mt_status mt_session_check_patches(mt_session *s, const mt_graph *g, mt_error *err);
+void mt_session_patch(void *session, const mt_node *n, float *value, size_t from, size_t to);
+void mt_session_free_wishes(mt_session *s);
+void mt_session_free_graphs(mt_session *s, bool only_wishes);
+
 mt_status mt_session_new_memory(mt_session *s, int32_t count, mt_error *err); /* room for an encoder's output */
 /* A place for the state after `slot`: a free one, or that which was used longest ago; -1: all are needed. */
 int32_t mt_session_take_state(mt_session *s, int32_t slot);

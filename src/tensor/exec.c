@@ -641,6 +641,8 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             break;
         case MT_OP_ROOM: /* its owner writes and patches it */
             continue;
+        case MT_OP_GIVEN:
+            break;
         case MT_OP_WINDOW:
             mt_window_run(g, n, j.y, kernel, feed);
             break;

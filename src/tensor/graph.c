@@ -12,7 +12,7 @@ static const char *const op_names[MT_OP_COUNT] = {
     "kv_store",     "attend",       "scores",     "attn_softmax",   "mix",         "head_result",
     "sum_heads",    "experts",      "slice",      "conv",           "shift",       "lerp",
     "wkv",          "delta",        "scan",       "room",           "cell",        "window",
-    "pool",         "copy"};
+    "pool",         "copy",         "given"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -133,6 +133,8 @@ int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) {
     g->nodes[x].name = kept;
     g->nodes[x].kept = (want & MT_WANT_TRACE) != 0;
     g->nodes[x].patched = (want & MT_WANT_PATCH) != 0;
+    g->nodes[x].given = (want & MT_WANT_GIVEN) != 0;
+    g->nodes[x].stop = (want & MT_WANT_STOP) != 0;
     return x;
 }
 

@@ -66,6 +66,7 @@ typedef enum mt_op {
                      [T * i[2]][E]; i[0] layer, i[1] place in the state */
     MT_OP_POOL,   /* an average over windows, see mt_pool_over */
     MT_OP_COPY,
+    MT_OP_GIVEN, /* not computed: a patch writes all of it */
     MT_OP_COUNT
 } mt_op;
 
@@ -100,13 +101,15 @@ typedef struct mt_node {
     const char *name; /* only of nodes that somebody asked for */
     bool kept;        /* its value survives the run (traced) */
     bool patched;     /* mt_feed.patch is called after it */
+    bool given;       /* a patch says all of it: see mt_graph_prune */
+    bool stop;        /* nothing after it is wanted */
     bool output;      /* written to feed.output instead of the scratch block */
     int32_t last_use; /* set by mt_graph_plan */
     size_t offset;    /* floats into the scratch block */
 } mt_node;
 
 /* What the builder answers about a name. */
-enum { MT_WANT_NOT = 0, MT_WANT_TRACE = 1, MT_WANT_PATCH = 2 };
+enum { MT_WANT_NOT = 0, MT_WANT_TRACE = 1, MT_WANT_PATCH = 2, MT_WANT_GIVEN = 4, MT_WANT_STOP = 8 };
 typedef int (*mt_wanted)(void *arg, const char *name);
 
 typedef struct mt_graph {
@@ -246,6 +249,10 @@ int32_t mt_g_copy(mt_graph *g, int32_t x);
 /* Marks the node whose value goes to feed.output. */
 void mt_g_output(mt_graph *g, int32_t x);
 
+/* Leaves only what is needed, if a node is `given` or `stop`; before mt_graph_plan (prune.c). What is wanted is the
+ * output and the traced values, or those up to the stop; the operations that lead to a given value alone, and traces
+ * that come before it, go. Stores of layers below `stores` count as wanted. ESTATE: a patch would have no effect. */
+mt_status mt_graph_prune(mt_graph *g, int32_t stores, mt_error *err);
 /* Reports what went wrong while building; else assigns offsets. */
 mt_status mt_graph_plan(mt_graph *g, mt_error *err);
 

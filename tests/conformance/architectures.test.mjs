@@ -96,6 +96,16 @@ describe('architectures', { skip: skipWithoutShared }, () => {
                 assert.deepEqual(traced.traces[ours].shape, reference[theirs].shape.slice(1), theirs);
                 close(traced.traces[ours].data, /** @type {Float32Array} */ (reference[theirs].data), `${theirs} (${ours})`);
               }
+              // The same in two parts, before and after the middle of each half.
+              for (const [scope, layers] of /** @type {[string, number][]} */ ([['', model.info.layers], ['encoder.', model.info.encoderLayers ?? 0]])) {
+                const part = `${scope}blocks.${layers >> 1}.hook_resid_pre`;
+                if (!layers) continue;
+                assert.ok(known.includes(part), part);
+                const whole = await model.run(ids, { all: true, decoderIds, trace: part });
+                const head = await model.run(ids, { decoderIds, stopAt: part });
+                assert.deepEqual(head.traces, whole.traces, part);
+                assert.deepEqual((await model.run(ids, { all: true, decoderIds, from: { name: part, data: head.traces[part].data } })).logits, whole.logits, part);
+              }
             } finally {
               await model.dispose();
             }

@@ -146,4 +146,11 @@ static inline mt_status load_bytes(const uint8_t *p, size_t n, uint64_t size, si
     return mt_loader_finish(l, out, err);
 }
 
+/* A patch of a flat range; a scale has one value, zero none. */
+static inline mt_status flat_patch(mt_session *s, const char *name, mt_patch_kind kind, size_t offset,
+                                   const float *value, size_t count, mt_error *err) {
+    mt_patch p = {.name = name, .kind = kind, .offset = offset, .count = count, .value = value, .values = count};
+    return mt_patch_add(s, &p, err);
+}
+
 #endif

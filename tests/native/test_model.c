@@ -53,7 +53,7 @@ static mt_status load_and_eval(const gguf_file *f) {
               mt_session_free_slots(s), mt_status_name(status));
     }
     if (status == MT_OK) status = mt_trace_want(s, "blocks.*.attn.hook_pattern", &err);
-    if (status == MT_OK) status = mt_patch_add(s, "blocks.0.hook_attn_out", MT_PATCH_ADD, 3, (float[]){1, 2}, 2, &err);
+    if (status == MT_OK) status = flat_patch(s, "blocks.0.hook_attn_out", MT_PATCH_ADD, 3, (float[]){1, 2}, 2, &err);
     if (status == MT_OK) status = mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err);
     mt_session_free(s);
     mt_model_free(m);
@@ -289,11 +289,11 @@ static void test_eval(uint32_t type) {
         /* Replaced by its own value, scaled by 1, 0 added: nothing changes. */
         for (int kind = 0; kind < 3; kind++) {
             float one = 1, *zeros = calloc(size, sizeof *zeros);
-            CHECK_OK(mt_patch_add(s, name, (mt_patch_kind[]){MT_PATCH_REPLACE, MT_PATCH_SCALE, MT_PATCH_ADD}[kind], 0,
-                                  kind == 0   ? copy
-                                  : kind == 1 ? &one
-                                              : zeros,
-                                  size, &err));
+            CHECK_OK(flat_patch(s, name, (mt_patch_kind[]){MT_PATCH_REPLACE, MT_PATCH_SCALE, MT_PATCH_ADD}[kind], 0,
+                                kind == 0   ? copy
+                                : kind == 1 ? &one
+                                            : zeros,
+                                size, &err));
             mt_session_reset(s);
             run(s, ids, T, MT_ROOT, other);
             CHECK(other_route ? distance(other, whole, T * TINY_VOCAB) < close : same(whole, other, T),
@@ -329,7 +329,7 @@ static void test_eval(uint32_t type) {
 
     CASE("patches act: scopes, sums, errors");
     float zeros[T * 32] = {0};
-    CHECK_OK(mt_patch_add(s, "blocks.1.hook_resid_post", MT_PATCH_REPLACE, 5 * 32, zeros, 32, &err));
+    CHECK_OK(flat_patch(s, "blocks.1.hook_resid_post", MT_PATCH_REPLACE, 5 * 32, zeros, 32, &err));
     mt_session_reset(s);
     run(s, ids, T, MT_ROOT, other);
     for (int32_t t = 0; t < T; t++)
@@ -338,7 +338,7 @@ static void test_eval(uint32_t type) {
               "row %d", t);
     for (int32_t v = 0; v < TINY_VOCAB; v++) CHECK(other[5 * TINY_VOCAB + v] == 0, "logit %d of a zero residual", v);
     mt_patch_clear(s);
-    CHECK_OK(mt_patch_add(s, "blocks.0.attn.hook_pattern", MT_PATCH_ZERO, 0, NULL, 4 * T * T, &err));
+    CHECK_OK(flat_patch(s, "blocks.0.attn.hook_pattern", MT_PATCH_ZERO, 0, NULL, 4 * T * T, &err));
     CHECK_OK(mt_trace_want(s, "blocks.0.hook_attn_out", &err));
     mt_session_reset(s);
     run(s, ids, T, MT_ROOT, other);
@@ -347,12 +347,12 @@ static void test_eval(uint32_t type) {
     for (int32_t i = 0; i < T * 32; i++) CHECK(t.data[i] == 0, "no attention, no output");
     mt_patch_clear(s);
     mt_trace_clear(s);
-    CHECK_OK(mt_patch_add(s, "blocks.0.hook_mlp_out", MT_PATCH_ZERO, 0, NULL, T * 32 + 1, &err));
+    CHECK_OK(flat_patch(s, "blocks.0.hook_mlp_out", MT_PATCH_ZERO, 0, NULL, T * 32 + 1, &err));
     mt_session_reset(s);
     CHECK(mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err) == MT_ERANGE, "too large a patch");
     CHECK(mt_session_free_slots(s) == 64, "rolled back");
     mt_patch_clear(s);
-    CHECK(mt_patch_add(s, "blocks.9.hook_mlp_out", MT_PATCH_ZERO, 0, NULL, 1, &err) == MT_EUNKNOWN, "name");
+    CHECK(flat_patch(s, "blocks.9.hook_mlp_out", MT_PATCH_ZERO, 0, NULL, 1, &err) == MT_EUNKNOWN, "name");
     CHECK(mt_trace_want(s, "nothing.*", &err) == MT_EUNKNOWN, "glob");
     mt_session_reset(s);
     run(s, ids, T, MT_ROOT, other);

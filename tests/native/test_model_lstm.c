@@ -137,7 +137,7 @@ static void check(enum kind kind, uint32_t type) {
     const float put[2] = {0.5f, -0.25f};
     const char *name = lstm ? "blocks.0.lstm.hook_cell" : "blocks.0.gru.hook_candidate";
     if (kind == WINDOW) name = "hook_weights"; /* of token 3's own window */
-    CHECK_OK(mt_patch_add(s, name, MT_PATCH_REPLACE, kind == WINDOW ? 3 * 4 + 1 : 3 * H + 5, put, 2, &err));
+    CHECK_OK(flat_patch(s, name, MT_PATCH_REPLACE, kind == WINDOW ? 3 * 4 + 1 : 3 * H + 5, put, 2, &err));
     run(s, ids, T, MT_ROOT, tree);
     CHECK(memcmp(whole, tree, 3 * V * sizeof *whole) == 0, "nothing changes before a patch");
     for (int32_t i = 3; i < (kind == WINDOW ? 4 : 6); i++)

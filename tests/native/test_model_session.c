@@ -136,9 +136,9 @@ static void brute(mt_model *m, int32_t n, int32_t first, int32_t count, int32_t 
             int32_t from = i < first ? i : i + count;
             char name[64];
             snprintf(name, sizeof name, "blocks.%d.attn.hook_k", l);
-            CHECK_OK(mt_patch_add(s, name, MT_PATCH_REPLACE, (size_t)i * G * D, keys[l][from][0], G * D, &err));
+            CHECK_OK(flat_patch(s, name, MT_PATCH_REPLACE, (size_t)i * G * D, keys[l][from][0], G * D, &err));
             snprintf(name, sizeof name, "blocks.%d.attn.hook_v", l);
-            CHECK_OK(mt_patch_add(s, name, MT_PATCH_REPLACE, (size_t)i * G * D, values[l][from][0], G * D, &err));
+            CHECK_OK(flat_patch(s, name, MT_PATCH_REPLACE, (size_t)i * G * D, values[l][from][0], G * D, &err));
         }
     CHECK_OK(mt_session_eval(s, &(mt_batch){kept + 1, token, NULL, position, NULL, NULL}, &err));
     memcpy(out, mt_session_logits(s, kept), V * sizeof *out);

@@ -261,7 +261,7 @@ describe('Model', () => {
     await model.run(ids, { patch: [{ name, kind: 'zero', count: 3 }, { name, kind: 'scale', value: 2, count: 5 }, { name, kind: 'add', offset: 2, value: [1] }] });
     await assert.rejects(model.run(ids, { trace: 'blocks.9.*' }), MicrotomeError);
     await assert.rejects(model.run(ids, { patch: [{ name: 'nothing', kind: 'zero' }] }), MicrotomeError);
-    await assert.rejects(model.run(ids, { patch: [{ name, kind: /** @type {any} */ ('burn') }] }), fails('EUNKNOWN', /known are replace, add, scale, zero/));
+    await assert.rejects(model.run(ids, { patch: [{ name, kind: /** @type {any} */ ('burn') }] }), fails('EUNKNOWN', /known are replace, add, scale, zero, mean, resample, freeze/));
     assert.deepEqual((await model.run(ids)).logits, plain.logits, 'and failures leave the model usable');
     await model.dispose();
   });

@@ -90,7 +90,7 @@ describe('run', { concurrency: 2 }, () => {
     for (const [args, status, message] of /** @type {[string[], number, RegExp][]} */ ([
       [['--ids', '1', 'x'], 2, /one MODEL/], [['--ids', '1', '--trace', 'blocks.9.x'], 1, /no value of "llama" is called/], [['--ids', '1', '--out', 'x.txt'], 2, /neither in \.npy/],
       [['--ids', '1', '--trace', 'blocks.*.hook_resid_pre', '--out', join(files.folder, 'x.npy')], 2, /use \.npz/], [['--ids', '1', '--patch', 'x'], 2, /--patch: "x" is not NAME=zero/],
-      [['--ids', '1', '--patch', 'hook_embed[1]=zero'], 1, /outside 0\.\.0/], [['--ids', '1', '--patch', 'hook_embed[0,0,0]=zero'], 1, /3 indices, but its shape is \[1, 64\]/],
+      [['--ids', '1', '--patch', 'hook_embed[1]=zero'], 1, /covers 1 to 2 of dimension 0, but with this batch it has 1/], [['--ids', '1', '--patch', 'hook_embed[0,0,0]=zero'], 1, /3 indices, but with this batch its shape has 2/],
       [['--ids', '1', '--patch', 'hook_embed=absent.npy'], 1, /no such file/], [['--ids', '1', '--json', '--out', 'x.npy'], 2, /exclude/],
     ])) {
       const run = await cli(['run', modelFile, ...args]);

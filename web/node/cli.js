@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { ByteModel, Lattice, Model, SEGMENTERS, TokenLanguage, Tokenizer, isCanonical } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { describeHeader } from './inspect.js';
-import { fromNpy, toNpy, toNpz } from './npy.js';
+import { toNpy, toNpz } from './npy.js';
+import { parseFrom, parsePatch } from './patch.js';
 import { quantizeCommand } from './quantize.js';
 import { serve } from './serve.js';
 import { trainCommand } from './train.js';
@@ -173,59 +174,6 @@ async function promptIds(model, options, rest) {
   return ids.length ? ids : [model.tokenizer.bos ?? model.tokenizer.eos ?? 0];
 }
 
-/** "NAME[1,2:4]=zero" and its kind: what to change on the way. @param {string} text */
-function parsePatch(text) {
-  const found = /^([^[\]=]+)(?:\[([^\]]*)\])?=(?:(zero)|(add|scale|replace):(.+)|([^:]+))$/.exec(text);
-  if (!found) throw new UsageError(`--patch: "${text}" is not NAME=zero, NAME=scale:X, NAME=add:X, NAME=replace:X or NAME=X; X is a number or a .npy file`);
-  const [, name, index = '', zero, kind, value, bare] = found;
-  const ranges = index.split(',').map((part) => {
-    const range = /^\s*(\d*)\s*(:?)\s*(\d*)\s*$/.exec(part);
-    if (!range) throw new UsageError(`--patch ${name}: "${part}" is no index such as 3, 1:4 or :`);
-    const [, from, colon, to] = range;
-    return colon || !from ? { from: Number(from || 0), to: to === '' ? Infinity : Number(to) } : { from: Number(from), to: Number(from) + 1 };
-  });
-  return { name, ranges, kind: zero ?? kind ?? 'replace', value: value ?? bare };
-}
-
-/** The flat stretches of an index into a tensor. @param {string} name @param {number[]} shape @param {{from: number, to: number}[]} ranges */
-function stretches(name, shape, ranges) {
-  if (ranges.length > shape.length) throw new Error(`--patch ${name}: ${ranges.length} indices, but its shape is [${shape.join(', ')}]`);
-  let out = [0], count = shape.reduce((a, b) => a * b, 1), whole = false;
-  shape.forEach((size, d) => {
-    const { from, to } = ranges[d] ?? { from: 0, to: size };
-    const end = Math.min(to, size);
-    if (from >= end || (to !== Infinity && to > size)) throw new Error(`--patch ${name}: index ${d} is outside 0..${size - 1}`);
-    const inner = shape.slice(d + 1).reduce((a, b) => a * b, 1);
-    // From the dimension on after which everything is taken, elements lie side by side.
-    whole = whole || shape.slice(d + 1).every((n, i) => { const r = ranges[d + 1 + i]; return !r || (r.from === 0 && Math.min(r.to, n) === n); });
-    if (count < 0) return;
-    if (whole) {
-      out = out.map((at) => at + from * inner);
-      count = -(end - from) * inner;
-    } else out = out.flatMap((at) => Array.from({ length: end - from }, (_, i) => at + (from + i) * inner));
-  });
-  return { starts: out, count: Math.abs(count) };
-}
-
-/** --patch as the model takes it: shapes come from a run that only looks. @param {Model} model @param {string[]} texts @param {number[]} ids @param {{decoderIds?: number[], typeIds?: number[]}} how */
-async function patches(model, texts, ids, how) {
-  const wanted = texts.map(parsePatch);
-  if (!wanted.length) return [];
-  const { traces } = await model.run(ids, { trace: [...new Set(wanted.map(({ name }) => name))], ...how });
-  /** @type {import('../model.js').Patch[]} */ const out = [];
-  for (const { name, ranges, kind, value } of wanted) {
-    if (!traces[name]) throw new Error(`--patch: a whole name is needed, not "${name}"`);
-    const { starts, count } = stretches(name, traces[name].shape, ranges);
-    const number = value === undefined || value.trim() === '' ? NaN : Number(value);
-    const given = value === undefined ? null : Number.isNaN(number) ? fromNpy(await readFile(mustExist(value)), value).data : new Float32Array(starts.length * count).fill(number);
-    if (given && given.length !== starts.length * count) throw new Error(`--patch ${name}: ${value} has ${given.length} values, expected ${starts.length * count}`);
-    if (kind === 'scale' && Number.isNaN(number)) throw new UsageError(`--patch ${name}: scale needs a number`);
-    starts.forEach((offset, i) => out.push(kind === 'zero' ? { name, kind, offset, count } : kind === 'scale' ? { name, kind, offset, count, value: number }
-      : { name, kind: /** @type {'add' | 'replace'} */ (kind), offset, value: /** @type {any} */ (given).subarray(i * count, (i + 1) * count) }));
-  }
-  return out;
-}
-
 // ---- commands ---------------------------------------------------------------------------------------------------------------------
 
 /** @type {Record<string, CommandSpec & {run: (options: Record<string, any>, rest: string[]) => Promise<void>}>} */
@@ -376,13 +324,15 @@ const COMMANDS = {
   },
   run: {
     summary: 'any value of a model by its name',
-    usage: 'run [MODEL] [options] (--ids LIST | --text TEXT) [--trace NAME[,GLOB...]] [--patch NAME[INDEX]=WHAT]...',
+    usage: 'run [MODEL] [options] (--ids LIST | --text TEXT) [--trace NAME[,GLOB...]] [--patch NAME[INDEX]=WHAT]... [--from NAME=FILE] [--stop-at NAME]',
     options: [MODEL, IDS, { name: 'text', kind: 'text', value: 'TEXT', help: 'a text, encoded with its special tokens; default: standard input' }, DECODER_IDS, TYPE_IDS,
       { name: 'trace', kind: 'text', value: 'LIST', help: 'names or globs, separated by commas; "logits" are the output; without any: the logits' },
-      { name: 'patch', kind: 'texts', value: 'SPEC', help: 'NAME[INDEX]=zero | scale:X | add:X | replace:X; may be given several times' },
+      { name: 'patch', kind: 'texts', value: 'SPEC', help: 'NAME[INDEX]=zero | scale:X | add:X | replace:X | mean | resample | freeze:FILE; may be given several times' },
+      { name: 'from', kind: 'texts', value: 'NAME=FILE', help: 'starts from this value, which a .npy or .npz file holds; may be given several times' },
+      { name: 'stop-at', kind: 'text', value: 'NAME', help: 'computes nothing after this value' }, { ...SEED, help: 'of resample; default 0' },
       { name: 'all', kind: 'flag', help: 'logits of every position, not the last alone' }, { name: 'names', kind: 'flag', help: 'list the names of this model and end' },
       { name: 'out', kind: 'text', value: 'FILE', help: 'one value as FILE.npy, several as FILE.npz' }, JSON_OUT, ...ENGINE],
-    notes: 'INDEX: numbers or ranges, one for each dimension: [3], [:,2], [0:4]. X: a number, or a .npy file for add and replace.',
+    notes: 'INDEX: numbers or ranges, one for each dimension: [3], [:,2], [0:4]. X: a number, or a .npy file for add and replace. mean and resample: along dimension 0; mean:AXIS; or of stored values, mean:FILE,FILE...',
     async run(given, words) {
       const { options, rest } = modelArgument(given, words);
       if (rest.length) throw new UsageError(`run takes one MODEL, not also "${rest[0]}": a text goes after --text`);
@@ -392,10 +342,13 @@ const COMMANDS = {
       await withModel(options, async (model) => {
         if (options.names) return write((await model.traceNames()).concat('logits').map((name) => `${name}\n`).join(''));
         const ids = [...await promptIds(model, options, options.text === undefined ? [] : [options.text])];
-        const wanted = (options.trace ?? 'logits').split(',').map((/** @type {string} */ name) => name.trim()).filter(Boolean);
+        const stopAt = options['stop-at'];
+        const wanted = (options.trace ?? (stopAt === undefined ? 'logits' : '')).split(',').map((/** @type {string} */ name) => name.trim()).filter(Boolean);
         const decoderIds = options['decoder-ids'];
-        const patch = await patches(model, options.patch ?? [], ids, { decoderIds, typeIds: options['type-ids'] });
-        const { logits, vocab, traces } = await model.run(ids, { all: !!options.all, decoderIds, typeIds: options['type-ids'], patch, trace: wanted.filter((/** @type {string} */ name) => name !== 'logits') });
+        if (stopAt !== undefined && (options.all || wanted.includes('logits'))) throw new UsageError('--stop-at: there are no logits');
+        const patch = await Promise.all((options.patch ?? []).map((/** @type {string} */ text) => parsePatch(text, options.seed)));
+        const from = await Promise.all((options.from ?? []).map(parseFrom));
+        const { logits, vocab, traces } = await model.run(ids, { all: !!options.all, decoderIds, typeIds: options['type-ids'], patch, from, ...(stopAt !== undefined && { stopAt }), trace: wanted.filter((/** @type {string} */ name) => name !== 'logits') });
         /** @type {Record<string, {shape: number[], data: Float32Array}>} */
         const values = { ...traces, ...(wanted.includes('logits') && { logits: { shape: options.all ? [logits.length / vocab, vocab] : [vocab], data: logits } }) };
         const names = Object.keys(values);

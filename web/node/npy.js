@@ -1,7 +1,9 @@
-// Tensors as NumPy keeps them: .npy, format version 1.0 (numpy.lib.format), and .npz, a ZIP archive of them, stored without compression.
+// Tensors as NumPy keeps them: .npy, format version 1.0 (numpy.lib.format), and .npz, a ZIP archive of them, written without compression.
 //
 //   bytes 0-5 \x93NUMPY, 6-7 version 1 0, 8-9 length of the header (little-endian), then "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }",
 //   padded with spaces and ended by a newline so that the values begin at a multiple of 64; the values in row-major order.
+
+import { inflateRawSync } from 'node:zlib';
 
 /** @typedef {{shape: number[], data: Float32Array | Float64Array | Int32Array}} Tensor */
 
@@ -78,4 +80,34 @@ export function toNpz(tensors) {
   [[8, count], [10, count]].forEach(([offset, value]) => view.setUint16(offset, value, true));
   [[12, size], [16, at]].forEach(([offset, value]) => view.setUint32(offset, value, true));
   return Uint8Array.from(Buffer.concat([...parts, ...directory, end]));
+}
+
+/** @param {Uint8Array} bytes of a .npz file, as NumPy writes it with or without compression @param {string} [name] for messages @returns {Record<string, Tensor>} */
+export function fromNpz(bytes, name = 'the file') {
+  const fail = (/** @type {string} */ why) => new Error(`${name}: ${why}`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const u16 = (/** @type {number} */ at) => { if (at + 2 > bytes.length) throw fail('the archive is cut'); return view.getUint16(at, true); };
+  const u32 = (/** @type {number} */ at) => { if (at + 4 > bytes.length) throw fail('the archive is cut'); return view.getUint32(at, true); };
+  let end = bytes.length - 22; // a comment may follow the end record
+  while (end >= 0 && u32(end) !== 0x06054b50) end--;
+  if (end < 0) throw fail('no .npz file');
+  /** @type {Record<string, Tensor>} */ const out = {};
+  for (let i = 0, at = u32(end + 16); i < u16(end + 10); i++) {
+    if (u32(at) !== 0x02014b50) throw fail(`entry ${i} of the archive is damaged`);
+    const method = u16(at + 10), packed = u32(at + 20), length = u32(at + 24), local = u32(at + 42);
+    const key = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + u16(at + 28)));
+    if (packed === 0xffffffff || length === 0xffffffff) throw fail(`${key}: archives of more than 4 GiB are not read`);
+    const begin = local + 30 + u16(local + 26) + u16(local + 28);
+    if (begin + packed > bytes.length) throw fail('the archive is cut');
+    if (method !== 0 && method !== 8) throw fail(`${key}: compression ${method} (known: 0, 8)`);
+    let data = bytes.subarray(begin, begin + packed);
+    try {
+      if (method === 8) data = new Uint8Array(inflateRawSync(data, { maxOutputLength: Math.max(1, length) }));
+    } catch (error) {
+      throw fail(`${key}: ${/** @type {Error} */ (error).message}`);
+    }
+    out[key.replace(/\.npy$/, '')] = fromNpy(data, `${name}: ${key}`);
+    at += 46 + u16(at + 28) + u16(at + 30) + u16(at + 32);
+  }
+  return out;
 }

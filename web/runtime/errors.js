@@ -34,3 +34,6 @@ export function checkNumber(name, value, low, high, integer = false) {
     throw new MicrotomeError(`${name}: ${String(value)} is not ${integer ? 'a whole number' : 'a number'} in ${low}..${high}`, { code: 'ERANGE', details: { option: name } });
   return value;
 }
+
+/** A pattern with * and ? as an expression for whole names. @param {string} glob */
+export const globExpression = (glob) => new RegExp(`^${String(glob).replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.')}$`);

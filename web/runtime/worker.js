@@ -751,32 +751,37 @@ class Engine {
 
   /**
    * @param {{ids: ArrayLike<number>, decoderIds?: ArrayLike<number> | null, typeIds?: ArrayLike<number> | null, all?: boolean, trace?: string[],
-   *   patch?: {name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}[]}} args
+   *   patch?: import('../patch.js').PlainPatch[], stopAt?: string}} args
    * @param {Task} task
    */
-  async run({ ids: given, decoderIds = null, typeIds = null, all = false, trace = [], patch = [] }, task) {
+  async run({ ids: given, decoderIds = null, typeIds = null, all = false, trace = [], patch = [], stopAt }, task) {
     const heap = this.heap;
     this.#checkIds(given);
     if (decoderIds && !this.encoderLayers) throw new MicrotomeError('run: decoderIds: this model has no encoder beside a decoder', { code: 'ESTATE' });
     const ids = this.encoderLayers ? (decoderIds ?? this.#decoderStart()) : given;
     this.#checkIds(ids);
-    const special = trace.length > 0 || patch.length > 0; // whole sequence in one evaluation, in a session of its own
+    const special = trace.length > 0 || patch.length > 0 || stopAt !== undefined; // whole sequence in one evaluation, in a session of its own
     const session = this.#open(ids.length, special ? ids.length : 0);
     try {
       for (const glob of trace) heap.scope((alloc) => heap.call('trace_want', session.at, heap.putCString(alloc, glob)));
       for (const p of patch) this.#patch(session, p);
+      if (stopAt !== undefined) heap.scope((alloc) => heap.call('stop_at', session.at, heap.putCString(alloc, stopAt)));
       const vocab = this.vocab;
-      const want = this.headless && trace.length ? 'none' : all ? 'all' : 'last';
+      const want = stopAt !== undefined || (this.headless && trace.length) ? 'none' : all ? 'all' : 'last';
       const logits = new Float32Array(want === 'none' ? 0 : vocab * (all ? ids.length : 1));
       if (typeIds) this.#segments(session, typeIds, ids.length);
       /** @type {Record<string, {shape: number[], data: Float32Array}>} */
       const traces = {};
       if (this.encoderLayers) {
         this.#encode(session, given);
-        if (trace.length) this.#traces(session, traces);
+        if (special) this.#traces(session, traces);
       }
-      await this.#feed(session, ids, heap.enums.MT_ROOT, want, task, special ? ids.length : this.cut, (row, at) => logits.set(heap.floats(at, vocab), all ? row * vocab : 0));
-      if (trace.length) this.#traces(session, traces);
+      if (stopAt === undefined || !(stopAt in traces)) {
+        await this.#feed(session, ids, heap.enums.MT_ROOT, want, task, special ? ids.length : this.cut, (row, at) => logits.set(heap.floats(at, vocab), all ? row * vocab : 0));
+        if (special) this.#traces(session, traces);
+      }
+      const lost = trace.find((name) => !/[*?]/.test(name) && !(name in traces));
+      if (lost !== undefined) throw new MicrotomeError(`run: ${lost} is not computed between where the run starts and where it stops`, { code: 'ESTATE' });
       return { logits, vocab, traces };
     } finally {
       this.#close(session, !special);
@@ -898,16 +903,25 @@ class Engine {
     return [this.decoderStart];
   }
 
-  /** @param {Session} session @param {{name: string, kind: 'replace' | 'add' | 'scale' | 'zero', offset?: number, count?: number, value?: ArrayLike<number> | number}} patch */
-  #patch(session, { name, kind, offset = 0, count, value }) {
-    const heap = this.heap;
-    const kinds = { replace: heap.enums.MT_PATCH_REPLACE, add: heap.enums.MT_PATCH_ADD, scale: heap.enums.MT_PATCH_SCALE, zero: heap.enums.MT_PATCH_ZERO };
-    if (!(kind in kinds)) throw new MicrotomeError(`patch ${name}: unknown kind ${JSON.stringify(kind)}: known are ${Object.keys(kinds).join(', ')}`, { code: 'EUNKNOWN' });
-    const values = value === undefined ? new Float32Array(0) : typeof value === 'number' ? Float32Array.of(value) : Float32Array.from(value);
+  /** @param {Session} session @param {import('../patch.js').PlainPatch} patch */
+  #patch(session, { name, kind, index, offset, count, values, aligned, given, axis, seed }) {
+    const heap = this.heap, e = heap.enums;
+    const kinds = { replace: e.MT_PATCH_REPLACE, add: e.MT_PATCH_ADD, scale: e.MT_PATCH_SCALE, zero: e.MT_PATCH_ZERO, mean: e.MT_PATCH_MEAN, resample: e.MT_PATCH_RESAMPLE };
     heap.scope((alloc) => {
-      const at = alloc(Math.max(4, values.byteLength));
-      new Float32Array(heap.buffer, at, values.length).set(values);
-      heap.call('patch_add', session.at, heap.putCString(alloc, name), kinds[kind], offset, at, count ?? values.length);
+      const at = alloc(heap.sizeOf('mt_patch')), text = heap.putCString(alloc, name), value = alloc(Math.max(4, values.byteLength));
+      new Float32Array(heap.buffer, value, values.length).set(values);
+      heap.u8.fill(0, at, at + heap.sizeOf('mt_patch'));
+      const where = (/** @type {string} */ field) => at + heap.field('mt_patch', field).offset;
+      const fields = { name: text, kind: kinds[kind], dims: index?.length ?? 0, offset, count: count ?? -1, value, values: values.length, axis };
+      for (const [field, x] of Object.entries(fields)) heap.view.setUint32(where(field), x, true);
+      index?.forEach(([from, to], d) => {
+        heap.view.setInt32(where('from') + 4 * d, from, true);
+        heap.view.setInt32(where('to') + 4 * d, to, true);
+      });
+      heap.u8[where('aligned')] = Number(aligned);
+      heap.u8[where('given')] = Number(given);
+      heap.view.setBigUint64(where('seed'), BigInt(seed), true);
+      heap.call('patch_add', session.at, at);
     });
   }
 
