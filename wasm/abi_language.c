@@ -3,6 +3,9 @@
 
 #include "../src/token/language.h"
 
+ABI_LAYOUT(language, ABI_STRUCT(mt_byte_automaton), ABI_FIELD(mt_byte_automaton, states),
+           ABI_FIELD(mt_byte_automaton, next), ABI_FIELD(mt_byte_automaton, accepts))
+
 /* pattern_n 0: any text */
 MT_EXPORT(language_new)
 mt_status abi_language_new(mt_tok *tok, const uint8_t *pattern, size_t pattern_n, int32_t canonical,
@@ -39,4 +42,13 @@ MT_EXPORT(language_accepts) mt_status abi_language_accepts(mt_language *language
 MT_EXPORT(language_count) mt_status abi_language_count(mt_language *language, size_t n, uint64_t *count) {
     ABI_NEED(language);
     return mt_language_count(language, n, count, &abi_error);
+}
+MT_EXPORT(language_bytes)
+mt_status abi_language_bytes(mt_language *language, int32_t limit, mt_byte_automaton *out) {
+    ABI_NEED(language);
+    ABI_NEED(out);
+    return mt_language_bytes(language, limit, out, &abi_error);
+}
+MT_EXPORT(byte_automaton_free) void abi_byte_automaton_free(mt_byte_automaton *automaton) {
+    mt_byte_automaton_free(automaton);
 }

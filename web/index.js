@@ -11,6 +11,7 @@ export { charsmapOf } from './train/charsmap.js';
 export { extendTokenizer } from './train/extend.js';
 export { HuffmanCode } from './huffman.js';
 export { TokenLanguage } from './language.js';
+export { MarkovSource, MarkovTokenModel } from './markov.js';
 export { Session } from './session.js';
 export { Sampler } from './sampling.js';
 export { QUANTIZE_TYPES, quantize } from './quantize.js';

@@ -111,6 +111,26 @@ export class TokenLanguage {
     });
   }
 
+  /**
+   * The way back: what the language's sequences spell, as the smallest automaton over bytes, its states numbered as a walk breadth first meets them. Two languages spell the same texts exactly when
+   * these are equal: for one pattern they are, whatever the tokenizer, canonical or not.
+   * @param {{limit?: number}} [options] limit: states at most on the way, default 10000
+   * @returns {{states: number, accepts: Uint8Array, next: Int32Array}} accepts: 1 where a text may end; next[256 * state + byte]: the state after it, -1: none @throws {MicrotomeError} ELIMIT
+   */
+  bytes(options = {}) {
+    checkOptions('bytes', options, ['limit']);
+    const heap = this.#live(), limit = checkNumber('limit', options.limit ?? 10000, 1, 2 ** 22, true);
+    const at = heap.make('mt_byte_automaton');
+    try {
+      heap.call('language_bytes', this.#at, limit, at);
+      const { states, next, accepts } = heap.read('mt_byte_automaton', at);
+      return { states, accepts: heap.bytes(accepts, states), next: heap.ints(next, 256 * states) };
+    } finally {
+      heap.exports.byte_automaton_free(at);
+      heap.release(at);
+    }
+  }
+
   /** Can be called again; other calls throw ESTATE afterwards. */
   dispose() {
     if (!this.#at) return;

@@ -12,6 +12,7 @@
  *   mpe.c             branch and pass for longest-match tokenizers
  *   heal.c            token healing and alignment
  *   infill.c          fill-in-the-middle without sub-token cuts
+ *   markov.h markov*.c sources whose distribution is known, and the token models of their texts
  */
 #ifndef MT_BIAS_H
 #define MT_BIAS_H

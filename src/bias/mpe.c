@@ -18,7 +18,7 @@
 #include <math.h>
 
 static bool starts_with(mt_str t, const uint8_t *p, size_t n) {
-    return t.n >= n && memcmp(t.p, p, n) == 0;
+    return t.n >= n && (!n || memcmp(t.p, p, n) == 0);
 }
 
 /* Longest token that p[0..n) starts with, or -1. */

@@ -169,6 +169,9 @@ void mt_language_free(mt_language *l) {
     mt_free(l);
 }
 
+mt_tok *mt_language_tok(const mt_language *l) {
+    return l->tok;
+}
 size_t mt_language_states(const mt_language *l) {
     return l->len;
 }

@@ -15,6 +15,7 @@ typedef struct mt_language mt_language;
  * symbols do not depend on their place (else MT_EUNKNOWN). State 0 is the start. Lives as long as the tokenizer. */
 mt_status mt_language_open(mt_tok *t, mt_str pattern, bool canonical, mt_language **out, mt_error *err);
 void mt_language_free(mt_language *l);
+mt_tok *mt_language_tok(const mt_language *l);
 /* States that have been met; canonical ones are merged where the right ends of their last tokens can merge with the
  * same things. */
 size_t mt_language_states(const mt_language *l);
@@ -26,5 +27,18 @@ mt_status mt_language_allowed(mt_language *l, int32_t state, uint8_t *allowed, s
 mt_status mt_language_accepts(mt_language *l, int32_t state, bool *yes, mt_error *err);
 /* How many sequences of the language spell exactly n bytes: by length, count[0..n]; UINT64_MAX: that many or more. */
 mt_status mt_language_count(mt_language *l, size_t n, uint64_t *count, mt_error *err);
+
+/* The way back: what the language's sequences spell, as the smallest deterministic automaton over bytes. States are
+ * numbered in the order in which a walk breadth first, byte by byte, meets them (0 is the start), so that two languages
+ * spell the same texts exactly when their automata are equal number for number. No state is a dead end; a language that
+ * spells nothing has one state that does not accept. */
+typedef struct mt_byte_automaton {
+    int32_t states;
+    int32_t *next;    /* [state * 256 + byte]: the state after it, -1: none */
+    uint8_t *accepts; /* by state */
+} mt_byte_automaton;
+/* MT_ELIMIT: more than `limit` states before they are merged. */
+mt_status mt_language_bytes(mt_language *l, int32_t limit, mt_byte_automaton *out, mt_error *err);
+void mt_byte_automaton_free(mt_byte_automaton *a);
 
 #endif

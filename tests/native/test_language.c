@@ -171,11 +171,19 @@ int main(void) {
         size_t some;
         if (s == MT_OK) s = mt_language_allowed(x, 0, allowed, &some, &err);
         if (s == MT_OK) s = mt_language_count(x, 5, count, &err);
+        mt_byte_automaton bytes = {0};
+        if (s == MT_OK) s = mt_language_bytes(x, 100, &bytes, &err);
         mt_fail_allocation_after(-1);
         CHECK(s == MT_OK || s == MT_ENOMEM, "allocation %zu: %s: %s", n, mt_status_name(s), err.text);
         if (s == MT_OK) CHECK(count[5] == 48, "%llu", (unsigned long long)count[5]); /* 32 of ab, 16 with a c */
+        if (s == MT_OK)                                                              /* (a|b)*, and behind c nothing */
+            CHECK(bytes.states == 2 && bytes.next['a'] == 0 && bytes.next['b'] == 0 && bytes.next['c'] == 1 &&
+                      bytes.next[256 + 'a'] == -1 && bytes.accepts[0] && bytes.accepts[1],
+                  "%d states", bytes.states);
+        mt_byte_automaton_free(&bytes);
         if (x && s == MT_OK) {
             int32_t next;
+            CHECK(mt_language_bytes(x, 1, &bytes, &err) == MT_ELIMIT && !bytes.next, "%s", err.text);
             CHECK(mt_language_next(x, 1 << 20, 0, &next, &err) == MT_ERANGE, "state");
             CHECK(mt_language_next(x, 0, 99, &next, &err) == MT_ERANGE, "id");
         }

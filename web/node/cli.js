@@ -13,6 +13,7 @@ import { quantizeCommand } from './quantize.js';
 import { serve } from './serve.js';
 import { trainCommand } from './train.js';
 import { measureCommand } from './measure.js';
+import { languageCommand, markovCommand } from './theory.js';
 
 /** @typedef {import('./args.js').OptionSpec} OptionSpec */
 /** @typedef {import('./args.js').CommandSpec} CommandSpec */
@@ -554,6 +555,8 @@ const COMMANDS = {
   },
   train: trainCommand({ line, mustExist, isUrl }),
   measure: measureCommand({ line, json, mustExist, isUrl, loadTokenizer, shared: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT] }),
+  language: languageCommand({ line, json, loadTokenizer, shared: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT] }),
+  markov: markovCommand({ line, json, loadTokenizer, shared: [TOKENIZER, ...DEFINITION, JSON_OUT] }),
   quantize: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'quantize' }),
   convert: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'convert' }),
   serve: {
