@@ -129,10 +129,11 @@ mt_status abi_lattice_paths(abi_lattice *lattice, int32_t kind, uint32_t k, doub
     }
     return mt_fail(&abi_error, MT_EUNKNOWN, "lattice_paths: unknown kind %d: known are 0..4", (int)kind);
 }
-/* The index-th path that lattice_paths found, as an encoding of the text that the lattice was made of. */
+/* The index-th path that lattice_paths found, as an encoding of the text that the lattice was made of; its spans in
+ * bytes or in UTF-16 units. */
 MT_EXPORT(lattice_encoding)
 mt_status abi_lattice_encoding(const abi_lattice *lattice, mt_tok *tok, const uint8_t *text, size_t n, size_t index,
-                               mt_encoding *encoding) {
+                               int32_t utf16, mt_encoding *encoding) {
     ABI_NEED(lattice);
     ABI_NEED(tok);
     ABI_NEED(encoding);
@@ -149,5 +150,7 @@ mt_status abi_lattice_encoding(const abi_lattice *lattice, mt_tok *tok, const ui
         encoding->ids.data[encoding->ids.len++] = e->token;
     }
     mt_tok_trim_spans(tok, text, n, encoding);
+    const mt_str texts[2] = {{text, n}, {NULL, 0}};
+    if (utf16) mt_spans_to_utf16(encoding->spans, NULL, encoding->ids.len, texts);
     return MT_OK;
 }

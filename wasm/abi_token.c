@@ -100,12 +100,15 @@ MT_EXPORT(encoding_free) void abi_encoding_free(mt_encoding *e) {
 }
 MT_EXPORT(tok_encode)
 mt_status abi_tok_encode(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t special_as_text,
-                         int32_t want_spans, mt_encoding *encoding) {
+                         int32_t want_spans, mt_encoding *encoding) { /* want_spans: 1 in bytes, 2 in UTF-16 units */
     ABI_NEED(tok);
     ABI_NEED(encoding);
     mt_encode_options options = {add_special != 0, special_as_text != 0, false, NULL};
     encoding->ids.len = 0;
-    return mt_tok_encode(tok, text, n, &options, want_spans != 0, encoding, &abi_error);
+    MT_TRY(mt_tok_encode(tok, text, n, &options, want_spans != 0, encoding, &abi_error));
+    const mt_str texts[2] = {{text, n}, {NULL, 0}};
+    if (want_spans == 2) mt_spans_to_utf16(encoding->spans, NULL, encoding->ids.len, texts);
+    return MT_OK;
 }
 MT_EXPORT(tok_count)
 mt_status abi_tok_count(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t special_as_text,
@@ -115,7 +118,8 @@ mt_status abi_tok_count(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_
     return mt_tok_count(tok, text, n, &options, out, &abi_error);
 }
 
-/* Everything that encoding can do. pair NULL: one text; kind: mt_choice_kind; want: 1 spans, 2 types. */
+/* Everything that encoding can do. pair NULL: one text; kind: mt_choice_kind; want: 1 spans, 2 types, 4 the spans in
+ * UTF-16 units (of pairs: with the types). */
 MT_EXPORT(tok_encode_with)
 mt_status abi_tok_encode_with(mt_tok *tok, const uint8_t *text, size_t n, const uint8_t *pair, size_t pair_n,
                               int32_t add_special, int32_t special_as_text, int32_t want, int32_t kind, double p,
@@ -127,8 +131,11 @@ mt_status abi_tok_encode_with(mt_tok *tok, const uint8_t *text, size_t n, const 
     mt_encode_options options = {add_special != 0, special_as_text != 0, (want & 2) != 0, &choice};
     encoding->ids.len = 0;
     bool spans = want & 1;
-    return pair ? mt_tok_encode_pair(tok, text, n, pair, pair_n, &options, spans, encoding, &abi_error)
-                : mt_tok_encode(tok, text, n, &options, spans, encoding, &abi_error);
+    MT_TRY(pair ? mt_tok_encode_pair(tok, text, n, pair, pair_n, &options, spans, encoding, &abi_error)
+                : mt_tok_encode(tok, text, n, &options, spans, encoding, &abi_error));
+    const mt_str texts[2] = {{text, n}, {pair, pair_n}};
+    if (spans && want & 4) mt_spans_to_utf16(encoding->spans, pair ? encoding->types : NULL, encoding->ids.len, texts);
+    return MT_OK;
 }
 
 /* ---- decoding ---- */

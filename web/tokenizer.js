@@ -271,16 +271,11 @@ export class Tokenizer {
     if (options.pair !== undefined || options.typeIds || options.segmenter !== undefined) return this.#encodeWith('encode', text, options, offsets);
     const n = this.#put(text);
     const heap = this.#heap;
-    heap.call('tok_encode', this.#tok, this.#text, n, Number(addSpecialTokens), Number(specialAsText), offsets === false ? 0 : 1, this.#encoding);
+    heap.call('tok_encode', this.#tok, this.#text, n, Number(addSpecialTokens), Number(specialAsText), offsets === false ? 0 : isUtf16(text, n, offsets) ? 2 : 1, this.#encoding);
     const out = heap.read('mt_encoding', this.#encoding);
     const count = out['ids.len'];
     const ids = heap.ints(out['ids.data'], count);
-    let spans = null;
-    if (offsets !== false) {
-      spans = new Uint32Array(new Uint32Array(heap.buffer, out.spans, 2 * count));
-      // As many UTF-16 units as bytes: ASCII, where both offsets are the same.
-      if (offsets === 'utf16' && !(typeof text === 'string' && text.length === n)) toUtf16(spans, heap.u8.subarray(this.#text, this.#text + n));
-    }
+    const spans = offsets === false ? null : new Uint32Array(new Uint32Array(heap.buffer, out.spans, 2 * count));
     this.#trim();
     return { ids, offsets: spans };
   }
@@ -304,7 +299,7 @@ export class Tokenizer {
         heap.putBytes(second, bytes);
         secondLength = bytes.length;
       }
-      heap.call('tok_encode_with', this.#tok, this.#text, n, second, secondLength, Number(addSpecialTokens), Number(specialAsText), (offsets === false ? 0 : 1) + (types || (offsets && second) ? 2 : 0), ...choice, this.#encoding);
+      heap.call('tok_encode_with', this.#tok, this.#text, n, second, secondLength, Number(addSpecialTokens), Number(specialAsText), (offsets === false ? 0 : 1) + (types || (offsets && second) ? 2 : 0) + (offsets === 'utf16' ? 4 : 0), ...choice, this.#encoding);
       const out = heap.read('mt_encoding', this.#encoding);
       const count = out['ids.len'];
       if (countOnly) return { ids: new Int32Array(count), offsets: null };
@@ -314,21 +309,7 @@ export class Tokenizer {
         made.typeIds = Uint32Array.from({ length: count }, (_, i) => heap.view.getUint32(out.types + i * size + type, true));
         made.sequences = Int8Array.from({ length: count }, (_, i) => heap.view.getInt32(out.types + i * size + of, true));
       }
-      if (offsets !== false) {
-        const spans = made.offsets = new Uint32Array(new Uint32Array(heap.buffer, out.spans, 2 * count));
-        if (offsets === 'utf16' && !second) toUtf16(spans, heap.u8.subarray(this.#text, this.#text + n));
-        if (offsets === 'utf16' && second) {
-          // A token of the template stands at the end of the text before it.
-          const texts = [heap.u8.subarray(this.#text, this.#text + n), heap.u8.subarray(second, second + secondLength)];
-          for (let from = 0, to = 0, current = 0, next = 0; from < count; from = to, current = next) {
-            for (; to < count && next === current; to += Number(next === current)) {
-              const text = heap.view.getInt32(out.types + to * size + of, true);
-              if (text >= 0) next = text;
-            }
-            toUtf16(spans.subarray(2 * from, 2 * to), texts[current]);
-          }
-        }
-      }
+      if (offsets !== false) made.offsets = new Uint32Array(new Uint32Array(heap.buffer, out.spans, 2 * count));
       this.#trim();
       return made;
     });
@@ -352,9 +333,8 @@ export class Tokenizer {
       const heap = this.#heap, n = this.#put(text);
       return paths.map(({ ids, score, inclusion }, index) => {
         if (offsets === false) return { ids, offsets: null, score, inclusion };
-        heap.call('lattice_encoding', at, this.#tok, this.#text, n, index, this.#encoding);
+        heap.call('lattice_encoding', at, this.#tok, this.#text, n, index, Number(isUtf16(text, n, offsets)), this.#encoding);
         const spans = new Uint32Array(new Uint32Array(heap.buffer, heap.read('mt_encoding', this.#encoding).spans, 2 * ids.length));
-        if (offsets === 'utf16') toUtf16(spans, heap.u8.subarray(this.#text, this.#text + n));
         return { ids, offsets: spans, score, inclusion };
       });
     } finally {
@@ -603,37 +583,8 @@ function utf8Length(text) {
   return n;
 }
 
-/**
- * Byte offsets -> UTF-16 offsets, in place. A begin inside a character moves to its start, an end to its end. Offsets are
- * nearly sorted, so one cursor that walks both ways does it in one pass.
- * @param {Uint32Array} spans @param {Uint8Array} bytes
- */
-function toUtf16(spans, bytes) {
-  let at = 0, units = 0; // always at the start of a character
-  const starts = (/** @type {number} */ i) => (bytes[i] & 0xc0) !== 0x80;
-  const seek = (/** @type {number} */ target) => {
-    while (at < target) {
-      let next = at + 1;
-      while (next < bytes.length && !starts(next)) next++;
-      if (next > target) break;
-      units += bytes[at] >= 0xf0 ? 2 : 1;
-      at = next;
-    }
-    while (at > target) {
-      do at--; while (at > 0 && !starts(at));
-      units -= bytes[at] >= 0xf0 ? 2 : 1;
-    }
-  };
-  for (let i = 0; i < spans.length; i += 2) {
-    const end = spans[i + 1];
-    const empty = end === spans[i];
-    seek(spans[i]);
-    const begin = units;
-    seek(end);
-    spans[i] = begin;
-    spans[i + 1] = empty ? begin : units + (at < end ? (bytes[at] >= 0xf0 ? 2 : 1) : 0);
-  }
-}
+/** Offsets have to be counted: a text of as many UTF-16 units as bytes is ASCII, where both offsets are the same. @param {string | Uint8Array} text @param {number} n bytes @param {string | false} unit */
+const isUtf16 = (text, n, unit) => unit === 'utf16' && !(typeof text === 'string' && text.length === n);
 
 /** @param {Heap} heap @param {number} kind @returns {TokenKind} */
 function kindName(heap, kind) {

@@ -231,6 +231,7 @@ void mt_bpe_free(mt_bpe *b) {
     mt_free(b->node);
     mt_free(b->heap);
     mt_free(b->dead);
+    mt_free(b->ends);
     mt_ids_free(&b->stack);
     mt_ids_free(&b->work);
     *b = (mt_bpe){0};

@@ -76,6 +76,8 @@ typedef struct mt_bpe {
     uint64_t *dead;
     size_t dead_cap;
     mt_ids stack, work;
+    uint32_t *ends; /* for callers of mt_bpe_encode_from */
+    size_t ends_cap;
 } mt_bpe;
 
 typedef enum mt_bpe_method { MT_BPE_FAST, MT_BPE_SCAN, MT_BPE_HEAP, MT_BPE_LAST_TOKEN } mt_bpe_method;
@@ -126,9 +128,9 @@ static inline int32_t mt_bpe_shorter(mt_bpe *b, int32_t t) {
 /* Encodes a stretch of known base symbols; stops before the first unknown one: *used bytes were consumed. Appends. */
 mt_status mt_bpe_encode_known(mt_bpe *b, const uint8_t *p, size_t n, mt_bpe_method method, mt_ids *out, size_t *used,
                               mt_error *err);
-/* The same by the fast method where the longest token at p is known (-1: there is none). ends[0..2]: where the first
- * three of the tokens end. */
+/* The same by the fast method where the longest token at p is known (-1: there is none). ends[0..ends_cap): where the
+ * first ones of the tokens end. */
 mt_status mt_bpe_encode_from(mt_bpe *b, const uint8_t *p, size_t n, int32_t first, size_t length, mt_ids *out,
-                             size_t *used, uint32_t ends[3], mt_error *err);
+                             size_t *used, uint32_t *ends, size_t ends_cap, mt_error *err);
 
 #endif

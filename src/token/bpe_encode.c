@@ -179,9 +179,9 @@ int32_t mt_bpe_find_shorter(mt_bpe *b, int32_t t) {
     return b->tok[t].prefix = s.n > 1 ? mt_bpe_longest(b, s.p, s.n - 1, &length) : -1;
 }
 
-/* t: the longest token at p, of the given length. ends[0..2]: where the first three tokens end. */
+/* t: the longest token at p, of the given length. ends: see mt_bpe_encode_from. */
 static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, int32_t t, size_t length, mt_ids *out, size_t *used,
-                             uint32_t ends[3], bool *stuck, mt_error *err) {
+                             uint32_t *ends, size_t ends_cap, bool *stuck, mt_error *err) {
     const uint8_t *state = b->state;
     const mt_ref *bytes = b->vocab->bytes;
     uint64_t small[2] = {0, 0}, *dead = small; /* bit i: no canonical encoding passes through position i */
@@ -207,7 +207,7 @@ static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, int32_t t, s
         if (t >= 0) {
             if (out->len == out->cap) MT_TRY(mt_ids_reserve(out, 1, err));
             pos += length;
-            if (out->len - bottom < 3) ends[out->len - bottom] = (uint32_t)pos;
+            if (out->len - bottom < ends_cap) ends[out->len - bottom] = (uint32_t)pos;
             out->data[out->len++] = last = t;
             t = pos < n ? mt_bpe_longest(b, p + pos, n - pos, &length) : -1;
         } else {
@@ -231,17 +231,17 @@ static mt_status encode_fast(mt_bpe *b, const uint8_t *p, size_t n, int32_t t, s
 }
 
 mt_status mt_bpe_encode_from(mt_bpe *b, const uint8_t *p, size_t n, int32_t first, size_t length, mt_ids *out,
-                             size_t *used, uint32_t ends[3], mt_error *err) {
+                             size_t *used, uint32_t *ends, size_t ends_cap, mt_error *err) {
     size_t len = out->len;
     bool stuck;
-    MT_TRY(encode_fast(b, p, n, first, length, out, used, ends, &stuck, err));
+    MT_TRY(encode_fast(b, p, n, first, length, out, used, ends, ends_cap, &stuck, err));
     if (!stuck) return MT_OK;
     out->len = len;
     MT_TRY(encode_by_merging(b, p, n, MT_BPE_HEAP, out, used, err));
     size_t at = 0;
     for (size_t i = len; i < out->len; i++) {
         at += b->vocab->bytes[out->data[i]].n;
-        if (i < len + 3) ends[i - len] = (uint32_t)at;
+        if (i - len < ends_cap) ends[i - len] = (uint32_t)at;
     }
     /* such merges may also make tokens that do not spell their parts */
     return at > *used ? mt_fail(err, MT_EFORMAT, "the merges of this tokenizer contradict each other") : MT_OK;
@@ -251,8 +251,7 @@ mt_status mt_bpe_encode_known(mt_bpe *b, const uint8_t *p, size_t n, mt_bpe_meth
                               mt_error *err) {
     if (method == MT_BPE_LAST_TOKEN) return encode_by_last_token(b, p, n, out, used, err);
     if (method != MT_BPE_FAST) return encode_by_merging(b, p, n, method, out, used, err);
-    uint32_t ends[3];
     size_t length = 0;
     int32_t first = n ? mt_bpe_longest(b, p, n, &length) : -1;
-    return mt_bpe_encode_from(b, p, n, first, length, out, used, ends, err);
+    return mt_bpe_encode_from(b, p, n, first, length, out, used, NULL, 0, err);
 }

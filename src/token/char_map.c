@@ -158,6 +158,21 @@ static size_t whole_cluster(const mt_tok *t, const mt_char_map *m, const mt_view
     return end - first < 6 && mt_charsmap_find(t->norm[m->from].map, v->p + first, end - first, true, to) ? end : i;
 }
 
+/* Of n bytes at the end of `out`, which the k bytes at i became: bytes of a character that stays as it is keep their
+ * own places. */
+static inline void put_origins(const mt_view *v, size_t i, size_t k, mt_made *out, size_t n) {
+    uint32_t *origin = out->origin + out->len, from = mt_view_origin(v, i);
+    if (n == 1) {
+        origin[0] = from;
+        return;
+    }
+    uint32_t step = n == k && mt_same_bytes(out->data + out->len, v->p + i, n);
+    if (n <= 4 && !v->origin) /* there is room for eight */
+        for (uint32_t j = 0; j < 4; j++) origin[j] = from + (step ? j : 0);
+    else
+        for (size_t j = 0; j < n; j++) origin[j] = step ? mt_view_origin(v, i + j) : from;
+}
+
 mt_status mt_char_map_run(mt_tok *t, mt_char_map *m, const mt_view *v, mt_made *out, size_t *steps, mt_error *err) {
     const uint8_t *p = v->p;
     size_t i = 0, first = 0, kept = 0; /* the cluster's beginning, in the text and in out */
@@ -210,10 +225,7 @@ mt_status mt_char_map_run(mt_tok *t, mt_char_map *m, const mt_view *v, mt_made *
             } else {
                 memcpy(out->data + out->len, &entry, 8);
             }
-            if (t->track) { /* bytes of a character that stays as it is keep their own places */
-                uint32_t from = mt_view_origin(v, i), step = n == k && !memcmp(out->data + out->len, p + i, n);
-                for (size_t j = 0; j < n; j++) out->origin[out->len + j] = step ? mt_view_origin(v, i + j) : from;
-            }
+            if (t->track) put_origins(v, i, k, out, n);
             out->len += n;
             i += k;
         }

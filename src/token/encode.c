@@ -135,6 +135,17 @@ mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err) {
     return MT_OK;
 }
 
+mt_status mt_emit_ends(mt_tok *t, size_t from, const uint32_t *ends, mt_error *err) {
+    mt_encoding *e = t->out;
+    size_t count = e->ids.len - from;
+    if (e->span_cap < e->ids.len) MT_TRY(mt_grow((void **)&e->spans, &e->span_cap, e->ids.len, sizeof *e->spans, err));
+    mt_span *out = e->spans + from;
+    uint32_t begin = 0, base = t->word.base;
+    for (size_t i = 0; i < count; begin = ends[i++])
+        out[i] = t->word.origin ? mt_span_of(t, &t->word, begin, ends[i]) : (mt_span){base + begin, base + ends[i]};
+    return MT_OK;
+}
+
 /* ---- cutting ---- */
 
 static mt_status emit_added(mt_tok *t, const mt_added *a, const mt_view *v, size_t begin, size_t end, mt_error *err) {
@@ -199,26 +210,44 @@ static mt_status normalize_part(mt_tok *t, const mt_view *v, mt_error *err) {
                                             : mt_split_view(t, 0, &normal, err);
 }
 
+/* White space at both ends of a text, in characters; the byte alphabet's space counts in whatever vocabulary. */
+static void count_edges(mt_str s, size_t *lead, size_t *tail) {
+    uint32_t c;
+    *lead = *tail = 0;
+    for (size_t k = 0, w; k < s.n; k += w, ++*lead) {
+        w = (size_t)mt_utf8_decode(s.p + k, s.n - k, &c);
+        if (!w || !(is_space(c) || c == BYTE_SPACE)) break;
+    }
+    for (size_t k = s.n; k; ++*tail) {
+        k = char_before(s.p, k, &c);
+        if (!(is_space(c) || c == BYTE_SPACE)) break;
+    }
+}
+
+enum { EDGES_UNKNOWN = 0xFF, EDGE_MOST = 14 };
+
+/* Of a token with that span: its piece's, which are remembered (lead | tail << 4). Added tokens count with the spaces
+ * that they swallowed, and an unknown token of Unigram is the text itself. */
+static void edges_of(mt_tok *t, int32_t id, mt_span x, size_t *lead, size_t *tail) {
+    if (t->vocab.flags[id] & MT_IN_ADDED || (id == t->unk && t->unigram.walk.cells)) {
+        count_edges((mt_str){t->text + x.begin, x.end - x.begin}, lead, tail);
+        return;
+    }
+    count_edges(mt_vocab_piece(&t->vocab, id), lead, tail);
+    if (t->edges && *lead <= EDGE_MOST && *tail <= EDGE_MOST) t->edges[id] = (uint8_t)(*lead | *tail << 4);
+}
+
 /* Byte-level post-processors take the spaces at both ends of a token out of its span; what counts as one is seen in the
- * piece: white space, or the byte alphabet's space in whatever vocabulary. */
+ * piece. */
 static void trim(mt_tok *t, mt_encoding *e, size_t from) {
+    if (!t->edges && (t->edges = mt_array((size_t)t->vocab.size, 1)))
+        memset(t->edges, EDGES_UNKNOWN, (size_t)t->vocab.size);
     for (size_t i = from; i < e->ids.len; i++) {
-        mt_str s = mt_vocab_piece(&t->vocab, e->ids.data[i]);
         mt_span *x = &e->spans[i];
-        bool added = t->vocab.flags[e->ids.data[i]] & MT_IN_ADDED;
-        bool unknown = e->ids.data[i] == t->unk && t->unigram.walk.cells; /* Unigram: the text itself */
-        if (added || unknown)
-            s = (mt_str){t->text + x->begin, x->end - x->begin}; /* with the spaces that it swallowed */
-        size_t lead = 0, tail = 0;
-        uint32_t c;
-        for (size_t k = 0, w; k < s.n; k += w, lead++) {
-            w = (size_t)mt_utf8_decode(s.p + k, s.n - k, &c);
-            if (!w || !(is_space(c) || c == BYTE_SPACE)) break;
-        }
-        for (size_t k = s.n; k; tail++) {
-            k = char_before(s.p, k, &c);
-            if (!(is_space(c) || c == BYTE_SPACE)) break;
-        }
+        uint8_t edges = t->edges ? t->edges[e->ids.data[i]] : EDGES_UNKNOWN;
+        if (!edges) continue;
+        size_t lead = edges & 15, tail = edges >> 4;
+        if (edges == EDGES_UNKNOWN) edges_of(t, e->ids.data[i], *x, &lead, &tail);
         for (size_t pass = 0; pass < t->trims; pass++) {
             /* a single one at the start may be the space that was put there */
             bool kept = t->trim_prefix[pass] && lead == 1 && (i == from || x->begin == 0);

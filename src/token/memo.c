@@ -49,19 +49,25 @@ static mt_status segment(mt_tok *t, const mt_view *word, mt_memo *m, word_key k,
     /* spans that overlap or are empty (a character spelled in bytes...) are not kept: they cannot be told from the ends
      */
     if (m && count && count <= 3 && t->tiles && t->ends[count - 1] == word->n) {
-        *m = (mt_memo){{k.a, k.b}, {0, 0, 0}, (uint8_t)count, {(uint8_t)t->ends[0], (uint8_t)t->ends[1]}, 0};
+        *m = (mt_memo){{k.a, k.b}, {0, 0, 0}, (uint8_t)count, {0, 0, 0}};
+        for (size_t i = 0; i < 3; i++) m->end[i] = (uint8_t)(i < count ? t->ends[i] : word->n);
         memcpy(m->id, e->ids.data + t->word_base, count * sizeof(int32_t));
     }
     return MT_OK;
 }
 
-/* Spans of the tokens of an entry; there is room. */
-static void put_spans(const mt_tok *t, const mt_memo *m, const mt_view *v, size_t begin, size_t end, mt_span *out) {
-    size_t from = begin;
-    for (int i = 0; i < m->count; i++) {
-        size_t to = i + 1 < m->count ? begin + m->end[i] : end;
-        out[i] = mt_span_of(t, v, from, to);
-        from = to;
+/* Spans of the tokens of an entry; there is room for three. */
+static inline void put_spans(const mt_tok *t, const mt_memo *m, const mt_view *v, size_t begin, mt_span *out) {
+    if (!v->origin) {
+        uint32_t at = v->base + (uint32_t)begin, first = at + m->end[0], second = at + m->end[1];
+        out[0] = (mt_span){at, first};
+        out[1] = (mt_span){first, second};
+        out[2] = (mt_span){second, at + m->end[2]};
+        return;
+    }
+    for (size_t i = 0, from = begin; i < m->count; i++) {
+        out[i] = mt_span_of(t, v, from, begin + m->end[i]);
+        from = begin + m->end[i];
     }
 }
 
@@ -90,8 +96,9 @@ mt_status mt_segment_words(mt_tok *t, const mt_view *v, const mt_word *word, siz
         if (m && is_at(m, key[i])) {
             if (e->ids.cap - e->ids.len < 3) MT_TRY(mt_ids_reserve(&e->ids, 3, err));
             if (t->want_spans) {
-                MT_TRY(mt_grow((void **)&e->spans, &e->span_cap, e->ids.len + 3, sizeof *e->spans, err));
-                put_spans(t, m, v, word[i].begin, word[i].end, e->spans + e->ids.len);
+                if (e->span_cap < e->ids.len + 3)
+                    MT_TRY(mt_grow((void **)&e->spans, &e->span_cap, e->ids.len + 3, sizeof *e->spans, err));
+                put_spans(t, m, v, word[i].begin, e->spans + e->ids.len);
             }
             memcpy(e->ids.data + e->ids.len, m->id, sizeof m->id);
             e->ids.len += m->count;

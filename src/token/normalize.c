@@ -25,8 +25,14 @@ mt_status mt_made_reserve(mt_made *m, size_t extra, mt_error *err) {
 mt_status mt_made_copy(mt_made *m, const mt_view *v, size_t from, size_t to, mt_error *err) {
     MT_TRY(mt_made_reserve(m, to - from, err));
     if (from == to) return MT_OK;
-    memcpy(m->data + m->len, v->p + from, to - from);
-    for (size_t i = from; i < to; i++) m->origin[m->len++] = mt_view_origin(v, i);
+    size_t n = to - from;
+    uint32_t *origin = m->origin + m->len, base = v->base + (uint32_t)from;
+    memcpy(m->data + m->len, v->p + from, n);
+    if (v->origin)
+        memcpy(origin, v->origin + from, n * sizeof *origin);
+    else
+        for (size_t i = 0; i < n; i++) origin[i] = base + (uint32_t)i;
+    m->len += n;
     return MT_OK;
 }
 

@@ -165,14 +165,19 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     if (t->ignore_merges && first >= 0 && length == n && !(t->has_unused && t->vocab.kind[first] == MT_TOKEN_UNUSED))
         return mt_emit(t, first, 0, (uint32_t)n, err);
     if (t->merge_only) return segment_by_merging(t, p, n, err);
-    size_t at = 0, unknown_from = SIZE_MAX;
+    uint32_t first_ends[sizeof t->ends / sizeof *t->ends] = {0}, *ends = first_ends;
+    size_t at = 0, unknown_from = SIZE_MAX, cap = sizeof first_ends / sizeof *first_ends;
+    if (t->want_spans && n > cap) {
+        MT_TRY(mt_grow((void **)&b->ends, &b->ends_cap, n, sizeof *ends, err));
+        ends = b->ends;
+        cap = n;
+    }
     while (at < n) {
         size_t from = t->out->ids.len;
-        uint32_t ends[3];
-        MT_TRY(mt_bpe_encode_from(b, p + at, n - at, first, length, &t->out->ids, &used, ends, err));
-        if (used == n && !t->has_unused && !t->want_spans) { /* nearly always */
-            memcpy(t->ends, ends, sizeof ends);
-            return MT_OK;
+        MT_TRY(mt_bpe_encode_from(b, p + at, n - at, first, length, &t->out->ids, &used, ends, cap, err));
+        if (used == n && !t->has_unused) { /* nearly always */
+            memcpy(t->ends, ends, sizeof t->ends);
+            return t->want_spans ? mt_emit_ends(t, from, ends, err) : MT_OK;
         }
         if (used) {
             if (t->has_unused) MT_TRY(take_apart(t, from, err));

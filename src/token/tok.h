@@ -243,7 +243,7 @@ void mt_picky_drop(mt_tok *t);
 typedef struct mt_memo {
     uint64_t key[2]; /* the word's bytes, zeros, its length */
     int32_t id[3];
-    uint8_t count, end[2], unused; /* tokens (0: an empty entry), where the first two end */
+    uint8_t count, end[3]; /* tokens (0: an empty entry), where each ends (the missing ones: at the word's end) */
 } mt_memo;
 enum { MT_MEMO_BITS = 15 };
 
@@ -286,7 +286,8 @@ struct mt_tok {
     mt_template one, two; /* what stands around one text, around and between two */
     bool trim_prefix[4];  /* each time spaces are trimmed off spans: is the first token's prefix space left in? */
     size_t trims;
-    bool first_prefix;         /* a splitter asks whether its part is the text's beginning */
+    uint8_t *edges;    /* by id: white space at the ends of its piece, found out by encode.c; NULL: nothing yet */
+    bool first_prefix; /* a splitter asks whether its part is the text's beginning */
     uint8_t never_crossed[32]; /* bit b: no token has a space after byte b inside (MT_SPLIT_WORDS) */
 
     mt_regex
@@ -329,6 +330,8 @@ struct mt_tok {
 mt_status mt_emit(mt_tok *t, int32_t id, uint32_t begin, uint32_t end, mt_error *err); /* offsets in the word */
 /* Spans for ids that were appended directly to out->ids, from position `from`, side by side starting at `begin`. */
 mt_status mt_emit_spans(mt_tok *t, size_t from, uint32_t begin, mt_error *err);
+/* The same where they begin with the word and ends[] says where each ends. */
+mt_status mt_emit_ends(mt_tok *t, size_t from, const uint32_t *ends, mt_error *err);
 /* An unknown stretch of the word: byte tokens or the unknown token or nothing. */
 mt_span mt_span_of(const mt_tok *t, const mt_view *v, size_t begin, size_t end);
 /* memo.c: words of a view, none empty, at most MT_WORDS. */

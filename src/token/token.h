@@ -5,6 +5,7 @@
  *   bpe.c              byte-level (pair-ranked), tiktoken (string-ranked) and SentencePiece (score-ranked) BPE
  *   load_*.c           tokenizer.json, GGUF metadata, ... -> mt_tok
  *   encode.c decode.c  the pipeline
+ *   utf16.c            spans in UTF-16 code units
  */
 #ifndef MT_TOKEN_H
 #define MT_TOKEN_H
@@ -94,6 +95,9 @@ mt_status mt_tok_encode_pair(mt_tok *t, const uint8_t *text, size_t n, const uin
                              const mt_encode_options *options, bool want_spans, mt_encoding *out, mt_error *err);
 mt_status mt_tok_count(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, size_t *count,
                        mt_error *err);
+/* Spans of bytes to spans of UTF-16 code units, in place: a begin inside a character moves to its start, an end to its
+ * end. type: of pairs, which text each span is in (-1: as the one before); NULL: all in text[0]. */
+void mt_spans_to_utf16(mt_span *span, const mt_token_type *type, size_t count, const mt_str text[2]);
 void mt_encoding_free(mt_encoding *e);
 
 /* ---- decoding ---- */

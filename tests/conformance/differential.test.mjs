@@ -76,6 +76,33 @@ for (const name of ['cl100k_base', 'o200k_base', 'gpt2'])
     ours.dispose();
   });
 
+test('UTF-16 offsets are byte offsets counted in the string: whole characters', async () => {
+  /** Units before every byte of valid text, and the characters' ends. */
+  const map = (input) => {
+    const begin = [], end = [0];
+    let units = 0;
+    for (const c of input) {
+      const bytes = utf8(c).length;
+      for (let k = 0; k < bytes; k++) { begin.push(units); end.push(units + c.length); }
+      units += c.length;
+    }
+    begin.push(units);
+    return { begin, end };
+  };
+  for (const json of [byteLevel(21), characterLevel(22, { byte_fallback: true }), unigram(23, true), wordPiece(24, true), byteLevel(25, { post_processor: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true } })]) {
+    const tok = await Tokenizer.load(new Uint8Array(utf8(JSON.stringify(json))), { name: 'tokenizer.json' });
+    for (const input of texts(26, 300)) {
+      const { begin, end } = map(input), bytes = tok.encode(input, { offsets: 'bytes' }), units = tok.encode(input), pair = tok.encode('é🙂', { pair: input });
+      const expected = Array.from(bytes.ids, (_, i) => { const [a, b] = bytes.offsets.subarray(2 * i, 2 * i + 2); return [begin[a], a === b ? begin[a] : end[b]]; }).flat();
+      assert.deepEqual([...units.offsets], expected, JSON.stringify(input));
+      const second = pair.sequences.indexOf(1);
+      if (second >= 0) assert.deepEqual([...pair.offsets.subarray(2 * second)], expected, JSON.stringify(input));
+      assert.deepEqual([...tok.encode(utf8(input), { offsets: 'utf16' }).offsets], expected);
+    }
+    tok.dispose();
+  }
+});
+
 test('a byte order mark is a token like any other (peers drop it or split it)', async () => {
   const { bpe_ranks: source } = require('tiktoken/encoders/cl100k_base.json');
   const tok = await Tokenizer.load(new Uint8Array(utf8(rankFile(source))), { name: 'cl100k_base.tiktoken' });
