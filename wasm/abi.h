@@ -5,6 +5,7 @@
  *   abi_token.c   tokenizers                                 abi_bias.c   byte models
  *   abi_lattice.c segmentations of a text                    abi_huffman.c codes for words
  *   abi_language.c languages of tokens               abi_markov.c  sources whose distribution is known
+ *   abi_language.c languages of tokens                       abi_heal.c    healing, covers
  *   shim.c        what libc asks of its host
  *
  * Conventions. A fallible export returns an mt_status and writes the module's one mt_error (address: export `error`).

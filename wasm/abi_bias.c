@@ -20,14 +20,17 @@ MT_EXPORT(bytes_free) void abi_bytes_free(abi_bytes *bytes) {
     if (bytes->lm.self) mt_lm_free_session(&bytes->lm);
     mt_free(bytes);
 }
+/* prompt: tokens that the text follows; none: the tokenizer's beginning of text. */
 MT_EXPORT(bytes_new)
-mt_status abi_bytes_new(mt_session *session, mt_tok *tok, int32_t target, abi_bytes **out) {
+mt_status abi_bytes_new(mt_session *session, mt_tok *tok, int32_t target, const int32_t *prompt, int32_t count,
+                        abi_bytes **out) {
     ABI_NEED(session);
     ABI_NEED(tok);
     *out = NULL;
     abi_bytes *bytes = mt_calloc(1, sizeof *bytes);
     if (!bytes) return mt_nomem(&abi_error, sizeof *bytes, "a byte model");
-    mt_status status = mt_lm_of_session(session, mt_tok_bos(tok), mt_tok_eos(tok), &bytes->lm, &abi_error);
+    mt_status status = count > 0 ? mt_lm_after(session, prompt, count, mt_tok_eos(tok), &bytes->lm, &abi_error)
+                                 : mt_lm_of_session(session, mt_tok_bos(tok), mt_tok_eos(tok), &bytes->lm, &abi_error);
     if (status == MT_OK) status = mt_bytes_new(tok, &bytes->lm, (mt_target)target, &bytes->model, &abi_error);
     if (status == MT_OK)
         *out = bytes;
@@ -64,6 +67,12 @@ MT_EXPORT(bytes_next) mt_status abi_bytes_next(abi_bytes *bytes, mt_next_bytes *
     ABI_NEED(bytes);
     ABI_NEED(out);
     return mt_bytes_next(bytes->model, out, &abi_error);
+}
+/* One cover encoding, drawn: u in [0, 1). out: its log-probability. */
+MT_EXPORT(bytes_draw_cover) mt_status abi_bytes_draw_cover(abi_bytes *bytes, double u, mt_ids *ids, double *logp) {
+    ABI_NEED(bytes);
+    ABI_NEED(ids);
+    return mt_bytes_draw_cover(bytes->model, u, ids, logp, &abi_error);
 }
 MT_EXPORT(bytes_tree) mt_status abi_bytes_tree(abi_bytes *bytes, mt_buf *json) {
     ABI_NEED(bytes);

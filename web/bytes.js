@@ -39,14 +39,14 @@ export class ByteModel {
 
   /**
    * @param {Model} model
-   * @param {{target?: 'valid' | 'masked' | 'all', contextTokens?: number, beam?: number, epsilon?: number}} [options]
+   * @param {{target?: 'valid' | 'masked' | 'all', context?: Iterable<number>, contextTokens?: number, beam?: number, epsilon?: number}} [options]
    *   target: which token sequences count as spellings of a text. 'valid' (default): those that the tokenizer can produce, with the model's
    *   probabilities, normalised by their sum; 'masked': the same with impossible tokens masked at every step; 'all': every sequence.
-   *   contextTokens: room for text and alternatives, default 2048. beam, epsilon: for 'all', which keeps at most
+   *   context: tokens that the text follows (chat markers, fill-in-the-middle prompts), default the beginning of text. contextTokens: room for text and alternatives, default 2048. beam, epsilon: for 'all', which keeps at most
    *   `beam` sequences (16; 0: all, exact and exponential) and drops those with less than `epsilon` (1e-6) of the mass; missingMass tells
    */
   constructor(model, options = {}) {
-    checkOptions('ByteModel', options, ['target', 'contextTokens', 'beam', 'epsilon']);
+    checkOptions('ByteModel', options, ['target', 'context', 'contextTokens', 'beam', 'epsilon']);
     if (!(model instanceof Model)) throw new MicrotomeError('ByteModel: a Model is needed', { code: 'ERANGE' });
     const { target = 'valid', contextTokens, beam, epsilon } = options;
     if (!['valid', 'masked', 'all'].includes(target)) throw new MicrotomeError(`ByteModel: unknown target ${JSON.stringify(target)}: known are valid, masked, all`, { code: 'EUNKNOWN' });
@@ -54,7 +54,9 @@ export class ByteModel {
     if (beam !== undefined) checkNumber('ByteModel: beam', beam, 0, 2 ** 24, true);
     if (epsilon !== undefined) checkNumber('ByteModel: epsilon', epsilon, 0, 1);
     this.#model = model;
-    this.#options = { target, slots: contextTokens, beam, epsilon };
+    const prompt = options.context && Array.from(options.context);
+    if (prompt && !prompt.length) throw new MicrotomeError('ByteModel: context: at least one token is needed', { code: 'ERANGE' });
+    this.#options = { target, slots: contextTokens ?? (prompt && 2048 + prompt.length), beam, epsilon, prompt };
   }
 
   get target() { return this.#options.target; }
@@ -80,6 +82,19 @@ export class ByteModel {
   async score(text, options = {}) {
     checkOptions('score', options, ['signal']);
     return this.#ask('bytesScore', text, {}, options.signal);
+  }
+
+  /**
+   * One cover encoding of the text, drawn with its probability: sampling tokens on from it continues the text as the model would, without any bias of the prompt's end.
+   * @param {string | Uint8Array} text @param {{u?: number, signal?: AbortSignal}} [options] u: the random number in [0, 1) that decides
+   * @returns {Promise<{ids: Int32Array, logProb: number}>} logProb: of these tokens after the beginning of text; the text's own is the sum over its covers
+   * @throws {MicrotomeError} as next; ERANGE: the text has no spelling
+   */
+  async cover(text, options = {}) {
+    checkOptions('cover', options, ['u', 'signal']);
+    const { u = Math.random(), signal } = options;
+    if (!(u >= 0 && u < 1)) throw new MicrotomeError(`cover: u: ${u} is not in [0, 1)`, { code: 'ERANGE' });
+    return this.#ask('bytesCover', text, { u }, signal);
   }
 
   /** @param {string} method @param {string | Uint8Array} text @param {any} args @param {AbortSignal} [signal] @returns {Promise<any>} */

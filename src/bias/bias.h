@@ -8,10 +8,10 @@
  *   pick.c            ...with fewer passes: bytes chosen from bounds, contexts of expected text evaluated together
  *   tree.c beam.c     its contexts: evaluation, weights; merging and pruning
  *   cover.c           static cover encodings of a string (Byte-Token Representation Lemma, Phan et al. 2025)
+ *   draw_cover.c      one of them drawn with its probability
  *   ensemble.c        mixtures of next-byte distributions of models with different vocabularies
  *   mpe.c             branch and pass for longest-match tokenizers
  *   heal.c            token healing and alignment
- *   infill.c          fill-in-the-middle without sub-token cuts
  *   markov.h markov*.c sources whose distribution is known, and the token models of their texts
  */
 #ifndef MT_BIAS_H
@@ -46,6 +46,9 @@ typedef struct mt_lm {
 /* A session as an mt_lm: contexts are cache slots. The session belongs to the byte model until mt_lm_free_session.
  * `bos` < 0: the tokenizer has none, and the end-of-text token stands in. */
 mt_status mt_lm_of_session(mt_session *s, int32_t bos, int32_t end, mt_lm *out, mt_error *err);
+/* The same after a prompt of tokens (at least one), which is the root: chat markers, the parts of a fill-in-the-middle
+ * prompt. */
+mt_status mt_lm_after(mt_session *s, const int32_t *prompt, int32_t count, int32_t end, mt_lm *out, mt_error *err);
 void mt_lm_free_session(mt_lm *lm);
 
 /* Which token sequences count as spellings of a text (named in every result). */
@@ -106,6 +109,10 @@ mt_status mt_bytes_push_scored(mt_bytes *b, const uint8_t *p, size_t n, double *
 /* text_logprob alone; cheaper, as the contexts that end exactly here need not be evaluated. -infinity: the text has no
  * spelling. */
 mt_status mt_bytes_score(mt_bytes *b, double *text_logprob, double *missing_mass, mt_error *err);
+/* One cover encoding of the text (its last token reaches or passes the text's end), drawn with probability
+ * P(cover) / Pr(text) under the target: u in [0, 1) is a uniform random number. *logp: ln P(cover). Sampling tokens on
+ * from it continues the text as the model would. */
+mt_status mt_bytes_draw_cover(mt_bytes *b, double u, mt_ids *out, double *logp, mt_error *err);
 typedef struct mt_bytes_stats {
     uint64_t contexts_made, contexts_dropped, evaluations, passes; /* since mt_bytes_new */
     uint64_t revived; /* times that a byte emptied the beam, and contexts that pruning had passed over were opened */
@@ -157,7 +164,8 @@ typedef struct mt_heal_options {
     bool keep;      /* keep the paths' probabilities and normalise once; otherwise every step is normalised by itself,
                        which is what sampling under a mask does */
     int32_t limit;  /* contexts; 0: 4096. More: MT_ELIMIT */
-    double epsilon; /* paths of less probability than this are given up (they count as `dead`) */
+    double epsilon; /* paths of less than this times the probability of the heaviest one that has come as far are given
+                       up (they count as `dead`) */
 } mt_heal_options;
 typedef struct mt_healed {
     double next[257]; /* natural logs, as in mt_next_bytes */
@@ -174,6 +182,8 @@ mt_status mt_heal_next(mt_tok *t, const mt_lm *lm, const uint8_t *x, size_t n, c
 typedef struct mt_align mt_align;
 mt_status mt_align_new(mt_tok *t, int32_t vocab, mt_align **out, mt_error *err);
 void mt_align_free(mt_align *a);
+/* Only tokens that cover all that is left are allowed (classic healing); default: those that it starts with too. */
+void mt_align_set_classic(mt_align *a, bool classic);
 /* Gives up at most `tokens` of ids[0..n), never one that is no ordinary text (BOS, chat markers). *kept: how many stay;
  * what is given up has to be reproduced. */
 mt_status mt_align_begin(mt_align *a, const int32_t *ids, size_t n, int32_t tokens, size_t *kept, mt_error *err);
@@ -183,19 +193,5 @@ mt_status mt_align_mask(mt_align *a, const uint64_t **bits, mt_error *err);
 /* The token that was chosen. MT_ERANGE when it was not allowed. */
 mt_status mt_align_accept(mt_align *a, int32_t id, mt_error *err);
 mt_str mt_align_left(const mt_align *a);
-
-/* ---- infilling by whole lines (FIM-SE) ---- */
-
-/* text[0..from) + middle + text[to..n): the prompt's lines and hints, and what the model has to write: whole lines. */
-typedef struct mt_infill {
-    mt_str prefix_lines; /* up to and with the last newline before the middle */
-    mt_str prefix_hint;  /* the begun line */
-    mt_str suffix_hint;  /* the rest of the line behind the middle, with its newline */
-    mt_str suffix_lines;
-    mt_str target; /* hint + middle + hint */
-} mt_infill;
-mt_status mt_infill_split(const uint8_t *text, size_t n, size_t from, size_t to, mt_infill *out, mt_error *err);
-/* Does generated text start and end with the hints? *middle: what stands between. */
-bool mt_infill_accept(const mt_infill *parts, mt_str generated, mt_str *middle);
 
 #endif

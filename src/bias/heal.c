@@ -31,7 +31,8 @@ typedef struct healing {
     path *paths;
     size_t count, cap;
     int32_t limit;
-    mt_ids made; /* contexts, parents first */
+    mt_ids made;      /* contexts, parents first */
+    double *heaviest; /* [n + 1]: of the paths that are as far as this or further */
     double mass[257], lost;
     double *row;
     mt_error *err;
@@ -44,9 +45,14 @@ static mt_status make(healing *h, int32_t n, const int32_t *parent, const int32_
     return MT_OK;
 }
 
+static void note(healing *h, size_t at, double weight) {
+    for (size_t i = at + 1; i-- > 0 && h->heaviest[i] < weight;) h->heaviest[i] = weight;
+}
+
 static mt_status add_path(healing *h, int32_t parent, size_t rank, size_t at, double weight) {
     if (!(weight > 0)) return MT_OK;
-    if (weight < h->options->epsilon) {
+    note(h, at, weight);
+    if (weight < h->options->epsilon * h->heaviest[at]) {
         h->lost += weight;
         return MT_OK;
     }
@@ -85,9 +91,10 @@ static mt_status branch(healing *h, path at) {
             double p = exp(h->row[mt_spell_id(s, i)]);
             if (!pass)
                 allowed += p;
-            else if (t.n > left)
+            else if (t.n > left) {
                 h->mass[t.p[left]] += factor * p;
-            else
+                note(h, h->n, factor * p);
+            } else
                 MT_TRY(add_path(h, at.context, i, h->n, factor * p));
         }
     }
@@ -161,6 +168,8 @@ static mt_status heal(healing *h, mt_buf *text, const mt_ids *ids, mt_healed *ou
         length += mt_spell_text(h->spell, (size_t)mt_spell_rank(h->spell, ids->data[i])).n;
     h->r = text->data + length;
     h->n = text->len - length;
+    h->heaviest = mt_calloc(h->n + 1, sizeof *h->heaviest);
+    if (!h->heaviest) return mt_nomem(h->err, (h->n + 1) * sizeof *h->heaviest, "the weights of paths");
     /* The contexts of the kept tokens; only the last one's row matters. */
     mt_ids list = {0};
     path start = {.at = 0, .weight = 1, .context = 0};
@@ -217,6 +226,7 @@ done:
     mt_ids_free(&ids);
     mt_buf_free(&text);
     mt_free(h.paths);
+    mt_free(h.heaviest);
     mt_free(h.row);
     mt_spell_free(h.spell);
     return status;
@@ -235,6 +245,7 @@ enum { KEPT_MASKS = 32 };
 struct mt_align {
     mt_spell *spell;
     int32_t vocab;
+    bool classic;
     mt_buf text;  /* what was given up */
     size_t at;    /* reproduced so far */
     size_t words; /* of a mask by id */
@@ -278,6 +289,12 @@ void mt_align_free(mt_align *a) {
     mt_buf_free(&a->text);
     mt_spell_free(a->spell);
     mt_free(a);
+}
+
+void mt_align_set_classic(mt_align *a, bool classic) {
+    if (a->classic == classic) return;
+    a->classic = classic;
+    for (size_t i = 0; i < KEPT_MASKS; i++) a->kept[i].used = 0; /* of the other kind */
 }
 
 mt_status mt_align_begin(mt_align *a, const int32_t *ids, size_t n, int32_t tokens, size_t *kept, mt_error *err) {
@@ -328,7 +345,8 @@ mt_status mt_align_mask(mt_align *a, const uint64_t **bits, mt_error *err) {
     size_t lo = 0, hi = mt_spell_count(a->spell);
     for (size_t d = 0; d < left.n && lo < hi; d++) {
         mt_spell_narrow(a->spell, &lo, &hi, d, left.p[d]);
-        for (size_t i = lo; d + 1 < left.n && i < hi && mt_spell_text(a->spell, i).n == d + 1; i++) allow(a, mask, i);
+        for (size_t i = lo; !a->classic && d + 1 < left.n && i < hi && mt_spell_text(a->spell, i).n == d + 1; i++)
+            allow(a, mask, i);
     }
     for (size_t i = lo; i < hi; i++) allow(a, mask, i);
     a->kept[oldest].used = ++a->clock;
@@ -343,7 +361,7 @@ mt_status mt_align_accept(mt_align *a, int32_t id, mt_error *err) {
     mt_str t = {NULL, 0};
     if (rank >= 0) t = mt_spell_text(a->spell, (size_t)rank);
     size_t n = t.n < left.n ? t.n : left.n;
-    if (n == 0 || memcmp(t.p, left.p, n) != 0) {
+    if (n == 0 || memcmp(t.p, left.p, n) != 0 || (a->classic && n < left.n)) {
         char shown[60];
         return mt_fail(err, MT_ERANGE, "token %d does not reproduce \"%s\"", id,
                        mt_str_show(left, shown, sizeof shown));

@@ -1,11 +1,11 @@
-/* A model session as an mt_lm: contexts are slots of the cache, numbered from 1 (0 is the root: BOS, or nothing). */
+/* A model session as an mt_lm: contexts are slots of the cache, numbered from 1 (0 is the root: BOS, or a prompt). */
 #include "bias.h"
 
 #include <math.h>
 
 typedef struct session_lm {
     mt_session *session;
-    int32_t vocab, root; /* root: slot of BOS */
+    int32_t vocab, root; /* root: slot of BOS, or of a prompt's last token */
     float *root_row;
     int32_t *row_of, *slot; /* row_of: per slot, row of the latest pass + 1; slot: of its rows */
     int32_t rows, cap;
@@ -118,6 +118,46 @@ static void drop(void *self, int32_t context) {
     mt_session_drop(l->session, context - 1);
 }
 
+mt_status mt_lm_after(mt_session *s, const int32_t *prompt, int32_t count, int32_t end, mt_lm *out, mt_error *err) {
+    *out = (mt_lm){0};
+    mt_model_info info;
+    mt_model_info_get(mt_session_model(s), &info);
+    if (count < 1) return mt_fail(err, MT_ERANGE, "a prompt of %d tokens, at least one is needed", count);
+    for (int32_t i = 0; i < count; i++)
+        if (prompt[i] < 0 || prompt[i] >= info.vocab)
+            return mt_fail(err, MT_ERANGE, "token %d of the prompt: id %d is outside 0..%d", i, prompt[i],
+                           info.vocab - 1);
+    if (end >= info.vocab) return mt_fail(err, MT_ERANGE, "end-of-text %d, the model has %d tokens", end, info.vocab);
+    mt_status status = MT_OK;
+    session_lm *l = mt_calloc(1, sizeof *l);
+    if (!l) return mt_nomem(err, sizeof *l, "a language model");
+    int32_t *list = mt_array((size_t)count, 2 * sizeof *list); /* parents, slots */
+    l->session = s;
+    l->vocab = info.vocab;
+    l->root_row = mt_array((size_t)info.vocab, sizeof *l->root_row);
+    l->row_of = mt_calloc((size_t)mt_session_slots(s), sizeof *l->row_of);
+    if (!list || !l->root_row || !l->row_of) {
+        status = mt_nomem(err, (size_t)info.vocab * sizeof *l->root_row, "a language model");
+        goto done;
+    }
+    mt_session_reset(s);
+    for (int32_t i = 0; i < count; i++) list[i] = i ? MT_IN_BATCH(i - 1) : MT_ROOT;
+    mt_batch batch = {.count = count, .token = prompt, .parent = list, .slot = list + count};
+    MT_TRY_GOTO(mt_session_eval(s, &batch, err), done);
+    l->root = list[2 * count - 1];
+    memcpy(l->root_row, mt_session_logits(s, count - 1), (size_t)info.vocab * sizeof *l->root_row);
+    *out = (mt_lm){
+        .self = l, .vocab = info.vocab, .end = end, .extend = extend, .next = next, .weights = weights, .drop = drop};
+done:
+    mt_free(list);
+    if (status) {
+        mt_free(l->root_row);
+        mt_free(l->row_of);
+        mt_free(l);
+    }
+    return status;
+}
+
 mt_status mt_lm_of_session(mt_session *s, int32_t bos, int32_t end, mt_lm *out, mt_error *err) {
     *out = (mt_lm){0};
     mt_model_info info;
@@ -127,30 +167,7 @@ mt_status mt_lm_of_session(mt_session *s, int32_t bos, int32_t end, mt_lm *out, 
         return mt_fail(err, MT_EMISSING,
                        "a byte model needs a token to begin with: BOS is %d, end-of-text %d, the model has %d tokens",
                        bos, end, info.vocab);
-    mt_status status = MT_OK;
-    session_lm *l = mt_calloc(1, sizeof *l);
-    if (!l) return mt_nomem(err, sizeof *l, "a language model");
-    l->session = s;
-    l->vocab = info.vocab;
-    l->root_row = mt_array((size_t)info.vocab, sizeof *l->root_row);
-    l->row_of = mt_calloc((size_t)mt_session_slots(s), sizeof *l->row_of);
-    if (!l->root_row || !l->row_of) {
-        status = mt_nomem(err, (size_t)info.vocab * sizeof *l->root_row, "a language model");
-        goto fail;
-    }
-    mt_session_reset(s);
-    int32_t parent = MT_ROOT;
-    mt_batch batch = {.count = 1, .token = &bos, .parent = &parent, .slot = &l->root};
-    MT_TRY_GOTO(mt_session_eval(s, &batch, err), fail);
-    memcpy(l->root_row, mt_session_logits(s, 0), (size_t)info.vocab * sizeof *l->root_row);
-    *out = (mt_lm){
-        .self = l, .vocab = info.vocab, .end = end, .extend = extend, .next = next, .weights = weights, .drop = drop};
-    return MT_OK;
-fail:
-    mt_free(l->root_row);
-    mt_free(l->row_of);
-    mt_free(l);
-    return status;
+    return mt_lm_after(s, &bos, 1, end, out, err);
 }
 
 void mt_lm_free_session(mt_lm *lm) {

@@ -313,6 +313,56 @@ static void check_beam(void) {
 }
 
 /* One new context per byte, dead ones dropped, the same answer however the text is cut into pushes and questions. */
+/* Evenly spread random numbers: every cover has an interval of its own, so its count is right to one. */
+static void check_draws(mt_target target) {
+    enum { DRAWS = 200 };
+    toy t = toy_hash11();
+    bigram_init(&model, &t, 12345, false);
+    mt_bytes *b = byte_model(&t, &model, target, false);
+    mt_spell_source source = toy_source(&t);
+    source.free = target == MT_TARGET_ALL;
+    for (size_t i = 1; i <= 363; i++) {
+        uint8_t x[8];
+        size_t n = string_of(i, 3, (const uint8_t *)"abc", x), found = 0;
+        mt_cover cover;
+        mt_ids ids = {0};
+        double total, logp;
+        int seen[256] = {0};
+        CHECK_OK(mt_bytes_reset(b, &err));
+        CHECK_OK(mt_bytes_push(b, x, n, &err));
+        CHECK_OK(mt_bytes_score(b, &total, NULL, &err));
+        CHECK_OK(mt_cover_find_source(&source, t.count + 1, x, n, 256, &cover, &err));
+        for (int d = 0; d < DRAWS; d++) {
+            CHECK_OK(mt_bytes_draw_cover(b, (d + 0.5) / DRAWS, &ids, &logp, &err));
+            CHECK(fabs(logp - bigram_score(&model, ids.data, ids.len)) < 1e-9, "%g", logp);
+            for (size_t c = 0; c < cover.count; c++) {
+                size_t len = (size_t)(cover.start.data[c + 1] - cover.start.data[c]);
+                if (len != ids.len || memcmp(cover.ids.data + cover.start.data[c], ids.data, len * 4) != 0) continue;
+                seen[c]++;
+                found++;
+            }
+        }
+        CHECK(found == DRAWS, "%zu of %d draws are covers", found, DRAWS);
+        for (size_t c = 0; c < cover.count; c++) {
+            double p = exp(bigram_score(&model, cover.ids.data + cover.start.data[c],
+                                        (size_t)(cover.start.data[c + 1] - cover.start.data[c])) -
+                           total);
+            CHECK(fabs(seen[c] - p * DRAWS) < 1 + 1e-6, "cover %zu: %d draws, expected %g", c, seen[c], p * DRAWS);
+        }
+        mt_ids_free(&ids);
+        mt_cover_free(&cover);
+    }
+    mt_ids ids = {0};
+    double logp;
+    CHECK(mt_bytes_draw_cover(b, 1, &ids, &logp, &err) == MT_ERANGE, "u = 1");
+    CHECK_OK(mt_bytes_reset(b, &err));
+    CHECK_OK(mt_bytes_draw_cover(b, 0, &ids, &logp, &err));
+    CHECK(ids.len == 0 && logp == 0, "nothing covers nothing");
+    mt_ids_free(&ids);
+    mt_bytes_free(b);
+    CHECK(model.faults == 0 && model.held == 0, "%d faults, %d contexts held", model.faults, model.held);
+}
+
 static void check_streaming(mt_target target) {
     toy t = toy_hash11();
     bigram_init(&model, &t, 12345, false);
@@ -471,6 +521,9 @@ int main(void) {
     check_enumeration(MT_TARGET_ALL);
     CASE("cover sizes");
     check_cover_sizes();
+    CASE("draws of covers");
+    check_draws(MT_TARGET_VALID);
+    check_draws(MT_TARGET_ALL);
     CASE("ensembles of HASH-11 and HASH-7");
     check_ensemble();
     CASE("beams: divergence from the exact answer and a bound that holds");

@@ -1,4 +1,4 @@
-/* Healing, alignment, infilling: the table of methods/tokenization.md §9.1 on HASH-11. */
+/* Healing, alignment: the table of methods/tokenization.md §9.1 on HASH-11. */
 #include "test_bias.h"
 
 static mt_error err;
@@ -126,6 +126,16 @@ static void alignment(void) {
     CHECK_OK(mt_align_mask(a, &bits, &err));
     CHECK(!bits && mt_align_left(a).n == 0, "everything is reproduced");
     CHECK_OK(mt_align_accept(a, 7, &err));
+    /* classic: the residual "abbc" has no token that covers it, "bc" has two */
+    mt_align_set_classic(a, true);
+    CHECK_OK(mt_align_begin(a, ids, 4, 2, &kept, &err));
+    CHECK_OK(mt_align_mask(a, &bits, &err));
+    CHECK(bits[0] == 0, "nothing covers abbc: %llx", (unsigned long long)bits[0]);
+    CHECK_OK(mt_align_begin(a, ids, 4, 1, &kept, &err));
+    CHECK_OK(mt_align_mask(a, &bits, &err));
+    CHECK(bits[0] == ((1u << 5) | (1u << 10)), "bc, bcbc: %llx", (unsigned long long)bits[0]);
+    CHECK(mt_align_accept(a, 1, &err) == MT_ERANGE, "b does not cover bc");
+    mt_align_set_classic(a, false);
     for (int32_t round = 0; round < 2; round++) /* kept masks are the same */
         for (int32_t id = 0; id < 11; id++) {
             CHECK_OK(mt_align_begin(a, &id, 1, 1, &kept, &err));
@@ -139,27 +149,6 @@ static void alignment(void) {
     mt_align_free(a);
 }
 
-static void infilling(void) {
-    const char *text = "def f(x):\n    y = x + 1\n    return y\n";
-    size_t n = strlen(text), from = (size_t)(strchr(text, '+') - text), to = (size_t)(strstr(text, "turn") - text);
-    mt_infill parts;
-    mt_str middle;
-    CHECK_OK(mt_infill_split((const uint8_t *)text, n, from, to, &parts, &err));
-    CHECK(mt_str_is(parts.prefix_lines, "def f(x):\n"), "lines before");
-    CHECK(mt_str_is(parts.prefix_hint, "    y = x "), "hint before");
-    CHECK(mt_str_is(parts.suffix_hint, "turn y\n"), "hint behind");
-    CHECK(parts.suffix_lines.n == 0, "lines behind");
-    CHECK(mt_str_is(parts.target, "    y = x + 1\n    return y\n"), "target");
-    CHECK(parts.prefix_lines.n + parts.target.n + parts.suffix_lines.n == n, "the text is reproduced");
-    CHECK(mt_infill_accept(&parts, parts.target, &middle) && mt_str_is(middle, "+ 1\n    re"), "middle");
-    CHECK(!mt_infill_accept(&parts, mt_str_of("    y = x turn y"), &middle), "no hint behind");
-    CHECK(mt_infill_accept(&parts, mt_str_of("    y = x turn y\n"), &middle) && middle.n == 0, "an empty middle");
-    CHECK(!mt_infill_accept(&parts, mt_str_of("turn y\n"), &middle), "no hint before");
-    CHECK(mt_infill_split((const uint8_t *)text, n, 5, 4, &parts, &err) == MT_ERANGE, "backwards");
-    CHECK_OK(mt_infill_split((const uint8_t *)text, n, 0, n, &parts, &err));
-    CHECK(parts.prefix_hint.n == 0 && parts.suffix_hint.n == 0 && parts.target.n == n, "everything");
-}
-
 int main(void) {
     CASE("healing on HASH-11 ALL");
     table(false);
@@ -169,7 +158,5 @@ int main(void) {
     failures();
     CASE("alignment");
     alignment();
-    CASE("infilling by lines");
-    infilling();
     return test_end();
 }

@@ -927,15 +927,29 @@ class Engine {
 
   /**
    * Streams {id, last, logProb} of sampled tokens.
-   * @param {{ids: ArrayLike<number>, maxTokens: number, sample: SampleOptions, stop: number[], logProbs: boolean, handle?: number, kv?: string}} args handle: a session that goes on
+   * @param {{ids: ArrayLike<number>, maxTokens: number, sample: SampleOptions, stop: number[], logProbs: boolean, handle?: number, kv?: string, heal?: {tokens: number, classic: boolean}}} args
+   *   handle: a session that goes on; heal: so many of the last ids are given up, and what they spell is generated anew; the first part then says how many are {kept}
    * @param {Task} task
    */
   async generate(args, task) {
     const heap = this.heap;
+    if (args.handle === undefined || args.ids.length) this.#checkIds(args.ids);
+    const aligner = args.heal ? this.#aligner(args.ids, args.heal) : null;
+    try {
+      if (aligner) await task.part({ kept: aligner.kept });
+      return await this.#generateFrom(args, aligner, task);
+    } finally {
+      if (aligner) heap.exports.align_free(aligner.at);
+    }
+  }
+
+  /** @param {Parameters<Engine['generate']>[0]} args @param {{at: number, kept: number} | null} aligner @param {Task} task @returns {Promise<{reason: string}>} */
+  async #generateFrom(args, aligner, task) {
+    const heap = this.heap;
     const { maxTokens, stop } = args;
     const held = args.handle === undefined ? null : this.#heldAt(args.handle);
-    if (!held || args.ids.length) this.#checkIds(args.ids);
-    const ids = !held && this.encoderLayers ? this.#decoderStart() : args.ids; // of the text that grows
+    const given = aligner ? Array.prototype.slice.call(args.ids, 0, aligner.kept) : args.ids;
+    const ids = !held && this.encoderLayers ? this.#decoderStart() : given; // of the text that grows
     if (maxTokens <= 0 && !held) return { reason: 'length' };
     const cache = this.#cacheKind(args.kv);
     // The trained context is no limit where positions are rotary, as elsewhere; the core knows where it is one.
@@ -962,7 +976,9 @@ class Engine {
       const keep = (/** @type {number} */ _, /** @type {number} */ at) => { row = held && heap.floats(at, this.vocab); };
       const pick = (/** @type {number} */ i, /** @type {number} */ at) => {
         keep(i, at);
+        const left = aligner ? this.#maskTo(aligner, at) : 0;
         ({ id, logProb } = own.draw(at, args.logProbs));
+        if (aligner && left) heap.call('align_accept', aligner.at, id);
         own.accept([id]);
       };
       const feed = (/** @type {number} */ next, use = pick) => this.#feed(session, [next], slot, 'last', task, 1, use, moved);
@@ -1006,6 +1022,35 @@ class Engine {
         }
       } else this.#close(session);
     }
+  }
+
+  /** Masks for healing. @param {ArrayLike<number>} ids the prompt @param {{tokens: number, classic: boolean}} heal @returns {{at: number, kept: number}} */
+  #aligner(ids, { tokens, classic }) {
+    const heap = this.heap;
+    return heap.scope((alloc) => {
+      const out = alloc(8), list = alloc(4 * ids.length);
+      heap.call('align_new', this.#tokenizer(), this.vocab, Number(classic), out);
+      const at = heap.u32(out);
+      try {
+        heap.putInts(list, ids);
+        heap.call('align_begin', at, list, ids.length, tokens, out + 4);
+        const kept = heap.u32(out + 4);
+        if (!kept) throw new MicrotomeError('healing: nothing would be left of the prompt: it begins without a special token', { code: 'ERANGE' });
+        return { at, kept };
+      } catch (error) {
+        heap.exports.align_free(at);
+        throw error;
+      }
+    });
+  }
+
+  /** Only tokens that reproduce what was given up stay possible. @param {{at: number}} aligner @param {number} logits their address @returns {number} bytes still to be reproduced */
+  #maskTo(aligner, logits) {
+    return this.heap.scope((alloc) => {
+      const left = alloc(4);
+      this.heap.call('align_apply', aligner.at, logits, this.vocab, left);
+      return this.heap.u32(left);
+    });
   }
 
   // ---- sessions that users keep: texts that go on, fork, go back, forget ----
@@ -1346,8 +1391,8 @@ class Engine {
     return this.tokenizer;
   }
 
-  /** @param {{target: string, slots?: number, beam?: number, epsilon?: number}} args */
-  bytesOpen({ target, slots, beam, epsilon }) {
+  /** @param {{target: string, slots?: number, beam?: number, epsilon?: number, prompt?: number[]}} args */
+  bytesOpen({ target, slots, beam, epsilon, prompt = [] }) {
     const heap = this.heap;
     const targets = { valid: heap.enums.MT_TARGET_VALID, masked: heap.enums.MT_TARGET_MASKED, all: heap.enums.MT_TARGET_ALL };
     if (!(target in targets)) throw new MicrotomeError(`unknown target ${JSON.stringify(target)}: known are ${Object.keys(targets).join(', ')}`, { code: 'EUNKNOWN' });
@@ -1355,8 +1400,9 @@ class Engine {
     const session = this.#open(slots ?? 2048);
     try {
       const at = heap.scope((alloc) => {
-        const out = alloc(4);
-        heap.call('bytes_new', session.at, tokenizer, targets[/** @type {'valid'} */ (target)], out);
+        const out = alloc(4), list = alloc(4 * prompt.length);
+        heap.putInts(list, prompt);
+        heap.call('bytes_new', session.at, tokenizer, targets[/** @type {'valid'} */ (target)], list, prompt.length, out);
         return heap.u32(out);
       });
       if (beam !== undefined || epsilon !== undefined) {
@@ -1438,6 +1484,44 @@ class Engine {
       const [textLogProb, missingMass] = heap.doubles(out, 2);
       return { textLogProb, missingMass };
     });
+  }
+
+  /** One cover encoding of the text. @param {{handle: number, text: Uint8Array, u: number}} args @param {Task} task */
+  async bytesCover({ handle, text, u }, task) {
+    const heap = this.heap;
+    const at = await this.#moveTo(handle, text, task);
+    const list = heap.make('mt_ids');
+    try {
+      return heap.scope((alloc) => {
+        const out = alloc(8);
+        heap.call('bytes_draw_cover', at, u, list, out);
+        const { data, len } = heap.read('mt_ids', list);
+        return { ids: heap.ints(data, len), logProb: heap.doubles(out, 1)[0] };
+      });
+    } finally {
+      heap.exports.ids_free(list);
+    }
+  }
+
+  /**
+   * The next byte as a prompt predicts it whose last tokens are generated anew.
+   * @param {{text: Uint8Array, tokens: number, classic: boolean, keep: boolean, limit: number, epsilon: number, slots: number}} args
+   */
+  healNext({ text, tokens, classic, keep, limit, epsilon, slots }) {
+    const heap = this.heap, tokenizer = this.#tokenizer();
+    const session = this.#open(slots);
+    try {
+      return heap.scope((alloc) => {
+        const out = alloc(heap.sizeOf('mt_healed')), at = alloc(text.length);
+        heap.putBytes(at, text);
+        heap.call('heal_next', session.at, tokenizer, at, text.length, tokens, Number(classic), Number(keep), limit, epsilon, out);
+        const { dead, dropped, contexts } = heap.read('mt_healed', out);
+        const next = heap.doubles(out + heap.field('mt_healed', 'next').offset, 257);
+        return { bytes: next.slice(0, 256), end: next[256], dead, dropped, contexts };
+      });
+    } finally {
+      this.#close(session);
+    }
   }
 }
 
