@@ -22,8 +22,8 @@ import { bytesOf } from './heal.js';
  */
 export function infillParts(text, from, to = from) {
   const bytes = bytesOf(text);
-  checkNumber('infillParts: from', from, 0, bytes.length, true);
-  checkNumber('infillParts: to', to, from, bytes.length, true);
+  checkNumber('infillParts: begin of the middle', from, 0, bytes.length, true);
+  checkNumber('infillParts: end of the middle', to, from, bytes.length, true);
   const NEWLINE = 10;
   const begin = from ? bytes.lastIndexOf(NEWLINE, from - 1) + 1 : 0, found = bytes.indexOf(NEWLINE, to), end = found < 0 ? bytes.length : found + 1;
   return { prefixLines: bytes.slice(0, begin), prefixHint: bytes.slice(begin, from), suffixHint: bytes.slice(to, end), suffixLines: bytes.slice(end), target: bytes.slice(begin, end) };
