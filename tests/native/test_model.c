@@ -354,6 +354,57 @@ static void test_eval(uint32_t type) {
     mt_patch_clear(s);
     CHECK(flat_patch(s, "blocks.9.hook_mlp_out", MT_PATCH_ZERO, 0, NULL, 1, &err) == MT_EUNKNOWN, "name");
     CHECK(mt_trace_want(s, "nothing.*", &err) == MT_EUNKNOWN, "glob");
+
+    CASE("patches of boxes, means, samples; parts of a run");
+    const char *mid = "blocks.1.hook_resid_pre";
+    static float resid[T * 32], before[T * 32];
+    CHECK_OK(mt_session_stop_at(s, mid, &err));
+    mt_session_reset(s);
+    CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err));
+    CHECK(mt_session_free_slots(s) == 64 && !mt_session_logits(s, T - 1), "a part of a run keeps no slots");
+    CHECK(mt_trace_count(s) == 1 && mt_trace_get(s, 0, &t) && strcmp(t.name, mid) == 0, "the stop is traced");
+    memcpy(resid, t.data, sizeof resid);
+    CHECK_OK(mt_session_stop_at(s, NULL, &err));
+    mt_patch all = {.name = mid, .value = resid, .values = T * 32, .given = true};
+    CHECK_OK(mt_patch_add(s, &all, &err));
+    static const uint8_t every[T] = {[0 ... T - 1] = 1};
+    CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, every, NULL}, &err));
+    for (int32_t i = 0; i < T; i++)
+        CHECK(same(whole + i * TINY_VOCAB, mt_session_logits(s, i), 1), "row %d from the middle", i);
+    CHECK(mt_session_free_slots(s) == 64, "free slots");
+    CHECK_OK(mt_trace_want(s, mid, &err));
+    for (int kind = MT_PATCH_MEAN; kind <= MT_PATCH_RESAMPLE; kind++)
+        for (int32_t axis = 0; axis < 2; axis++) {
+            mt_patch p = {.name = mid, .kind = (mt_patch_kind)kind, .dims = 2, .axis = axis, .seed = 7};
+            p.from[0] = 2, p.to[0] = 5, p.from[1] = 3, p.to[1] = INT32_MAX;
+            CHECK_OK(mt_patch_add(s, &p, &err));
+            CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err));
+            CHECK(mt_trace_get(s, 0, &t), "traced");
+            memcpy(before, resid, sizeof before);
+            for (int32_t r = 0; r < T; r++)
+                for (int32_t c = 0; c < 32; c++) {
+                    float got = t.data[r * 32 + c];
+                    int32_t n = axis ? 32 : T, step = axis ? 1 : 32, line = axis ? r * 32 : c, found = 0;
+                    double sum = 0;
+                    for (int32_t i = 0; i < n; i++)
+                        sum += before[line + i * step], found += got == before[line + i * step];
+                    if (r < 2 || r >= 5 || c < 3)
+                        CHECK(got == before[r * 32 + c], "outside the box: %d %d", r, c);
+                    else if (kind == MT_PATCH_MEAN)
+                        CHECK(got == (float)(sum / n), "mean along %d: %d %d", axis, r, c);
+                    else
+                        CHECK(found && got != before[r * 32 + c], "a sample along %d: %d %d", axis, r, c);
+                }
+            mt_patch_clear(s);
+            CHECK_OK(mt_patch_add(s, &all, &err));
+        }
+    all.values--;
+    mt_patch_clear(s);
+    CHECK_OK(mt_patch_add(s, &all, &err));
+    CHECK(mt_session_eval(s, &(mt_batch){T, ids, NULL, NULL, NULL, NULL}, &err) == MT_ERANGE, "too few are given");
+    mt_patch_clear(s);
+    mt_trace_clear(s);
+    CHECK(mt_session_stop_at(s, "blocks.7.hook_resid_pre", &err) == MT_EUNKNOWN, "stop");
     mt_session_reset(s);
     run(s, ids, T, MT_ROOT, other);
     CHECK(same(whole, other, T), "cleared");
