@@ -27,8 +27,10 @@ ABI_LAYOUT(model, ABI_STRUCT(mt_model_info), ABI_FIELD(mt_model_info, architectu
 
 /* ---- loading ---- */
 
-MT_EXPORT(loader_new) mt_status abi_loader_new(double file_size, mt_loader **out) {
-    return mt_loader_new(abi_size(file_size), out, &abi_error);
+MT_EXPORT(loader_new) mt_status abi_loader_new(double file_size, mt_pool *pool, mt_loader **out) {
+    MT_TRY(mt_loader_new(abi_size(file_size), out, &abi_error));
+    mt_loader_use_pool(*out, pool);
+    return MT_OK;
 }
 MT_EXPORT(loader_push) mt_status abi_loader_push(mt_loader *loader, const uint8_t *p, size_t n) {
     ABI_NEED(loader);

@@ -105,7 +105,8 @@ export class Model {
     const all = (Array.isArray(source) ? source : [source]).map(toSource);
     const definition = all.length > 1 ? all.find(({ name }) => DEFINITIONS.test(name)) : undefined, from = all.filter((s) => s !== definition);
     const wanted = isa === 'relaxed' && !options.variant ? requireRelaxed(threads) : options.variant;
-    const starting = WorkerClient.start({ workerUrl, signal }); // while the module is compiled
+    const helpers = detectFeatures().threads && (wanted ?? '-threads').endsWith('-threads') ? threads - 1 : 0;
+    const starting = WorkerClient.start({ workerUrl, signal, helpers }); // while the module is compiled
     starting.catch(() => {});
     const { module, variant, shared } = await loadModule({ ...options, variant: wanted, threads: threads > 1 }).catch(async (error) => {
       await starting.then((client) => client.terminate(), () => {});
@@ -499,14 +500,18 @@ export async function sendSources(client, sources, options) {
 }
 
 const FED_BYTES = 1 << 21; // fewer are sent at once
+const FED_PIECE = 1 << 20;
 
 /** Bytes given out piece by piece, so that a worker never holds them all beside the model. @param {{bytes: Uint8Array, name: string}} source @returns {{source: import('./runtime/worker.js').PortSource, end: () => void}} */
 function feed({ bytes, name }) {
   const { port1, port2 } = new MessageChannel();
   let at = 0;
-  port1.onmessage = () => {
-    const part = bytes.slice(at, (at += 1 << 20));
-    port1.postMessage(part.length ? part : null, part.length ? [part.buffer] : []);
+  port1.onmessage = ({ data }) => {
+    const next = bytes.subarray(at, (at += FED_PIECE)), buffer = data || new ArrayBuffer(FED_PIECE);
+    if (!next.length) return port1.postMessage(null);
+    const part = new Uint8Array(buffer, 0, next.length);
+    part.set(next);
+    port1.postMessage(part, [buffer]);
   };
   return { source: { kind: 'port', port: port2, size: bytes.length, name }, end: () => port1.close() };
 }

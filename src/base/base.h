@@ -79,6 +79,9 @@ static inline bool mt_add_u64(uint64_t a, uint64_t b, uint64_t *out) {
 
 /* All of the core allocates here. Not thread-safe: allocate from the thread that owns the handle. */
 void *mt_malloc(size_t size); /* size 0 gives a valid pointer */
+/* So much more is going to be allocated: a WASM memory grows once instead of step by step, each of which is a system
+ * call. Where that cannot be had nothing happens. */
+void mt_reserve(size_t bytes);
 void *mt_calloc(size_t count, size_t size);
 void *mt_realloc(void *p, size_t size);
 void mt_free(void *p);

@@ -7,6 +7,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __wasm__
+void *sbrk(intptr_t more);                /* libc, not of C11 */
+int emscripten_resize_heap(size_t bytes); /* wasm/shim.c */
+#endif
 
 #ifdef MT_FAULTS
 static int64_t fail_after = -1;
@@ -38,6 +42,15 @@ size_t mt_live_allocations(void) {
 #define COUNT_UP(p)   (void)0
 #define COUNT_DOWN(p) (void)0
 #endif
+
+void mt_reserve(size_t bytes) {
+#ifdef __wasm__
+    size_t end;
+    if (mt_add_size((size_t)sbrk(0), bytes, &end)) emscripten_resize_heap(end);
+#else
+    (void)bytes;
+#endif
+}
 
 void *mt_malloc(size_t size) {
     if (refused()) return NULL;

@@ -24,6 +24,7 @@ typedef enum container {
 static const char *const container_names[] = {"", "gguf", "safetensors", "llama2.c", "rwkv.cpp"};
 
 struct mt_loader {
+    mt_pool *pool;          /* repacks; NULL: one thread */
     uint64_t file_size, at; /* of the file that is arriving now */
     stage stage;
     container container;
@@ -51,6 +52,10 @@ mt_status mt_loader_new(uint64_t file_size, mt_loader **out, mt_error *err) {
     l->need = 8;
     *out = l;
     return MT_OK;
+}
+
+void mt_loader_use_pool(mt_loader *l, mt_pool *pool) {
+    l->pool = pool;
 }
 
 static void forget_file(mt_loader *l) {
@@ -379,10 +384,18 @@ static mt_status look_at_header(mt_loader *l, mt_error *err) {
     }
     l->container = kind;
     l->m->container = container_names[kind];
+    size_t room = 0;
     for (size_t i = 0; i < l->entry_count; i++) {
+        const mt_entry *e = &l->entries[i];
         MT_TRY(match(l, &l->entries[i], err));
-        MT_TRY(remember(l, &l->entries[i], err));
+        MT_TRY(remember(l, e, err));
+        const mt_dtype_info *type = e->source < 0 || e->bytes == 0 ? NULL : mt_dtype_find(e->type);
+        if (!type) continue;
+        int64_t cols = e->dims[e->n_dims - 1], values = (int64_t)(e->bytes / type->bytes) * type->block;
+        size_t bytes = mt_weight_room(e->type, cols > 0 ? values / cols : 0, cols) + 256;
+        if (!mt_add_size(room, bytes, &room)) room = 0;
     }
+    mt_reserve(room);
     l->stage = STAGE_DATA;
     l->at = data_start;
     mt_buf head = l->head;
@@ -450,7 +463,7 @@ static mt_status put_rows(mt_loader *l, const mt_entry *e, const mt_source *s, i
             if (w->type != e->type)
                 return mt_fail(err, MT_EFORMAT, "tensor \"%s\" has type %s, but other rows of \"%s\" have type %s",
                                s->name, e->type_name, p->name, mt_dtype_find(w->type)->name);
-            mt_weight_put_rows(w, (int32_t)at, (int32_t)run, source + (size_t)(r - row) * row_bytes);
+            mt_weight_put_rows(l->pool, w, (int32_t)at, (int32_t)run, source + (size_t)(r - row) * row_bytes);
             p->filled += (uint64_t)run;
             r += run;
         }

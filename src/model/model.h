@@ -21,6 +21,8 @@
 typedef struct mt_model mt_model;
 typedef struct mt_loader mt_loader;
 mt_status mt_loader_new(uint64_t file_size /* UINT64_MAX: unknown */, mt_loader **out, mt_error *err);
+/* Threads that repack what arrives; they live as long as the loader at least. */
+void mt_loader_use_pool(mt_loader *l, mt_pool *pool);
 /* The next bytes of the file. Bytes are used and forgotten: peak memory is the model plus one row group plus the
  * header. */
 mt_status mt_loader_push(mt_loader *l, const uint8_t *p, size_t n, mt_error *err);

@@ -78,8 +78,9 @@ typedef struct mt_weight {
 /* Allocates for `rows` x `cols` of `type` (cols must be a multiple of the block). All rows must be written. */
 mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols, mt_error *err);
 void mt_weight_free(mt_weight *w);
+size_t mt_weight_room(uint32_t type, int64_t rows, int64_t cols); /* bytes that it will have; 0: it cannot be */
 /* Repacks rows [row, row+count) given as the file holds them (contiguous blocks of w->type). */
-void mt_weight_put_rows(mt_weight *w, int32_t row, int32_t count, const void *source);
+void mt_weight_put_rows(mt_pool *pool, mt_weight *w, int32_t row, int32_t count, const void *source);
 void mt_weight_row(const mt_weight *w, int32_t row, float *out); /* dequantised row, e.g. an embedding look-up */
 /* y[t][n] = sum_k x[t][k] W[n][k] (+ bias[n]); x, y row-major with strides in floats. scratch: mt_matmul_scratch bytes,
  * 16-byte aligned (0 bytes: NULL will do). Quantised weights: x is first rounded to 8 bits per block of 32. */

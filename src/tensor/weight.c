@@ -34,6 +34,30 @@ static bool in_nibbles(uint32_t type, int32_t *offset) {
     return type == MT_Q4_0 || type == MT_Q4_1 || type == MT_Q4_K || type == MT_Q2_K || type == MT_Q3_K;
 }
 
+/* What a matrix of padded rows takes; false: it does not fit the address space. */
+static bool sizes(uint32_t type, size_t padded, size_t cols, size_t *data, size_t *scales, size_t *all) {
+    const mt_block_codec *codec = mt_block_codec_find(type);
+    size_t values;
+    int32_t offset;
+    if (!mt_mul_size(padded, cols, &values)) return false;
+    *scales = 0;
+    if (!codec) return mt_mul_size(values, float_bytes(type), data) && mt_add_size(*data, 0, all);
+    *data = in_nibbles(type, &offset) ? values / 2 : values;
+    return mt_mul_size(values / (size_t)codec->group, codec->min ? 8 : 4, scales) && mt_add_size(*data, *scales, all);
+}
+
+static size_t padded_rows(uint32_t type, int64_t rows) {
+    int64_t lanes = panel_rows(type);
+    return (size_t)((rows + lanes - 1) / lanes * lanes);
+}
+
+size_t mt_weight_room(uint32_t type, int64_t rows, int64_t cols) {
+    size_t data, scales, all;
+    bool fits = mt_dtype_find(type) && rows > 0 && rows < INT32_MAX && cols > 0 && cols < INT32_MAX &&
+                sizes(type, padded_rows(type, rows), (size_t)cols, &data, &scales, &all);
+    return fits ? all : 0;
+}
+
 mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols, mt_error *err) {
     memset(w, 0, sizeof *w);
     const mt_dtype_info *info = mt_dtype_find(type);
@@ -45,17 +69,10 @@ mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols,
                        (long long)cols);
     const mt_block_codec *codec = mt_block_codec_find(type);
     int lanes = panel_rows(type);
-    size_t padded = (size_t)((rows + lanes - 1) / lanes) * (size_t)lanes, values, data, scales = 0, all;
-    bool fits = mt_mul_size(padded, (size_t)cols, &values);
+    size_t padded = padded_rows(type, rows), data, scales, all;
     int32_t offset;
     bool nibbles = in_nibbles(type, &offset);
-    if (codec) {
-        data = nibbles ? values / 2 : values;
-        fits = fits && mt_mul_size(values / (size_t)codec->group, codec->min ? 8 : 4, &scales);
-    } else {
-        fits = fits && mt_mul_size(values, float_bytes(type), &data);
-    }
-    if (!fits || !mt_add_size(data, scales, &all)) return mt_nomem(err, SIZE_MAX, "a weight matrix");
+    if (!sizes(type, padded, (size_t)cols, &data, &scales, &all)) return mt_nomem(err, SIZE_MAX, "a weight matrix");
     /* A little slack after the data: kernels may read one vector ahead. */
     w->data = mt_alloc_aligned(data + 64, 64);
     w->scales = codec ? mt_alloc_aligned(scales, 64) : NULL;
@@ -75,7 +92,7 @@ mt_status mt_weight_new(mt_weight *w, uint32_t type, int64_t rows, int64_t cols,
     w->nibbles = nibbles;
     w->offset = offset;
     w->group = codec ? codec->group : 0;
-    w->minima = codec && codec->min ? w->scales + values / (size_t)codec->group : NULL;
+    w->minima = codec && codec->min ? w->scales + padded * (size_t)cols / (size_t)codec->group : NULL;
     w->bytes = all;
     return MT_OK;
 }
@@ -249,7 +266,7 @@ static void put_quant_panel(mt_weight *w, int32_t row, int32_t count, const uint
     }
 }
 
-void mt_weight_put_rows(mt_weight *w, int32_t row, int32_t count, const void *source) {
+static void put_rows(mt_weight *w, int32_t row, int32_t count, const void *source) {
     const mt_dtype_info *info = mt_dtype_find(w->type);
     size_t bytes = (size_t)w->cols / info->block * info->bytes;
     int32_t lanes = panel_rows(w->type);
@@ -262,6 +279,39 @@ void mt_weight_put_rows(mt_weight *w, int32_t row, int32_t count, const void *so
             put_quant_panel(w, row, step, p, bytes);
         row += step, count -= step, p += (size_t)step * bytes;
     }
+}
+
+enum { SMALL_PUT = 1 << 16, MOST_PUT_PARTS = 64 }; /* bytes below which one thread does it */
+typedef struct put_job {
+    mt_weight w[MOST_PUT_PARTS]; /* one for each part, since it says what it has met */
+    int32_t row, count, step;
+    const uint8_t *source;
+    size_t row_bytes;
+} put_job;
+
+static void put_part(void *arg, int part, int parts) {
+    put_job *j = arg;
+    int32_t blocks = (j->count + j->step - 1) / j->step;
+    int32_t from = (int32_t)((int64_t)blocks * part / parts) * j->step,
+            to = (int32_t)((int64_t)blocks * (part + 1) / parts) * j->step;
+    if (to > j->count) to = j->count;
+    if (from < to) put_rows(&j->w[part], j->row + from, to - from, j->source + (size_t)from * j->row_bytes);
+}
+
+void mt_weight_put_rows(mt_pool *pool, mt_weight *w, int32_t row, int32_t count, const void *source) {
+    const mt_dtype_info *info = mt_dtype_find(w->type);
+    size_t row_bytes = (size_t)w->cols / info->block * info->bytes;
+    int parts = mt_pool_threads(pool) * 2;
+    /* Parts begin where panels do: no two of them write into one. */
+    if (parts < 4 || row % panel_rows(w->type) || (size_t)count * row_bytes < SMALL_PUT) {
+        put_rows(w, row, count, source);
+        return;
+    }
+    if (parts > MOST_PUT_PARTS) parts = MOST_PUT_PARTS;
+    put_job j = {.row = row, .count = count, .step = panel_rows(w->type), .source = source, .row_bytes = row_bytes};
+    for (int i = 0; i < parts; i++) j.w[i] = *w;
+    mt_pool_run_parts(pool, put_part, &j, parts);
+    for (int i = 0; i < parts; i++) w->infinite |= j.w[i].infinite;
 }
 
 void mt_weight_row(const mt_weight *w, int32_t row, float *out) {

@@ -38,7 +38,7 @@ EXPORT double bench_matmul_new(int type, int N, int K, int tokens) {
             info->from_float(in, row, (size_t)K);
         else
             for (size_t i = 0; i < bytes; i++) row[i] = (uint8_t)(noise(&s) * 40); /* halves stay finite */
-        mt_weight_put_rows(&w, n, 1, row);
+        mt_weight_put_rows(NULL, &w, n, 1, row);
     }
     free(row);
     free(in);
@@ -54,7 +54,7 @@ EXPORT void bench_pack(int count) {
     static uint8_t *source;
     if (!source) source = calloc(64, 65536);
     for (int i = 0; i < count; i++)
-        for (int32_t row = 0; row + 64 <= w.rows; row += 64) mt_weight_put_rows(&w, row, 64, source);
+        for (int32_t row = 0; row + 64 <= w.rows; row += 64) mt_weight_put_rows(NULL, &w, row, 64, source);
 }
 EXPORT void bench_matmul(int count) {
     for (int i = 0; i < count; i++) mt_matmul(pool, &w, x, (size_t)w.cols, T, NULL, y, (size_t)w.rows, scratch);

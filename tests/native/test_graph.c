@@ -19,7 +19,7 @@ int main(void) {
     for (int32_t r = 0; r < VOCAB; r++) {
         float row[COLS];
         for (int i = 0; i < COLS; i++) row[i] = (float)mt_rng_normal(&rng);
-        mt_weight_put_rows(&w, r, 1, row);
+        mt_weight_put_rows(NULL, &w, r, 1, row);
     }
     for (int round = 0; round < 400; round++) {
         uint8_t kept[NODES + 1];

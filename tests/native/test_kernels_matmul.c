@@ -39,8 +39,8 @@ static void check_product(uint32_t type, int32_t N, int32_t K, bool with_bias) {
     mt_weight w;
     CHECK_OK(mt_weight_new(&w, type, N, K, &err));
     int32_t cut = N / 3; /* rows arrive in pieces */
-    mt_weight_put_rows(&w, cut, N - cut, source + (size_t)cut * row_bytes);
-    mt_weight_put_rows(&w, 0, cut, source);
+    mt_weight_put_rows(NULL, &w, cut, N - cut, source + (size_t)cut * row_bytes);
+    mt_weight_put_rows(NULL, &w, 0, cut, source);
 
     float *W = malloc((size_t)N * (size_t)K * 4), *row = malloc((size_t)K * 4);
     info->to_float(source, W, (size_t)N * (size_t)K);
@@ -221,7 +221,14 @@ int main(void) {
             uint32_t type = f ? MT_F32 : MT_Q8_0;
             random_blocks(type, source, N, K);
             CHECK_OK(mt_weight_new(&w, type, N, K, &err));
-            mt_weight_put_rows(&w, 0, N, source);
+            mt_weight_put_rows(NULL, &w, 0, N, source);
+            mt_weight shared; /* repacked by threads: the same bytes */
+            CHECK_OK(mt_weight_new(&shared, type, N, K, &err));
+            mt_weight_put_rows(pools[1], &shared, 0, N - 4, source);
+            mt_weight_put_rows(pools[1], &shared, N - 4, 4, source + (size_t)(N - 4) * (f ? K * 4 : K / 32 * 34));
+            CHECK(memcmp(w.data, shared.data, w.bytes - (f ? 0 : N * K / 8)) == 0, "type %u: threads", type);
+            CHECK(f || memcmp(w.scales, shared.scales, N * K / 8) == 0, "scales: threads");
+            mt_weight_free(&shared);
             void *scratch = malloc(mt_matmul_scratch(&w, TT));
             mt_kernels_use(MT_ISA_REF, NULL);
             mt_matmul(NULL, &w, x, K, TT, NULL, y, N, scratch);
@@ -243,12 +250,12 @@ int main(void) {
         for (size_t s = 0; s < 3; s++) {
             mt_kernels_use(all_isas[s], NULL);
             CHECK_OK(mt_weight_new(&w, MT_F16, 65536, 1, &err));
-            mt_weight_put_rows(&w, 0, 65536, all);
+            mt_weight_put_rows(NULL, &w, 0, 65536, all);
             mt_matmul(NULL, &w, &one, 1, 1, NULL, z, 65536, NULL);
             for (int i = 0; i < 65536; i++) CHECK(z[i] == mt_half_to_float(all[i]), "half %04x: %g", all[i], z[i]);
             mt_weight_free(&w);
             CHECK_OK(mt_weight_new(&w, MT_F16, 8, 1, &err));
-            mt_weight_put_rows(&w, 0, 8, special);
+            mt_weight_put_rows(NULL, &w, 0, 8, special);
             mt_matmul(NULL, &w, &one, 1, 1, NULL, y, 8, NULL);
             CHECK(y[0] == INFINITY && y[1] == -INFINITY && isnan(y[2]) && y[3] == 1 && y[7] == 65504, "special halves");
             mt_weight_free(&w);
@@ -264,7 +271,7 @@ int main(void) {
         random_blocks(MT_Q8_0, source, 5, 64);
         for (int i = 0; i < 128; i++) x[i] = i == 70 ? NAN : 1;
         CHECK_OK(mt_weight_new(&w, MT_Q8_0, 5, 64, &err));
-        mt_weight_put_rows(&w, 0, 5, source);
+        mt_weight_put_rows(NULL, &w, 0, 5, source);
         for (size_t s = 0; s < 3; s++) {
             mt_kernels_use(all_isas[s], NULL);
             mt_matmul(NULL, &w, x, 64, 2, NULL, y, 5, scratch);
@@ -295,7 +302,7 @@ int main(void) {
             CHECK_OK(mt_weight_new(&w, types[t], N, K, &err));
             int8_t bytes[K];
             mt_ref_quantize(x, K, q, w.nibbles ? bytes : NULL, d, s);
-            mt_weight_put_rows(&w, 0, N, source);
+            mt_weight_put_rows(NULL, &w, 0, N, source);
             for (size_t i = 0; i < 3; i++) {
                 mt_kernels_use(all_isas[i], NULL);
                 mt_matmul(NULL, &w, x, K, 1, NULL, y, N, scratch);

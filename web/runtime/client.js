@@ -26,12 +26,13 @@ export class WorkerClient {
   /** @type {any} */ #worker;
   /** @type {Error | null} */ #dead = null;
 
-  /** Starts a worker and waits for its greeting; rejects when it cannot start. @param {{workerUrl?: string | URL, signal?: AbortSignal}} [options] */
-  static async start({ workerUrl, signal } = {}) {
+  /** Starts a worker and waits for its greeting; rejects when it cannot start. @param {{workerUrl?: string | URL, signal?: AbortSignal, helpers?: number}} [options] helpers: threads that it will want */
+  static async start({ workerUrl, signal, helpers = 0 } = {}) {
     throwIfAborted(signal);
     const failed = (/** @type {Error} */ error) => new MicrotomeError(`the worker could not start: ${error.message} (see the option workerUrl)`, { code: 'EWORKER', cause: error });
     const worker = await spawn(workerUrl).catch((error) => { throw failed(error); });
     const client = new WorkerClient(worker);
+    if (helpers) worker.postMessage({ prepare: helpers });
     try {
       await new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(failed(new Error(`no answer in ${START_MS / 1000} s`))), START_MS);

@@ -307,7 +307,7 @@ export class Heap {
  * Where bytes come from, in a form that can be sent to a worker (source.js makes it from what users give).
  * @typedef {{kind: 'url', url: string, name: string} | {kind: 'blob', blob: Blob, name: string} | {kind: 'bytes', bytes: Uint8Array, name: string}
  *   | {kind: 'path', path: string, name: string} | {kind: 'stream', stream: ReadableStream<Uint8Array>, name: string}} Source
- * @typedef {{kind: 'port', port: MessagePort, size: number, name: string}} PortSource the port answers every message with the next bytes, null at the end
+ * @typedef {{kind: 'port', port: MessagePort, size: number, name: string}} PortSource the port answers every message (a buffer that it may use, or 0) with the next bytes, null at the end
  */
 
 /**
@@ -356,8 +356,8 @@ async function* portChunks(port) {
       while (!arrived.length) await new Promise((/** @type {(value: void) => void} */ resolve) => { wake = resolve; });
       const part = /** @type {Uint8Array | null} */ (arrived.shift());
       if (!part) return;
-      port.postMessage(0);
       yield part;
+      port.postMessage(part.buffer, [part.buffer]); // to be filled again: fresh memory costs more than the copy
     }
   } finally {
     port.close();
@@ -484,6 +484,12 @@ class Engine {
   /** @type {Map<number, Bytes>} */ bytes = new Map();
   /** @type {Map<number, Held>} */ held = new Map();
   nextHandle = 1;
+  /** @type {Promise<Helper | null>[]} */ helpers = [];
+
+  /** Starts workers that will be helper threads, before there is a module for them. @param {number} count */
+  prepare(count) {
+    for (let i = 0; i < count; i++) this.helpers.push(spawnHelper());
+  }
 
   /** @param {{module: WebAssembly.Module, shared: boolean, threads: number, isa?: string}} args */
   async init({ module, shared, threads, isa }) {
@@ -491,6 +497,7 @@ class Engine {
     const heap = (this.heap = await Heap.create(module, memory));
     if (isa) heap.call('kernels_use', { ref: heap.enums.MT_ISA_REF, simd: heap.enums.MT_ISA_SIMD, relaxed: heap.enums.MT_ISA_RELAXED }[isa] ?? -1);
     if (shared && threads > 1) await this.#startPool(module, memory, threads);
+    for (const helper of this.helpers.splice(0)) void helper.then((h) => h?.worker.terminate()); // more than are needed
     const used = heap.exports.kernels_isa();
     return { threads: this.threads, isa: used === heap.enums.MT_ISA_RELAXED ? 'relaxed' : used === heap.enums.MT_ISA_SIMD ? 'simd' : 'ref' };
   }
@@ -502,7 +509,8 @@ class Engine {
    */
   async #startPool(module, memory, threads) {
     const heap = this.heap;
-    const workers = (await Promise.all(Array.from({ length: threads - 1 }, () => startHelper(module, memory, heap)))).filter((w) => w !== null);
+    this.prepare(threads - 1 - this.helpers.length);
+    const workers = (await Promise.all(this.helpers.splice(0, threads - 1).map((helper) => startHelper(helper, module, memory, heap)))).filter((w) => w !== null);
     if (!workers.length) return;
     this.threads = workers.length + 1;
     this.pool = heap.scope((alloc) => {
@@ -535,7 +543,7 @@ class Engine {
         if (!loader) {
           loader = heap.scope((alloc) => {
             const out = alloc(4);
-            heap.call('loader_new', opened.size, out);
+            heap.call('loader_new', opened.size, this.pool, out);
             return heap.u32(out);
           });
           if (config) this.#withBytes(config, (at, n) => heap.call('loader_config', loader, at, n));
@@ -1600,34 +1608,50 @@ export class CoreSampler {
 const HELPER_START_MS = 10_000;
 const STACK_BYTES = 1 << 18;
 
-/**
- * Starts one helper thread on a stack of its own. @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @param {Heap} heap
- * @returns {Promise<Port | null>} null: it did not start
- */
-async function startHelper(module, memory, heap) {
+/** @typedef {{worker: any, heard: (message: any) => void, lost: (error: Error) => void}} Helper */
+
+/** What a helper answers next, within a time. @param {Helper} helper @param {(message: any) => boolean} expected */
+const answered = (helper, expected) => new Promise((/** @type {(value: void) => void} */ resolve, reject) => {
+  const timer = setTimeout(() => reject(new Error('no answer')), HELPER_START_MS);
+  const end = (/** @type {() => void} */ then) => { clearTimeout(timer); then(); };
+  helper.heard = (message) => { if (expected(message)) end(resolve); else if (message.failed) helper.lost(new Error(message.failed)); };
+  helper.lost = (error) => end(() => reject(error));
+});
+
+/** A worker that may become a helper thread. @returns {Promise<Helper | null>} null: it did not start */
+async function spawnHelper() {
   let worker;
-  const stack = heap.exports.alloc_aligned(STACK_BYTES, 16) >>> 0;
-  if (!stack) return null;
   try {
     if (inNode()) {
       const { Worker } = await nodeModule('node:worker_threads');
       worker = new Worker(new URL(import.meta.url), { workerData: { microtome: PROTOCOL }, execArgv: [] });
     } else worker = new Worker(/* @vite-ignore */ self.location.href, { type: 'module', name: WORKER_NAME });
-    const started = worker;
-    await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('no answer')), HELPER_START_MS);
-      listen(started, (message) => {
-        if (message.hello) started.postMessage({ helper: { module, memory, stackTop: stack + STACK_BYTES } });
-        else if (message.ready) {
-          clearTimeout(timer);
-          resolve(undefined);
-        } else if (message.failed) reject(new Error(message.failed));
-      }, reject);
-    });
-    return worker;
+    /** @type {Helper} */ const helper = { worker, heard: () => {}, lost: () => {} };
+    listen(worker, (message) => helper.heard(message), (error) => helper.lost(error));
+    await answered(helper, (message) => message.hello !== undefined);
+    return helper;
   } catch {
     worker?.terminate();
-    heap.exports.release_aligned(stack);
+    return null;
+  }
+}
+
+/**
+ * Makes it a thread of this memory, on a stack of its own. @param {Promise<Helper | null>} spawned @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @param {Heap} heap
+ * @returns {Promise<Port | null>} null: it did not start
+ */
+async function startHelper(spawned, module, memory, heap) {
+  const helper = await spawned, stack = helper ? heap.exports.alloc_aligned(STACK_BYTES, 16) >>> 0 : 0;
+  if (!helper) return null;
+  try {
+    if (!stack) throw heap.outOfMemory(STACK_BYTES);
+    const ready = answered(helper, (message) => message.ready);
+    helper.worker.postMessage({ helper: { module, memory, stackTop: stack + STACK_BYTES } });
+    await ready;
+    return helper.worker;
+  } catch {
+    helper.worker.terminate();
+    if (stack) heap.exports.release_aligned(stack);
     return null;
   }
 }
@@ -1667,6 +1691,7 @@ function serve(port, onMessage) {
   const calls = new Map();
   onMessage((message) => {
     if (message.helper) return void help(port, message.helper, onMessage);
+    if (message.prepare) return engine.prepare(message.prepare);
     if (message.method) return void answer(message);
     const running = calls.get(message.id);
     if ('abort' in message) return running?.controller.abort(new DOMException('The operation was aborted.', 'AbortError'));
