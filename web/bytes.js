@@ -23,6 +23,47 @@ import { Model } from './model.js';
  */
 
 /**
+ * @typedef {object} BytesScore
+ * @property {number} textLogProb log-probability that a text starts with this one @property {number} missingMass as in NextBytes
+ * @property {Float64Array | null} bytes with perByte: log-probability of each byte after those before it; -Infinity from the first on that cannot be
+ * @property {number | null} end with perByte: of the text ending there @property {'valid' | 'masked' | 'all'} target
+ */
+/**
+ * @typedef {object} BytesGenerateOptions
+ * @property {number} [maxBytes] default 256
+ * @property {number} [temperature] of the bytes: their probabilities to the power of 1 / temperature; default 1; 0: always the likeliest (of equals the lowest)
+ * @property {number} [topP] only the likeliest bytes that reach this probability together; default 1
+ * @property {number} [seed] the same seed, the same bytes; default: random
+ * @property {boolean} [logProbs] give each byte's log-probability (before temperature); then every context is evaluated
+ * @property {AbortSignal} [signal]
+ */
+/** @typedef {{bytes: Uint8Array, text: string, logProbs?: Float64Array}} BytesPiece text: the characters that are now complete */
+/** @typedef {{reason: 'length' | 'end' | 'context', missingMass: number, target: 'valid' | 'masked' | 'all', endLogProb?: number}} BytesEnd reason: maxBytes, the text ended, or contextTokens were used up */
+/** @typedef {BytesEnd & {bytes: Uint8Array, text: string, logProbs: Float64Array | null}} BytesSample */
+/**
+ * @typedef {object} BytesBeam
+ * @property {{bytes: Uint8Array, text: string, ends: boolean, logProb: number, proven: boolean}[]} paths best first; ends: the text ends after them;
+ *   logProb: the sum over its bytes (and the end) as `next` gives them; proven: no continuation that was let go can be better
+ * @property {number} prunedLogProb the largest log-probability that what was let go can have; -Infinity: nothing was
+ * @property {'valid' | 'masked' | 'all'} target
+ */
+
+/** Bytes at the end that begin a character. @param {Uint8Array} bytes @returns {number} */
+function unfinished(bytes) {
+  for (let n = 1; n <= 3 && n <= bytes.length; n++) {
+    const byte = bytes[bytes.length - n];
+    if (byte >= 0xc2 && byte < 0xf5) return n < (byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4) ? n : 0;
+    if (byte < 0x80 || byte >= 0xc0) return 0;
+  }
+  return 0;
+}
+
+/** The characters that are complete after more bytes. @param {Uint8Array} before @param {ArrayLike<number>} bytes @returns {string} */
+function decodeAfter(before, bytes) {
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from([...before.subarray(before.length - unfinished(before)), ...Array.from(bytes)]), { stream: true });
+}
+
+/**
  * Exact probabilities of the next byte.
  *
  *   const bytes = new ByteModel(model);
@@ -75,13 +116,110 @@ export class ByteModel {
   }
 
   /**
-   * The natural log-probability that a text starts with this one; -Infinity: it has no spelling.
-   * @param {string | Uint8Array} text @param {{signal?: AbortSignal}} [options] @returns {Promise<{textLogProb: number, missingMass: number}>}
+   * The natural log-probability that a text starts with this one; -Infinity: it has no spelling. With `perByte` also of each byte after those before it, as
+   * `next` gives it (their contexts are evaluated together), and of the text ending there: by the chain rule the probability that the model writes exactly this text.
+   * For 'masked' and 'all' the bytes' sum equals textLogProb; for 'valid' every step is normalised, textLogProb is not.
+   * @param {string | Uint8Array} text @param {{perByte?: boolean, signal?: AbortSignal}} [options] @returns {Promise<BytesScore>}
    * @throws {MicrotomeError} as next
    */
   async score(text, options = {}) {
-    checkOptions('score', options, ['signal']);
-    return this.#ask('bytesScore', text, {}, options.signal);
+    checkOptions('score', options, ['perByte', 'signal']);
+    const { perByte = false, signal } = options;
+    const { bytes = null, end = null, ...r } = await this.#ask('bytesScore', text, { perByte }, signal);
+    return { ...r, bytes, end, target: this.target };
+  }
+
+  /**
+   * Continues a text byte by byte, as the probabilities of `next` say; several bytes may come at once. Contexts that cannot change a choice are not evaluated
+   * (unless logProbs, temperature or topP need all probabilities), so that it costs little more than decoding tokens.
+   * Leaving the loop, or aborting, stops the work; the model stays usable.
+   *
+   *   for await (const { text } of bytes.generate('Once upon a ti', { maxBytes: 80 })) ...
+   * @param {string | Uint8Array} text may end inside a word or a character @param {BytesGenerateOptions} [options]
+   * @returns {AsyncGenerator<BytesPiece, BytesEnd, void>}
+   * @throws {MicrotomeError} as next; AbortError when aborted
+   */
+  async *generate(text, options = {}) {
+    checkOptions('generate', options, ['maxBytes', 'temperature', 'topP', 'seed', 'logProbs', 'signal']);
+    const { maxBytes = 256, temperature = 1, topP = 1, seed = Math.floor(Math.random() * 2 ** 32), logProbs = false, signal } = options;
+    checkNumber('generate: maxBytes', maxBytes, 0, 2 ** 24, true);
+    checkNumber('generate: temperature', temperature, 0, 1e6);
+    if (!(checkNumber('generate: topP', topP, 0, 1) > 0)) throw new MicrotomeError('generate: topP: 0 leaves nothing', { code: 'ERANGE', details: { option: 'topP' } });
+    checkNumber('generate: seed', seed, 0, Number.MAX_SAFE_INTEGER, true);
+    const given = this.#bytesOf(text);
+    let release = () => {};
+    const turn = new Promise((resolve) => { release = () => resolve(undefined); });
+    const before = this.#queue;
+    this.#queue = before.then(() => turn);
+    try {
+      await before;
+      const handle = await this.#open(signal);
+      const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+      decoder.decode(given.slice(given.length - unfinished(given)), { stream: true });
+      const stream = this.#model.client.stream('bytesGenerate', { handle, text: given, maxBytes, temperature, topP, seed, logProbs }, { signal });
+      try {
+        for (;;) {
+          const next = await stream.next();
+          if (next.done) return { ...next.value, target: this.target };
+          yield { ...next.value, text: decoder.decode(next.value.bytes, { stream: true }) };
+        }
+      } finally {
+        await stream.return(undefined);
+      }
+    } finally {
+      release();
+    }
+  }
+
+  /** What `generate` gives, as a whole. @param {string | Uint8Array} text @param {BytesGenerateOptions} [options] @returns {Promise<BytesSample>} */
+  async sample(text, options = {}) {
+    checkOptions('sample', options, ['maxBytes', 'temperature', 'topP', 'seed', 'logProbs', 'signal']);
+    const stream = this.generate(text, options), bytes = [], logs = [];
+    for (;;) {
+      const { value, done } = await stream.next();
+      if (done) return { ...value, bytes: Uint8Array.from(bytes), text: decodeAfter(this.#bytesOf(text), bytes), logProbs: options.logProbs ? Float64Array.from(logs) : null };
+      bytes.push(...value.bytes);
+      logs.push(...value.logProbs ?? []);
+    }
+  }
+
+  /** The same with the likeliest byte each time. @param {string | Uint8Array} text @param {{maxBytes?: number, logProbs?: boolean, signal?: AbortSignal}} [options] */
+  async greedy(text, options = {}) {
+    checkOptions('greedy', options, ['maxBytes', 'logProbs', 'signal']);
+    return this.sample(text, { ...options, temperature: 0, seed: 0 });
+  }
+
+  /**
+   * The likeliest continuations of `length` bytes, or fewer where the text ends, by a beam over byte strings that keeps `width` of each length; the contexts of
+   * all are evaluated in one pass a byte.
+   * @param {string | Uint8Array} text @param {{length?: number, width?: number, signal?: AbortSignal}} [options] length: default 8, width: default 8
+   * @returns {Promise<BytesBeam>}
+   * @throws {MicrotomeError} as next
+   */
+  async beam(text, options = {}) {
+    checkOptions('beam', options, ['length', 'width', 'signal']);
+    const { length = 8, width = 8, signal } = options;
+    checkNumber('beam: length', length, 1, 4096, true);
+    checkNumber('beam: width', width, 1, 65536, true);
+    const given = this.#bytesOf(text);
+    const { pruned, paths } = await this.#ask('bytesBest', given, { length, width }, signal);
+    return { paths: paths.map((/** @type {any} */ p) => ({ ...p, text: decodeAfter(given, p.bytes), proven: p.logProb > pruned })), prunedLogProb: pruned, target: this.target };
+  }
+
+  /** @param {string | Uint8Array} text @returns {Uint8Array} */
+  #bytesOf(text) {
+    const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
+    if (!(bytes instanceof Uint8Array)) throw new MicrotomeError('a string or a Uint8Array is needed', { code: 'ERANGE' });
+    return bytes;
+  }
+
+  /** @param {AbortSignal} [signal] @returns {Promise<number>} */
+  async #open(signal) {
+    if (this.#disposed) throw disposed('this byte model');
+    throwIfAborted(signal);
+    const opening = (this.#handle ??= this.#model.client.call('bytesOpen', this.#options));
+    opening.catch(() => { if (this.#handle === opening) this.#handle = null; });
+    return opening;
   }
 
   /**
@@ -98,19 +236,12 @@ export class ByteModel {
   }
 
   /** @param {string} method @param {string | Uint8Array} text @param {any} args @param {AbortSignal} [signal] @returns {Promise<any>} */
-  #ask(method, text, args, signal) {
-    const live = () => { if (this.#disposed) throw disposed('this byte model'); };
-    live();
-    const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
-    if (!(bytes instanceof Uint8Array)) throw new MicrotomeError('a string or a Uint8Array is needed', { code: 'ERANGE' });
+  async #ask(method, text, args, signal) {
+    if (this.#disposed) throw disposed('this byte model');
+    const bytes = this.#bytesOf(text);
     const turn = this.#queue.then(async () => {
-      live();
-      throwIfAborted(signal);
-      const client = this.#model.client;
-      const opening = (this.#handle ??= client.call('bytesOpen', this.#options));
-      opening.catch(() => { if (this.#handle === opening) this.#handle = null; });
-      const handle = await opening;
-      return client.call(method, { handle, text: bytes, ...args }, { signal });
+      const handle = await this.#open(signal);
+      return this.#model.client.call(method, { handle, text: bytes, ...args }, { signal });
     });
     this.#queue = turn.catch(() => {});
     return turn;

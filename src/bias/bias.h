@@ -6,6 +6,7 @@
  *   spell.h spell*.c  which token sequences a tokenizer can produce, as an automaton (private)
  *   nextbyte.c        the streaming next-byte model: one new context per byte, all live contexts in one tree pass
  *   pick.c            ...with fewer passes: bytes chosen from bounds, contexts of expected text evaluated together
+ *   branch.c          states that can be returned to; the best continuations
  *   tree.c beam.c     its contexts: evaluation, weights; merging and pruning
  *   cover.c           static cover encodings of a string (Byte-Token Representation Lemma, Phan et al. 2025)
  *   draw_cover.c      one of them drawn with its probability
@@ -103,9 +104,24 @@ typedef struct mt_byte_choice {
  * with a temperature or top_p that need all probabilities, every context is evaluated, but the contexts of what is
  * likely to follow with it. */
 mt_status mt_bytes_draw(mt_bytes *b, const mt_byte_choice *how, double r, int32_t *symbol, double *logp, mt_error *err);
-/* mt_bytes_push, with ln of each byte's probability as mt_bytes_next gave it before: logp[n]. Contexts along the text
- * are evaluated together. */
+/* mt_bytes_push, with ln of each byte's probability as mt_bytes_next gave it before: logp[n]; -infinity from the first
+ * one on that cannot follow. Contexts along the text are evaluated together. */
 mt_status mt_bytes_push_scored(mt_bytes *b, const uint8_t *p, size_t n, double *logp, mt_error *err);
+/* Continuations of the text by `length` bytes, or fewer where it ends, by a beam over byte strings that keeps `width`
+ * of each length; all their contexts are evaluated in one pass a byte. The state stays where it is. */
+typedef struct mt_byte_path {
+    size_t at, n; /* its bytes, in mt_byte_paths.bytes */
+    bool ends;    /* the text ends after them */
+    double logp;  /* ln of its probability by the chain of mt_bytes_next */
+} mt_byte_path;
+typedef struct mt_byte_paths {
+    mt_byte_path *path; /* best first */
+    int32_t count;
+    mt_buf bytes;
+    double pruned; /* largest ln of the probability of what the beam let go: paths above it are the best there are */
+} mt_byte_paths;
+mt_status mt_bytes_best(mt_bytes *b, int32_t length, int32_t width, mt_byte_paths *out, mt_error *err);
+void mt_byte_paths_free(mt_byte_paths *p);
 /* text_logprob alone; cheaper, as the contexts that end exactly here need not be evaluated. -infinity: the text has no
  * spelling. */
 mt_status mt_bytes_score(mt_bytes *b, double *text_logprob, double *missing_mass, mt_error *err);

@@ -90,9 +90,9 @@ fail:
 void mt_node_close(mt_bytes *b, mt_node *n) {
     if (n->open) unlist(b->open, &b->open_count, n);
     n->open = false;
-    if (b->looking) return;
+    if (b->looking || n->holds) return;
     forget_row(n);
-    while (n && !n->open && !n->ahead && !n->child) {
+    while (n && !n->open && !n->ahead && !n->holds && !n->child) {
         mt_node *parent = n->parent;
         if (!parent) return; /* the root stays */
         mt_node **link = &parent->child;
@@ -183,18 +183,19 @@ static double sum_masked(const mt_bytes *b, const mt_node *n, const uint64_t *ma
 
 /* The probabilities of the node's open tokens; mask NULL: they are asked one by one. */
 static mt_status keep_open(mt_bytes *b, mt_node *n, const uint64_t *mask, mt_error *err) {
-    size_t residual = mt_node_residual(b, n), count = n->hi - n->lo;
-    n->p_lo = n->lo;
-    n->p_hi = n->hi;
+    bool all = n->ahead || n->holds; /* the text after it may become another one */
+    n->p_lo = all ? 0 : n->lo;
+    n->p_hi = all ? mt_spell_count(b->spell) : n->hi;
+    size_t residual = mt_node_residual(b, n), count = n->p_hi - n->p_lo;
     n->p = mt_array(count, sizeof *n->p);
     if (!n->p) return mt_nomem(err, count * sizeof *n->p, "a context's probabilities");
-    for (size_t i = n->lo; i < n->hi; i++) {
+    for (size_t i = n->p_lo; i < n->p_hi; i++) {
         bool in = true;
         if (mask)
             in = mask[i >> 6] >> (i & 63) & 1;
         else if (b->target != MT_TARGET_ALL)
             MT_TRY(mt_spell_member(b->spell, &n->place, n->rank, i, residual, &in, err));
-        n->p[i - n->lo] = in ? b->row[mt_spell_id(b->spell, i)] : 0;
+        n->p[i - n->p_lo] = in ? b->row[mt_spell_id(b->spell, i)] : 0;
     }
     return sum_blocks(n, err);
 }
@@ -206,15 +207,17 @@ static mt_status digest(mt_bytes *b, mt_node *n, mt_error *err) {
     mt_row row;
     MT_TRY(mt_row_read(b, n->context, &row, err));
     MT_TRY(may_end(b, n, &ends, err));
-    if (b->target == MT_TARGET_MASKED || ((n->open || n->ahead) && n->hi - n->lo > FEW && b->target != MT_TARGET_ALL))
+    bool keep = n->open || n->ahead || n->holds;
+    bool many = n->ahead || n->holds || n->hi - n->lo > FEW;
+    if (b->target == MT_TARGET_MASKED || (keep && many && b->target != MT_TARGET_ALL))
         MT_TRY(mt_spell_mask(b->spell, &n->place, n->rank, &mask, err));
     n->normalise = log(row.sum);
     if (b->target == MT_TARGET_MASKED) {
         double sum = sum_masked(b, n, mask) + (ends ? b->row[b->lm.end] : 0);
         if (sum > 0) n->normalise = log(sum);
     }
-    if (n->open || n->ahead) MT_TRY(keep_open(b, n, mask, err));
-    if ((n->open || n->ahead) && b->want_naive && ends && b->target != MT_TARGET_ALL &&
+    if (keep) MT_TRY(keep_open(b, n, mask, err));
+    if (keep && b->want_naive && ends && b->target != MT_TARGET_ALL &&
         mt_node_residual(b, n) == (n->parent ? 0 : b->prefix)) {
         n->naive = mt_calloc(257, sizeof *n->naive);
         if (!n->naive) return mt_nomem(err, 257 * sizeof *n->naive, "a context's probabilities");

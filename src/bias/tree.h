@@ -22,6 +22,7 @@ struct mt_node {
     bool evaluated, open, extended;
     bool wanted;          /* by the evaluation that is being put together */
     bool ahead;           /* made for expected text; not open before the text gets there */
+    int32_t holds;        /* by states that can be returned to */
     size_t lo, hi;        /* sorted tokens that start with the residual */
     size_t witness;       /* one of them that can follow */
     mt_spell_place place; /* guesses about the splitting, walked over the residual */
@@ -57,6 +58,28 @@ static inline double mt_log_add(double a, double b) {
     double hi = a > b ? a : b, lo = a > b ? b : a;
     return lo == -INFINITY ? hi : hi + log1p(exp(lo - hi));
 }
+
+/* Where a byte model stands: its text's length and open contexts. The nodes are held. */
+typedef struct mt_bytes_open {
+    mt_node *node;
+    size_t lo, hi, witness;
+    double least;
+    bool extended;
+} mt_bytes_open;
+typedef struct mt_bytes_state {
+    mt_bytes_open *open;
+    size_t count;
+    int32_t *at;    /* places of all guesses, one node after the other */
+    uint8_t *after; /* text from `from` on */
+    size_t from, length;
+    double lost;
+    bool trimmed;
+} mt_bytes_state;
+/* Remembers the state, after mt_bytes_extend if others are to start from it; the text before `from` is not kept and
+ * must be the same on return. */
+mt_status mt_bytes_save(mt_bytes *b, size_t from, mt_bytes_state *out, mt_error *err);
+mt_status mt_bytes_return(mt_bytes *b, const mt_bytes_state *state, mt_error *err);
+void mt_bytes_state_free(mt_bytes *b, mt_bytes_state *state);
 
 static inline size_t mt_node_residual(const mt_bytes *b, const mt_node *n) {
     return n->end > b->text.len ? 0 : b->text.len - n->end; /* what is ahead has none */

@@ -2,6 +2,7 @@
 // asks the tokenizer itself which of them can begin an encoding.
 import { test, after } from 'node:test';
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ByteModel, Model } from '../../web/index.js';
 
@@ -71,3 +72,90 @@ for (const text of ['H', 'th', ' w', 'a ', "n't", '\n ', 'é', '19', '.”'])
     assert.ok(Math.abs(Math.exp(got.end) - end / total) < 1e-6, `end: ${Math.exp(got.end)} against ${end / total}`);
     assert.equal(got.missingMass, 0);
   });
+
+// What is built on it, on the shipped twins: everything against chains of `next`.
+const TWINS = ['twin-bpe-4k', 'twin-bpe-1k', 'twin-digits-ltr'];
+const chain = async (view, text, more) => {
+  const out = [];
+  const all = Buffer.concat([Buffer.from(text), Buffer.from(more)]), from = Buffer.byteLength(text);
+  for (let i = from; i < all.length; i++) out.push((await view.next(all.subarray(0, i), { naive: false })).bytes[all[i]]);
+  return out;
+};
+const near = (a, b, e, what) => assert.ok(a === b || Math.abs(a - b) < e, `${what}: ${a} against ${b}`);
+
+for (const name of TWINS)
+  test(`${name}: sums, scores, greedy, beam`, { timeout: 300_000 }, async (t) => {
+    const file = fileURLToPath(new URL(`../../models/family/${name}.gguf`, import.meta.url));
+    if (!existsSync(file)) return t.skip(`no ${name}.gguf`);
+    const twin = await Model.load(file, { threads: 1 });
+    t.after(() => twin.dispose());
+    const START = 'In 1984 the littl';
+    for (const target of /** @type {const} */ (['valid', 'masked', 'all'])) {
+      const view = new ByteModel(twin, { target }), other = new ByteModel(twin, { target });
+      for (const text of ['', ' ', START, Buffer.from('caf\u00e9').subarray(0, 4), 'x\n\n  1']) {
+        const r = await view.next(text, { naive: false });
+        near(r.bytes.reduce((a, b) => a + Math.exp(b), Math.exp(r.end)), 1, 1e-6, `${target}, sum after ${JSON.stringify(String(text))}`);
+        assert.equal(r.target, target);
+      }
+      if (target === 'all') continue; // what a beam keeps depends on the way
+      const text = `${START}e girl had 27 caf\u00e9s`;
+      const score = await view.score(text, { perByte: true });
+      const want = await chain(other, '', text);
+      want.forEach((x, i) => near(score.bytes[i], x, 1e-5, `${target}, byte ${i}`));
+      near(score.end, (await other.next(text)).end, 1e-5, `${target}, end`);
+      near(score.textLogProb, (await other.next(text)).textLogProb, 1e-5, `${target}, text`);
+      if (target === 'masked') near(score.bytes.reduce((a, b) => a + b, 0), score.textLogProb, 1e-5, 'masked: the bytes make the text');
+
+      const greedy = await view.greedy(START, { maxBytes: 40, logProbs: true }), quick = await other.greedy(START, { maxBytes: 40 });
+      assert.deepEqual(quick.bytes, greedy.bytes, 'lazily or not');
+      let text2 = Buffer.from(START);
+      for (const [i, byte] of greedy.bytes.entries()) {
+        const r = await other.next(text2, { naive: false });
+        assert.equal(byte, [...r.bytes, r.end].reduce((best, x, b, all) => (x > all[best] ? b : best), 0), `greedy byte ${i}`);
+        near(greedy.logProbs[i], r.bytes[byte], 1e-5, `greedy byte ${i}`);
+        text2 = Buffer.concat([text2, Buffer.of(byte)]);
+      }
+
+      const { paths, prunedLogProb } = await view.beam(START, { length: 5, width: 6 });
+      for (const [i, p] of paths.entries()) {
+        const logs = await chain(other, START, p.bytes);
+        const end = p.ends ? (await other.next(Buffer.concat([Buffer.from(START), p.bytes]))).end : 0;
+        near(logs.reduce((a, b) => a + b, end), p.logProb, 1e-5, `path ${i}`);
+        if (i) assert.ok(p.logProb <= paths[i - 1].logProb);
+        assert.equal(p.proven, p.logProb > prunedLogProb);
+      }
+      await view.dispose();
+      await other.dispose();
+    }
+  });
+
+test('generating: seeds, temperature, characters, aborting', { timeout: 120_000 }, async () => {
+  const view = new ByteModel(model);
+  const one = await view.sample('Once', { maxBytes: 60, seed: 11 }), two = await view.sample('Once', { maxBytes: 60, seed: 11 }), three = await view.sample('Once', { maxBytes: 60, seed: 12 });
+  assert.deepEqual(one, two);
+  assert.notDeepEqual(one.bytes, three.bytes);
+  assert.equal(one.target, 'valid');
+  assert.deepEqual((await view.sample('Once', { maxBytes: 20, temperature: 0 })).bytes, (await view.greedy('Once', { maxBytes: 20 })).bytes);
+  assert.deepEqual((await view.sample('Once', { maxBytes: 20, topP: 1e-9, seed: 4 })).bytes, (await view.greedy('Once', { maxBytes: 20 })).bytes, 'the likeliest alone');
+  // a prefix that ends inside a character: its rest comes with the first bytes
+  const cut = Buffer.from('na\u00ef').subarray(0, 3);
+  const text = (await view.greedy(cut, { maxBytes: 1 }));
+  assert.ok(text.bytes[0] >= 0x80 && text.bytes[0] < 0xc0 && [...text.text].length === 1, text.text);
+  let pieces = '';
+  const stream = view.generate('Once', { maxBytes: 60, seed: 11 });
+  for await (const piece of stream) pieces += piece.text;
+  assert.equal(pieces, one.text);
+  for await (const _ of view.generate('Once', { maxBytes: 100000, seed: 1 })) break; // leaving early
+  const control = new AbortController();
+  await assert.rejects(async () => { for await (const _ of view.generate('Once', { maxBytes: 100000, seed: 1, signal: control.signal })) control.abort(); }, { name: 'AbortError' });
+  assert.deepEqual(await view.sample('Once', { maxBytes: 60, seed: 11 }), one, 'usable after both');
+  assert.equal((await view.greedy('Once', { maxBytes: 0 })).bytes.length, 0);
+  await assert.rejects(view.sample('x', { temperature: -1 }), { code: 'ERANGE' });
+  await assert.rejects(view.sample('x', { topP: 0 }), { code: 'ERANGE' });
+  await assert.rejects(view.beam('x', { width: 0 }), { code: 'ERANGE' });
+  const small = new ByteModel(model, { contextTokens: 40 });
+  assert.equal((await small.sample('Once', { maxBytes: 2000, seed: 2 })).reason, 'context');
+  const impossible = await view.score(Uint8Array.of(0x61, 0xff, 0x62), { perByte: true });
+  assert.ok(impossible.bytes[0] > -50 && impossible.textLogProb === impossible.textLogProb);
+  await view.dispose();
+});

@@ -185,6 +185,73 @@ static void check_draw(void) {
     CHECK(model.faults == 0 && model.held == 0, "%d faults, %d contexts held", model.faults, model.held);
 }
 
+/* Probabilities of all continuations of n bytes, or fewer with the end, by pushing each. */
+static int enumerate(mt_bytes *b, const uint8_t *x, size_t n, double logp, uint8_t *y, int length, double *out) {
+    mt_next_bytes next;
+    uint8_t text[32];
+    int count = 0, m = 0;
+    while (y[m]) m++;
+    if (m == length) {
+        out[0] = logp;
+        return 1;
+    }
+    memcpy(text, x, n);
+    memcpy(text + n, y, (size_t)m);
+    restart(b, text, n + (size_t)m);
+    CHECK_OK(mt_bytes_next(b, &next, &err));
+    if (next.exact[256] > -INFINITY) out[count++] = logp + next.exact[256];
+    for (int c = 0; c < 256; c++) {
+        if (next.exact[c] == -INFINITY) continue;
+        y[m] = (uint8_t)c;
+        count += enumerate(b, x, n, logp + next.exact[c], y, length, out + count);
+        y[m] = 0;
+    }
+    return count;
+}
+static int falling(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x > y ? -1 : x < y;
+}
+
+/* A beam that keeps everything finds all continuations; a narrow one says how good what it let go can be. */
+static void check_best(mt_target target) {
+    enum { LENGTH = 4 };
+    static double all[512];
+    toy t = toy_hash11();
+    bigram_init(&model, &t, 12345, false);
+    mt_bytes *b = byte_model(&t, target);
+    for (int s = 0; s < 12; s++) {
+        uint8_t x[16], y[LENGTH + 1] = {0};
+        size_t n = string_of(s * 5, x);
+        int count = enumerate(b, x, n, 0, y, LENGTH, all);
+        qsort(all, (size_t)count, sizeof *all, falling);
+        mt_next_bytes before, after;
+        for (int32_t width = 1; width <= 256; width *= 4) {
+            mt_byte_paths best;
+            restart(b, x, n);
+            if (s % 2) CHECK_OK(mt_bytes_next(b, &before, &err));
+            CHECK_OK(mt_bytes_best(b, LENGTH, width, &best, &err));
+            CHECK(width < 256 || (best.count == count && best.pruned == -INFINITY), "%d of %d", best.count, count);
+            for (int32_t i = 0; i < best.count; i++) {
+                const mt_byte_path *p = &best.path[i];
+                bool sure = p->logp > best.pruned;
+                CHECK(sure ? fabs(p->logp - all[i]) < 1e-10 : p->logp < all[i] + 1e-10, "%.*s, %d: %d: %.12g, %.12g",
+                      (int)n, x, width, i, p->logp, all[i]);
+                CHECK(p->at + p->n <= best.bytes.len && (p->ends ? p->n < LENGTH : p->n == LENGTH), "%zu", p->n);
+            }
+            mt_byte_paths_free(&best);
+            CHECK_OK(mt_bytes_next(b, &after, &err));
+            restart(b, x, n);
+            CHECK_OK(mt_bytes_next(b, &before, &err));
+            CHECK(same(&before, &after), "the state has moved");
+        }
+    }
+    mt_byte_paths best;
+    CHECK(mt_bytes_best(b, 0, 4, &best, &err) == MT_ERANGE && mt_bytes_best(b, 4, 0, &best, &err) == MT_ERANGE, "0");
+    mt_bytes_free(b);
+    CHECK(model.faults == 0 && model.held == 0, "%d faults, %d contexts held", model.faults, model.held);
+}
+
 /* The model or the allocator fails at every place: no leak, and the answer is the same when it is asked again. */
 static void check_failures(bool allocator) {
     toy t = toy_hash11();
@@ -209,6 +276,9 @@ static void check_failures(bool allocator) {
         int32_t symbol;
         mt_status s = mt_bytes_pick(b, NULL, &symbol, &err);
         if (!s) s = mt_bytes_expect(b, (const uint8_t *)"abca", 4, &err);
+        mt_byte_paths best = {0};
+        if (!s) s = mt_bytes_best(b, 2, 3, &best, &err);
+        mt_byte_paths_free(&best);
         if (!s) s = mt_bytes_push_scored(b, (const uint8_t *)"ab", 2, logp, &err);
         mt_fail_allocation_after(-1);
         model.fail_after = -1;
@@ -238,6 +308,10 @@ int main(void) {
     check_scores(MT_TARGET_VALID);
     check_scores(MT_TARGET_MASKED);
     check_scores(MT_TARGET_ALL);
+    CASE("the best continuations");
+    check_best(MT_TARGET_VALID);
+    check_best(MT_TARGET_MASKED);
+    check_best(MT_TARGET_ALL);
     CASE("temperature and nucleus");
     check_draw();
     CASE("failures");

@@ -14,6 +14,13 @@ export const f32 = (value) => typed('f32', value);
 
 const kindOf = (value) => typeof value === 'string' || value instanceof Uint8Array ? 'string' : typeof value === 'boolean' ? 'bool' : Array.isArray(value) ? 'array' : value.kind;
 
+/** Metadata as gguf_read.mjs gives it (values and type numbers), for writeGguf. Lists of numbers become lists of `element`. */
+export const retype = (value, kind, element = 'i32') => {
+  const name = Object.keys(KIND).find((k) => KIND[k] === kind);
+  if (name === 'array') return value.map((x) => (typeof x === 'number' ? typed(Number.isInteger(x) && element !== 'f32' ? element : 'f32', x) : x));
+  return name === 'string' || name === 'bool' ? value : typed(name, value);
+};
+
 class Writer {
   parts = [];
   length = 0;

@@ -38,8 +38,8 @@ export const SHAPES = {
   stories15M: { layers: 6, width: 288, heads: 6, kvHeads: 6, ffn: 768, vocab: 32000, context: 1024, base: 10000 },
 };
 
-/** A model of one of the shapes. @param {string} name of SHAPES */
-export const randomShape = (name, type, seed = 1) => (SHAPES[name].arch === 'gpt2' ? randomGpt2 : randomLlama)(SHAPES[name], type, seed);
+/** A model of one of the shapes. @param {string} name of SHAPES @param {Record<string, any>} [keys] further metadata, such as a tokenizer's */
+export const randomShape = (name, type, seed = 1, keys = {}) => (SHAPES[name].arch === 'gpt2' ? randomGpt2 : randomLlama)(SHAPES[name], type, seed, keys);
 
 const FILE_TYPES = { [GGML.F32]: 0, [GGML.F16]: 1, [GGML.Q4_0]: 2, [GGML.Q8_0]: 7 };
 
@@ -54,7 +54,7 @@ function collector(type, seed) {
 }
 
 /** A GPT-2-architecture GGUF with tied embeddings and no vocabulary. @returns {Uint8Array} */
-export function randomGpt2({ layers, width, heads, ffn, vocab, context }, type, seed = 1) {
+export function randomGpt2({ layers, width, heads, ffn, vocab, context }, type, seed = 1, keys = {}) {
   const { tensors, matrix, fill } = collector(type, seed);
   const linear = (name, rows, cols) => { matrix(`${name}.weight`, rows, cols); fill(`${name}.bias`, rows, 0); };
   const norm = (name) => { fill(`${name}.weight`, width, 1); fill(`${name}.bias`, width, 0); };
@@ -82,13 +82,14 @@ export function randomGpt2({ layers, width, heads, ffn, vocab, context }, type, 
       'gpt2.attention.layer_norm_epsilon': f32(1e-5),
       'gpt2.vocab_size': u32(vocab),
       'tokenizer.ggml.model': 'no_vocab',
+      ...keys,
     },
     tensors,
   });
 }
 
 /** A Llama-architecture GGUF with tied embeddings and no vocabulary. @returns {Uint8Array} */
-export function randomLlama({ layers, width, heads, kvHeads, ffn, vocab, context, base }, type, seed = 1) {
+export function randomLlama({ layers, width, heads, kvHeads, ffn, vocab, context, base }, type, seed = 1, keys = {}) {
   const head = width / heads;
   const { tensors, matrix, fill } = collector(type, seed), ones = (name, n) => fill(name, n, 1);
   matrix('token_embd.weight', vocab, width);
@@ -120,6 +121,7 @@ export function randomLlama({ layers, width, heads, kvHeads, ffn, vocab, context
       'llama.rope.freq_base': f32(base),
       'llama.vocab_size': u32(vocab),
       'tokenizer.ggml.model': 'no_vocab',
+      ...keys,
     },
     tensors,
   });

@@ -27,7 +27,7 @@ function refused(run, status, pattern) {
 
 describe('calls that are wrong', { concurrency: 2 }, () => {
   for (const [what, args, status, pattern] of /** @type {[string, string[], number, RegExp][]} */ ([
-    ['no command', [], 2, /a command is needed: inspect, encode, count, decode, logits, run, embed, fill-mask, perplexity, generate, next-byte, complete, heal, cover, canonical, tokenizations, tokenizer-cache, train, measure, language, markov, quantize, convert, serve/],
+    ['no command', [], 2, /a command is needed: inspect, encode, count, decode, logits, run, embed, fill-mask, perplexity, generate, next-byte, score-bytes, generate-bytes, complete, heal, cover, canonical, tokenizations, tokenizer-cache, train, measure, language, markov, quantize, convert, serve/],
     ['an unknown command', ['tokenize'], 2, /unknown command tokenize: known are inspect, encode/],
     ['a name of Object.prototype', ['constructor'], 2, /unknown command/],
     ['an unknown option', ['encode', '--tokenizer', tokenizerFile, '--fast', 'x'], 2, /unknown option --fast: known are --tokenizer, .*--jsonl/],
@@ -62,7 +62,7 @@ describe('help', () => {
     const all = await cli(['--help']);
     assert.equal(all.status, 0);
     const commands = [...all.stdout.matchAll(/^  ([a-z-]+) /gm)].map(([, name]) => name);
-    assert.deepEqual(commands, ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'embed', 'fill-mask', 'perplexity', 'generate', 'next-byte', 'complete', 'heal', 'cover', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'quantize', 'convert', 'serve']);
+    assert.deepEqual(commands, ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'embed', 'fill-mask', 'perplexity', 'generate', 'next-byte', 'score-bytes', 'generate-bytes', 'complete', 'heal', 'cover', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'quantize', 'convert', 'serve']);
     for (const name of commands) {
       const { status, stdout, stderr } = await cli([name, '--help']);
       assert.equal(status, 0);
@@ -177,6 +177,29 @@ describe('models', () => {
     refused(cut, 1, /cut\.gguf: .+/);
     const definitionSummary = JSON.parse((await cli(['inspect', tokenizerFile, '--json'])).stdout);
     assert.deepEqual([definitionSummary.kind, definitionSummary.vocab_size, definitionSummary.tokens.special], ['tokenizer', END + 1, 1]);
+  });
+
+  test('score-bytes and generate-bytes', async () => {
+    const model = await Model.load(BUNDLED, { threads: 1 });
+    const text = 'Once upon a ti', bytes = new ByteModel(model);
+    const want = await bytes.score(text, { perByte: true });
+    const got = JSON.parse((await cli(['score-bytes', '--json', '--threads', '1', text])).stdout);
+    assert.deepEqual(Object.keys(got), ['text_logprob', 'bytes', 'end', 'bits_per_byte', 'missing_mass', 'target']);
+    assert.equal(got.bytes.length, text.length);
+    assert.ok(Math.abs(got.text_logprob - want.textLogProb) < 1e-9 && got.bytes.every((x, i) => Math.abs(x - want.bytes[i]) < 1e-9));
+    assert.equal((await cli(['score-bytes', '--per-byte', text])).stdout.trimEnd().split('\n').length, text.length + 2);
+    const greedy = await bytes.greedy(text, { maxBytes: 20 });
+    const made = JSON.parse((await cli(['generate-bytes', '--greedy', '--max-bytes', '20', '--json', text])).stdout);
+    assert.deepEqual(Object.keys(made), ['bytes', 'text', 'reason', 'missing_mass', 'target']);
+    assert.deepEqual(made.bytes, [...greedy.bytes]);
+    assert.equal((await cli(['generate-bytes', '--greedy', '--max-bytes', '20', text])).stdout, `${greedy.text}\n`);
+    const seeded = ['generate-bytes', '--seed', '5', '--max-bytes', '12', '--target', 'masked', '--json', text];
+    assert.deepEqual(JSON.parse((await cli(seeded)).stdout), JSON.parse((await cli(seeded, {})).stdout));
+    const { paths } = JSON.parse((await cli(['generate-bytes', '--beam', '3', '--max-bytes', '4', '--json', text])).stdout);
+    const best = await bytes.beam(text, { length: 4, width: 3 });
+    assert.deepEqual(paths.map((p) => p.text), best.paths.map((p) => p.text));
+    await model.dispose();
+    refused(await cli(['generate-bytes', '--greedy', '--seed', '1', 'x']), 2, /exclude each other/);
   });
 
   test('next-byte', async () => {
@@ -297,7 +320,7 @@ describe('serve', () => {
 
 test('docs/cli.md names every command and option', async () => {
   const doc = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');
-  for (const name of ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'perplexity', 'generate', 'next-byte', 'complete', 'heal', 'cover', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'quantize', 'convert', 'serve']) {
+  for (const name of ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'perplexity', 'generate', 'next-byte', 'score-bytes', 'generate-bytes', 'complete', 'heal', 'cover', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'quantize', 'convert', 'serve']) {
     assert.match(doc, new RegExp(`^## ${name}$`, 'm'));
     for (const [, option] of (await cli([name, '--help'])).stdout.matchAll(/^  (--[a-z-]+)/gm)) if (option !== '--help') assert.ok(doc.includes(option), `${name} ${option}`);
   }

@@ -80,6 +80,7 @@ async function textOf(rest) {
 
 // ---- options that several commands share ---------------------------------------------------------------------------------------
 
+/** @type {OptionSpec} */ const TARGET = { name: 'target', kind: 'text', value: 'NAME', choices: ['valid', 'masked', 'all'], help: 'which token sequences count as spellings, default valid (docs/cli.md)' };
 /** @type {OptionSpec} */ const JSON_OUT = { name: 'json', kind: 'flag', help: 'one line of JSON for machines (-Infinity is written as null)' };
 /** @type {OptionSpec} */ const TOKENIZER = { name: 'tokenizer', kind: 'text', value: 'FILE', help: 'tokenizer.json, GGUF, SentencePiece .model, rank file, vocab.txt, vocab.json, what tokenizer-cache wrote...; byt5, canine need no file' };
 /** @type {OptionSpec[]} */ const DEFINITION = [
@@ -474,8 +475,7 @@ const COMMANDS = {
   'next-byte': {
     summary: 'exact probabilities of the next byte',
     usage: 'next-byte [--model FILE] [options] [TEXT...]',
-    options: [MODEL, { name: 'top', kind: 'int', value: 'N', min: 1, max: 257, help: 'without --json: how many to show, default 10' },
-      { name: 'target', kind: 'text', value: 'NAME', choices: ['valid', 'masked', 'all'], help: 'which token sequences count as spellings, default valid (docs/cli.md)' }, JSON_OUT, ...ENGINE],
+    options: [MODEL, { name: 'top', kind: 'int', value: 'N', min: 1, max: 257, help: 'without --json: how many to show, default 10' }, TARGET, JSON_OUT, ...ENGINE],
     notes: '--json prints {"bytes": [256 natural log-probabilities], "end": ..., "naive": [256], "naive_end": ..., "missing_mass": ..., "text_logprob": ..., "target": ...}; null stands for -Infinity.',
     async run(options, rest) {
       const text = await textOf(rest);
@@ -491,6 +491,61 @@ const COMMANDS = {
         await line('  byte   exact      tokenized prompt');
         for (const b of order) await line(`  ${b === 256 ? 'end ' : visible(Uint8Array.of(b)).padEnd(4)}   ${Math.exp(all[b]).toFixed(7)}  ${Math.exp(naive[b]).toFixed(7)}`);
         if (r.missingMass > 0) await line(`  at most ${r.missingMass.toExponential(2)} of the probability is left out`);
+      });
+    },
+  },
+  'score-bytes': {
+    summary: 'the probability of a text, byte by byte',
+    usage: 'score-bytes [--model FILE] [options] [TEXT...]',
+    options: [MODEL, TARGET, { name: 'per-byte', kind: 'flag', help: 'without --json: a line for each byte' }, JSON_OUT, ...ENGINE],
+    notes: '--json prints {"text_logprob": ..., "bytes": [a natural log-probability for each byte], "end": ..., "bits_per_byte": ..., "missing_mass": ..., "target": ...}; null stands for -Infinity.',
+    async run(options, rest) {
+      const given = await textOf(rest), text = typeof given === 'string' ? Buffer.from(given) : given;
+      await withModel(options, async (model) => {
+        const r = await new ByteModel(model, { target: options.target ?? 'valid' }).score(text, { perByte: true });
+        const logs = /** @type {Float64Array} */ (r.bytes), sum = logs.reduce((a, b) => a + b, 0), bits = text.length ? -sum / Math.LN2 / text.length : 0;
+        if (options.json) return line(json({ text_logprob: r.textLogProb, bytes: logs, end: r.end, bits_per_byte: bits, missing_mass: r.missingMass, target: r.target }));
+        if (options['per-byte']) {
+          for (const [i, logp] of logs.entries()) await line(`${visible(text.subarray(i, i + 1)).padEnd(4)}  ${logp.toFixed(6)}`);
+          await line(`end   ${Number(r.end).toFixed(6)}`);
+        }
+        await line(`${text.length} bytes: ln p ${sum.toFixed(6)}, ${bits.toFixed(6)} bits per byte (target ${r.target}${r.missingMass > 0 ? `, at most ${r.missingMass.toExponential(2)} left out` : ''})`);
+      });
+    },
+  },
+  'generate-bytes': {
+    summary: 'continue a text byte by byte',
+    usage: 'generate-bytes [--model FILE] [options] [TEXT...]',
+    options: [MODEL, { name: 'max-bytes', kind: 'int', value: 'N', min: 0, max: 2 ** 24, help: 'default 256; with --beam 8' }, { name: 'greedy', kind: 'flag', help: 'always the likeliest byte' },
+      { name: 'temperature', kind: 'number', value: 'X', min: 0, max: 1000000, help: 'of the bytes, default 1' }, { name: 'top-p', kind: 'number', value: 'P', min: 0, max: 1, help: 'the likeliest bytes that reach this probability together' },
+      { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same bytes; default: random' }, { name: 'beam', kind: 'int', value: 'K', min: 1, max: 65536, help: 'instead: the K likeliest continuations of --max-bytes bytes' }, TARGET, JSON_OUT, ...ENGINE],
+    notes: '--json prints {"bytes": [...], "text": ..., "reason": "length" | "end" | "context", "missing_mass": ..., "target": ...}, with --beam {"paths": [{"bytes", "text", "ends", "logprob", "proven"}], "pruned_logprob", "target"}.',
+    async run(options, rest) {
+      for (const [a, others] of /** @type {[string, string[]][]} */ ([['greedy', ['temperature', 'top-p', 'seed', 'beam']], ['beam', ['temperature', 'top-p', 'seed']]]))
+        if (options[a] !== undefined) for (const b of others) if (options[b] !== undefined) throw new UsageError(`--${a} and --${b} exclude each other`);
+      const text = await textOf(rest);
+      await withModel(options, async (model) => {
+        const bytes = new ByteModel(model, { target: options.target ?? 'valid' });
+        if (options.beam !== undefined) {
+          const { paths, prunedLogProb, target } = await bytes.beam(text, { width: options.beam, ...(options['max-bytes'] !== undefined && { length: options['max-bytes'] }) });
+          if (options.json) return line(json({ paths: paths.map(({ logProb, bytes: b, ...p }) => ({ ...p, bytes: [...b], logprob: logProb })), pruned_logprob: prunedLogProb, target }));
+          for (const p of paths) await line(`${p.logProb.toFixed(6).padStart(12)}  ${p.proven ? ' ' : '?'} ${visible(p.bytes)}${p.ends ? ' (end)' : ''}`);
+          return;
+        }
+        const given = { maxBytes: options['max-bytes'], temperature: options.greedy ? 0 : options.temperature, topP: options['top-p'], seed: options.seed };
+        const stream = bytes.generate(text, Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)));
+        /** @type {number[]} */
+        const all = [];
+        for (;;) {
+          const next = await stream.next();
+          if (next.done) {
+            const { reason, missingMass, target } = next.value;
+            if (options.json) return line(json({ bytes: all, text: Buffer.from(all).toString(), reason, missing_mass: missingMass, target }));
+            return write('\n');
+          }
+          all.push(...next.value.bytes);
+          if (!options.json) await new Promise((resolve, reject) => process.stdout.write(next.value.bytes, (error) => (error ? reject(error) : resolve(undefined))));
+        }
       });
     },
   },

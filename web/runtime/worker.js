@@ -443,6 +443,7 @@ async function openPath(path, name, signal) {
 
 const CHUNK_TOKENS = 128; // rows of one evaluation: small enough to notice an abort, large enough to be fast
 const PUSH_BYTES = 1 << 20;
+const SCORED_BYTES = 64; // of a text whose bytes are scored: their contexts are evaluated together
 const BUSY_MS = 12; // a worker that has computed this long looks at its messages
 
 /** Lets messages in. @returns {Promise<void>} */
@@ -464,7 +465,7 @@ const tick = typeof setImmediate === 'function'
  * @typedef {{at: number, capacity: number, cache: number}} Session
  * A text that a user keeps: forks share a core session, each stands at a slot of its own (-1: before the first token).
  * @typedef {{core: Session & {uses: number}, leaf: number, length: number, tree: number[], row: Float32Array | null}} Held row: logits after the last token, where they are known
- * @typedef {{at: number, session: number, pushed: Uint8Array}} Bytes
+ * @typedef {{at: number, session: number, pushed: Uint8Array, prunes: boolean}} Bytes prunes: mass may be left out
  */
 
 class Engine {
@@ -1422,7 +1423,7 @@ class Engine {
         }
       }
       const handle = this.nextHandle++;
-      this.bytes.set(handle, { at, session: session.at, pushed: new Uint8Array(0) });
+      this.bytes.set(handle, { at, session: session.at, pushed: new Uint8Array(0), prunes: target === 'all' });
       return handle;
     } catch (error) {
       this.#close(session, false);
@@ -1463,12 +1464,10 @@ class Engine {
     return state.at;
   }
 
-  /** The distribution of the next byte. @param {{handle: number, text: Uint8Array, tree: boolean, naive: boolean}} args @param {Task} task */
-  async bytesNext({ handle, text, tree, naive }, task) {
+  /** @param {number} at a byte model */
+  #nextBytes(at, naive = false) {
     const heap = this.heap;
-    const at = await this.#moveTo(handle, text, task);
-    heap.call('bytes_set_naive', at, Number(naive));
-    const result = heap.scope((alloc) => {
+    return heap.scope((alloc) => {
       const out = alloc(heap.sizeOf('mt_next_bytes'));
       heap.call('bytes_next', at, out);
       const plain = heap.read('mt_next_bytes', out);
@@ -1479,19 +1478,114 @@ class Engine {
         target: { [heap.enums.MT_TARGET_VALID]: 'valid', [heap.enums.MT_TARGET_MASKED]: 'masked', [heap.enums.MT_TARGET_ALL]: 'all' }[plain.target],
       };
     });
-    return { ...result, tree: tree ? JSON.parse(heap.printed('bytes_tree', at)) : null };
   }
 
-  /** The probability of the text itself. @param {{handle: number, text: Uint8Array}} args @param {Task} task */
-  async bytesScore({ handle, text }, task) {
+  /** The distribution of the next byte. @param {{handle: number, text: Uint8Array, tree: boolean, naive: boolean}} args @param {Task} task */
+  async bytesNext({ handle, text, tree, naive }, task) {
     const heap = this.heap;
+    const at = await this.#moveTo(handle, text, task);
+    heap.call('bytes_set_naive', at, Number(naive));
+    return { ...this.#nextBytes(at, naive), tree: tree ? JSON.parse(heap.printed('bytes_tree', at)) : null };
+  }
+
+  /** The probability of the text itself, and of each of its bytes. @param {{handle: number, text: Uint8Array, perByte: boolean}} args @param {Task} task */
+  async bytesScore({ handle, text, perByte }, task) {
+    const heap = this.heap;
+    const bytes = perByte ? await this.#scoreBytes(handle, text, task) : null;
     const at = await this.#moveTo(handle, text, task);
     return heap.scope((alloc) => {
       const out = alloc(16);
       heap.call('bytes_score', at, out, out + 8);
       const [textLogProb, missingMass] = heap.doubles(out, 2);
-      return { textLogProb, missingMass };
+      return { textLogProb, missingMass, ...bytes };
     });
+  }
+
+  /** @param {number} handle @param {Uint8Array} text @param {Task} task @returns {Promise<{bytes: Float64Array, end: number}>} */
+  async #scoreBytes(handle, text, task) {
+    const heap = this.heap, state = this.bytes.get(handle), bytes = new Float64Array(text.length);
+    const at = await this.#moveTo(handle, text.subarray(0, 0), task);
+    if (!state) throw new MicrotomeError('this byte model has been disposed of', { code: 'ESTATE' });
+    heap.call('bytes_set_naive', at, 0);
+    for (let from = 0; from < text.length; from += SCORED_BYTES) {
+      const part = text.subarray(from, from + SCORED_BYTES);
+      try {
+        heap.scope((alloc) => {
+          const out = alloc(8 * part.length);
+          this.#withBytes(part, (p, n) => heap.call('bytes_push_scored', at, p, n, out));
+          bytes.set(heap.doubles(out, part.length), from);
+        });
+      } finally {
+        state.pushed = text.slice(0, heap.exports.bytes_length(at));
+      }
+      await task.breathe();
+    }
+    try {
+      return { bytes, end: this.#nextBytes(at).end };
+    } catch (error) {
+      if (!(error instanceof MicrotomeError && error.code === 'ERANGE')) throw error;
+      return { bytes, end: -Infinity }; // the text cannot be
+    }
+  }
+
+  /**
+   * Bytes drawn one after the other, sent as they come.
+   * @param {{handle: number, text: Uint8Array, maxBytes: number, temperature: number, topP: number, seed: number, logProbs: boolean}} args @param {Task} task
+   * @returns {Promise<{reason: 'length' | 'end' | 'context', missingMass: number}>}
+   */
+  async bytesGenerate({ handle, text, maxBytes, temperature, topP, seed, logProbs }, task) {
+    const heap = this.heap;
+    const at = await this.#moveTo(handle, text, task);
+    const state = /** @type {Bytes} */ (this.bytes.get(handle));
+    heap.call('bytes_set_naive', at, 0);
+    heap.call('bytes_seed', at, seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0);
+    const drawn = new Uint8Array(maxBytes), logs = new Float64Array(logProbs ? maxBytes + 1 : 0), out = heap.alloc(16);
+    let n = 0, sent = 0, reason = /** @type {'length' | 'end' | 'context'} */ ('length'), since = performance.now();
+    try {
+      while (n < maxBytes) {
+        try {
+          heap.call('bytes_draw', at, temperature, topP, out, logProbs ? out + 8 : 0);
+        } catch (error) {
+          if (!(error instanceof MicrotomeError && error.code === 'ELIMIT' && n)) throw error;
+          reason = 'context';
+          break;
+        }
+        const symbol = heap.u32(out);
+        if (logProbs) logs[n] = heap.doubles(out + 8, 1)[0];
+        if (symbol === 256) {
+          reason = 'end';
+          break;
+        }
+        drawn[n++] = symbol;
+        if (performance.now() - since > BUSY_MS) {
+          await task.part({ bytes: drawn.slice(sent, n), ...(logProbs && { logProbs: logs.slice(sent, n) }) });
+          sent = n;
+          await task.breathe();
+          since = performance.now();
+        }
+      }
+      if (n > sent) await task.part({ bytes: drawn.slice(sent, n), ...(logProbs && { logProbs: logs.slice(sent, n) }) });
+      // Only a beam leaves mass out; where its contexts are full the last bound cannot be had, and 1 always holds.
+      const missingMass = !state.prunes ? 0 : reason === 'context' ? 1 : heap.scope((alloc) => {
+        const score = alloc(16);
+        heap.call('bytes_score', at, score, score + 8);
+        return heap.doubles(score + 8, 1)[0];
+      });
+      return { reason, missingMass, ...(logProbs && reason === 'end' && { endLogProb: logs[n] }) };
+    } finally {
+      heap.release(out);
+      const all = new Uint8Array(text.length + n);
+      all.set(text);
+      all.set(drawn.subarray(0, n), text.length);
+      state.pushed = all.slice(0, heap.exports.bytes_length(at));
+    }
+  }
+
+  /** The likeliest continuations. @param {{handle: number, text: Uint8Array, length: number, width: number}} args @param {Task} task */
+  async bytesBest({ handle, text, length, width }, task) {
+    const at = await this.#moveTo(handle, text, task);
+    const { pruned = -Infinity, paths } = JSON.parse(this.heap.printed('bytes_best', at, length, width));
+    return { pruned, paths: paths.map((/** @type {any} */ p) => ({ bytes: Uint8Array.from(p.bytes), ends: p.ends, logProb: p.logp })) };
   }
 
   /** One cover encoding of the text. @param {{handle: number, text: Uint8Array, u: number}} args @param {Task} task */
