@@ -405,7 +405,7 @@ mt_status mt_binary_pipeline(mt_stream *s, mt_tok *t, mt_binary_sizes *z) {
     for (size_t i = 0; i < sizeof t->trim_prefix; i++) flag(s, &t->trim_prefix[i]);
     size(s, &t->trims, 0, "the number of times that spaces are trimmed");
     if (s->status == MT_OK && t->trims > sizeof t->trim_prefix) bad(s, "the number of times that spaces are trimmed");
-    bytes(s, t->never_crossed, sizeof t->never_crossed);
+    bytes(s, t->joined, sizeof t->joined);
     warnings(s, t);
     if (s->status != MT_OK) return s->status;
     if (!s->out && s->p != s->end) bad(s, "something behind the end");

@@ -165,7 +165,8 @@ static mt_status note_strings(void *user, size_t from, size_t to, mt_error *err)
     for (size_t id = from; id < to; id++) {
         if (!(b->vocab->flags[id] & MT_MATCHES)) continue;
         mt_str s = mt_vocab_bytes(b->vocab, (int32_t)id);
-        size_t k = maybe_place(b, b->hash[id] = mt_poly(s.p, s.n));
+        b->string[id] = (struct mt_bpe_string){mt_poly(s.p, s.n), (uint32_t)s.n};
+        size_t k = maybe_place(b, b->string[id].hash);
         b->maybe[k >> 6] |= UINT64_C(1) << (k & 63);
     }
     return MT_OK;
@@ -200,9 +201,9 @@ mt_status mt_bpe_open(mt_bpe *b, mt_vocab *v, mt_error *err) {
     for (int c = 0; c < 256; c++) b->base[c] = mt_walk_token(mt_walk_step(&v->walk, v->walk.root, (uint8_t)c));
     MT_TRY(mt_stretches(n, open_tokens, b, err));
     if (!b->by_string) return MT_OK;
-    b->hash = mt_calloc(n, sizeof *b->hash);
+    b->string = mt_calloc(n, sizeof *b->string);
     b->power = mt_array((size_t)v->longest + 1, sizeof *b->power);
-    if (!b->hash || !b->power) return mt_nomem(err, n * sizeof *b->hash, "byte-pair encoding");
+    if (!b->string || !b->power) return mt_nomem(err, n * sizeof *b->string, "byte-pair encoding");
     b->power[0] = 1;
     for (uint32_t i = 1; i <= v->longest; i++) b->power[i] = b->power[i - 1] * MT_POLY;
     return MT_OK;
@@ -220,7 +221,7 @@ void mt_bpe_free(mt_bpe *b) {
     mt_free(b->pair);
     mt_free(b->made);
     mt_free(b->pair_slot);
-    mt_free(b->hash);
+    mt_free(b->string);
     mt_free(b->power);
     mt_free(b->rank_of);
     mt_free(b->tok);
@@ -237,9 +238,31 @@ void mt_bpe_free(mt_bpe *b) {
     *b = (mt_bpe){0};
 }
 
-static inline uint64_t hash_of(const mt_bpe *b, int32_t id, mt_ref bytes) {
-    if (!b->hash[id]) b->hash[id] = mt_poly(b->vocab->text.data + bytes.at, bytes.n);
-    return b->hash[id];
+static inline struct mt_bpe_string string_of(const mt_bpe *b, int32_t id) {
+    struct mt_bpe_string *s = &b->string[id];
+    if (!s->hash) {
+        mt_str bytes = mt_vocab_bytes(b->vocab, id);
+        *s = (struct mt_bpe_string){mt_poly(bytes.p, bytes.n), (uint32_t)bytes.n};
+    }
+    return *s;
+}
+
+/* Hash of the two together, or *none: no token spells them. */
+static inline uint64_t hash_joined(const mt_bpe *b, int32_t left, int32_t right, bool *none) {
+    struct mt_bpe_string l = string_of(b, left), r = string_of(b, right);
+    *none = l.n + r.n > b->vocab->longest;
+    if (*none) return 0;
+    uint64_t hash = l.hash * b->power[r.n] + r.hash;
+    *none = !maybe_merges(b, hash);
+    return hash;
+}
+
+static uint32_t rank_joined(const mt_bpe *b, int32_t left, int32_t right, uint64_t hash, int32_t *result) {
+    const mt_vocab *v = b->vocab;
+    int32_t id = mt_vocab_find_joined(v, v->bytes[left], v->bytes[right], hash);
+    if (id < 0) return MT_NO_RANK;
+    *result = id;
+    return b->rank_of ? b->rank_of[id] : (uint32_t)id;
 }
 
 uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *result) {
@@ -253,27 +276,29 @@ uint32_t mt_bpe_rank(const mt_bpe *b, int32_t left, int32_t right, int32_t *resu
         *result = b->made[rank];
         return (uint32_t)rank;
     }
-    mt_ref l = v->bytes[left], r = v->bytes[right];
     /* byte pieces and unknowns do not merge */
-    if (l.n + r.n > v->longest || !(v->flags[left] & v->flags[right] & MT_MATCHES)) return MT_NO_RANK;
-    uint64_t hash = hash_of(b, left, l) * b->power[r.n] + hash_of(b, right, r);
-    if (!maybe_merges(b, hash)) return MT_NO_RANK;
-    int32_t id = mt_vocab_find_joined(v, l, r, hash);
-    if (id < 0) return MT_NO_RANK;
-    *result = id;
-    return b->rank_of ? b->rank_of[id] : (uint32_t)id;
+    if (!(v->flags[left] & v->flags[right] & MT_MATCHES)) return MT_NO_RANK;
+    bool none;
+    uint64_t hash = hash_joined(b, left, right, &none);
+    return none ? MT_NO_RANK : rank_joined(b, left, right, hash, result);
 }
 
-static uint32_t cached_rank(mt_bpe *b, int32_t left, int32_t right) {
-    uint64_t key = pair_key(b, left, right), rest = key_rest(b, key, b->rank_bits) << 31;
-    if (!b->by_string && !maybe_merges(b, key)) return MT_NO_RANK;
+/* Both are made of merges, or symbols. */
+static inline uint32_t cached_rank(mt_bpe *b, int32_t left, int32_t right) {
+    uint64_t key = pair_key(b, left, right), rest = key_rest(b, key, b->rank_bits) << 31, joined = 0;
+    bool none;
+    if (b->by_string)
+        joined = hash_joined(b, left, right, &none);
+    else
+        none = !maybe_merges(b, key);
+    if (none) return MT_NO_RANK;
     uint64_t *slot = &b->rank_cache[key_place(b, key, b->rank_bits)];
     if ((*slot ^ rest) >> 31 == 0 && *slot) {
         uint32_t r = (uint32_t)*slot & NONE;
         return r == NONE ? MT_NO_RANK : r - 1;
     }
     int32_t result;
-    uint32_t rank = mt_bpe_rank(b, left, right, &result);
+    uint32_t rank = b->by_string ? rank_joined(b, left, right, joined, &result) : mt_bpe_rank(b, left, right, &result);
     if (rank == MT_NO_RANK)
         *slot = rest | NONE;
     else if (rank < NONE - 1)

@@ -51,7 +51,10 @@ typedef struct mt_bpe {
     uint32_t pair_home;
     unsigned entry_bits;
     /* string-ranked */
-    uint64_t *hash;    /* of the bytes, by id; 0: not computed yet */
+    struct mt_bpe_string {
+        uint64_t hash; /* of the bytes; 0: not computed yet */
+        uint32_t n;    /* so many */
+    } *string;         /* by id */
     uint64_t *power;   /* of the hash, by length */
     uint32_t *rank_of; /* by id; NULL: the id itself */
     int32_t base[256]; /* id of the one-byte token, or -1 */

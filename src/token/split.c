@@ -291,23 +291,18 @@ static mt_status raw(mt_split *s, mt_view *v, mt_error *err) {
     return MT_OK;
 }
 
-/* Cuts before a space that follows something no token continues with a space: nothing can merge across. Always the last
- * step. */
+/* Cuts where nothing can merge across. Always the last step. */
 static mt_status words(mt_tok *t, const mt_view *v, mt_error *err) {
     mt_word word[MT_WORDS];
+    const uint8_t *p = v->p, *joined = t->joined;
     size_t from = 0, count = 0;
-    for (const uint8_t *q = v->p, *end = v->p + v->n; (q = memchr(q + 1, ' ', (size_t)(end - q - 1)));) {
-        uint8_t last = q[-1];
-        if (t->never_crossed[last >> 3] >> (last & 7) & 1) {
-            size_t at = (size_t)(q - v->p);
-            word[count++] = (mt_word){(uint32_t)from, (uint32_t)at};
-            from = at;
-            if (count == MT_WORDS) {
-                MT_TRY(mt_segment_words(t, v, word, count, err));
-                count = 0;
-            }
-        }
-        if (q + 1 == end) break;
+    for (size_t i = 1; i < v->n; i++) {
+        if (joined[(size_t)p[i - 1] << 5 | p[i] >> 3] >> (p[i] & 7) & 1) continue;
+        word[count++] = (mt_word){(uint32_t)from, (uint32_t)i};
+        from = i;
+        if (count < MT_WORDS) continue;
+        MT_TRY(mt_segment_words(t, v, word, count, err));
+        count = 0;
     }
     if (count) MT_TRY(mt_segment_words(t, v, word, count, err));
     mt_view part = mt_view_part(v, from, v->n);

@@ -216,23 +216,31 @@ static mt_status build_added_sets(mt_tok *t, mt_error *err) {
     return MT_OK;
 }
 
-/* A text that is one word (no splitter) may still be cut before spaces where no token spans the place. */
+static void join_bytes(mt_tok *t, unsigned first, unsigned second) {
+    unsigned pair = first << 8 | second;
+    t->joined[pair >> 3] |= (uint8_t)(1u << (pair & 7));
+}
+
+/* A text that is one word (no splitter) may still be cut between two bytes that no token has side by side: no merge can
+ * cross. Words are then short, and met again. */
 static mt_status add_word_cuts(mt_tok *t, mt_error *err) {
     const mt_vocab *v = &t->vocab;
     int32_t space = mt_vocab_find_bytes(v, (const uint8_t *)" ", 1);
-    bool complete = t->bpe.base_bytes;
+    bool complete = t->bpe.base_bytes, spelled = t->byte_fallback && t->byte_tokens;
     for (int b = 0; b < 256; b++) complete &= t->bpe.base[b] >= 0;
     /* unknown symbols without a token for them are forgotten, which shifts offsets to the end of the whole word */
-    if (t->unk < 0 && !complete && !(t->byte_fallback && t->byte_tokens)) return MT_OK;
+    if (t->unk < 0 && !complete && !spelled) return MT_OK;
     if (space < 0 || t->split_len > 1 || t->merge_only || t->ignore_merges) return MT_OK;
     if (t->split_len == 1 && (t->split[0].kind != MT_SPLIT_METASPACE || t->split[0].split)) return MT_OK;
-    memset(t->never_crossed, 0xFF, sizeof t->never_crossed);
     for (int32_t id = 0; id < v->size; id++) {
         if (!(v->flags[id] & MT_MATCHES)) continue;
         mt_str s = mt_vocab_bytes(v, id);
-        for (size_t i = 1; i < s.n; i++)
-            if (s.p[i] == ' ') t->never_crossed[s.p[i - 1] >> 3] &= (uint8_t)~(1u << (s.p[i - 1] & 7));
+        for (size_t i = 1; i < s.n; i++) join_bytes(t, s.p[i - 1], s.p[i]);
     }
+    /* characters stay whole, and unknown ones that become one token stay together */
+    bool fused = t->fuse_unk && !complete && !spelled;
+    for (unsigned i = 0; i < 65536; i++)
+        if ((!t->bpe.base_bytes && (i & 0xC0) == 0x80) || (fused && (i & 0xFF) != ' ')) join_bytes(t, i >> 8, i & 0xFF);
     return mt_tok_add_split(t, MT_SPLIT_WORDS, err) ? MT_OK : MT_ENOMEM;
 }
 

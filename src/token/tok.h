@@ -108,7 +108,7 @@ typedef enum mt_split_kind {
     MT_SPLIT_BYTE_LEVEL, /* bytes to printable characters, for steps that look at those */
     MT_SPLIT_RAW,        /* and back */
     MT_SPLIT_UNMARK,     /* space mark back to spaces */
-    MT_SPLIT_WORDS       /* cuts where no token can cross: before a space; invisible in the result */
+    MT_SPLIT_WORDS       /* cuts between two bytes that no token has side by side; invisible in the result */
 } mt_split_kind;
 
 typedef struct mt_char_classes mt_char_classes;
@@ -286,9 +286,9 @@ struct mt_tok {
     mt_template one, two; /* what stands around one text, around and between two */
     bool trim_prefix[4];  /* each time spaces are trimmed off spans: is the first token's prefix space left in? */
     size_t trims;
-    uint8_t *edges;    /* by id: white space at the ends of its piece, found out by encode.c; NULL: nothing yet */
-    bool first_prefix; /* a splitter asks whether its part is the text's beginning */
-    uint8_t never_crossed[32]; /* bit b: no token has a space after byte b inside (MT_SPLIT_WORDS) */
+    uint8_t *edges;       /* by id: white space at the ends of its piece, found out by encode.c; NULL: nothing yet */
+    bool first_prefix;    /* a splitter asks whether its part is the text's beginning */
+    uint8_t joined[8192]; /* bit first << 8 | second: these bytes are not to be parted (MT_SPLIT_WORDS) */
 
     mt_regex
         *followed[MT_TOK_SPLITTERS][2]; /* by traits.c: the splitters for byte models, as written and without gaps */
