@@ -101,6 +101,8 @@ export class ByteModel {
   }
 
   get target() { return this.#options.target; }
+  /** The model that it looks at. */
+  get model() { return this.#model; }
 
   /**
    * @param {string | Uint8Array} text what comes before, from the beginning; bytes may end inside a character

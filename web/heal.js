@@ -16,6 +16,7 @@ import { Tokenizer } from './tokenizer.js';
  * @property {number} dropped tokens of the prompt that were given up
  * @property {number} contexts token contexts that were evaluated
  */
+/** @typedef {{model: Model, next(text: Uint8Array, options: {naive: false, signal?: AbortSignal}): Promise<{bytes: Float64Array, end: number}>}} ByteSource */
 /** @typedef {{bytes: Uint8Array, text: string, last: boolean}} CompletionPart text: what is now certain, with the character that the prefix has begun */
 
 /** @param {string | Uint8Array} text */
@@ -155,7 +156,7 @@ function unfinished(bytes) {
  * - 'naive': the prefix's usual tokens, and on: what a prompt does.
  * - 'healing': the last token is given up, and the first new one must begin with its bytes. 'alignment': the last `tokens` (3) are given up and reproduced by as many tokens as it takes
  *   (Athiwaratkun et al. 2024); 'full': all of them.
- * @param {Model} model @param {string | Uint8Array} prefix
+ * @param {Model | ByteSource} source a Model, or what gives next bytes (ByteModel, Ensemble), which has the method 'exact' alone @param {string | Uint8Array} prefix
  * @param {{method?: CompletionMethod, tokens?: number, target?: 'valid' | 'masked' | 'all', pattern?: string, maxBytes?: number, temperature?: number, seed?: number, context?: Iterable<number>, signal?: AbortSignal}} [options]
  *   pattern: with 'exact': what follows the prefix matches it as a whole; bytes that lead out of the language are masked at each step. maxBytes: default 128; the completion may end inside a
  *   character. temperature: of bytes for 'exact', of tokens for the others; 0: the likeliest ('cover': of the tokens after the cover). context: tokens that the text follows instead of the
@@ -163,17 +164,19 @@ function unfinished(bytes) {
  * @returns {AsyncGenerator<CompletionPart, {reason: 'length' | 'stop' | 'pattern'}, void>} parts; reason: 'stop' the model ended the text, 'pattern' the language has nothing more, 'length' maxBytes
  * @throws {MicrotomeError} EMISSING: no tokenizer; EUNKNOWN: the tokenizer has no exact byte model ('exact', 'cover'); ERANGE: nothing of the language can follow with a probability. AbortError
  */
-export async function* complete(model, prefix, options = {}) {
+export async function* complete(source, prefix, options = {}) {
   checkOptions('complete', options, ['method', 'tokens', 'target', 'pattern', 'maxBytes', 'temperature', 'seed', 'context', 'signal']);
   const { method = 'exact', tokens, target = 'valid', pattern, maxBytes = 128, temperature = 1, seed, signal } = options;
-  needModel('complete', model);
+  const view = source instanceof Model ? null : source, model = needModel('complete', view ? view.model : source);
+  if (view && method !== 'exact') throw new MicrotomeError(`complete: the method ${method} needs a Model`, { code: 'ERANGE' });
+  if (view && (options.target !== undefined || options.context !== undefined)) throw new MicrotomeError('complete: target and context are those of the byte model that is given', { code: 'ERANGE' });
   if (!COMPLETION_METHODS.includes(method)) throw new MicrotomeError(`complete: unknown method ${JSON.stringify(method)}: known are ${COMPLETION_METHODS.join(', ')}`, { code: 'EUNKNOWN' });
   if (tokens !== undefined && method !== 'alignment') throw new MicrotomeError(`complete: tokens goes with the method alignment, not with ${method}`, { code: 'ERANGE' });
   if (pattern !== undefined && method !== 'exact') throw new MicrotomeError(`complete: pattern goes with the method exact, not with ${method}`, { code: 'ERANGE' });
   checkNumber('complete: maxBytes', maxBytes, 0, 2 ** 24, true);
   checkNumber('complete: temperature', temperature, 0, 1e6);
   const bytes = bytesOf(prefix), context = options.context && Array.from(options.context), random = new Random(model.tokenizer.core().heap, seed);
-  const parts = method === 'exact' ? byBytes(model, bytes, { target, pattern, temperature, context, signal, random })
+  const parts = method === 'exact' ? byBytes(view ?? model, bytes, { target, pattern, temperature, context, signal, random })
     : byTokens(model, bytes, { method, tokens: tokens === undefined ? 3 : checkNumber('complete: tokens', tokens, 1, 2 ** 31 - 1, true), target, temperature, context, signal, random, maxBytes });
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   decoder.decode(unfinished(bytes), { stream: true });
@@ -196,10 +199,11 @@ export async function* complete(model, prefix, options = {}) {
   }
 }
 
-/** @param {Model} model @param {Uint8Array} prefix @param {{target: 'valid' | 'masked' | 'all', pattern?: string, temperature: number, context?: number[], signal?: AbortSignal, random: Random}} how
+/** @param {Model | ByteSource} source @param {Uint8Array} prefix @param {{target: 'valid' | 'masked' | 'all', pattern?: string, temperature: number, context?: number[], signal?: AbortSignal, random: Random}} how
  * @returns {AsyncGenerator<Uint8Array, {reason: 'stop' | 'length' | 'pattern'}, void>} */
-async function* byBytes(model, prefix, { target, pattern, temperature, context, signal, random }) {
-  const language = pattern === undefined ? null : await ByteLanguage.create(pattern), view = new ByteModel(model, { target, ...(context && { context }) });
+async function* byBytes(source, prefix, { target, pattern, temperature, context, signal, random }) {
+  const language = pattern === undefined ? null : await ByteLanguage.create(pattern), own = source instanceof Model ? new ByteModel(source, { target, ...(context && { context }) }) : null;
+  const view = own ?? /** @type {ByteSource} */ (source);
   try {
     let text = prefix, state = language ? language.start : 0;
     for (;;) {
@@ -219,7 +223,7 @@ async function* byBytes(model, prefix, { target, pattern, temperature, context, 
     }
   } finally {
     language?.dispose();
-    await view.dispose();
+    await own?.dispose();
   }
 }
 

@@ -6,6 +6,8 @@ export { ByteModel } from './bytes.js';
 export { ByteLanguage, COMPLETION_METHODS, complete, coverEncodings, healedNextByte } from './heal.js';
 export { infillMiddle, infillParts, infillPrompt } from './infill.js';
 export { healingTable } from './probes.js';
+export { Ensemble } from './ensemble.js';
+export { editDistance, mapTokens, sortedDistance, steerLogits, transport, transportTokenizations, warpTokenizations } from './across.js';
 export { Trainer, trainTokenizer } from './train.js';
 export { Lattice, isCanonical, segment } from './lattice.js';
 export { SEGMENTERS } from './segmenters.js';
