@@ -49,7 +49,7 @@ import { Model } from './model.js';
  */
 
 /** Bytes at the end that begin a character. @param {Uint8Array} bytes @returns {number} */
-function unfinished(bytes) {
+export function unfinished(bytes) {
   for (let n = 1; n <= 3 && n <= bytes.length; n++) {
     const byte = bytes[bytes.length - n];
     if (byte >= 0xc2 && byte < 0xf5) return n < (byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4) ? n : 0;

@@ -1,7 +1,7 @@
 // What to do about the end of a prompt, which is rarely where the next token begins: healing, alignment, covers, the exact byte model; and completions that begin and end at any byte.
 import { MicrotomeError } from './runtime/worker.js';
 import { checkNumber, checkOptions, throwIfAborted } from './runtime/errors.js';
-import { ByteModel } from './bytes.js';
+import { ByteModel, unfinished } from './bytes.js';
 import { TokenLanguage } from './language.js';
 import { Model } from './model.js';
 import { Random } from './random.js';
@@ -134,16 +134,6 @@ if (Symbol.dispose) Object.defineProperty(ByteLanguage.prototype, Symbol.dispose
 
 export const COMPLETION_METHODS = /** @type {const} */ (['naive', 'healing', 'alignment', 'full', 'cover', 'exact']);
 
-/** The bytes of an unfinished character at the end. @param {Uint8Array} bytes */
-function unfinished(bytes) {
-  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
-    const b = bytes[bytes.length - back];
-    if (b < 0x80) break;
-    if (b >= 0xc0) return (b >= 0xf0 ? 4 : b >= 0xe0 ? 3 : 2) > back ? bytes.subarray(bytes.length - back) : bytes.subarray(bytes.length);
-  }
-  return bytes.subarray(bytes.length);
-}
-
 /**
  * Continues a text that may end anywhere, inside a word or inside a character.
  *
@@ -176,10 +166,10 @@ export async function* complete(source, prefix, options = {}) {
   checkNumber('complete: maxBytes', maxBytes, 0, 2 ** 24, true);
   checkNumber('complete: temperature', temperature, 0, 1e6);
   const bytes = bytesOf(prefix), context = options.context && Array.from(options.context), random = new Random(model.tokenizer.core().heap, seed);
-  const parts = method === 'exact' ? byBytes(view ?? model, bytes, { target, pattern, temperature, context, signal, random })
+  const parts = method === 'exact' ? byBytes(view ?? model, bytes, { target, pattern, temperature, context, signal, random, maxBytes })
     : byTokens(model, bytes, { method, tokens: tokens === undefined ? 3 : checkNumber('complete: tokens', tokens, 1, 2 ** 31 - 1, true), target, temperature, context, signal, random, maxBytes });
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  decoder.decode(unfinished(bytes), { stream: true });
+  decoder.decode(bytes.slice(bytes.length - unfinished(bytes)), { stream: true });
   let left = maxBytes;
   try {
     while (left > 0) {
@@ -199,12 +189,24 @@ export async function* complete(source, prefix, options = {}) {
   }
 }
 
-/** @param {Model | ByteSource} source @param {Uint8Array} prefix @param {{target: 'valid' | 'masked' | 'all', pattern?: string, temperature: number, context?: number[], signal?: AbortSignal, random: Random}} how
+/** @param {Model | ByteSource} source @param {Uint8Array} prefix @param {{target: 'valid' | 'masked' | 'all', pattern?: string, temperature: number, context?: number[], signal?: AbortSignal, random: Random, maxBytes: number}} how
  * @returns {AsyncGenerator<Uint8Array, {reason: 'stop' | 'length' | 'pattern'}, void>} */
-async function* byBytes(source, prefix, { target, pattern, temperature, context, signal, random }) {
+async function* byBytes(source, prefix, { target, pattern, temperature, context, signal, random, maxBytes }) {
   const language = pattern === undefined ? null : await ByteLanguage.create(pattern), own = source instanceof Model ? new ByteModel(source, { target, ...(context && { context }) }) : null;
   const view = own ?? /** @type {ByteSource} */ (source);
   try {
+    if (view instanceof ByteModel && !language) { // inside the worker
+      const stream = view.generate(prefix, { maxBytes, temperature, seed: Math.floor(random.next() * 2 ** 53), signal });
+      try {
+        for (;;) {
+          const next = await stream.next();
+          if (next.done) return { reason: next.value.reason === 'end' ? 'stop' : 'length' };
+          yield next.value.bytes;
+        }
+      } finally {
+        await stream.return({ reason: 'length', missingMass: 0, target });
+      }
+    }
     let text = prefix, state = language ? language.start : 0;
     for (;;) {
       const allowed = language?.allowed(state);

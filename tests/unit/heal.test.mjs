@@ -176,6 +176,13 @@ describe('complete', () => {
     assert.throws(() => new ByteModel(model, { context: [] }), fails('ERANGE'));
   });
 
+  test('a reader that leaves frees the byte model that it was given', async () => {
+    const view = new ByteModel(model);
+    for await (const part of complete(view, 'Once upon a ti', { maxBytes: 50 })) if (part) break;
+    assert.ok((await view.next('x')).end < 0);
+    await view.dispose();
+  });
+
   test('wrong calls', async () => {
     for (const [options, code] of /** @type {[any, string][]} */ ([[{ method: 'magic' }, 'EUNKNOWN'], [{ method: 'cover', pattern: 'a' }, 'ERANGE'], [{ method: 'exact', tokens: 2 }, 'ERANGE'], [{ maxBytes: -1 }, 'ERANGE'], [{ pattern: '' }, 'ERANGE']]))
       await assert.rejects(collect(complete(model, 'x', options)), fails(code));
