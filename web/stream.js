@@ -8,7 +8,7 @@
 import { MicrotomeError } from './runtime/worker.js';
 import { checkNumber, checkOptions, throwIfAborted } from './runtime/errors.js';
 import { SEGMENTER_OPTIONS, choosesSegmenter } from './segmenters.js';
-import { chunksOf } from './train/texts.js';
+import { chunksOf } from './runtime/gzip.js';
 
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
 /** @typedef {BasicStreamOptions & import('./segmenters.js').SegmenterOptions} StreamOptions */

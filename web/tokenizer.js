@@ -1,7 +1,8 @@
 // Tokenizers, in the caller's thread: calls return at once.
-import { Heap, MicrotomeError, openSource, throwIfAborted } from './runtime/worker.js';
+import { Heap, MicrotomeError, throwIfAborted } from './runtime/worker.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
+import { openUnpacked } from './runtime/gzip.js';
 import { toSource } from './runtime/source.js';
 import { Lattice } from './lattice.js';
 import { SEGMENTER_OPTIONS, choiceArguments, choosesSegmenter } from './segmenters.js';
@@ -77,7 +78,7 @@ export class Tokenizer {
   /**
    * Loads a definition; its kind is recognised from the bytes: Hugging Face `tokenizer.json`, GGUF (only its header is read), SentencePiece
    * `.model`, tiktoken rank files, BERT's `vocab.txt`, GPT-2's `vocab.json` with `merges.txt`, the RWKV and llama2.c vocabularies; and the binary
-   * form that toBinary() gives.
+   * form that toBinary() gives. A file that gzip has compressed is unpacked.
    * @param {AnySource} source URL, File, Blob, ArrayBuffer or typed array, stream; in Node also a path
    * @param {LoadOptions & RuntimeOptions} [options]
    * @returns {Promise<Tokenizer>}
@@ -87,7 +88,7 @@ export class Tokenizer {
     checkOptions('Tokenizer.load', options, ['signal', 'name', 'pattern', 'merges', 'lowercase', ...RUNTIME_OPTIONS]);
     const { signal, merges } = options;
     const from = toSource(source);
-    const [heap, opened, more] = await Promise.all([loadHeap(options), openSource(from, signal), merges === undefined ? null : openSource(toSource(merges), signal).then(gather)]);
+    const [heap, opened, more] = await Promise.all([loadHeap(options), openUnpacked(from, signal), merges === undefined ? null : openUnpacked(toSource(merges), signal).then(gather)]);
     return named(opened.name, async () => {
       const bytes = new Gathered(opened.size);
       const chunks = opened.chunks[Symbol.asyncIterator]();
@@ -131,7 +132,7 @@ export class Tokenizer {
   static async fromBinary(source, options = {}) {
     checkOptions('Tokenizer.fromBinary', options, ['signal', ...RUNTIME_OPTIONS]);
     const { signal } = options;
-    const [heap, opened] = await Promise.all([loadHeap(options), openSource(toSource(source), signal)]);
+    const [heap, opened] = await Promise.all([loadHeap(options), openUnpacked(toSource(source), signal)]);
     return named(opened.name, async () => {
       const bytes = new Gathered(opened.size);
       const chunks = opened.chunks[Symbol.asyncIterator]();

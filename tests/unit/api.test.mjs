@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import binaryen from 'binaryen';
 import { ByteModel, MicrotomeError, Model, Tokenizer, detectFeatures } from '../../web/index.js';
 import { RELAXED_PROBE, SIMD_PROBE } from '../../web/runtime/load.js';
@@ -80,6 +81,30 @@ describe('Tokenizer', () => {
     }
     await assert.rejects(Tokenizer.load(/** @type {any} */ (null)), fails('ERANGE', /a source must be/));
     await assert.rejects(Tokenizer.load(/** @type {any} */ ({})), fails('ERANGE'));
+  });
+
+  test('definitions that gzip has compressed, in every kind of source', async () => {
+    const packed = gzipSync(definition), plain = await Tokenizer.load(tokenizerFile), expected = [...plain.encode('the token, loaded').ids];
+    const path = files.write('tokenizer.json.gz', packed);
+    const drops = () => new ReadableStream({ start(controller) { for (const byte of packed) controller.enqueue(Uint8Array.of(byte)); controller.close(); } });
+    for (const source of [path, pathToFileURL(path), new Uint8Array(packed), new Blob([packed]), new Response(packed).body, drops()]) {
+      const tok = await Tokenizer.load(/** @type {any} */ (source));
+      assert.deepEqual([...tok.encode('the token, loaded').ids], expected);
+      tok.dispose();
+    }
+    // The name decides what a rank file does not say: without ".gz".
+    const ranks = Array.from({ length: 256 }, (_, b) => `${Buffer.of(b).toString('base64')} ${b}`).join('\n');
+    const cl100k = await Tokenizer.load(files.write('cl100k_base.tiktoken.gz', gzipSync(ranks)));
+    assert.deepEqual([...cl100k.encode('<|endoftext|>').ids], [100257]);
+    const binary = await plain.toBinary();
+    for (const load of [Tokenizer.load, Tokenizer.fromBinary]) assert.deepEqual([...(await load(gzipSync(binary))).encode('the token, loaded').ids], expected);
+    const gguf = await Tokenizer.load(gzipSync(readFileSync(BUNDLED))), from = await Tokenizer.load(BUNDLED);
+    assert.deepEqual([...gguf.encode('the token, loaded').ids], [...from.encode('the token, loaded').ids]);
+    // Damage, and files cut short.
+    await assert.rejects(Tokenizer.load(packed.subarray(0, packed.length - 9)), fails('EFORMAT', /could not be unpacked/));
+    await assert.rejects(Tokenizer.load(packed.map((x, i) => (i > 20 && i < 60 ? x ^ 0x55 : x))), fails('EFORMAT', /could not be unpacked/));
+    await assert.rejects(Tokenizer.load(files.write('cut.json.gz', packed.subarray(0, 1))), fails('EUNKNOWN'));
+    await assert.rejects(Tokenizer.load(drops(), { signal: AbortSignal.abort() }), aborted);
   });
 
   test('offsets in UTF-16 and bytes', () => {

@@ -1,5 +1,6 @@
 // Texts to learn from, one by one, out of strings, files, streams and lists of them.
-import { MicrotomeError, openSource, throwIfAborted } from '../runtime/worker.js';
+import { chunksOf, openUnpacked } from '../runtime/gzip.js';
+import { MicrotomeError, throwIfAborted } from '../runtime/worker.js';
 import { toSource } from '../runtime/source.js';
 
 /**
@@ -53,7 +54,7 @@ export async function* linesOf(chunks, keep) {
 export async function* textsOf(texts, keep, signal) {
   throwIfAborted(signal);
   if (typeof texts === 'string' || texts instanceof Uint8Array) yield texts;
-  else if (texts instanceof URL || (typeof Blob === 'function' && texts instanceof Blob)) yield* linesOf(unpacked((await openSource(toSource(texts), signal)).chunks), keep);
+  else if (texts instanceof URL || (typeof Blob === 'function' && texts instanceof Blob)) yield* linesOf((await openUnpacked(toSource(texts), signal)).chunks, keep);
   else if (typeof texts?.getReader === 'function') yield* linesOf(chunksOf(texts), keep);
   else if (texts?.[Symbol.asyncIterator] || texts?.[Symbol.iterator]) {
     for await (const item of texts) {
@@ -61,63 +62,4 @@ export async function* textsOf(texts, keep, signal) {
       else yield* textsOf(item, keep, signal);
     }
   } else throw new MicrotomeError(`train: texts must be strings, bytes, files, streams, or a list or (async) iterable of them; got ${texts === null ? 'null' : typeof texts}`, { code: 'ERANGE' });
-}
-
-/** Chunks of a file as they are, or unpacked when it begins as gzip files do. @param {AsyncIterable<Uint8Array>} chunks @returns {AsyncGenerator<Uint8Array>} */
-async function* unpacked(chunks) {
-  const source = chunks[Symbol.asyncIterator]();
-  try {
-    let head = new Uint8Array(0), ended = false;
-    while (head.length < 2 && !ended) {
-      const { done, value } = await source.next();
-      ended = !!done;
-      if (!value) continue;
-      const longer = new Uint8Array(head.length + value.length);
-      longer.set(head);
-      longer.set(value, head.length);
-      head = longer;
-    }
-    const rest = async function* () {
-      if (head.length) yield head;
-      while (!ended) {
-        const { done, value } = await source.next();
-        if ((ended = !!done)) return;
-        yield value;
-      }
-    };
-    if (head[0] !== 0x1f || head[1] !== 0x8b) return yield* rest();
-    const from = rest();
-    const packed = new ReadableStream({
-      async pull(controller) {
-        const { done, value } = await from.next();
-        if (done) controller.close();
-        else controller.enqueue(new Uint8Array(value)); // readers use their buffer again
-      },
-    });
-    yield* chunksOf(packed.pipeThrough(new DecompressionStream('gzip')));
-  } catch (error) {
-    if (error instanceof MicrotomeError || /** @type {any} */ (error)?.name === 'AbortError') throw error;
-    throw new MicrotomeError(`a compressed file could not be unpacked: ${/** @type {Error} */ (error).message}`, { code: 'EFORMAT', cause: error });
-  } finally {
-    await source.return?.();
-  }
-}
-
-/** Chunks of a stream; leaving early cancels it. @param {ReadableStream<any>} stream @returns {AsyncGenerator<any>} */
-export async function* chunksOf(stream) {
-  const reader = stream.getReader();
-  let ended = false;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) {
-        ended = true;
-        return;
-      }
-      yield value;
-    }
-  } finally {
-    if (!ended) await reader.cancel().catch(() => {});
-    reader.releaseLock();
-  }
 }
