@@ -6,6 +6,7 @@
 typedef struct abi_tok_info {
     int32_t size, bos, eos;
     const char *model_name, *warnings;
+    bool special_is_text;
 } abi_tok_info;
 typedef struct abi_token {
     mt_str bytes, piece;
@@ -16,11 +17,22 @@ typedef struct abi_tok_traits {
     const char *unsupported;
 } abi_tok_traits;
 
+/* Texts that spell special tokens: the definition's own rule; they become tokens; they are text; those of tok_allow
+ * become tokens. */
+typedef enum abi_specials {
+    ABI_SPECIALS_OWN,
+    ABI_SPECIALS_TOKENS,
+    ABI_SPECIALS_TEXT,
+    ABI_SPECIALS_ALLOWED
+} abi_specials;
+
 ABI_LAYOUT(token, ABI_STRUCT(abi_tok_info), ABI_FIELD(abi_tok_info, size), ABI_FIELD(abi_tok_info, bos),
            ABI_FIELD(abi_tok_info, eos), ABI_FIELD(abi_tok_info, model_name), ABI_FIELD(abi_tok_info, warnings),
-           ABI_STRUCT(abi_token), ABI_FIELD(abi_token, bytes.p), ABI_FIELD(abi_token, bytes.n),
-           ABI_FIELD(abi_token, piece.p), ABI_FIELD(abi_token, piece.n), ABI_FIELD(abi_token, kind),
-           ABI_STRUCT(abi_tok_traits), ABI_FIELD(abi_tok_traits, byte_complete), ABI_FIELD(abi_tok_traits, spm_space),
+           ABI_FIELD(abi_tok_info, special_is_text), ABI_ENUM(ABI_SPECIALS_OWN), ABI_ENUM(ABI_SPECIALS_TOKENS),
+           ABI_ENUM(ABI_SPECIALS_TEXT), ABI_ENUM(ABI_SPECIALS_ALLOWED), ABI_STRUCT(abi_token),
+           ABI_FIELD(abi_token, bytes.p), ABI_FIELD(abi_token, bytes.n), ABI_FIELD(abi_token, piece.p),
+           ABI_FIELD(abi_token, piece.n), ABI_FIELD(abi_token, kind), ABI_STRUCT(abi_tok_traits),
+           ABI_FIELD(abi_tok_traits, byte_complete), ABI_FIELD(abi_tok_traits, spm_space),
            ABI_FIELD(abi_tok_traits, prefix_space), ABI_FIELD(abi_tok_traits, ignore_merges),
            ABI_FIELD(abi_tok_traits, byte_fallback), ABI_FIELD(abi_tok_traits, unsupported), ABI_STRUCT(mt_span),
            ABI_FIELD(mt_span, begin), ABI_FIELD(mt_span, end), ABI_STRUCT(mt_encoding),
@@ -68,8 +80,8 @@ MT_EXPORT(tok_free) void abi_tok_free(mt_tok *tok) {
 
 MT_EXPORT(tok_info) mt_status abi_tok_info_get(const mt_tok *tok, abi_tok_info *out) {
     ABI_NEED(tok);
-    *out = (abi_tok_info){mt_tok_size(tok), mt_tok_bos(tok), mt_tok_eos(tok), mt_tok_model_name(tok),
-                          mt_tok_warnings(tok)};
+    *out = (abi_tok_info){mt_tok_size(tok),       mt_tok_bos(tok),      mt_tok_eos(tok),
+                          mt_tok_model_name(tok), mt_tok_warnings(tok), mt_tok_special_is_text(tok)};
     return MT_OK;
 }
 MT_EXPORT(tok_token) mt_status abi_tok_token(const mt_tok *tok, int32_t id, abi_token *out) {
@@ -93,17 +105,36 @@ MT_EXPORT(tok_traits) mt_status abi_tok_traits_get(mt_tok *tok, abi_tok_traits *
 
 /* ---- encoding: an encoding is made once and reused ---- */
 
+static mt_encode_options options_of(const mt_tok *tok, int32_t add_special, int32_t specials) {
+    return (mt_encode_options){.add_special_tokens = add_special != 0,
+                               .special_as_text = specials == ABI_SPECIALS_TEXT ||
+                                                  (specials == ABI_SPECIALS_OWN && mt_tok_special_is_text(tok)),
+                               .only_allowed = specials == ABI_SPECIALS_ALLOWED};
+}
+MT_EXPORT(tok_allow) mt_status abi_tok_allow(mt_tok *tok, const int32_t *ids, size_t n) {
+    ABI_NEED(tok);
+    return mt_tok_allow(tok, ids, n, &abi_error);
+}
+MT_EXPORT(tok_special_ids) mt_status abi_tok_special_ids(const mt_tok *tok, mt_ids *out) {
+    ABI_NEED(tok);
+    return mt_tok_special_ids(tok, out, &abi_error);
+}
+MT_EXPORT(tok_set_ties) mt_status abi_tok_set_ties(mt_tok *tok, int32_t single) {
+    ABI_NEED(tok);
+    return mt_tok_set_ties(tok, single ? MT_TIES_SINGLE : MT_TIES_DOUBLE, &abi_error);
+}
+
 MT_EXPORT(encoding_free) void abi_encoding_free(mt_encoding *e) {
     if (!e) return;
     mt_encoding_free(e);
     mt_free(e);
 }
 MT_EXPORT(tok_encode)
-mt_status abi_tok_encode(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t special_as_text,
+mt_status abi_tok_encode(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t specials,
                          int32_t want_spans, mt_encoding *encoding) { /* want_spans: 1 in bytes, 2 in UTF-16 units */
     ABI_NEED(tok);
     ABI_NEED(encoding);
-    mt_encode_options options = {add_special != 0, special_as_text != 0, false, NULL};
+    mt_encode_options options = options_of(tok, add_special, specials);
     encoding->ids.len = 0;
     MT_TRY(mt_tok_encode(tok, text, n, &options, want_spans != 0, encoding, &abi_error));
     const mt_str texts[2] = {{text, n}, {NULL, 0}};
@@ -111,10 +142,10 @@ mt_status abi_tok_encode(mt_tok *tok, const uint8_t *text, size_t n, int32_t add
     return MT_OK;
 }
 MT_EXPORT(tok_count)
-mt_status abi_tok_count(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t special_as_text,
+mt_status abi_tok_count(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_special, int32_t specials,
                         size_t *out) {
     ABI_NEED(tok);
-    mt_encode_options options = {add_special != 0, special_as_text != 0, false, NULL};
+    mt_encode_options options = options_of(tok, add_special, specials);
     return mt_tok_count(tok, text, n, &options, out, &abi_error);
 }
 
@@ -122,13 +153,15 @@ mt_status abi_tok_count(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_
  * UTF-16 units (of pairs: with the types). */
 MT_EXPORT(tok_encode_with)
 mt_status abi_tok_encode_with(mt_tok *tok, const uint8_t *text, size_t n, const uint8_t *pair, size_t pair_n,
-                              int32_t add_special, int32_t special_as_text, int32_t want, int32_t kind, double p,
+                              int32_t add_special, int32_t specials, int32_t want, int32_t kind, double p,
                               int32_t random_ties, uint32_t best, double seed, double position,
                               const mt_huffman *huffman, mt_encoding *encoding) {
     ABI_NEED(tok);
     ABI_NEED(encoding);
     mt_choice choice = {(mt_choice_kind)kind, p, random_ties != 0, best, abi_size(seed), abi_size(position), huffman};
-    mt_encode_options options = {add_special != 0, special_as_text != 0, (want & 2) != 0, &choice};
+    mt_encode_options options = options_of(tok, add_special, specials);
+    options.types = (want & 2) != 0;
+    options.choice = &choice;
     encoding->ids.len = 0;
     bool spans = want & 1;
     MT_TRY(pair ? mt_tok_encode_pair(tok, text, n, pair, pair_n, &options, spans, encoding, &abi_error)

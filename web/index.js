@@ -12,6 +12,7 @@ export { Trainer, trainTokenizer } from './train.js';
 export { Lattice, isCanonical, segment } from './lattice.js';
 export { SEGMENTERS } from './segmenters.js';
 export { Measure, alignTokenizations, divergence, parity, unreachableTokens, vocabularyOverlap } from './measure.js';
+export { CODE_LEVELS, chunkability, codeLevels, cognitivePlausibility, correlation, languagePremiums, normalizedLength, parseTable, vocabularySweep } from './study.js';
 export { charsmapOf } from './train/charsmap.js';
 export { extendTokenizer } from './train/extend.js';
 export { HuffmanCode } from './huffman.js';

@@ -72,7 +72,7 @@ export class Lattice {
   /** @param {Tokenizer} tokenizer @param {string | Uint8Array} text @param {LatticeOptions} [options] @throws {MicrotomeError} EUNKNOWN: the tokenizer has no vocabulary of this kind */
   constructor(tokenizer, text, options = {}) {
     checkOptions('Lattice', options, ['weights', 'wholeText', 'specialAsText']);
-    const { weights = 'scores', wholeText = false, specialAsText = false } = options;
+    const { weights = 'scores', wholeText = false, specialAsText = tokenizer.specialIsText } = options;
     if (typeof weights === 'string' && weights !== 'scores' && weights !== 'uniform') throw new MicrotomeError(`Lattice: unknown weights ${JSON.stringify(weights)}: known are scores, uniform, or a list of numbers`, { code: 'EUNKNOWN' });
     const { heap, at: tok } = tokenizer.core();
     this.#heap = heap;

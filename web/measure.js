@@ -66,7 +66,7 @@ export class Measure {
     return heap.scope((alloc) => {
       const at = alloc(bytes.length + 1), out = alloc(4);
       heap.putBytes(at, bytes);
-      heap.call('measure_text', this.#at, this.#tokenizer.core().at, at, bytes.length, Number(options.specialAsText ?? false), out);
+      heap.call('measure_text', this.#at, this.#tokenizer.core().at, at, bytes.length, Number(options.specialAsText ?? this.#tokenizer.specialIsText), out);
       return heap.u32(out);
     });
   }

@@ -90,7 +90,7 @@ function mayCut(bytes, at, { crossed, added }) {
  */
 export async function* encodeStream(tokenizer, chunks, options = {}) {
   checkOptions('encodeStream', options, ['specialAsText', 'window', 'limit', 'signal', ...SEGMENTER_OPTIONS]);
-  const { specialAsText = false, signal } = options;
+  const { specialAsText = tokenizer.specialIsText, signal } = options;
   // A segmenter that draws draws the same for the same word at the same place, however often it is asked.
   const given = Object.entries(options).filter(([name]) => SEGMENTER_OPTIONS.includes(name));
   const how = { offsets: /** @type {false} */ (false), specialAsText, ...(choosesSegmenter(options) && { seed: Math.floor(Math.random() * 2 ** 53) }), ...Object.fromEntries(given) };

@@ -18,6 +18,8 @@ import { SEGMENTER_OPTIONS, choiceArguments, choosesSegmenter } from './segmente
  * @property {string} [pattern] splitting expression, for rank files and vocab.json. Default: by the name
  * @property {AnySource} [merges] merges.txt, for vocab.json
  * @property {boolean} [lowercase] for vocab.txt. Default: judged by the vocabulary
+ * @property {'hf' | 'sentencepiece'} [ties] of Unigram, which of two segmentations with the same score: as the tokenizers library takes it, which adds in double precision, or as SentencePiece does, which keeps
+ *   sums in single precision. Default: as the library that reads this format
  */
 /** @typedef {import('./segmenters.js').SegmenterOptions} SegmenterOptions */
 /** @typedef {BasicEncodeOptions & SegmenterOptions} EncodeOptions */
@@ -33,7 +35,10 @@ import { SEGMENTER_OPTIONS, choiceArguments, choosesSegmenter } from './segmente
  *   other, each with what stands around a single text
  * @property {boolean} [typeIds] give `typeIds` and `sequences` for a single text too. Default: with `pair`
  * @property {boolean} [addSpecialTokens] run the definition's template (beginning and end of text...). Default false: the ids of your text and nothing else
- * @property {boolean} [specialAsText] text that spells a special token (`<|endoftext|>`) is ordinary text. Default false: it becomes that token
+ * @property {boolean} [specialAsText] text that spells a special token (`<|endoftext|>`) is ordinary text. Default: as the library does that the definition is made for: false (it becomes that token), but true
+ *   for tiktoken's rank files
+ * @property {'all' | 'none' | string[]} [allowedSpecial] the same with a choice: special tokens that the text may spell; the others' texts are ordinary text. Not with specialAsText
+ * @property {'all' | string[]} [disallowedSpecial] an error where the text spells one of these ('all': one that is not allowed), as tiktoken does of itself. Default: none
  * @property {'utf16' | 'bytes' | false} [offsets] unit of the offsets. Default: 'utf16' (indices into the string) for strings, 'bytes' for bytes
  */
 /**
@@ -46,7 +51,7 @@ import { SEGMENTER_OPTIONS, choiceArguments, choosesSegmenter } from './segmente
  * @property {Int8Array} [sequences] with `pair` or `typeIds`: the text that each token is of, 0 or 1; -1: the template's
  */
 
-const COUNT_OPTIONS = ['addSpecialTokens', 'specialAsText', 'pair', ...SEGMENTER_OPTIONS];
+const COUNT_OPTIONS = ['addSpecialTokens', 'specialAsText', 'allowedSpecial', 'disallowedSpecial', 'pair', ...SEGMENTER_OPTIONS];
 const ENCODE_OPTIONS = [...COUNT_OPTIONS, 'typeIds', 'offsets'];
 
 const FINALIZED = new FinalizationRegistry((/** @type {{heap: Heap, at: number[]}} */ { heap, at }) => freeTokenizer(heap, at));
@@ -74,6 +79,8 @@ export class Tokenizer {
   #text = 0; // scratch for input text
   #textBytes = 0;
   #info;
+  /** The last list of allowedSpecial, as the core has it. @type {string | null} */ #allowed = null;
+  /** @type {Map<string, number> | null} */ #special = null;
 
   /**
    * Loads a definition; its kind is recognised from the bytes: Hugging Face `tokenizer.json`, GGUF (only its header is read), SentencePiece
@@ -85,11 +92,12 @@ export class Tokenizer {
    * @throws {MicrotomeError} EHTTP, EIO: it cannot be read; EFORMAT, EUNKNOWN, EMISSING: it is not a definition that we know. AbortError when aborted
    */
   static async load(source, options = {}) {
-    checkOptions('Tokenizer.load', options, ['signal', 'name', 'pattern', 'merges', 'lowercase', ...RUNTIME_OPTIONS]);
-    const { signal, merges } = options;
+    checkOptions('Tokenizer.load', options, ['signal', 'name', 'pattern', 'merges', 'lowercase', 'ties', ...RUNTIME_OPTIONS]);
+    const { signal, merges, ties } = options;
+    if (ties !== undefined && ties !== 'hf' && ties !== 'sentencepiece') throw new MicrotomeError(`Tokenizer.load: unknown ties ${JSON.stringify(ties)}: known are hf, sentencepiece`, { code: 'EUNKNOWN' });
     const from = toSource(source);
     const [heap, opened, more] = await Promise.all([loadHeap(options), openUnpacked(from, signal), merges === undefined ? null : openUnpacked(toSource(merges), signal).then(gather)]);
-    return named(opened.name, async () => {
+    const tokenizer = await named(opened.name, async () => {
       const bytes = new Gathered(opened.size);
       const chunks = opened.chunks[Symbol.asyncIterator]();
       let need = MAGIC.length;
@@ -120,6 +128,8 @@ export class Tokenizer {
       }
       return fromDefinition(heap, bytes.all(), { ...options, name: options.name ?? opened.name }, more);
     });
+    if (ties !== undefined) heap.call('tok_set_ties', tokenizer.#tok, Number(ties === 'sentencepiece'));
+    return tokenizer;
   }
 
   /**
@@ -169,8 +179,8 @@ export class Tokenizer {
     this.#info = heap.scope((alloc) => {
       const out = alloc(heap.sizeOf('abi_tok_info'));
       heap.call('tok_info', at, out);
-      const { size, bos, eos, model_name, warnings } = heap.read('abi_tok_info', out);
-      return { size, bos, eos, model: heap.cstring(model_name), warnings: heap.cstring(warnings).split('\n').filter(Boolean) };
+      const { size, bos, eos, model_name, warnings, special_is_text: specialIsText } = heap.read('abi_tok_info', out);
+      return { size, bos, eos, specialIsText: !!specialIsText, model: heap.cstring(model_name), warnings: heap.cstring(warnings).split('\n').filter(Boolean) };
     });
     FINALIZED.register(this, { heap, at: [at, this.#encoding, this.#buffer] }, this);
   }
@@ -224,6 +234,23 @@ export class Tokenizer {
   get model() { return this.#info.model; }
   /** What the definition says and encoding deliberately does not do (truncation, padding), one line each. */
   get warnings() { return [...this.#info.warnings]; }
+  /** Is text that spells a special token ordinary text where encode is told nothing? @returns {boolean} */
+  get specialIsText() { return this.#info.specialIsText; }
+  /** Texts of the special tokens that a text can spell, as the definition lists them. @returns {string[]} */
+  get specialTokens() { return [...this.#specialIds().keys()]; }
+
+  #specialIds() {
+    if (this.#special) return this.#special;
+    const heap = this.#live(), list = heap.make('mt_ids');
+    try {
+      heap.call('tok_special_ids', this.#tok, list);
+      const { data, len } = heap.read('mt_ids', list);
+      return (this.#special = new Map(Array.from(heap.ints(data, len), (id) => [this.token(id).piece, id])));
+    } finally {
+      heap.exports.ids_free(list);
+      heap.release(list);
+    }
+  }
 
   /** Copies the input into the module. @param {string | Uint8Array} text @returns {number} bytes at #text */
   #put(text) {
@@ -252,6 +279,43 @@ export class Tokenizer {
     return bytes.length;
   }
 
+  /**
+   * What the text's special tokens become. @param {string} where @param {string | Uint8Array} text @param {EncodeOptions} options @returns {number} abi_specials
+   */
+  #specials(where, text, { specialAsText, allowedSpecial, disallowedSpecial }) {
+    const { enums } = this.#live();
+    if (specialAsText !== undefined && allowedSpecial !== undefined) throw new MicrotomeError(`${where}: specialAsText and allowedSpecial exclude each other`, { code: 'ERANGE' });
+    if (allowedSpecial === undefined && disallowedSpecial === undefined) return specialAsText === undefined ? enums.ABI_SPECIALS_OWN : specialAsText ? enums.ABI_SPECIALS_TEXT : enums.ABI_SPECIALS_TOKENS;
+    for (const [name, list, words] of /** @type {[string, any, string[]][]} */ ([['allowedSpecial', allowedSpecial, ['all', 'none']], ['disallowedSpecial', disallowedSpecial, ['all']]]))
+      if (list !== undefined && !words.includes(list) && !(Array.isArray(list) && list.every((x) => typeof x === 'string')))
+        throw new MicrotomeError(`${where}: ${name} must be ${words.map((w) => `"${w}"`).join(', ')} or a list of special tokens' texts`, { code: 'ERANGE' });
+    const special = this.#specialIds(), known = [...special.keys()];
+    const ids = (Array.isArray(allowedSpecial) ? allowedSpecial : []).map((token) => {
+      const id = special.get(token);
+      if (id === undefined) throw new MicrotomeError(`${where}: ${JSON.stringify(token)} is no special token of this tokenizer`, { code: 'EUNKNOWN' });
+      return id;
+    });
+    const asText = allowedSpecial === 'none' || (allowedSpecial === undefined && (specialAsText ?? this.specialIsText));
+    if (disallowedSpecial !== undefined) {
+      const string = typeof text === 'string' ? text : decodeUtf8(text), allowed = asText ? [] : Array.isArray(allowedSpecial) ? allowedSpecial : known;
+      const found = (disallowedSpecial === 'all' ? known.filter((token) => !allowed.includes(token)) : disallowedSpecial).find((token) => token && string.includes(token));
+      if (found !== undefined) throw new MicrotomeError(`${where}: the text has the special token ${JSON.stringify(found)} at index ${string.indexOf(found)}, which is not allowed`, { code: 'EFORMAT', details: { token: found, index: string.indexOf(found) } });
+    }
+    if (!Array.isArray(allowedSpecial)) return asText ? enums.ABI_SPECIALS_TEXT : enums.ABI_SPECIALS_TOKENS;
+    const key = JSON.stringify(allowedSpecial);
+    if (key !== this.#allowed) {
+      const heap = this.#heap;
+      this.#allowed = null;
+      heap.scope((alloc) => {
+        const at = alloc(4 * ids.length + 4);
+        heap.putInts(at, ids);
+        heap.call('tok_allow', this.#tok, at, ids.length);
+      });
+      this.#allowed = key;
+    }
+    return enums.ABI_SPECIALS_ALLOWED;
+  }
+
   /** Lets go of scratch that one very long text has made. */
   #trim() {
     if (this.#textBytes <= 1 << 24) return;
@@ -267,12 +331,12 @@ export class Tokenizer {
    */
   encode(text, options = {}) {
     checkOptions('encode', options, ENCODE_OPTIONS);
-    const { addSpecialTokens = false, specialAsText = false, offsets = typeof text === 'string' ? 'utf16' : 'bytes' } = options;
+    const { addSpecialTokens = false, offsets = typeof text === 'string' ? 'utf16' : 'bytes' } = options;
     if (offsets !== false && offsets !== 'utf16' && offsets !== 'bytes') throw new MicrotomeError(`encode: offsets: unknown unit ${JSON.stringify(offsets)}: known are "utf16", "bytes", false`, { code: 'EUNKNOWN' });
     if (options.pair !== undefined || options.typeIds || options.segmenter !== undefined) return this.#encodeWith('encode', text, options, offsets);
-    const n = this.#put(text);
+    const specials = this.#specials('encode', text, options), n = this.#put(text);
     const heap = this.#heap;
-    heap.call('tok_encode', this.#tok, this.#text, n, Number(addSpecialTokens), Number(specialAsText), offsets === false ? 0 : isUtf16(text, n, offsets) ? 2 : 1, this.#encoding);
+    heap.call('tok_encode', this.#tok, this.#text, n, Number(addSpecialTokens), specials, offsets === false ? 0 : isUtf16(text, n, offsets) ? 2 : 1, this.#encoding);
     const out = heap.read('mt_encoding', this.#encoding);
     const count = out['ids.len'];
     const ids = heap.ints(out['ids.data'], count);
@@ -286,8 +350,9 @@ export class Tokenizer {
    * @param {'utf16' | 'bytes' | false} offsets @param {boolean} [countOnly] @returns {Encoding}
    */
   #encodeWith(where, text, options, offsets, countOnly = false) {
-    const { addSpecialTokens = false, specialAsText = false, pair } = options;
-    const heap = this.#live();
+    const { addSpecialTokens = false, pair } = options;
+    const heap = this.#live(), specials = this.#specials(where, text, options);
+    if (pair !== undefined) this.#specials(where, pair, options);
     const types = !countOnly && (pair !== undefined || (options.typeIds ?? false));
     const choice = choiceArguments(heap, where, options);
     return heap.scope((alloc) => {
@@ -300,7 +365,7 @@ export class Tokenizer {
         heap.putBytes(second, bytes);
         secondLength = bytes.length;
       }
-      heap.call('tok_encode_with', this.#tok, this.#text, n, second, secondLength, Number(addSpecialTokens), Number(specialAsText), (offsets === false ? 0 : 1) + (types || (offsets && second) ? 2 : 0) + (offsets === 'utf16' ? 4 : 0), ...choice, this.#encoding);
+      heap.call('tok_encode_with', this.#tok, this.#text, n, second, secondLength, Number(addSpecialTokens), specials, (offsets === false ? 0 : 1) + (types || (offsets && second) ? 2 : 0) + (offsets === 'utf16' ? 4 : 0), ...choice, this.#encoding);
       const out = heap.read('mt_encoding', this.#encoding);
       const count = out['ids.len'];
       if (countOnly) return { ids: new Int32Array(count), offsets: null };
@@ -375,11 +440,11 @@ export class Tokenizer {
   count(text, options = {}) {
     checkOptions('count', options, COUNT_OPTIONS);
     if (options.pair !== undefined || options.segmenter !== undefined) return this.#encodeWith('count', text, options, false, true).ids.length;
-    const n = this.#put(text);
+    const specials = this.#specials('count', text, options), n = this.#put(text);
     const heap = this.#heap;
     const count = heap.scope((alloc) => {
       const out = alloc(4);
-      heap.call('tok_count', this.#tok, this.#text, n, Number(options.addSpecialTokens ?? false), Number(options.specialAsText ?? false), out);
+      heap.call('tok_count', this.#tok, this.#text, n, Number(options.addSpecialTokens ?? false), specials, out);
       return heap.u32(out);
     });
     this.#trim();

@@ -374,6 +374,7 @@ mt_status mt_binary_pipeline(mt_stream *s, mt_tok *t, mt_binary_sizes *z) {
     string(s, &t->word_prefix);
     string(s, &t->word_suffix);
     flag(s, &t->added_raw);
+    flag(s, &t->special_is_text);
     flag(s, &t->byte_level);
     string(s, &t->mark);
     flag(s, &t->spans_to_next);

@@ -206,8 +206,8 @@ static bool is_code(const mt_tok *t) {
 static mt_status normalize_part(mt_tok *t, const mt_view *v, mt_error *err) {
     mt_view normal = *v;
     if (t->norm_len) MT_TRY(mt_normalize_view(t, *v, &normal, err));
-    return t->normal_set.any && !is_code(t) ? cut(t, &t->normal_set, &normal, split_part, err)
-                                            : mt_split_view(t, 0, &normal, err);
+    const mt_added_set *set = t->only_allowed ? &t->normal_allowed : &t->normal_set;
+    return set->any && !is_code(t) ? cut(t, set, &normal, split_part, err) : mt_split_view(t, 0, &normal, err);
 }
 
 /* White space at both ends of a text, in characters; the byte alphabet's space counts in whatever vocabulary. */
@@ -284,8 +284,9 @@ static mt_status encode_text(mt_tok *t, const uint8_t *text, size_t n, bool want
     t->track = want_spans || t->choice || t->first_prefix;
     t->ranges.len = 0;
     mt_status status = MT_OK;
-    bool added = t->raw_set.any && !is_code(t);
-    if (n) status = added ? cut(t, &t->raw_set, &v, normalize_part, err) : normalize_part(t, &v, err);
+    const mt_added_set *set = t->only_allowed ? &t->raw_allowed : &t->raw_set;
+    bool added = set->any && !is_code(t);
+    if (n) status = added ? cut(t, set, &v, normalize_part, err) : normalize_part(t, &v, err);
     if (t->trims && status == MT_OK && want_spans && !is_code(t)) trim(t, out, from);
     t->out = NULL;
     t->text = NULL;
@@ -373,7 +374,7 @@ static mt_status encode_chosen(mt_tok *t, const mt_template *p, const mt_str tex
 
 static mt_status encode(mt_tok *t, const mt_template *p, const mt_str text[2], const mt_encode_options *options,
                         bool want_spans, mt_encoding *out, mt_error *err) {
-    static const mt_encode_options none = {false, false, false, NULL};
+    static const mt_encode_options none = {0};
     if (!options) options = &none;
     for (int i = 0; i < 2; i++)
         if (text[i].n > INT32_MAX - 1)
@@ -382,7 +383,8 @@ static mt_status encode(mt_tok *t, const mt_template *p, const mt_str text[2], c
     if (!t->memo && t->segmenter->cacheable && text[0].n > 256) {
         MT_TRY(mt_memo_make(t, err));
     }
-    t->special_as_text = options->special_as_text;
+    t->only_allowed = options->only_allowed;
+    t->special_as_text = options->special_as_text && !options->only_allowed;
     mt_status status = options->choice && options->choice->kind != MT_CHOICE_OWN
                            ? encode_chosen(t, p, text, options, want_spans, out, err)
                            : encode_template(t, p, text, options, want_spans, out, err);

@@ -209,6 +209,7 @@ static mt_status add_special(mt_tok *t, int32_t id, mt_str text, mt_error *err) 
 }
 
 static mt_status load(mt_tok *t, const uint8_t *p, size_t n, mt_str name, mt_str pattern, mt_error *err) {
+    t->special_is_text = true;
     MT_TRY(read_lines(t, p, n, err));
     mt_vocab *v = &t->vocab;
     int32_t tokens = 0;

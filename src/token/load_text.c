@@ -303,6 +303,7 @@ static mt_status add_special(mt_tok *t, int64_t id, const char *text, mt_error *
 
 static mt_status fill_byt5(mt_tok *t, const uint8_t *p, size_t n, const mt_load_options *o, mt_error *err) {
     (void)p, (void)n, (void)o;
+    t->special_is_text = true; /* as its authors write: sentinels in a text are text */
     MT_TRY(add_special(t, 0, "<pad>", err));
     MT_TRY(add_special(t, 1, "</s>", err));
     MT_TRY(add_special(t, 2, "<unk>", err));

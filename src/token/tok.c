@@ -31,6 +31,8 @@ void mt_tok_free(mt_tok *t) {
     mt_free(t->added);
     mt_added_free(&t->raw_set);
     mt_added_free(&t->normal_set);
+    mt_added_free(&t->raw_allowed);
+    mt_added_free(&t->normal_allowed);
     mt_added_free(&t->user_set);
     mt_tok_free_matcher(t);
     mt_free(t->one.item);
@@ -199,20 +201,52 @@ static mt_status spell(void *user, size_t from, size_t to, mt_error *err) {
     return MT_OK;
 }
 
-static mt_status build_added_sets(mt_tok *t, mt_error *err) {
+/* allowed: by id, whether a special token is in; NULL: all are. */
+static mt_status build_added_sets(mt_tok *t, const uint8_t *allowed, mt_added_set *raw, mt_added_set *normal,
+                                  mt_error *err) {
     /* special ones first: of equal contents the first is matched */
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < t->added_len; i++) {
             mt_added *a = &t->added[i];
-            if (a->special != (pass == 0)) continue;
+            if (a->special != (pass == 0) || (a->special && allowed && !allowed[a->id])) continue;
             if (!a->normalized) {
-                MT_TRY(mt_added_insert(&t->raw_set, a->content, (int32_t)i, err));
+                MT_TRY(mt_added_insert(raw, a->content, (int32_t)i, err));
                 continue;
             }
             mt_view v;
             MT_TRY(mt_normalize_view(t, (mt_view){a->content.p, a->content.n, NULL, 0}, &v, err));
-            MT_TRY(mt_added_insert(&t->normal_set, (mt_str){v.p, v.n}, (int32_t)i, err));
+            MT_TRY(mt_added_insert(normal, (mt_str){v.p, v.n}, (int32_t)i, err));
         }
+    return MT_OK;
+}
+
+mt_status mt_tok_allow(mt_tok *t, const int32_t *ids, size_t count, mt_error *err) {
+    uint8_t *allowed = mt_calloc((size_t)t->vocab.size, 1);
+    if (!allowed) return mt_nomem(err, (size_t)t->vocab.size, "the special tokens that are allowed");
+    mt_status status = MT_OK;
+    for (size_t i = 0; i < t->added_len; i++)
+        if (t->added[i].special) allowed[t->added[i].id] = 2;
+    for (size_t i = 0; i < count && status == MT_OK; i++) {
+        if (ids[i] < 0 || ids[i] >= t->vocab.size || !allowed[ids[i]])
+            status = mt_fail(err, MT_ERANGE, "token id %d is no special token that a text can spell", ids[i]);
+        else
+            allowed[ids[i]] = 1;
+    }
+    for (int32_t id = 0; id < t->vocab.size; id++) allowed[id] &= 1;
+    mt_added_free(&t->raw_allowed);
+    mt_added_free(&t->normal_allowed);
+    if (status == MT_OK) status = build_added_sets(t, allowed, &t->raw_allowed, &t->normal_allowed, err);
+    if (status != MT_OK) {
+        mt_added_free(&t->raw_allowed);
+        mt_added_free(&t->normal_allowed);
+    }
+    mt_free(allowed);
+    return status;
+}
+
+mt_status mt_tok_special_ids(const mt_tok *t, mt_ids *out, mt_error *err) {
+    for (size_t i = 0; i < t->added_len; i++)
+        if (t->added[i].special) MT_TRY(mt_ids_add(out, t->added[i].id, err));
     return MT_OK;
 }
 
@@ -260,7 +294,7 @@ mt_status mt_tok_finish(mt_tok *t, mt_error *err) {
     if (!t->vocab.size) return mt_fail(err, MT_EMISSING, "the tokenizer has no vocabulary");
     MT_TRY(mt_template_settle(t, false, err));
     if (t->byte_level || t->mark.n) MT_TRY(mt_stretches((size_t)t->vocab.size, spell, t, err));
-    MT_TRY(build_added_sets(t, err));
+    MT_TRY(build_added_sets(t, NULL, &t->raw_set, &t->normal_set, err));
     mt_vocab_drop_pieces(&t->vocab); /* was for reading; few look for pieces later */
     MT_TRY(prepare_segmenter(t, err));
     return mt_tok_finish_steps(t, err);
@@ -273,7 +307,15 @@ mt_status mt_tok_finish_steps(mt_tok *t, mt_error *err) {
     return mt_char_maps_make(t, err);
 }
 
+mt_status mt_tok_set_ties(mt_tok *t, mt_ties ties, mt_error *err) {
+    return t->segmenter == &mt_segmenter_unigram ? mt_unigram_set_single(t, ties == MT_TIES_SINGLE, err) : MT_OK;
+}
+
 /* ---- accessors ---- */
+
+bool mt_tok_special_is_text(const mt_tok *t) {
+    return t->special_is_text;
+}
 
 const char *mt_tok_warnings(const mt_tok *t) {
     return t->warnings.data ? (const char *)t->warnings.data : "";

@@ -228,6 +228,7 @@ typedef struct mt_wordpiece {
 /* Tables from the finished vocabulary. */
 mt_status mt_unigram_prepare(mt_tok *t, mt_error *err);
 mt_status mt_unigram_settle_scores(mt_tok *t, mt_error *err);
+mt_status mt_unigram_set_single(mt_tok *t, bool single, mt_error *err); /* whose ties: token.h */
 mt_status mt_wordpiece_prepare(mt_tok *t, mt_error *err);
 /* How a WordPiece token is spelled [0] at the start of a word, [1] inside; empty: never there. */
 void mt_wordpiece_spellings(const mt_tok *t, int32_t id, mt_str out[2]);
@@ -274,6 +275,8 @@ struct mt_tok {
     mt_added *added;
     size_t added_len, added_cap;
     mt_added_set raw_set, normal_set;
+    mt_added_set raw_allowed, normal_allowed; /* mt_tok_allow: the same without special tokens that are not allowed */
+    bool special_is_text;                     /* unless the caller says otherwise */
     mt_added_set user_set; /* SentencePiece: user-defined pieces, which its normalizer leaves alone */
     mt_norm *norm;
     size_t norm_len, norm_cap;
@@ -312,7 +315,7 @@ struct mt_tok {
     const uint8_t *text;
     size_t text_len;
     mt_encoding *out;
-    bool want_spans, special_as_text;
+    bool want_spans, special_as_text, only_allowed;
     bool track;       /* normalized text carries origins */
     mt_view word;     /* being segmented */
     size_t word_base; /* out->ids.len when it began */

@@ -68,6 +68,7 @@ typedef struct mt_choice mt_choice; /* another segmenter: choose.h */
 typedef struct mt_encode_options {
     bool add_special_tokens; /* run the post-processor's template / add_bos, add_eos */
     bool special_as_text;    /* special tokens' text in the input is ordinary text (user-defined ones still match) */
+    bool only_allowed;       /* ...but for those of the last mt_tok_allow */
     bool types;              /* fill mt_encoding.types */
     const mt_choice *choice; /* NULL: the tokenizer's own segmenter */
 } mt_encode_options;
@@ -89,6 +90,19 @@ typedef struct mt_encoding {
 /* Appends to out (zero-initialise or reuse it). Texts are limited to 2^31-2 bytes. */
 mt_status mt_tok_encode(mt_tok *t, const uint8_t *text, size_t n, const mt_encode_options *options, bool want_spans,
                         mt_encoding *out, mt_error *err);
+/* The special tokens that `only_allowed` lets the text spell. Added tokens that are not special always match.
+ * MT_ERANGE: an id that is no special token. */
+mt_status mt_tok_allow(mt_tok *t, const int32_t *ids, size_t count, mt_error *err);
+/* Ids of the special tokens that a text can spell, as the definition lists them. */
+mt_status mt_tok_special_ids(const mt_tok *t, mt_ids *out, mt_error *err);
+/* Is text that spells a special token ordinary text unless the caller says otherwise? As the library does that the
+ * definition is made for: tiktoken's rank files. */
+bool mt_tok_special_is_text(const mt_tok *t);
+/* Of two segmentations of the same score Unigram takes one; which, hangs on how sums are rounded. MT_TIES_DOUBLE: as
+ * the tokenizers library; MT_TIES_SINGLE: as SentencePiece, which keeps sums in single precision. A definition has the
+ * ties of the library that reads its format. Other models have no such ties. */
+typedef enum mt_ties { MT_TIES_DOUBLE, MT_TIES_SINGLE } mt_ties;
+mt_status mt_tok_set_ties(mt_tok *t, mt_ties ties, mt_error *err);
 /* Two texts as one input (a question and an answer): what the definition's template for pairs makes of them. Without
  * special tokens the template's order of texts and segments still holds. Spans count in the text that a token is of. */
 mt_status mt_tok_encode_pair(mt_tok *t, const uint8_t *text, size_t n, const uint8_t *pair, size_t pair_n,

@@ -50,13 +50,11 @@ mt_status mt_unigram_settle_scores(mt_tok *t, mt_error *err) {
     return MT_OK;
 }
 
-mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
+static void settle_unknown(mt_tok *t) {
     mt_unigram *u = &t->unigram;
-    mt_vocab *v = &t->vocab;
-    size_t count = 0;
+    const mt_vocab *v = &t->vocab;
     double low = INFINITY, high = 1.17549435082228751e-38; /* as SentencePiece starts */
     for (int32_t id = 0; id < v->size; id++) {
-        count += is_listed(t, id);
         bool counts = u->single ? v->kind[id] == MT_TOKEN_NORMAL : (v->flags[id] & MT_IN_MODEL) != 0;
         if (counts && v->score[id] < low) low = v->score[id];
         if (counts && v->score[id] > high) high = v->score[id];
@@ -64,6 +62,24 @@ mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
     if (low == INFINITY) low = 0;
     u->max_score = high;
     u->unknown_score = u->single ? (float)((float)low - (float)UNKNOWN_PENALTY) : low - UNKNOWN_PENALTY;
+}
+
+mt_status mt_unigram_set_single(mt_tok *t, bool single, mt_error *err) {
+    mt_unigram *u = &t->unigram;
+    if (u->single == single) return MT_OK;
+    u->single = single;
+    mt_free(u->made_score);
+    u->made_score = NULL;
+    settle_unknown(t);
+    return mt_unigram_settle_scores(t, err);
+}
+
+mt_status mt_unigram_prepare(mt_tok *t, mt_error *err) {
+    mt_unigram *u = &t->unigram;
+    mt_vocab *v = &t->vocab;
+    size_t count = 0;
+    settle_unknown(t);
+    for (int32_t id = 0; id < v->size; id++) count += is_listed(t, id);
     /* of equal strings the first matches; an unused piece only takes the place */
     mt_walk_key *key = mt_array(count, sizeof *key);
     if (!key) return mt_nomem(err, count * sizeof *key, "pieces");

@@ -25,9 +25,11 @@ function refused(run, status, pattern) {
   assert.equal(run.stdout, '');
 }
 
+const COMMANDS = ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'embed', 'fill-mask', 'perplexity', 'generate', 'next-byte', 'score-bytes', 'generate-bytes', 'complete', 'heal', 'cover', 'ensemble', 'across', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'study', 'quantize', 'convert', 'serve'];
+
 describe('calls that are wrong', { concurrency: 2 }, () => {
   for (const [what, args, status, pattern] of /** @type {[string, string[], number, RegExp][]} */ ([
-    ['no command', [], 2, /a command is needed: inspect, encode, count, decode, logits, run, embed, fill-mask, perplexity, generate, next-byte, score-bytes, generate-bytes, complete, heal, cover, ensemble, across, canonical, tokenizations, tokenizer-cache, train, measure, language, markov, quantize, convert, serve/],
+    ['no command', [], 2, new RegExp(`a command is needed: ${COMMANDS.join(', ')}`)],
     ['an unknown command', ['tokenize'], 2, /unknown command tokenize: known are inspect, encode/],
     ['a name of Object.prototype', ['constructor'], 2, /unknown command/],
     ['an unknown option', ['encode', '--tokenizer', tokenizerFile, '--fast', 'x'], 2, /unknown option --fast: known are --tokenizer, .*--jsonl/],
@@ -62,7 +64,7 @@ describe('help', () => {
     const all = await cli(['--help']);
     assert.equal(all.status, 0);
     const commands = [...all.stdout.matchAll(/^  ([a-z-]+) /gm)].map(([, name]) => name);
-    assert.deepEqual(commands, ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'embed', 'fill-mask', 'perplexity', 'generate', 'next-byte', 'score-bytes', 'generate-bytes', 'complete', 'heal', 'cover', 'ensemble', 'across', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'quantize', 'convert', 'serve']);
+    assert.deepEqual(commands, COMMANDS);
     for (const name of commands) {
       const { status, stdout, stderr } = await cli([name, '--help']);
       assert.equal(status, 0);
@@ -320,7 +322,7 @@ describe('serve', () => {
 
 test('docs/cli.md names every command and option', async () => {
   const doc = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');
-  for (const name of ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'perplexity', 'generate', 'next-byte', 'score-bytes', 'generate-bytes', 'complete', 'heal', 'cover', 'ensemble', 'across', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'quantize', 'convert', 'serve']) {
+  for (const name of COMMANDS) {
     assert.match(doc, new RegExp(`^## ${name}$`, 'm'));
     for (const [, option] of (await cli([name, '--help'])).stdout.matchAll(/^  (--[a-z-]+)/gm)) if (option !== '--help') assert.ok(doc.includes(option), `${name} ${option}`);
   }

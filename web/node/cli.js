@@ -6,6 +6,7 @@ import { open, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { ByteModel, Lattice, Model, SEGMENTERS, TokenLanguage, Tokenizer, isCanonical } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
+import { locateDefinition } from './definition.js';
 import { describeHeader } from './inspect.js';
 import { toNpy, toNpz } from './npy.js';
 import { parseFrom, parsePatch } from './patch.js';
@@ -13,6 +14,7 @@ import { quantizeCommand } from './quantize.js';
 import { serve } from './serve.js';
 import { trainCommand } from './train.js';
 import { measureCommand } from './measure.js';
+import { studyCommand } from './study.js';
 import { languageCommand, markovCommand } from './theory.js';
 import { completeCommands } from './complete.js';
 import { ensembleCommands } from './ensemble.js';
@@ -83,7 +85,7 @@ async function textOf(rest) {
 
 /** @type {OptionSpec} */ const TARGET = { name: 'target', kind: 'text', value: 'NAME', choices: ['valid', 'masked', 'all'], help: 'which token sequences count as spellings, default valid (docs/cli.md)' };
 /** @type {OptionSpec} */ const JSON_OUT = { name: 'json', kind: 'flag', help: 'one line of JSON for machines (-Infinity is written as null)' };
-/** @type {OptionSpec} */ const TOKENIZER = { name: 'tokenizer', kind: 'text', value: 'FILE', help: 'tokenizer.json, GGUF, SentencePiece .model, rank file, vocab.txt, vocab.json, what tokenizer-cache wrote...; byt5, canine need no file' };
+/** @type {OptionSpec} */ const TOKENIZER = { name: 'tokenizer', kind: 'text', value: 'FILE', help: 'tokenizer.json, GGUF, SentencePiece .model, rank file, vocab.txt, vocab.json, what tokenizer-cache wrote... (.gz too), or a folder with one; byt5, canine need no file' };
 /** @type {OptionSpec[]} */ const DEFINITION = [
   { name: 'merges', kind: 'text', value: 'FILE', help: 'merges.txt, beside a vocab.json' },
   { name: 'pattern', kind: 'text', value: 'REGEX', help: 'splitting expression of a rank file or vocab.json; default: by the name' },
@@ -100,22 +102,38 @@ async function textOf(rest) {
 /** @type {OptionSpec} */ const TYPE_IDS = { name: 'type-ids', kind: 'ids', value: 'LIST', help: 'encoders: the segment of each of the --ids; default: all 0' };
 /** @type {OptionSpec} */ const ADD_SPECIAL = { name: 'add-special-tokens', kind: 'flag', help: 'add what the definition puts around a text (beginning, end...)' };
 /** @type {OptionSpec} */ const SEED = { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'the same seed, the same draw; default: random' };
-/** @type {OptionSpec} */ const AS_TEXT = { name: 'special-as-text', kind: 'flag', help: 'text that spells a special token is ordinary text' };
+/** @type {OptionSpec} */ const AS_TEXT = { name: 'special-as-text', kind: 'flag', help: 'text that spells a special token is ordinary text (rank files: by default)' };
+/** @type {OptionSpec} */ const ALLOWED = { name: 'allowed-special', kind: 'text', value: 'all|none|LIST', help: 'special tokens that the text may spell: LIST is their texts, with commas between, or as JSON; default: all, for rank files none' };
 /** @type {OptionSpec} */ const PAIR = { name: 'pair', kind: 'text', value: 'TEXT', help: 'a second text: both by the definition\'s template for pairs' };
 /** @type {OptionSpec[]} */ const SEGMENTER = [
   { name: 'segmenter', kind: 'text', value: 'KIND', choices: SEGMENTERS, help: `cut words otherwise than the tokenizer does: ${SEGMENTERS.join(', ')}` },
   { name: 'dropout', kind: 'number', value: 'P', min: 0, max: 1, help: 'probability of a dropout, default 0.1' },
   { name: 'alpha', kind: 'number', value: 'X', min: 0, max: 1000000, help: 'unigram-sample: scores times this, default 1' },
   { name: 'nbest', kind: 'int', value: 'N', min: 1, max: 2 ** 20, help: 'unigram-sample: draw among the N best of a word, default: all' },
-  { name: 'ties', kind: 'text', value: 'RULE', choices: ['longest', 'random'], help: 'fewest-tokens: of equals the longest last token (default) or a random one' },
+  { name: 'ties', kind: 'text', value: 'RULE', choices: ['hf', 'sentencepiece', 'longest', 'random'], help: 'Unigram: of equally good segmentations the one that tokenizers (hf) or SentencePiece takes; default: by the definition\'s format. fewest-tokens: the longest last token (default) or a random one' },
   SEED,
 ];
 /** @param {Record<string, any>} options */
 function checkSegmenter(options) {
-  for (const { name } of SEGMENTER) if (options[name] !== undefined && options.segmenter === undefined) throw new UsageError(`--${name} goes with --segmenter`);
+  for (const { name } of SEGMENTER)
+    if (options[name] !== undefined && options.segmenter === undefined && !(name === 'ties' && LIBRARIES.includes(options.ties))) throw new UsageError(`--${name}${name === 'ties' ? ` ${options.ties}` : ''} goes with --segmenter`);
+}
+/** Whose ties. */
+const LIBRARIES = ['hf', 'sentencepiece'];
+/** @param {Record<string, any>} options */
+function specialsOf(options) {
+  const { 'allowed-special': allowed, 'special-as-text': asText } = options;
+  if (allowed === undefined) return asText ? { specialAsText: true } : {};
+  if (asText) throw new UsageError('--special-as-text and --allowed-special exclude each other');
+  if (allowed === 'all' || allowed === 'none') return { allowedSpecial: /** @type {'all'} */ (allowed) };
+  let list;
+  try {
+    list = allowed.trimStart().startsWith('[') ? JSON.parse(allowed) : null;
+  } catch { /* special tokens may begin so */ }
+  return { allowedSpecial: Array.isArray(list) && list.every((x) => typeof x === 'string') ? list : allowed.split(',').filter(Boolean) };
 }
 /** As options of encode. @param {Record<string, any>} options */
-const segmenterOf = (options) => ({ ...picked(options, 'segmenter', 'dropout', 'alpha', 'ties', 'seed'), ...(options.nbest !== undefined && { nBest: options.nbest }) });
+const segmenterOf = (options) => ({ ...picked(options, 'segmenter', 'dropout', 'alpha', 'seed'), ...(options.ties !== undefined && !LIBRARIES.includes(options.ties) && { ties: options.ties }), ...(options.nbest !== undefined && { nBest: options.nbest }) });
 /** Those of the options that were given. @param {Record<string, any>} options @param {...string} names */
 const picked = (options, ...names) => Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]));
 /** @type {OptionSpec} */ const HELP = { name: 'help', kind: 'flag', help: 'this text' };
@@ -163,10 +181,12 @@ async function withModel(options, body) {
 /** @param {Record<string, any>} options */
 function loadTokenizer(options) {
   if (options.tokenizer !== undefined && options.model !== undefined) throw new UsageError('--tokenizer and --model exclude each other');
-  const { tokenizer, pattern, merges, lowercase } = options;
-  if (tokenizer === undefined) return Tokenizer.load(modelFile(options));
-  if ((tokenizer === 'byt5' || tokenizer === 'canine') && !existsSync(tokenizer)) return Tokenizer.builtin(tokenizer);
-  return Tokenizer.load(mustExist(tokenizer), { ...(pattern !== undefined && { pattern }), ...(merges !== undefined && { merges: mustExist(merges) }), ...(lowercase !== undefined && { lowercase: lowercase === 'yes' }), ...(options.name !== undefined && { name: options.name }) });
+  const { tokenizer, lowercase } = options, ties = LIBRARIES.includes(options.ties) ? options.ties : undefined;
+  if (tokenizer === undefined) return Tokenizer.load(modelFile(options), { ...(ties && { ties }) });
+  const found = locateDefinition(tokenizer, { sentencePiece: ties === 'sentencepiece' });
+  if (found.builtin) return Tokenizer.builtin(found.builtin);
+  const merges = options.merges === undefined ? found.merges : mustExist(options.merges);
+  return Tokenizer.load(mustExist(/** @type {string} */ (found.file)), { ...picked(options, 'pattern', 'name'), ...(merges !== undefined && { merges }), ...(lowercase !== undefined && { lowercase: lowercase === 'yes' }), ...(ties && { ties }) });
 }
 
 /** Ids of a prompt, from --ids or a text with the special tokens that the model expects. @param {Model} model @param {Record<string, any>} options @param {string[]} rest */
@@ -216,7 +236,7 @@ const COMMANDS = {
   encode: {
     summary: 'text -> token ids',
     usage: 'encode (--tokenizer FILE | --model FILE) [options] [TEXT...]',
-    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"text": ...}; one line {"ids": [...]} for each' }, ADD_SPECIAL, AS_TEXT,
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, { name: 'jsonl', kind: 'flag', help: 'standard input is lines {"text": ...}; one line {"ids": [...]} for each' }, ADD_SPECIAL, AS_TEXT, ALLOWED,
       { name: 'offsets', kind: 'text', value: 'UNIT', choices: ['bytes', 'utf16'], help: 'add "offsets": [[begin, end], ...] to the JSON' },
       PAIR, ...SEGMENTER],
     async run(options, rest) {
@@ -224,7 +244,7 @@ const COMMANDS = {
       if (options.jsonl && options.pair !== undefined) throw new UsageError('--jsonl takes "pair" from its lines: no --pair beside it');
       if (options.jsonl && rest.length) throw new UsageError('--jsonl reads standard input: no TEXT beside it');
       const tokenizer = await loadTokenizer(options);
-      const how = { addSpecialTokens: !!options['add-special-tokens'], specialAsText: !!options['special-as-text'], offsets: options.offsets ?? /** @type {false} */ (false) };
+      const how = { addSpecialTokens: !!options['add-special-tokens'], ...specialsOf(options), offsets: options.offsets ?? /** @type {false} */ (false) };
       const record = (/** @type {string | Uint8Array} */ text, /** @type {string | undefined} */ pair) => {
         const { ids, offsets, typeIds } = tokenizer.encode(text, { ...how, ...(pair !== undefined && { pair }), ...segmenterOf(options) });
         return { ids: [...ids], ...(typeIds && { type_ids: [...typeIds] }), ...(offsets && { offsets: Array.from(ids, (_, i) => [offsets[2 * i], offsets[2 * i + 1]]) }) };
@@ -265,11 +285,11 @@ const COMMANDS = {
   count: {
     summary: 'how many tokens a text has',
     usage: 'count (--tokenizer FILE | --model FILE) [options] [TEXT...]',
-    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, ADD_SPECIAL, AS_TEXT, PAIR, { name: 'limit', kind: 'int', value: 'N', min: 0, help: 'exit status 1 when there are more' }, ...SEGMENTER],
+    options: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT, ADD_SPECIAL, AS_TEXT, ALLOWED, PAIR, { name: 'limit', kind: 'int', value: 'N', min: 0, help: 'exit status 1 when there are more' }, ...SEGMENTER],
     async run(options, rest) {
       checkSegmenter(options);
       const tokenizer = await loadTokenizer(options);
-      const count = tokenizer.count(await textOf(rest), { addSpecialTokens: !!options['add-special-tokens'], specialAsText: !!options['special-as-text'], ...picked(options, 'pair'), ...segmenterOf(options) });
+      const count = tokenizer.count(await textOf(rest), { addSpecialTokens: !!options['add-special-tokens'], ...specialsOf(options), ...picked(options, 'pair'), ...segmenterOf(options) });
       await line(options.json ? json({ count }) : String(count));
       if (options.limit !== undefined && count > options.limit) process.exitCode = 1;
     },
@@ -616,6 +636,7 @@ const COMMANDS = {
   measure: measureCommand({ line, json, mustExist, isUrl, loadTokenizer, shared: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT] }),
   language: languageCommand({ line, json, loadTokenizer, shared: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT] }),
   markov: markovCommand({ line, json, loadTokenizer, shared: [TOKENIZER, ...DEFINITION, JSON_OUT] }),
+  study: studyCommand({ line, json, mustExist, loadTokenizer, jsonOut: JSON_OUT }),
   quantize: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'quantize' }),
   convert: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'convert' }),
   serve: {
