@@ -13,7 +13,7 @@
 #include "tok.h"
 
 #define MT_BINARY_MAGIC "\x8DMTOK\r\n\x1A"
-enum { MT_BINARY_VERSION = 2, MT_BINARY_HEADER = 32, MT_BINARY_SECTION = 24, MT_BINARY_ALIGN = 16 };
+enum { MT_BINARY_VERSION = 3, MT_BINARY_HEADER = 32, MT_BINARY_SECTION = 24, MT_BINARY_ALIGN = 16 };
 
 typedef enum mt_binary_kind {
     MT_BINARY_TEXT,      /* all pieces by id, then the bytes of those tokens whose bytes are not their piece */
