@@ -7,6 +7,7 @@
  *   abi_language.c languages of tokens               abi_markov.c  sources whose distribution is known
  *   abi_language.c languages of tokens                       abi_heal.c    healing, covers
  *   abi_across.c  two vocabularies, mixtures of byte models
+ *   abi_marginal.c sums over all tokenizations of a text
  *   shim.c        what libc asks of its host
  *
  * Conventions. A fallible export returns an mt_status and writes the module's one mt_error (address: export `error`).

@@ -13,6 +13,7 @@
  *   ensemble.c        mixtures of next-byte distributions of models with different vocabularies
  *   mpe.c             branch and pass for longest-match tokenizers
  *   heal.c            token healing and alignment
+ *   marginal.h marginal*.c the probability of a text over all its tokenizations
  *   markov.h markov*.c sources whose distribution is known, and the token models of their texts
  */
 #ifndef MT_BIAS_H
