@@ -7,6 +7,7 @@ export { ByteLanguage, COMPLETION_METHODS, complete, coverEncodings, healedNextB
 export { infillMiddle, infillParts, infillPrompt } from './infill.js';
 export { healingTable } from './probes.js';
 export { Ensemble } from './ensemble.js';
+export { MARGINAL_METHODS, bestTokenization, marginal, scoreTokenizations } from './marginal.js';
 export { editDistance, mapTokens, sortedDistance, steerLogits, transport, transportTokenizations, warpTokenizations } from './across.js';
 export { Trainer, trainTokenizer } from './train.js';
 export { Lattice, isCanonical, segment } from './lattice.js';

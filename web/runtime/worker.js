@@ -1625,6 +1625,78 @@ class Engine {
       this.#close(session);
     }
   }
+
+  // ---- all tokenizations of a text ----
+
+  /** Runs body with a session, the prompt in memory, and an allocator. @template T @param {number} slots @param {number[]} prompt @param {(alloc: (bytes: number) => number, session: number, tokenizer: number, prompt: number) => T} body @returns {T} */
+  #scoring(slots, prompt, body) {
+    const heap = this.heap, tokenizer = this.#tokenizer();
+    const session = this.#open(slots + prompt.length + 1);
+    try {
+      return heap.scope((alloc) => {
+        const list = alloc(4 * prompt.length);
+        heap.putInts(list, prompt);
+        return body(alloc, session.at, tokenizer, list);
+      });
+    } finally {
+      this.#close(session);
+    }
+  }
+
+  /** @param {(bytes: number) => number} alloc @param {number} count room for so many doubles */
+  #doubles(alloc, count) {
+    return (alloc(8 * count + 8) + 7) & ~7;
+  }
+
+  /**
+   * @param {{text: Uint8Array, prompt: number[], end: boolean, limit: number, beam: number, weights: Float64Array | null,
+   *   sample: {theta: number, cuts: number[], most: number, samples: number, seed: [number, number]} | null}} args weights: of tokens, for proposals; sample: estimate instead of summing
+   */
+  marginal({ text, prompt, end, limit, beam, weights, sample }) {
+    const heap = this.heap;
+    return this.#scoring(limit + text.length, prompt, (alloc, session, tokenizer, list) => {
+      const at = alloc(text.length), out = this.#doubles(alloc, 4), table = weights ? this.#doubles(alloc, Math.max(this.vocab, weights.length)) : 0;
+      heap.putBytes(at, text);
+      if (weights) heap.putBytes(table, new Uint8Array(Float64Array.from({ length: Math.max(this.vocab, weights.length) }, (_, i) => weights[i] ?? 0).buffer));
+      heap.call('spellings_new', tokenizer, this.vocab, table, at, text.length, out, out + 8, out + 16, out + 24);
+      const spellings = heap.u32(out), count = heap.view.getBigUint64(out + 8, true), logCount = heap.view.getFloat64(out + 16, true);
+      const known = { count: count === 0xffffffffffffffffn ? null : count, logCount };
+      try {
+        if (!sample) {
+          const found = heap.make('mt_marginal');
+          try {
+            heap.call('marginal_exact', spellings, session, tokenizer, list, prompt.length, Number(end), limit, beam, found);
+            const { sum, missing, best, contexts, 'ids.data': data, 'ids.len': length } = heap.read('mt_marginal', found);
+            return { ...known, sum, missing, best, contexts, ids: heap.ints(data, length) };
+          } finally {
+            heap.exports.marginal_free(found);
+            heap.release(found);
+          }
+        }
+        const { theta, cuts, most, samples, seed } = sample;
+        const rng = alloc(heap.sizeOf('mt_rng')), ends = alloc(4 * cuts.length), p = this.#doubles(alloc, samples), q = this.#doubles(alloc, samples);
+        heap.exports.rng_seed(rng, ...seed);
+        heap.putInts(ends, cuts);
+        heap.call('marginal_sample', spellings, session, tokenizer, list, prompt.length, Number(end), limit, theta, ends, cuts.length, most, samples, rng, p, q);
+        return { ...known, logP: heap.doubles(p, samples), logQ: heap.doubles(q, samples) };
+      } finally {
+        heap.exports.spellings_free(spellings);
+      }
+    });
+  }
+
+  /** ln P(ids | prompt) of each list. @param {{lists: number[][], prompt: number[], end: boolean, limit: number}} args @returns {Float64Array} */
+  scoreSequences({ lists, prompt, end, limit }) {
+    const heap = this.heap, total = lists.reduce((sum, ids) => sum + ids.length, 0);
+    return this.#scoring(limit, prompt, (alloc, session, tokenizer, list) => {
+      const ids = alloc(4 * total), start = alloc(4 * (lists.length + 1)), out = this.#doubles(alloc, lists.length);
+      let at = 0;
+      heap.putInts(ids, lists.flat());
+      heap.putInts(start, [0, ...lists.map((x) => (at += x.length))]);
+      heap.call('score_sequences', session, tokenizer, list, prompt.length, ids, start, lists.length, Number(end), limit, out);
+      return heap.doubles(out, lists.length);
+    });
+  }
 }
 
 /** What a sampler takes, and what the core calls it. */
