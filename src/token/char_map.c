@@ -21,8 +21,9 @@ enum {
 enum { SHORT_MOST = 7, LONG_MOST = 64, STRETCH = 256 };
 
 struct mt_char_map {
-    size_t from, to; /* steps of the normalizer */
-    bool clusters;   /* the step is the character map */
+    size_t from, to;                                 /* steps of the normalizer */
+    bool clusters;                                   /* the step is the character map */
+    enum { AS_IT_IS, LOWERED, OTHERWISE } printable; /* what becomes of ASCII's printable characters */
     uint64_t ascii[128];
     uint64_t *page[0x1100]; /* by code point >> 8; NULL: nothing is known yet */
     mt_buf longs;
@@ -115,6 +116,38 @@ static inline mt_status find(mt_tok *t, mt_char_map *m, uint32_t c, uint64_t *en
     return MT_OK;
 }
 
+static int printable(const mt_char_map *m) {
+    bool same = true, lowered = true;
+    for (uint64_t c = 0x20; c < 0x7F; c++) {
+        uint64_t entry = m->ascii[c], own = (uint64_t)(KNOWN | 1) << 56;
+        same &= entry == (own | c);
+        lowered &= entry == (own | (c >= 'A' && c <= 'Z' ? c + 0x20 : c));
+    }
+    return same ? AS_IT_IS : lowered ? LOWERED : OTHERWISE;
+}
+
+/* Printable ASCII at i, eight bytes at a time; there is room for `most` bytes. How many it took. */
+static size_t run_printable(const mt_tok *t, const mt_char_map *m, const mt_view *v, size_t i, size_t most,
+                            mt_made *out) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), top = ones << 7;
+    size_t done = 0;
+    for (; most - done >= 8; done += 8) {
+        uint64_t x = mt_le64(v->p + i + done);
+        if ((x | ~(x + 0x60 * ones) | (x + ones)) & top) break; /* above ASCII, below a space, or 7F */
+        if (m->printable == LOWERED) x |= ((x + 0x3F * ones) & ~(x + 0x25 * ones) & top) >> 2; /* A..Z */
+        memcpy(out->data + out->len, &x, 8);
+        if (t->track) {
+            uint32_t *origin = out->origin + out->len;
+            if (v->origin)
+                memcpy(origin, v->origin + i + done, 8 * sizeof *origin);
+            else
+                for (uint32_t j = 0; j < 8; j++) origin[j] = v->base + (uint32_t)(i + done) + j;
+        }
+        out->len += 8;
+    }
+    return done;
+}
+
 mt_status mt_char_maps_make(mt_tok *t, mt_error *err) {
     for (size_t i = 0, end; i < t->norm_len; i = end) {
         bool clusters = t->norm[i].kind == MT_NORM_CHARSMAP;
@@ -130,6 +163,7 @@ mt_status mt_char_maps_make(mt_tok *t, mt_error *err) {
         m->to = end;
         m->clusters = clusters;
         for (uint32_t c = 0; c < 128; c++) MT_TRY(work_out(t, m, c, &m->ascii[c], err));
+        m->printable = printable(m);
     }
     return MT_OK;
 }
@@ -186,6 +220,16 @@ mt_status mt_char_map_run(mt_tok *t, mt_char_map *m, const mt_view *v, mt_made *
             uint64_t entry;
             uint32_t c = p[i];
             size_t k = 1;
+            if (m->printable != OTHERWISE && stop - i >= 8) {
+                size_t taken = run_printable(t, m, v, i, stop - i, out);
+                if (taken) { /* nothing joins what is before it; the next one may join its last character */
+                    i += taken;
+                    first = i - 1;
+                    kept = out->len - 1;
+                    open = true;
+                    continue;
+                }
+            }
             if (c < 0x80) {
                 entry = m->ascii[c];
             } else {

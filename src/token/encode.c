@@ -30,6 +30,10 @@ void mt_added_free(mt_added_set *s) {
     *s = (mt_added_set){0};
 }
 
+static inline bool may_begin(const uint64_t *pairs, const uint8_t *p) {
+    return pairs[(size_t)p[0] << 2 | p[1] >> 6] >> (p[1] & 63) & 1;
+}
+
 int32_t mt_added_find(const mt_added_set *s, const uint8_t *p, size_t n, size_t at, size_t *begin, size_t *end) {
     if (!s->any) return -1;
     for (size_t i = at; i < n; i++) {
@@ -41,8 +45,9 @@ int32_t mt_added_find(const mt_added_set *s, const uint8_t *p, size_t n, size_t 
             }
             while (i < n && p[i] != s->first[0] && p[i] != s->first[1]) i++;
             if (i == n) break;
-        }
-        if (i + 1 < n && !(s->pairs[p[i] << 2 | p[i + 1] >> 6] >> (p[i + 1] & 63) & 1)) continue;
+        } else
+            while (i + 1 < n && !may_begin(s->pairs, p + i)) i++;
+        if (i + 1 < n && !may_begin(s->pairs, p + i)) continue;
         size_t length;
         int32_t found = mt_trie_longest(&s->trie, p + i, n - i, &length);
         if (found < 0) continue;

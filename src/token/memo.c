@@ -1,4 +1,4 @@
-/* Words to the segmenter, through a memo of results: exactly keyed, direct-mapped, bounded.
+/* Words to the segmenter, through a memo of results: exactly keyed, two places a word, bounded.
  *
  * Words come in batches. Most of them are in the memo, whose entries are spread over more memory than the nearest cache
  * holds; so the places of a whole batch are worked out first and every entry is read once: the processor waits for many
@@ -26,7 +26,7 @@ static inline word_key key_of(const uint8_t *p, size_t n, size_t rest) {
 
 static inline uint32_t place_of(word_key k) {
     uint64_t h = k.a * UINT64_C(0x9E3779B97F4A7C15) + k.b * UINT64_C(0xD6E8FEB86659FD93);
-    return (uint32_t)(h >> (64 - MT_MEMO_BITS));
+    return (uint32_t)(h >> (64 - MT_MEMO_BITS)) & ~1u;
 }
 
 static inline bool is_at(const mt_memo *m, word_key k) {
@@ -34,11 +34,14 @@ static inline bool is_at(const mt_memo *m, word_key k) {
 }
 
 mt_status mt_memo_make(mt_tok *t, mt_error *err) {
-    t->memo = mt_calloc((size_t)1 << MT_MEMO_BITS, sizeof *t->memo);
-    return t->memo ? MT_OK : mt_nomem(err, sizeof(mt_memo) << MT_MEMO_BITS, "the memo of words");
+    size_t bytes = sizeof(mt_memo) << MT_MEMO_BITS;
+    t->memo = mt_alloc_aligned(bytes, 2 * sizeof(mt_memo));
+    if (!t->memo) return mt_nomem(err, bytes, "the memo of words");
+    memset(t->memo, 0, bytes);
+    return MT_OK;
 }
 
-/* Segments a word; m: where its result belongs, or NULL. */
+/* Segments a word; m: its two places, or NULL. */
 static mt_status segment(mt_tok *t, const mt_view *word, mt_memo *m, word_key k, mt_error *err) {
     mt_encoding *e = t->out;
     t->word = *word;
@@ -49,6 +52,7 @@ static mt_status segment(mt_tok *t, const mt_view *word, mt_memo *m, word_key k,
     /* spans that overlap or are empty (a character spelled in bytes...) are not kept: they cannot be told from the ends
      */
     if (m && count && count <= 3 && t->tiles && t->ends[count - 1] == word->n) {
+        m[1] = m[0];
         *m = (mt_memo){{k.a, k.b}, {0, 0, 0}, (uint8_t)count, {0, 0, 0}};
         for (size_t i = 0; i < 3; i++) m->end[i] = (uint8_t)(i < count ? t->ends[i] : word->n);
         memcpy(m->id, e->ids.data + t->word_base, count * sizeof(int32_t));
@@ -93,7 +97,7 @@ mt_status mt_segment_words(mt_tok *t, const mt_view *v, const mt_word *word, siz
     t->memo_seen = seen; /* so that the entries are read */
     for (size_t i = 0; i < count; i++) {
         mt_memo *m = place[i] == NOWHERE ? NULL : &t->memo[place[i]];
-        if (m && is_at(m, key[i])) {
+        if (m && (is_at(m, key[i]) || is_at(++m, key[i]))) {
             if (e->ids.cap - e->ids.len < 3) MT_TRY(mt_ids_reserve(&e->ids, 3, err));
             if (t->want_spans) {
                 if (e->span_cap < e->ids.len + 3)
@@ -105,7 +109,7 @@ mt_status mt_segment_words(mt_tok *t, const mt_view *v, const mt_word *word, siz
             continue;
         }
         mt_view part = mt_view_part(v, word[i].begin, word[i].end);
-        MT_TRY(segment(t, &part, m, key[i], err));
+        MT_TRY(segment(t, &part, m ? m - 1 : NULL, key[i], err));
     }
     return MT_OK;
 }

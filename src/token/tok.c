@@ -42,7 +42,7 @@ void mt_tok_free(mt_tok *t) {
     mt_buf_free(&t->scratch);
     mt_made_free(&t->work[0]);
     mt_made_free(&t->work[1]);
-    mt_free(t->memo);
+    mt_free_aligned(t->memo);
     mt_free(t->edges);
     mt_char_classes_free(t->classes);
     mt_bpe_free(&t->bpe);

@@ -240,7 +240,8 @@ void mt_tok_free_matcher(mt_tok *t);
 mt_status mt_picky_prepare(mt_tok *t, mt_error *err);
 void mt_picky_drop(mt_tok *t);
 
-/* Results for short words, to save segmenting them again: exactly keyed, direct-mapped, bounded. */
+/* Results for short words, to save segmenting them again: exactly keyed, bounded. A word has two places, which share a
+ * line of the nearest cache: a new one comes first and moves the other one back. */
 typedef struct mt_memo {
     uint64_t key[2]; /* the word's bytes, zeros, its length */
     int32_t id[3];
