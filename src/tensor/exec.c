@@ -591,10 +591,32 @@ static void scan_task(void *arg, int part, int parts) {
     }
 }
 
-static void matmul(const job *j, void *kernel) {
-    const mt_node *n = j->n;
-    const mt_weight *w = j->g->nodes[n->in[1]].weight;
-    mt_matmul(j->pool, w, j->in[0], (size_t)w->cols, n->dims[0], j->in[2], j->y, (size_t)w->rows, kernel);
+/* How many products from node i on can be made together (order.c puts them side by side). */
+static int32_t products(const mt_graph *g, int32_t i) {
+    const mt_node *n = &g->nodes[i];
+    int32_t count = 1;
+    for (; count < MT_TOGETHER && i + count < g->count; count++) {
+        const mt_node *next = &g->nodes[i + count];
+        if (next->op != MT_OP_MATMUL || next->in[0] != n->in[0] ||
+            !mt_weight_alike(g->nodes[n->in[1]].weight, g->nodes[next->in[1]].weight))
+            break;
+    }
+    return count;
+}
+
+static void matmuls(const job *j, int32_t i, int32_t count, void *kernel) {
+    mt_product product[MT_TOGETHER];
+    for (int32_t k = 0; k < count; k++) {
+        const mt_node *n = &j->g->nodes[i + k];
+        const mt_weight *w = j->g->nodes[n->in[1]].weight;
+        const float *bias = n->in[2] >= 0 ? value_of(&j->g->nodes[n->in[2]], j->scratch, j->feed) : NULL;
+        product[k] = (mt_product){w, bias, value_of(n, j->scratch, j->feed), (size_t)w->rows};
+    }
+    mt_matmul_together(j->pool, product, count, j->in[0], (size_t)product[0].w->cols, j->n->dims[0], kernel);
+    for (int32_t k = 0; k + 1 < count; k++) { /* the last one is patched by the caller */
+        const mt_node *n = &j->g->nodes[i + k];
+        if (n->patched && j->feed->patch) j->feed->patch(j->feed->patch_arg, n, product[k].y, 0, mt_node_elements(n));
+    }
 }
 
 static void rope(const job *j) {
@@ -615,9 +637,14 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             if (n->in[k] >= 0 && g->nodes[n->in[k]].op != MT_OP_WEIGHT)
                 j.in[k] = value_of(&g->nodes[n->in[k]], scratch, feed);
         switch (n->op) {
-        case MT_OP_MATMUL:
-            matmul(&j, kernel);
+        case MT_OP_MATMUL: {
+            int32_t count = products(g, i);
+            matmuls(&j, i, count, kernel);
+            i += count - 1;
+            n = &g->nodes[i];
+            j.y = value_of(n, scratch, feed);
             break;
+        }
         case MT_OP_ROPE:
             rope(&j);
             break;

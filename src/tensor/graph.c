@@ -674,6 +674,7 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
         return g->status;
     }
     if (g->output < 0 && g->count == 0) return mt_fail(err, MT_ESTATE, "the graph is empty");
+    MT_TRY(mt_graph_order(g, err));
     for (int32_t n = 0; n < g->count; n++) g->nodes[n].last_use = -1;
     for (int32_t n = 0; n < g->count; n++)
         for (int k = 0; k < MT_NODE_INPUTS; k++)

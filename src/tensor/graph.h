@@ -253,6 +253,8 @@ void mt_g_output(mt_graph *g, int32_t x);
  * output and the traced values, or those up to the stop; the operations that lead to a given value alone, and traces
  * that come before it, go. Stores of layers below `stores` count as wanted. ESTATE: a patch would have no effect. */
 mt_status mt_graph_prune(mt_graph *g, int32_t stores, mt_error *err);
+/* Puts products of the same input side by side, so that they can be made together; mt_graph_plan calls it (order.c). */
+mt_status mt_graph_order(mt_graph *g, mt_error *err);
 /* Reports what went wrong while building; else assigns offsets. */
 mt_status mt_graph_plan(mt_graph *g, mt_error *err);
 

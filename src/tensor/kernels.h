@@ -87,6 +87,18 @@ void mt_weight_row(const mt_weight *w, int32_t row, float *out); /* dequantised 
 size_t mt_matmul_scratch(const mt_weight *w, int32_t T);
 void mt_matmul(mt_pool *pool, const mt_weight *w, const float *x, size_t x_stride, int32_t T, const float *bias,
                float *y, size_t y_stride, void *scratch);
+/* Up to MT_TOGETHER products of the same x by matrices that are alike: x is rounded once, threads are woken once. Each
+ * result is that of mt_matmul to the last bit. */
+enum { MT_TOGETHER = 4 };
+typedef struct mt_product {
+    const mt_weight *w;
+    const float *bias;
+    float *y;
+    size_t y_stride;
+} mt_product;
+bool mt_weight_alike(const mt_weight *a, const mt_weight *b); /* x is rounded for both in the same way */
+void mt_matmul_together(mt_pool *pool, const mt_product *product, int32_t count, const float *x, size_t x_stride,
+                        int32_t T, void *scratch);
 
 /* ---- rows ---- */
 void mt_rms_norm(const float *x, const float *gain, float eps, float *y, float *scale, int32_t T,

@@ -346,10 +346,14 @@ enum {
 };
 
 typedef void (*mm_kernel)(const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1);
-typedef struct mm_job {
+typedef struct mm_member {
     mt_mm m;
     mm_kernel kernel;
-    int32_t panels, T, token_block;
+    int32_t panels;
+} mm_member;
+typedef struct mm_job {
+    mm_member member[MT_TOGETHER]; /* of one x */
+    int32_t count, T, token_block;
     int16_t *q;
     float *d;
     int32_t *sums; /* [T][K / 16] */
@@ -357,6 +361,11 @@ typedef struct mm_job {
     float *low;
     int8_t *bytes;
 } mm_job;
+
+bool mt_weight_alike(const mt_weight *a, const mt_weight *b) {
+    return a->cols == b->cols && a->group == b->group && a->nibbles == b->nibbles && a->offset == b->offset &&
+           !a->minima == !b->minima;
+}
 
 size_t mt_matmul_scratch(const mt_weight *w, int32_t T) {
     if (is_float(w->type)) return 0;
@@ -368,18 +377,19 @@ size_t mt_matmul_scratch(const mt_weight *w, int32_t T) {
 
 static void quantize_part(void *arg, int part, int parts) {
     mm_job *j = arg;
-    size_t K = (size_t)j->m.K;
+    const mt_mm *m = &j->member[0].m;
+    size_t K = (size_t)m->K;
     int32_t t0 = (int32_t)((int64_t)j->T * part / parts), t1 = (int32_t)((int64_t)j->T * (part + 1) / parts);
     for (int32_t t = t0; t < t1; t++) {
         size_t at = (size_t)t;
         int32_t *sums = j->sums + at * (K / 16);
         float *d = j->d + at * (K / MT_Q_BLOCK);
-        mt_kernels->quantize(j->m.x + at * j->m.x_stride, j->m.K, j->q + at * K, j->bytes ? j->bytes + at * K : NULL, d,
+        mt_kernels->quantize(m->x + at * m->x_stride, m->K, j->q + at * K, j->bytes ? j->bytes + at * K : NULL, d,
                              sums);
-        size_t G = (size_t)j->m.group, groups = K / G;
+        size_t G = (size_t)m->group, groups = K / G;
         for (size_t g = 0; g < groups && (j->shift || j->low); g++) {
             int32_t sum = G == 32 ? sums[2 * g] + sums[2 * g + 1] : sums[g];
-            if (j->shift) j->shift[at * groups + g] = j->m.offset * sum;
+            if (j->shift) j->shift[at * groups + g] = m->offset * sum;
             if (j->low) j->low[at * groups + g] = (float)sum * d[g * G / MT_Q_BLOCK];
         }
     }
@@ -387,67 +397,83 @@ static void quantize_part(void *arg, int part, int parts) {
 
 static void multiply_part(void *arg, int part, int parts) {
     const mm_job *j = arg;
-    int lanes = j->m.group ? MT_PANEL_Q : MT_PANEL_F;
-    int32_t p0 = (int32_t)((int64_t)j->panels * part / parts), p1 = (int32_t)((int64_t)j->panels * (part + 1) / parts);
-    for (int32_t t0 = 0; t0 < j->T; t0 += j->token_block) {
-        int32_t t1 = j->T - t0 < j->token_block ? j->T : t0 + j->token_block;
-        int64_t step = CALL_WORK / ((int64_t)j->m.K * lanes * (t1 - t0));
-        step = step < 4 ? 4 : step & ~(int64_t)3; /* kernels take panels in twos and fours */
-        for (int64_t p = p0; p < p1; p += step)
-            j->kernel(&j->m, (int32_t)p, (int32_t)(p1 - p < step ? p1 : p + step), t0, t1);
+    for (const mm_member *w = j->member; w < j->member + j->count; w++) {
+        int lanes = w->m.group ? MT_PANEL_Q : MT_PANEL_F;
+        int32_t p0 = (int32_t)((int64_t)w->panels * part / parts),
+                p1 = (int32_t)((int64_t)w->panels * (part + 1) / parts);
+        for (int32_t t0 = 0; t0 < j->T; t0 += j->token_block) {
+            int32_t t1 = j->T - t0 < j->token_block ? j->T : t0 + j->token_block;
+            int64_t step = CALL_WORK / ((int64_t)w->m.K * lanes * (t1 - t0));
+            step = step < 4 ? 4 : step & ~(int64_t)3; /* kernels take panels in twos and fours */
+            for (int64_t p = p0; p < p1; p += step)
+                w->kernel(&w->m, (int32_t)p, (int32_t)(p1 - p < step ? p1 : p + step), t0, t1);
+        }
     }
 }
 
-void mt_matmul(mt_pool *pool, const mt_weight *w, const float *x, size_t x_stride, int32_t T, const float *bias,
-               float *y, size_t y_stride, void *scratch) {
+void mt_matmul_together(mt_pool *pool, const mt_product *product, int32_t count, const float *x, size_t x_stride,
+                        int32_t T, void *scratch) {
     if (T <= 0) return;
-    size_t K = (size_t)w->cols;
-    mm_job j = {.T = T};
-    int lanes = panel_rows(w->type);
-    j.panels = (w->rows + lanes - 1) / lanes;
-    j.m = (mt_mm){.w = w->data,
-                  .scale = w->scales,
-                  .min = w->minima,
-                  .N = w->rows,
-                  .K = w->cols,
-                  .group = w->group,
-                  .offset = w->offset,
-                  .x = x,
-                  .x_stride = x_stride,
-                  .bias = bias,
-                  .y = y,
-                  .y_stride = y_stride};
-    int64_t work = (int64_t)w->rows * w->cols * T;
+    const mt_weight *first = product[0].w;
+    size_t K = (size_t)first->cols;
+    mm_job j = {.T = T, .count = count};
+    int64_t work = 0, panels = 0;
     int threads = mt_pool_threads(pool);
-    if (w->group) {
-        j.kernel = w->nibbles ? mt_kernels->mm_nibble : mt_kernels->mm_i8;
-        size_t rows = (size_t)T, groups = K / (size_t)w->group;
+    if (first->group) {
+        size_t rows = (size_t)T, groups = K / (size_t)first->group;
         j.q = scratch;
         j.d = (float *)(j.q + rows * K);
         j.sums = (int32_t *)(j.d + rows * (K / MT_Q_BLOCK));
         int32_t *next = j.sums + rows * (K / 16);
-        if (w->offset) j.shift = next, next += rows * groups;
-        if (w->minima) j.low = (float *)next, next += rows * groups;
-        if (w->nibbles) j.bytes = (int8_t *)next;
-        j.m.q = j.q;
-        j.m.d = j.d;
-        j.m.shift = j.shift;
-        j.m.low = j.low;
-        j.m.bytes = j.bytes;
-        mt_pool_run_parts(T > 8 ? pool : NULL, quantize_part, &j, T > 8 ? threads : 1);
-    } else {
-        j.kernel = w->type == MT_F32    ? mt_kernels->mm_f32
-                   : w->type == MT_BF16 ? mt_kernels->mm_bf16
-                   : w->infinite        ? mt_ref_mm_f16
-                                        : mt_kernels->mm_f16;
+        if (first->offset) j.shift = next, next += rows * groups;
+        if (first->minima) j.low = (float *)next, next += rows * groups;
+        if (first->nibbles) j.bytes = (int8_t *)next;
     }
-    int64_t block = TOKEN_BYTES / ((int64_t)K * (w->group ? 2 : 4)) & ~(int64_t)3;
+    for (int32_t i = 0; i < count; i++) {
+        const mt_weight *w = product[i].w;
+        int lanes = panel_rows(w->type);
+        mm_member *to = &j.member[i];
+        to->panels = (w->rows + lanes - 1) / lanes;
+        to->m = (mt_mm){.w = w->data,
+                        .scale = w->scales,
+                        .min = w->minima,
+                        .N = w->rows,
+                        .K = w->cols,
+                        .group = w->group,
+                        .offset = w->offset,
+                        .x = x,
+                        .x_stride = x_stride,
+                        .q = j.q,
+                        .d = j.d,
+                        .shift = j.shift,
+                        .low = j.low,
+                        .bytes = j.bytes,
+                        .bias = product[i].bias,
+                        .y = product[i].y,
+                        .y_stride = product[i].y_stride};
+        if (w->group)
+            to->kernel = w->nibbles ? mt_kernels->mm_nibble : mt_kernels->mm_i8;
+        else
+            to->kernel = w->type == MT_F32    ? mt_kernels->mm_f32
+                         : w->type == MT_BF16 ? mt_kernels->mm_bf16
+                         : w->infinite        ? mt_ref_mm_f16
+                                              : mt_kernels->mm_f16;
+        work += (int64_t)w->rows * w->cols * T;
+        panels += to->panels;
+    }
+    if (first->group) mt_pool_run_parts(T > 8 ? pool : NULL, quantize_part, &j, T > 8 ? threads : 1);
+    int64_t block = TOKEN_BYTES / ((int64_t)K * (first->group ? 2 : 4)) & ~(int64_t)3;
     j.token_block = block < 16 ? 16 : block > T ? T : (int32_t)block;
     int parts = 1;
     if (threads > 1 && work >= SMALL_JOB) {
         parts = threads * 4;
-        if (parts > j.panels / 4) parts = j.panels / 4;
+        if (parts > panels / 4) parts = (int)(panels / 4);
         if (parts < 1) parts = 1;
     }
     mt_pool_run_parts(pool, multiply_part, &j, parts);
+}
+
+void mt_matmul(mt_pool *pool, const mt_weight *w, const float *x, size_t x_stride, int32_t T, const float *bias,
+               float *y, size_t y_stride, void *scratch) {
+    mt_matmul_together(pool, &(mt_product){w, bias, y, y_stride}, 1, x, x_stride, T, scratch);
 }
