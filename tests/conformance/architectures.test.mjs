@@ -112,3 +112,52 @@ describe('architectures', { skip: skipWithoutShared }, () => {
           });
     });
 });
+
+describe('references that are not what their file says', { skip: skipWithoutShared }, () => {
+  /** @param {string} architecture */
+  async function load(architecture) {
+    const folder = join(unpack('architectures-more.tar.xz'), 'hf_public2', architecture);
+    return { model: await Model.load(['config.json', 'model.safetensors'].map((file) => join(folder, file)), { threads: 1 }), reference: readSafetensors(join(folder, 'reference.safetensors')) };
+  }
+  const data = (/** @type {any} */ tensor) => /** @type {Float32Array} */ (tensor.data);
+
+  test('falcon with ALiBi: the reference adds the biases twice', { timeout: 60_000 }, async () => {
+    // transformers 5.17 has them in the mask (for the fused attention) and adds them again where it looks at attentions. With a second helping everything is equal; with one nothing is.
+    const { model, reference } = await load('falcon_alibi'), { heads, headWidth, layers } = model.info;
+    const ids = [.../** @type {Int32Array} */ (reference.input_ids.data)], greedy = [.../** @type {Int32Array} */ (reference.greedy.data)];
+    const again = (/** @type {number} */ n) => {
+      const value = new Float32Array(heads * n * n);
+      for (let h = 0; h < heads; h++) for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) value[(h * n + i) * n + j] = (2 ** ((-8 * (h + 1)) / heads) * (j - i)) / Math.sqrt(headWidth);
+      return Array.from({ length: layers }, (_, l) => ({ name: `blocks.${l}.attn.hook_attn_scores`, kind: /** @type {const} */ ('add'), value }));
+    };
+    const twice = await model.run(ids, { all: true, patch: again(ids.length), trace: ['blocks.*.hook_resid_pre', 'blocks.*.attn.hook_pattern'] });
+    close(twice.logits, data(reference.logits), 'logits');
+    for (let l = 0; l < layers; l++) {
+      close(twice.traces[`blocks.${l}.hook_resid_pre`].data, data(reference[`hidden.${l}`]), `hidden.${l}`);
+      close(twice.traces[`blocks.${l}.attn.hook_pattern`].data, data(reference[`attn.${l}`]), `attn.${l}`);
+    }
+    for (let n = ids.length; n < greedy.length; n++) {
+      const { logits } = await model.run(greedy.slice(0, n), { patch: again(n) });
+      assert.equal(logits.indexOf(logits.reduce((a, b) => Math.max(a, b))), greedy[n], `greedy token ${n}`);
+    }
+    const once = await model.run(ids, { all: true });
+    assert.throws(() => close(once.logits, data(reference.logits), 'logits'), 'and the biases matter');
+    await model.dispose();
+  });
+
+  test('Marian: the reference has positions at random, which its file does not hold', { timeout: 60_000 }, async () => {
+    // The first hidden states less the embeddings are noise, another one in each half, where the architecture has sines; from these states on everything is equal.
+    const { model, reference } = await load('marian');
+    const ids = [.../** @type {Int32Array} */ (reference.input_ids.data)], decoderIds = [.../** @type {Int32Array} */ (reference.decoder_input_ids.data)];
+    const from = [{ name: 'encoder.blocks.0.hook_resid_pre', data: data(reference['enc_hidden.0']) }, { name: 'blocks.0.hook_resid_pre', data: data(reference['dec_hidden.0']) }];
+    const names = Object.keys(reference).flatMap((theirs) => { const ours = ourName(theirs, 'marian', model.info.layers, ['blocks.0.attn.hook_pattern', 'blocks.1.attn.hook_pattern']); return ours ? [{ theirs, ours }] : []; });
+    assert.ok(names.length >= 10);
+    const { logits, traces } = await model.run(ids, { all: true, decoderIds, from, trace: names.map(({ ours }) => ours) });
+    close(logits, data(reference.logits), 'logits');
+    for (const { theirs, ours } of names) close(traces[ours].data, data(reference[theirs]), theirs);
+    // What we add ourselves: sin(p / 10000^(2m / width)), then the cosines.
+    const name = 'encoder.blocks.0.hook_resid_pre', { width } = model.info, own = (await model.run(ids, { decoderIds, trace: [name, 'encoder.hook_embed'] })).traces;
+    close(own[name].data, own['encoder.hook_embed'].data.map((x, i) => { const p = Math.floor(i / width), d = i % width, m = d % (width / 2), a = p / 10000 ** ((2 * m) / width); return x + (d < width / 2 ? Math.sin(a) : Math.cos(a)); }), 'sinusoids');
+    await model.dispose();
+  });
+});

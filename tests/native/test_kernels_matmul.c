@@ -241,6 +241,36 @@ int main(void) {
         free(source), free(x), free(y), free(z);
     }
 
+    CASE("products of one input: together as one by one");
+    for (size_t type = 0; type < 3; type++) {
+        enum { K = 256, TT = 5 };
+        static const int32_t rows[3] = {96, 7, 130};
+        uint32_t kind = (uint32_t[]){MT_Q8_0, MT_Q4_0, MT_F32}[type];
+        uint8_t *source = malloc(130 * K * 4);
+        float *x = normals((size_t)K * TT, 3), *one = malloc(TT * 130 * 4), *all[3];
+        mt_weight w[3];
+        mt_product product[3];
+        random_blocks(kind, source, 130, K);
+        for (int i = 0; i < 3; i++) {
+            CHECK_OK(mt_weight_new(&w[i], kind, rows[i], K, &err));
+            mt_weight_put_rows(NULL, &w[i], 0, rows[i], source);
+            all[i] = malloc((size_t)(TT * rows[i]) * 4);
+            product[i] = (mt_product){&w[i], i == 1 ? x : NULL, all[i], (size_t)rows[i]};
+        }
+        CHECK(mt_weight_alike(&w[0], &w[2]), "alike");
+        void *scratch = malloc(mt_matmul_scratch(&w[0], TT) + 16);
+        for (int p = 0; p < 2; p++) {
+            mt_matmul_together(p ? pools[1] : NULL, product, 3, x, K, TT, scratch);
+            for (int i = 0; i < 3; i++) {
+                mt_matmul(NULL, &w[i], x, K, TT, i == 1 ? x : NULL, one, (size_t)rows[i], scratch);
+                size_t n = (size_t)(TT * rows[i]);
+                CHECK(differs(one, all[i], n) == n, "type %u, matrix %d, pool %d", kind, i, p);
+            }
+        }
+        for (int i = 0; i < 3; i++) mt_weight_free(&w[i]), free(all[i]);
+        free(scratch), free(source), free(x), free(one);
+    }
+
     CASE("half floats with infinities and every finite half");
     {
         uint16_t all[65536], special[8] = {0x7C00, 0xFC00, 0x7E01, 0x3C00, 0, 0x0001, 0x8001, 0x7BFF};
