@@ -3,7 +3,8 @@
  *   bias.h            mt_lm: what a byte model needs of a language model (so that toy rigs and real models run the same
  *                     code)
  *   lm_session.c      a model session as an mt_lm
- *   spell.h spell*.c  which token sequences a tokenizer can produce, as an automaton (private)
+ *   spell.h spell*.c  which token sequences a tokenizer can produce, as an automaton (private): byte-pair encoding by
+ *                     pairs of tokens, Unigram and longest match in spell_path.c
  *   nextbyte.c        the streaming next-byte model: one new context per byte, all live contexts in one tree pass
  *   pick.c            ...with fewer passes: bytes chosen from bounds, contexts of expected text evaluated together
  *   branch.c          states that can be returned to; the best continuations

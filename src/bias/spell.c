@@ -503,6 +503,7 @@ void mt_spell_free(mt_spell *s) {
     for (size_t i = 0; i < s->state_count; i++) {
         mt_free(s->states[i].next);
         mt_free(s->states[i].mask);
+        mt_free(s->states[i].more);
     }
     for (size_t i = 0; i < MT_SPELL_PLACE_MASKS; i++) {
         mt_buf_free(&s->cached[i].key);
@@ -526,5 +527,6 @@ void mt_spell_free(mt_spell *s) {
     mt_map_free(&s->goes_on);
     mt_buf_free(&s->answers);
     mt_arena_free(&s->goes_on_keys);
+    mt_spell_paths_free(s);
     mt_free(s);
 }

@@ -47,6 +47,14 @@ typedef struct mt_spell_source {
     mt_status (*reachable)(void *self, int32_t id, bool *yes, mt_error *err);
     mt_status (*pair_ok)(void *self, int32_t left, int32_t right, bool *yes, mt_error *err);
     mt_status (*encode)(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *err);
+    /* Which tokens may stand side by side inside a pre-token: pairs decide (byte-pair encoding: reachable and pair_ok
+     * are asked), or what spell_path.c says (then `matches` is: does the segmenter know the token, and with which
+     * score?). */
+    enum mt_spell_rule { MT_SPELL_PAIRS, MT_SPELL_BEST_PATH, MT_SPELL_LONGEST } rule;
+    bool (*matches)(void *self, int32_t id, double *score);
+    double unknown_score; /* best path: of a character that is no token */
+    bool single;          /* scores of places are kept in single precision */
+    bool characters;      /* the segmenter's places are between characters, not bytes */
     bool ignore_merges, byte_fallback, prefix_space;
     bool prefix_if_none; /* the space before the text is put there only where the text does not begin with one */
     bool free;           /* every sequence of tokens is a spelling: the target `all` */
@@ -74,7 +82,8 @@ typedef struct mt_spell_seen {
 /* One guess about a context: the automaton's state at its end, and where the bytes after it have led. */
 typedef struct mt_spell_guess {
     int32_t state;
-    int32_t at; /* inside state after the residual bytes; MT_SPELL_DEAD: only cut-out tokens can follow */
+    int32_t at;   /* inside state after the residual bytes; MT_SPELL_DEAD: only cut-out tokens can follow */
+    int32_t word; /* inside a pre-token, unless pairs decide: the word so far, see spell_path.c */
     mt_spell_seen seen;
 } mt_spell_guess;
 /* All guesses that are open for a token sequence. */
@@ -160,6 +169,7 @@ typedef struct mt_spell_state {
     mt_spell_key key;
     int32_t *next;  /* raw successors by byte, -1: not yet computed */
     uint64_t *mask; /* tokens that can follow whatever stands to the left */
+    uint64_t *more; /* ...and those after which the pre-token must go on, where pairs do not decide whether it can */
     int32_t
         closed[MT_SPELL_LEVELS]; /* boundary states when the pieces from a level on end here; -1: not yet computed */
     int32_t plain;               /* the same without an unfinished character; -1: not yet computed */
@@ -175,6 +185,16 @@ typedef struct mt_spell_node { /* trie of added tokens with failure links */
     bool terminal;     /* a token ends here */
     bool any_terminal; /* here or at a suffix */
 } mt_spell_node;
+
+typedef struct mt_spell_trie { /* of the tokens that a segmenter of paths matches */
+    int32_t rank;              /* of the token that ends here, or -1 */
+    int32_t child, children;   /* first child, number */
+    uint8_t byte;
+} mt_spell_trie;
+typedef struct mt_spell_active { /* a place of the word from which a token may reach beyond its end */
+    int64_t node;                /* of the trie */
+    double value;                /* best score of the way to that place */
+} mt_spell_active;
 
 enum { MT_SPELL_PLACE_MASKS = 256, MT_SPELL_PLACE_BYTES = 4 << 20 };
 typedef struct mt_spell_cached {
@@ -221,6 +241,18 @@ struct mt_spell {
     mt_buf answers;
     mt_arena goes_on_keys;
     int32_t *path; /* walk's stack: states by depth */
+    /* spell_path.c */
+    mt_spell_trie *trie;
+    size_t trie_count, trie_cap;
+    double *score;           /* by rank */
+    mt_spell_active *active; /* scratch */
+    size_t active_count, active_cap;
+    mt_str *word; /* lists of active places */
+    size_t word_count, word_cap;
+    mt_map word_of;
+    mt_arena word_keys;
+    int32_t no_word;        /* a pre-token that begins */
+    uint64_t *no_word_mask; /* tokens that can begin a pre-token; NULL: not yet computed */
     mt_spell_stats stats;
 };
 
@@ -235,6 +267,12 @@ mt_status mt_spell_cut(mt_spell *s, int32_t boundary, size_t user, int32_t *out,
 mt_status mt_spell_may_end(mt_spell *s, int32_t boundary, bool *out, mt_error *err);
 mt_status mt_spell_with_tail(mt_spell *s, int32_t inside, uint32_t tail, int32_t *out, mt_error *err);
 mt_status mt_spell_reachable(mt_spell *s, size_t rank, bool *yes, mt_error *err);
+/* spell_path.c */
+mt_status mt_spell_paths(mt_spell *s, mt_error *err);
+void mt_spell_paths_free(mt_spell *s);
+/* The word after a token that follows it, -1: it cannot; and all that can (byte pieces: as far as the word knows). */
+mt_status mt_spell_word_add(mt_spell *s, int32_t word, size_t rank, int32_t *out, mt_error *err);
+mt_status mt_spell_word_mask(mt_spell *s, int32_t word, uint64_t *bits, mt_error *err);
 /* spell_vocab.c */
 mt_status mt_spell_vocabulary(mt_spell *s, mt_error *err);
 bool mt_spell_tail_add(const mt_spell *s, uint32_t tail, uint8_t b, uint32_t *out);

@@ -18,6 +18,15 @@ static mt_status pair_ok(mt_spell *s, int32_t left, size_t right, bool *yes, mt_
     if (!constrains(s, left) || s->kind[right] != MT_SPELL_NORMAL) return MT_OK;
     return s->source.pair_ok(s->source.self, s->id[left], s->id[right], yes, err);
 }
+/* What stands to the left, as far as it decides about what follows inside a pre-token: the last token (-1: none), or
+ * where paths decide the word so far. *after: the same behind `right`, -1: it may not follow. */
+static mt_status join(mt_spell *s, int32_t left, size_t right, int32_t *after, mt_error *err) {
+    if (s->source.rule != MT_SPELL_PAIRS) return mt_spell_word_add(s, left, right, after, err);
+    bool yes;
+    MT_TRY(pair_ok(s, left, right, &yes, err));
+    *after = yes ? (int32_t)right : -1;
+    return MT_OK;
+}
 /* Do merges produce the token? (Byte pieces are no affair of merges.) */
 static mt_status merged(mt_spell *s, size_t rank, bool *yes, mt_error *err) {
     *yes = true;
@@ -105,7 +114,7 @@ static mt_status land(mt_spell *s, size_t rank, int32_t before, int32_t after, i
  * pre-token may end? It almost never runs: nearly always the pre-token may end right after the token. */
 
 typedef struct going {
-    int32_t left, state;
+    int32_t left, state; /* left: as join has it */
     mt_spell_seen seen;
     int32_t from;   /* queue entry that led here; the key ends before it */
     int32_t answer; /* place in s->answers */
@@ -124,10 +133,12 @@ static mt_status answer_of(mt_spell *s, const going *g, int32_t *place, mt_error
     return mt_buf_byte(&s->answers, GOES_UNKNOWN, err);
 }
 
-static mt_status goes_on(mt_spell *s, size_t rank, int32_t state, mt_spell_seen seen, bool *out, mt_error *err) {
+enum { GOING_LIMIT = 1 << 12 }; /* words are many: the search ends somewhere */
+
+static mt_status goes_on(mt_spell *s, int32_t left, int32_t state, mt_spell_seen seen, bool *out, mt_error *err) {
     going *queue = NULL;
     size_t cap = 0, len = 0, head = 0;
-    going first = {(int32_t)rank, state, seen, -1, 0};
+    going first = {left, state, seen, -1, 0};
     MT_TRY(answer_of(s, &first, &first.answer, err));
     if (s->answers.data[first.answer] <= GOES_YES) {
         *out = s->answers.data[first.answer] == GOES_YES;
@@ -140,6 +151,11 @@ static mt_status goes_on(mt_spell *s, size_t rank, int32_t state, mt_spell_seen 
     s->answers.data[first.answer] = GOES_OPEN;
     for (; head < len; head++) {
         going at = queue[head];
+        if (s->source.rule == MT_SPELL_BEST_PATH && head == GOING_LIMIT) {
+            status = mt_fail(err, MT_ELIMIT, "no exact byte model: whether a word can go on took more than %d steps",
+                             (int)GOING_LIMIT);
+            goto done;
+        }
         for (walk w = {0}; !found;) {
             bool more;
             size_t next;
@@ -147,11 +163,12 @@ static mt_status goes_on(mt_spell *s, size_t rank, int32_t state, mt_spell_seen 
             MT_TRY_GOTO(walk_next(s, &w, at.state, &more, &next, &after, err), done);
             if (!more) break;
             MT_TRY_GOTO(land(s, next, at.state, after, &after, err), done);
+            int32_t joined = -1;
             bool may = after != MT_SPELL_DEAD;
             if (may) MT_TRY_GOTO(merged(s, next, &may, err), done);
-            if (may) MT_TRY_GOTO(pair_ok(s, at.left, next, &may, err), done);
-            if (!may) continue;
-            going to = {(int32_t)next, after, mt_spell_seen_add(s, at.seen, s->text[next]), (int32_t)head, 0};
+            if (may) MT_TRY_GOTO(join(s, at.left, next, &joined, err), done);
+            if (joined < 0) continue;
+            going to = {joined, after, mt_spell_seen_add(s, at.seen, s->text[next]), (int32_t)head, 0};
             if (!mt_spell_seen_whole(s, to.seen)) {
                 MT_TRY_GOTO(mt_spell_close_any(s, after, &found, err), done);
                 if (found) break;
@@ -175,14 +192,14 @@ done:
     return status;
 }
 
-/* Can anything come after this token, which stands first in its pre-token or not? */
-static mt_status live_after(mt_spell *s, size_t rank, int32_t after, bool first, mt_spell_seen seen, bool *out,
-                            mt_error *err) {
+/* Can anything come after this token, which stands first in its pre-token or not? left: behind it, as join has it. */
+static mt_status live_after(mt_spell *s, size_t rank, int32_t left, int32_t after, bool first, mt_spell_seen seen,
+                            bool *out, mt_error *err) {
     *out = false;
     if (first || !mt_spell_seen_whole(s, seen)) MT_TRY(mt_spell_close_any(s, after, out, err));
     bool may = !*out;
     if (may) MT_TRY(merged(s, rank, &may, err));
-    return !may ? MT_OK : goes_on(s, rank, after, seen, out, err);
+    return !may ? MT_OK : goes_on(s, left, after, seen, out, err);
 }
 
 /* ---- masks ---- */
@@ -199,8 +216,24 @@ static bool get_bit(const uint64_t *bits, size_t i) {
 
 enum { MASK_BYTES = 32 << 20 }; /* of state masks that are kept */
 
+/* Tokens that can begin a pre-token, where paths decide. */
+static mt_status begins_mask(mt_spell *s, const uint64_t **out, mt_error *err) {
+    if (!s->no_word_mask) {
+        s->no_word_mask = mt_calloc(s->words, sizeof *s->no_word_mask);
+        if (!s->no_word_mask) return mt_nomem(err, s->words * 8, "the tokens that can begin a word");
+        mt_status status = mt_spell_word_mask(s, s->no_word, s->no_word_mask, err);
+        if (status) {
+            mt_free(s->no_word_mask);
+            s->no_word_mask = NULL;
+            return status;
+        }
+    }
+    *out = s->no_word_mask;
+    return MT_OK;
+}
+
 /* Tokens that can follow in this state whatever stands to the left and, inside a pre-token, as far as `seen` is empty.
- */
+ * Where paths decide, inside a pre-token: as far as the word lets them; after those of `more` it must still go on. */
 static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_error *err) {
     if (s->states[id].mask) {
         *out = s->states[id].mask;
@@ -209,17 +242,24 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
     if ((s->masks + 1) * s->words * 8 > MASK_BYTES) {
         for (size_t i = 0; i < s->state_count; i++) {
             mt_free(s->states[i].mask);
-            s->states[i].mask = NULL;
+            mt_free(s->states[i].more);
+            s->states[i].mask = s->states[i].more = NULL;
         }
         s->masks = 0;
     }
-    uint64_t *bits = mt_calloc(s->words, sizeof *bits);
-    if (!bits) return mt_nomem(err, s->words * 8, "the tokens that can follow");
+    bool first = mt_spell_is_boundary(s, id), paths = s->source.rule != MT_SPELL_PAIRS;
+    uint64_t *bits = mt_calloc(s->words, sizeof *bits), *unclosed = NULL;
+    const uint64_t *begins = NULL;
     mt_status status = MT_OK;
-    bool first = mt_spell_is_boundary(s, id);
+    if (bits && paths && !first) unclosed = mt_calloc(s->words, sizeof *unclosed);
+    if (!bits || (paths && !first && !unclosed)) {
+        mt_free(bits);
+        return mt_nomem(err, s->words * 8, "the tokens that can follow");
+    }
     int32_t base = id;
     /* The tokens of a walk that need more thought are put aside: thinking uses the walk's stack. */
     mt_ids later = {0};
+    if (first && paths) MT_TRY_GOTO(begins_mask(s, &begins, err), fail);
     if (first) {
         for (size_t i = 0; i < s->user_count; i++) {
             int32_t cut;
@@ -236,6 +276,7 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
         MT_TRY_GOTO(walk_next(s, &w, base, &more, &rank, &after, err), fail);
         if (!more) break;
         bool plain;
+        if (begins && !get_bit(begins, rank)) continue;
         MT_TRY_GOTO(merged(s, rank, &plain, err), fail);
         if (!plain && !(first && s->source.ignore_merges)) continue;
         MT_TRY_GOTO(land(s, rank, base, after, &after, err), fail);
@@ -243,6 +284,8 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
         MT_TRY_GOTO(mt_spell_close_any(s, after, &closes, err), fail);
         if (closes) {
             set_bit(bits, rank);
+        } else if (unclosed) {
+            set_bit(unclosed, rank);
         } else if (plain) {
             MT_TRY_GOTO(mt_ids_add(&later, (int32_t)rank, err), fail);
             MT_TRY_GOTO(mt_ids_add(&later, after, err), fail);
@@ -252,12 +295,15 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
         size_t rank = (size_t)later.data[i];
         mt_spell_seen seen = {0, 0, 0};
         if (first) seen = mt_spell_seen_add(s, mt_spell_seen_all(s), s->text[rank]);
-        bool live;
-        MT_TRY_GOTO(goes_on(s, rank, later.data[i + 1], seen, &live, err), fail);
-        if (live) set_bit(bits, rank);
+        bool live = true;
+        int32_t left = (int32_t)rank;
+        if (paths) MT_TRY_GOTO(mt_spell_word_add(s, s->no_word, rank, &left, err), fail);
+        if (left >= 0) MT_TRY_GOTO(goes_on(s, left, later.data[i + 1], seen, &live, err), fail);
+        if (left >= 0 && live) set_bit(bits, rank);
     }
     mt_ids_free(&later);
     s->states[id].mask = bits;
+    s->states[id].more = unclosed;
     s->masks++;
     s->stats.mask_builds++;
     *out = bits;
@@ -265,6 +311,7 @@ static mt_status state_mask(mt_spell *s, int32_t id, const uint64_t **out, mt_er
 fail:
     mt_ids_free(&later);
     mt_free(bits);
+    mt_free(unclosed);
     return status;
 }
 
@@ -284,7 +331,7 @@ static mt_status correct_mask(mt_spell *s, const mt_spell_guess *g, uint64_t *bi
             for (size_t i = lo; i < hi && s->text[i].n == rest.n; i++) {
                 bool live;
                 if (!get_bit(bits, i)) continue;
-                MT_TRY(live_after(s, i, at, false, mt_spell_seen_add(s, g->seen, rest), &live, err));
+                MT_TRY(live_after(s, i, (int32_t)i, at, false, mt_spell_seen_add(s, g->seen, rest), &live, err));
                 if (!live) clear_bit(bits, i);
             }
         }
@@ -295,12 +342,35 @@ static mt_status correct_mask(mt_spell *s, const mt_spell_guess *g, uint64_t *bi
 static mt_status place_key(const mt_spell *s, const mt_spell_place *place, int32_t left, mt_buf *key, mt_error *err) {
     bool inside = false;
     for (size_t i = 0; i < place->count; i++) inside |= !mt_spell_is_boundary(s, place->guess[i].state);
-    if (!inside || !constrains(s, left)) left = -1;
+    if (!inside || !constrains(s, left) || s->source.rule != MT_SPELL_PAIRS) left = -1;
     MT_TRY(mt_buf_add(key, &left, sizeof left, err));
     for (size_t i = 0; i < place->count; i++) {
+        MT_TRY(mt_buf_add(key, &place->guess[i].word, sizeof place->guess[i].word, err));
         MT_TRY(mt_buf_add(key, &place->guess[i].state, sizeof place->guess[i].state, err));
         MT_TRY(mt_buf_add(key, &place->guess[i].seen, sizeof place->guess[i].seen, err));
     }
+    return MT_OK;
+}
+
+/* Inside a pre-token, where paths decide: what the word lets follow, in the state's terms. */
+static mt_status word_bits(mt_spell *s, const mt_spell_guess *g, const uint64_t *mask, uint64_t *own, uint64_t *bits,
+                           mt_error *err) {
+    const uint64_t *more = s->states[g->state].more;
+    MT_TRY(mt_spell_word_mask(s, g->word, own, err));
+    for (size_t w = 0; w < s->words; w++) bits[w] |= own[w] & mask[w];
+    for (size_t w = 0; w < s->words; w++)
+        for (uint64_t rest = own[w] & more[w] & ~bits[w]; rest; rest &= rest - 1) {
+            size_t i = w * 64 + (size_t)__builtin_ctzll(rest);
+            int32_t at = g->state, before = g->state, word;
+            bool live = false;
+            for (size_t d = 0; d < s->text[i].n && at != MT_SPELL_DEAD; d++)
+                MT_TRY(mt_spell_step(s, at, s->text[i].p[d], &at, err));
+            MT_TRY(land(s, i, before, at, &at, err));
+            if (at == MT_SPELL_DEAD) continue;
+            MT_TRY(mt_spell_word_add(s, g->word, i, &word, err));
+            if (word >= 0) MT_TRY(goes_on(s, word, at, (mt_spell_seen){0, 0, 0}, &live, err));
+            if (live) set_bit(bits, i);
+        }
     return MT_OK;
 }
 
@@ -319,6 +389,10 @@ static mt_status build_place_mask(mt_spell *s, const mt_spell_place *place, int3
             MT_TRY(state_mask(s, guess->state, &mask, err));
             if (pass == 0) {
                 for (size_t w = 0; w < s->words; w++) bits[w] |= mask[w];
+                continue;
+            }
+            if (s->source.rule != MT_SPELL_PAIRS) {
+                MT_TRY(word_bits(s, guess, mask, own, bits, err));
                 continue;
             }
             memcpy(own, mask, s->words * 8);
@@ -379,16 +453,18 @@ done:
 
 /* ---- places ---- */
 
-static mt_status add_guess(mt_spell *s, mt_spell_place *place, int32_t state, mt_spell_seen seen, mt_error *err) {
+static mt_status add_guess(mt_spell *s, mt_spell_place *place, int32_t state, int32_t word, mt_spell_seen seen,
+                           mt_error *err) {
     for (size_t i = 0; i < place->count; i++) {
         const mt_spell_guess *g = &place->guess[i];
-        if (g->state == state && g->seen.lo == seen.lo && g->seen.hi == seen.hi && g->seen.depth == seen.depth)
+        if (g->state == state && g->word == word && g->seen.lo == seen.lo && g->seen.hi == seen.hi &&
+            g->seen.depth == seen.depth)
             return MT_OK;
     }
     int32_t at = state;
     if (mt_spell_is_boundary(s, state)) MT_TRY(mt_spell_open(s, state, &at, err));
     MT_TRY(mt_grow((void **)&place->guess, &place->cap, place->count + 1, sizeof *place->guess, err));
-    place->guess[place->count++] = (mt_spell_guess){state, at, seen};
+    place->guess[place->count++] = (mt_spell_guess){state, at, word, seen};
     return MT_OK;
 }
 
@@ -403,11 +479,12 @@ mt_status mt_spell_rewind(mt_spell *s, mt_spell_place *place, mt_error *err) {
 
 mt_status mt_spell_begin(mt_spell *s, mt_spell_place *place, mt_error *err) {
     place->count = 0;
-    return add_guess(s, place, MT_SPELL_ROOT, (mt_spell_seen){0, 0, 0}, err);
+    return add_guess(s, place, MT_SPELL_ROOT, 0, (mt_spell_seen){0, 0, 0}, err);
 }
 
-/* One guess about a context and one token after it: the inside state behind the token, or DEAD. */
-static mt_status try_guess(mt_spell *s, const mt_spell_guess *g, int32_t left, size_t rank, size_t residual,
+/* One guess about a context and one token after it: the inside state behind the token, or DEAD. *left: what stands to
+ * the left, as join has it; then behind the token. */
+static mt_status try_guess(mt_spell *s, const mt_spell_guess *g, int32_t *left, size_t rank, size_t residual,
                            bool *first, int32_t *after, mt_spell_seen *seen, mt_error *err) {
     *after = MT_SPELL_DEAD;
     *first = mt_spell_is_boundary(s, g->state);
@@ -420,10 +497,12 @@ static mt_status try_guess(mt_spell *s, const mt_spell_guess *g, int32_t left, s
         MT_TRY(mt_spell_step(s, at, s->text[rank].p[d], &at, err));
         if (at == MT_SPELL_DEAD) return MT_OK;
     }
-    if (!*first) {
-        MT_TRY(pair_ok(s, left, rank, &may, err));
-        if (!may) return MT_OK;
-    }
+    if (s->source.rule != MT_SPELL_PAIRS)
+        *left = *first ? s->no_word : g->word;
+    else if (*first)
+        *left = -1;
+    MT_TRY(join(s, *left, rank, left, err));
+    if (*left < 0) return MT_OK;
     *seen = mt_spell_seen_add(s, *first ? mt_spell_seen_all(s) : g->seen, s->text[rank]);
     return land(s, rank, base, at, after, err);
 }
@@ -437,32 +516,33 @@ static size_t user_index(const mt_spell *s, size_t rank) {
 mt_status mt_spell_follow(mt_spell *s, const mt_spell_place *place, int32_t left, size_t rank, mt_spell_place *out,
                           mt_error *err) {
     out->count = 0;
-    if (s->source.free) return add_guess(s, out, MT_SPELL_ROOT, (mt_spell_seen){0, 0, 0}, err);
+    if (s->source.free) return add_guess(s, out, MT_SPELL_ROOT, 0, (mt_spell_seen){0, 0, 0}, err);
     for (size_t i = 0; i < place->count; i++) {
         mt_spell_guess g = place->guess[i];
         if (s->kind[rank] == MT_SPELL_USER) {
             int32_t cut;
             if (!mt_spell_is_boundary(s, g.state)) continue;
             MT_TRY(mt_spell_cut(s, g.state, user_index(s, rank), &cut, err));
-            if (cut != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, cut, (mt_spell_seen){0, 0, 0}, err));
+            if (cut != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, cut, 0, (mt_spell_seen){0, 0, 0}, err));
             continue;
         }
         g.at = g.state;
         if (mt_spell_is_boundary(s, g.state)) MT_TRY(mt_spell_open(s, g.state, &g.at, err));
         bool first;
-        int32_t after, closed;
+        int32_t after, closed, behind = left;
         mt_spell_seen seen;
-        MT_TRY(try_guess(s, &g, left, rank, 0, &first, &after, &seen, err));
+        MT_TRY(try_guess(s, &g, &behind, rank, 0, &first, &after, &seen, err));
         if (after == MT_SPELL_DEAD) continue;
         for (int32_t l = 0; l < s->source.levels && (first || !mt_spell_seen_whole(s, seen)); l++) {
             MT_TRY(mt_spell_close(s, after, l, &closed, err));
-            if (closed != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, closed, (mt_spell_seen){0, 0, 0}, err));
+            if (closed != MT_SPELL_DEAD) MT_TRY(add_guess(s, out, closed, 0, (mt_spell_seen){0, 0, 0}, err));
         }
         bool live;
         MT_TRY(merged(s, rank, &live, err));
         if (live) {
-            MT_TRY(goes_on(s, rank, after, seen, &live, err));
-            if (live) MT_TRY(add_guess(s, out, after, seen, err));
+            MT_TRY(goes_on(s, behind, after, seen, &live, err));
+            int32_t word = s->source.rule != MT_SPELL_PAIRS ? behind : 0;
+            if (live) MT_TRY(add_guess(s, out, after, word, seen, err));
         }
     }
     return MT_OK;
@@ -480,10 +560,10 @@ mt_status mt_spell_member(mt_spell *s, const mt_spell_place *place, int32_t left
             continue;
         }
         bool first;
-        int32_t after;
+        int32_t after, behind = left;
         mt_spell_seen seen;
-        MT_TRY(try_guess(s, g, left, rank, residual, &first, &after, &seen, err));
-        if (after != MT_SPELL_DEAD) MT_TRY(live_after(s, rank, after, first, seen, out, err));
+        MT_TRY(try_guess(s, g, &behind, rank, residual, &first, &after, &seen, err));
+        if (after != MT_SPELL_DEAD) MT_TRY(live_after(s, rank, behind, after, first, seen, out, err));
     }
     return MT_OK;
 }

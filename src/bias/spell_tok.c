@@ -22,6 +22,9 @@ static mt_status tok_reachable(void *self, int32_t id, bool *yes, mt_error *err)
 static mt_status tok_pair_ok(void *self, int32_t left, int32_t right, bool *yes, mt_error *err) {
     return mt_tok_ask_pair_ok(self, left, right, yes, err);
 }
+static bool tok_matches(void *self, int32_t id, double *score) {
+    return mt_tok_matches(self, id, score);
+}
 static mt_status tok_encode(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *err) {
     mt_encode_options options = {.special_as_text = true};
     mt_encoding e = {.ids = *out};
@@ -82,11 +85,18 @@ mt_status mt_spell_source_of(mt_tok *t, mt_target target, mt_spell_source *out, 
                              .reachable = tok_reachable,
                              .pair_ok = tok_pair_ok,
                              .encode = tok_encode,
+                             .matches = tok_matches,
+                             .unknown_score = traits.unknown_score,
+                             .single = traits.single,
+                             .characters = traits.characters,
                              .ignore_merges = traits.ignore_merges,
                              .byte_fallback = traits.byte_fallback,
                              .prefix_space = traits.prefix_space,
                              .prefix_if_none = traits.prefix_if_none};
     if (target == MT_TARGET_ALL) return MT_OK;
+    static const enum mt_spell_rule rules[] = {
+        [MT_TOK_MERGES] = MT_SPELL_PAIRS, [MT_TOK_BEST_PATH] = MT_SPELL_BEST_PATH, [MT_TOK_LONGEST] = MT_SPELL_LONGEST};
+    out->rule = rules[traits.rule];
     MT_TRY(check_added(t, err));
     if (traits.unsupported) return mt_fail(err, MT_EUNKNOWN, "no exact byte model: %s", traits.unsupported);
     for (int32_t i = 0; i < traits.splitters; i++) {

@@ -71,6 +71,10 @@ static mt_status sort_tokens(mt_spell *s, mt_error *err) {
 }
 
 mt_status mt_spell_reachable(mt_spell *s, size_t rank, bool *yes, mt_error *err) {
+    if (s->source.rule != MT_SPELL_PAIRS) { /* where it may stand is the word's affair */
+        *yes = true;
+        return MT_OK;
+    }
     if (!s->reach[rank]) {
         MT_TRY(s->source.reachable(s->source.self, s->id[rank], yes, err));
         s->reach[rank] = *yes ? 2 : 1;
@@ -253,6 +257,7 @@ mt_status mt_spell_vocabulary(mt_spell *s, mt_error *err) {
         MT_TRY(list_known(s, err));
     }
     if (s->source.ignore_merges) MT_TRY(list_hidden(s, err));
+    if (s->source.rule != MT_SPELL_PAIRS) MT_TRY(mt_spell_paths(s, err));
     return list_users(s, err);
 }
 

@@ -132,6 +132,12 @@ typedef struct mt_tok_traits {
     bool prefix_if_none; /* ...only where the text does not begin with one */
     bool ignore_merges;  /* a whole pre-token that is a token is emitted directly */
     bool byte_fallback;
+    /* How a pre-token is cut: by merges; by the best path through all tokens, whose scores mt_tok_matches gives; or by
+     * the longest match from the left. */
+    enum mt_tok_rule { MT_TOK_MERGES, MT_TOK_BEST_PATH, MT_TOK_LONGEST } rule;
+    double unknown_score;    /* best path: of a character that is no token */
+    bool single;             /* ...whose sums are kept in single precision */
+    bool characters;         /* places are between characters, not bytes */
     const char *unsupported; /* NULL, or why the exact byte model does not exist for this tokenizer */
     int32_t splitters;       /* splitting expressions, each applied to the pieces of the one before; 0: one pre-token */
 } mt_tok_traits;
@@ -140,6 +146,8 @@ void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out);
 /* The i-th splitting expression. `total`: what lies between two of its matches is a match too (a piece of its own), so
  * that it covers every text. Lives as long as the tokenizer. */
 mt_status mt_tok_splitter(mt_tok *t, int32_t i, bool total, mt_regex **out, mt_error *err);
+/* Best path and longest match: is this token found in text, and with which score? */
+bool mt_tok_matches(const mt_tok *t, int32_t id, double *score);
 /* Is encode(bytes(id)) == [id] inside one pre-token? */
 bool mt_tok_reachable(mt_tok *t, int32_t id);
 /* May `right` follow `left` inside one pre-token of a canonical encoding? Both reachable. */

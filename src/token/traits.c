@@ -15,6 +15,20 @@ static const char *pattern_of(const mt_split *s, mt_str *text) {
     return NULL;
 }
 
+static const mt_walk *walk_of(const mt_tok *t) {
+    return t->segmenter == &mt_segmenter_unigram ? &t->unigram.walk : &t->vocab.walk;
+}
+
+bool mt_tok_matches(const mt_tok *t, int32_t id, double *score) {
+    const mt_walk *w = walk_of(t);
+    mt_str s = mt_vocab_bytes(&t->vocab, id);
+    uint64_t node = w->root;
+    for (size_t i = 0; i < s.n; i++)
+        if (!(node = mt_walk_step(w, node, s.p[i]))) return false;
+    *score = t->segmenter == &mt_segmenter_unigram ? mt_unigram_score(t, id) : 0;
+    return s.n && mt_walk_token(node) == id;
+}
+
 void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
     *out = (mt_tok_traits){0};
     out->spm_space = t->mark.n > 0;
@@ -26,8 +40,23 @@ void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
         for (int b = 0; b < 256; b++) out->byte_complete &= t->bpe.base[b] >= 0;
     }
     const char *why = NULL;
-    if (t->segmenter != &mt_segmenter_bpe)
-        why = "its segmenter is not byte-pair encoding";
+    bool unigram = t->segmenter == &mt_segmenter_unigram;
+    if (unigram || t->segmenter == &mt_segmenter_greedy) {
+        out->rule = unigram ? MT_TOK_BEST_PATH : MT_TOK_LONGEST;
+        out->unknown_score = t->unigram.unknown_score;
+        out->single = unigram && t->unigram.single;
+        out->characters = unigram && !t->byte_level;
+        bool all = !out->characters;
+        for (int b = 0; b < 256 && all; b++) {
+            uint8_t byte = (uint8_t)b;
+            all = mt_walk_token(mt_walk_step(walk_of(t), walk_of(t)->root, byte)) >= 0;
+        }
+        out->byte_complete |= all;
+        if (unigram && t->unigram.byte_pieces && t->byte_tokens) why = "texts can spell the names of its byte tokens";
+        for (int32_t id = 0; id < t->vocab.size && unigram && t->unigram.single && !why; id++)
+            if (t->vocab.kind[id] == MT_TOKEN_USER) why = "user-defined pieces are matched by score";
+    } else if (t->segmenter != &mt_segmenter_bpe)
+        why = "its segmenter is not byte-pair encoding, Unigram or longest match";
     else if (t->merge_only)
         why = "its symbols depend on their place in the word";
     else if (!out->byte_complete &&

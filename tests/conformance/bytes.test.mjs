@@ -6,75 +6,79 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ByteModel, Model } from '../../web/index.js';
 
-const model = await Model.load(fileURLToPath(new URL('../../models/microtome-tiny.gguf', import.meta.url)), { threads: 1 });
+const shipped = (/** @type {string} */ name) => fileURLToPath(new URL(`../../models/${name}.gguf`, import.meta.url));
+const model = await Model.load(shipped('microtome-tiny'), { threads: 1 });
 after(() => model.dispose());
-const tok = model.tokenizer;
-const vocab = tok.vocabSize;
-const bytesOf = Array.from({ length: vocab }, (_, id) => Buffer.from(tok.tokenBytes(id)));
-const END = tok.eos;
-const special = new Set([END]);
 
 /** What may follow: enough different kinds of text to realise every way in which the splitter can cut the end of a token. */
 const CONTINUATIONS = ['', ' ', 'a', 'A', '1', '.', "'", 's', '\n', 'é', '  a', ' a', 'll', 've a', '\n\na', ' 1'].map((s) => Buffer.from(s));
-const canBegin = (ids) => {
-  const text = Buffer.concat(ids.map((id) => bytesOf[id]));
-  return CONTINUATIONS.some((more) => {
-    const got = tok.encode(new Uint8Array(Buffer.concat([text, more])), { offsets: false }).ids;
-    return got.length >= ids.length && ids.every((id, i) => got[i] === id);
-  });
-};
 
-const rows = new Map();
-/** ln P(next token | BOS, context) */
-async function logProbs(context) {
-  const key = context.join();
-  if (!rows.has(key)) {
-    const { logits } = await model.run([END, ...context]);
-    const row = logits.subarray(logits.length - vocab);
-    const top = row.reduce((a, b) => Math.max(a, b));
-    const sum = row.reduce((a, b) => a + Math.exp(b - top), 0);
-    rows.set(key, Float64Array.from(row, (x) => x - top - Math.log(sum)));
-  }
-  return rows.get(key);
-}
-
-/** Sum over all covers of x: sequences whose last token alone reaches or passes the end of x, and which can begin an encoding. */
-async function prefixProbability(x, context = [], at = 0) {
-  const rest = x.subarray(at);
-  let sum = 0;
-  const row = await logProbs(context);
-  for (let id = 0; id < vocab; id++) {
-    if (special.has(id)) continue;
-    const b = bytesOf[id];
-    const n = Math.min(b.length, rest.length);
-    if (!b.subarray(0, n).equals(rest.subarray(0, n))) continue;
-    if (!canBegin([...context, id])) continue;
-    if (b.length >= rest.length) sum += Math.exp(row[id]);
-    else sum += Math.exp(row[id]) * (await prefixProbability(x, [...context, id], at + b.length));
-  }
-  return sum;
-}
-
-for (const text of ['H', 'th', ' w', 'a ', "n't", '\n ', 'é', '19', '.”'])
-  test(`next byte after ${JSON.stringify(text)} equals enumeration`, { timeout: 300_000 }, async () => {
-    const x = Buffer.from(text);
-    const view = new ByteModel(model);
-    const got = await view.next(text);
-    const whole = await prefixProbability(x);
-    assert.ok(Math.abs(got.textLogProb - Math.log(whole)) < 1e-5, `ln Pr: ${got.textLogProb} against ${Math.log(whole)}`);
-    const ids = [...tok.encode(text, { offsets: false }).ids];
-    const end = Math.exp((await logProbs(ids))[END]) * (await ids.reduce(async (p, id, i) => (await p) * Math.exp((await logProbs(ids.slice(0, i)))[id]), 1));
+/** Brute force over a model: @returns {(x: Buffer) => Promise<{whole: number, next: Float64Array, end: number}>} probabilities */
+function enumeration(/** @type {Model} */ model) {
+  const tok = model.tokenizer, vocab = tok.vocabSize, END = tok.eos, first = tok.bos ?? END;
+  const bytesOf = Array.from({ length: vocab }, (_, id) => Buffer.from(tok.tokenBytes(id)));
+  const canBegin = (ids) => {
+    const text = Buffer.concat(ids.map((id) => bytesOf[id]));
+    return CONTINUATIONS.some((more) => {
+      const got = tok.encode(new Uint8Array(Buffer.concat([text, more])), { offsets: false, specialAsText: true }).ids;
+      return got.length >= ids.length && ids.every((id, i) => got[i] === id);
+    });
+  };
+  const rows = new Map();
+  /** P(next token | BOS, context) */
+  const probs = async (context) => {
+    const key = context.join();
+    if (!rows.has(key)) {
+      const { logits } = await model.run([first, ...context]);
+      const row = logits.subarray(logits.length - vocab);
+      const top = row.reduce((a, b) => Math.max(a, b));
+      const sum = row.reduce((a, b) => a + Math.exp(b - top), 0);
+      rows.set(key, Float64Array.from(row, (x) => Math.exp(x - top) / sum));
+    }
+    return rows.get(key);
+  };
+  /** Sum over all covers of x: sequences whose last token alone reaches or passes the end of x, and which can begin an encoding. */
+  const prefixProbability = async (x, context = [], at = 0) => {
+    const rest = x.subarray(at);
+    let sum = 0;
+    const row = await probs(context);
+    for (let id = 0; id < vocab; id++) {
+      const b = bytesOf[id];
+      const n = Math.min(b.length, rest.length);
+      if (!n || !b.subarray(0, n).equals(rest.subarray(0, n)) || !canBegin([...context, id])) continue;
+      sum += row[id] * (b.length >= rest.length ? 1 : await prefixProbability(x, [...context, id], at + b.length));
+    }
+    return sum;
+  };
+  return async (x) => {
+    const ids = [...tok.encode(new Uint8Array(x), { offsets: false, specialAsText: true }).ids];
+    let end = (await probs(ids))[END];
+    for (const [i, id] of ids.entries()) end *= (await probs(ids.slice(0, i)))[id];
     const next = new Float64Array(256);
     for (let byte = 0; byte < 256; byte++) next[byte] = await prefixProbability(Buffer.concat([x, Buffer.from([byte])]));
-    const total = next.reduce((a, b) => a + b, end);
-    for (let byte = 0; byte < 256; byte++)
-      assert.ok(Math.abs(Math.exp(got.bytes[byte]) - next[byte] / total) < 1e-6, `byte ${byte}: ${Math.exp(got.bytes[byte])} against ${next[byte] / total}`);
-    assert.ok(Math.abs(Math.exp(got.end) - end / total) < 1e-6, `end: ${Math.exp(got.end)} against ${end / total}`);
-    assert.equal(got.missingMass, 0);
+    return { whole: await prefixProbability(x), next, end };
+  };
+}
+
+for (const [name, texts] of /** @type {[string, string[]][]} */ ([['microtome-tiny', ['H', 'th', ' w', 'a ', "n't", '\n ', 'é', '19', '.”']], ['family/twin-unigram-4k', ['th', ' w', '\n ', '19']], ['family/twin-pathpiece-4k', ['th', "n't"]]]))
+  test(`${name}: the next byte equals enumeration`, { timeout: 300_000 }, async (t) => {
+    if (!existsSync(shipped(name))) return t.skip(`no ${name}.gguf`);
+    const own = name === 'microtome-tiny' ? model : await Model.load(shipped(name), { threads: 1 });
+    if (own !== model) t.after(() => own.dispose());
+    const brute = enumeration(own), view = new ByteModel(own);
+    for (const text of texts) {
+      const got = await view.next(text), { whole, next, end } = await brute(Buffer.from(text));
+      assert.ok(Math.abs(got.textLogProb - Math.log(whole)) < 1e-5, `${JSON.stringify(text)}: ln Pr: ${got.textLogProb} against ${Math.log(whole)}`);
+      const total = next.reduce((a, b) => a + b, end);
+      for (let byte = 0; byte < 256; byte++)
+        assert.ok(Math.abs(Math.exp(got.bytes[byte]) - next[byte] / total) < 1e-6, `${JSON.stringify(text)}, byte ${byte}: ${Math.exp(got.bytes[byte])} against ${next[byte] / total}`);
+      assert.ok(Math.abs(Math.exp(got.end) - end / total) < 1e-6, `${JSON.stringify(text)}, end: ${Math.exp(got.end)} against ${end / total}`);
+      assert.equal(got.missingMass, 0);
+    }
   });
 
 // What is built on it, on the shipped twins: everything against chains of `next`.
-const TWINS = ['twin-bpe-4k', 'twin-bpe-1k', 'twin-digits-ltr'];
+const TWINS = ['twin-bpe-4k', 'twin-bpe-1k', 'twin-digits-ltr', 'twin-unigram-4k', 'twin-pathpiece-4k'];
 const chain = async (view, text, more) => {
   const out = [];
   const all = Buffer.concat([Buffer.from(text), Buffer.from(more)]), from = Buffer.byteLength(text);
@@ -85,7 +89,7 @@ const near = (a, b, e, what) => assert.ok(a === b || Math.abs(a - b) < e, `${wha
 
 for (const name of TWINS)
   test(`${name}: sums, scores, greedy, beam`, { timeout: 300_000 }, async (t) => {
-    const file = fileURLToPath(new URL(`../../models/family/${name}.gguf`, import.meta.url));
+    const file = shipped(`family/${name}`);
     if (!existsSync(file)) return t.skip(`no ${name}.gguf`);
     const twin = await Model.load(file, { threads: 1 });
     t.after(() => twin.dispose());

@@ -15,6 +15,10 @@ typedef struct toy {
     mt_spell_kind kind[TOY_TOKENS];
     int32_t merges, left[TOY_TOKENS], right[TOY_TOKENS], made[TOY_TOKENS]; /* in rank order */
     bool ignore_merges;
+    /* instead of merges: the best path by scores, or the longest match */
+    enum mt_spell_rule rule;
+    double score[TOY_TOKENS];
+    bool single;        /* sums are kept in single precision */
     mt_regex *split[3]; /* one after the other; NULL: no more */
     /* tables of answers, filled when first asked */
     int8_t reach[TOY_TOKENS], pair[TOY_TOKENS][TOY_TOKENS];
@@ -69,7 +73,48 @@ static int toy_segment(const toy *t, const uint8_t *p, size_t n, int32_t *out) {
         count--;
     }
 }
+/* The path with the best sum of scores, added from the left; of equals the one found first: last tokens that start
+ * further left win. */
+static int toy_best_path(const toy *t, const uint8_t *p, size_t n, int32_t *out) {
+    double best[2 * TOY_LENGTH + 64];
+    int32_t last[2 * TOY_LENGTH + 64], ids[2 * TOY_LENGTH + 64];
+    int count = 0;
+    best[0] = 0;
+    for (size_t j = 1; j <= n; j++) {
+        last[j] = -1;
+        for (size_t i = 0; i < j; i++) {
+            int32_t id = toy_find(t, p + i, j - i);
+            if (id < 0 || (i && last[i] < 0)) continue;
+            double score = t->score[id] + best[i];
+            if (last[j] >= 0 && !(score > best[j])) continue;
+            best[j] = t->single ? (double)(float)score : score;
+            last[j] = id;
+        }
+    }
+    for (size_t j = n; j > 0; j -= t->length[last[j]]) {
+        if (last[j] < 0) return -1;
+        ids[count++] = last[j];
+    }
+    for (int i = 0; i < count; i++) out[i] = ids[count - 1 - i];
+    return count;
+}
+static int toy_longest(const toy *t, const uint8_t *p, size_t n, int32_t *out) {
+    int count = 0;
+    for (size_t at = 0; at < n;) {
+        int32_t id = -1;
+        for (size_t k = 1; k <= n - at; k++) {
+            int32_t found = toy_find(t, p + at, k);
+            if (found >= 0) id = found;
+        }
+        if (id < 0) return -1;
+        out[count++] = id;
+        at += t->length[id];
+    }
+    return count;
+}
 static int toy_piece(const toy *t, const uint8_t *p, size_t n, int32_t *out) {
+    if (t->rule == MT_SPELL_BEST_PATH) return toy_best_path(t, p, n, out);
+    if (t->rule == MT_SPELL_LONGEST) return toy_longest(t, p, n, out);
     int32_t whole = t->ignore_merges ? toy_find(t, p, n) : -1;
     if (whole >= 0) {
         out[0] = whole;
@@ -158,6 +203,11 @@ static mt_status toy_encode_ids(void *self, const uint8_t *text, size_t n, mt_id
     for (int i = 0; i < k; i++) MT_TRY(mt_ids_add(out, ids[i], err));
     return MT_OK;
 }
+static bool toy_matches(void *self, int32_t id, double *score) {
+    toy *t = self;
+    *score = t->score[id];
+    return toy_find(t, t->bytes[id], t->length[id]) == id;
+}
 static int32_t toy_dfa_step(void *d, int32_t state, int symbol) {
     return mt_dfa_step(d, state, symbol);
 }
@@ -175,6 +225,10 @@ static mt_spell_source toy_source(toy *t) {
                          .reachable = toy_ask_reachable,
                          .pair_ok = toy_ask_pair_ok,
                          .encode = toy_encode_ids,
+                         .rule = t->rule,
+                         .matches = toy_matches,
+                         .unknown_score = -100,
+                         .single = t->single,
                          .ignore_merges = t->ignore_merges};
     for (; s.levels < 3 && t->split[s.levels]; s.levels++) {
         mt_dfa *d = mt_regex_dfa(t->split[s.levels]);

@@ -1,6 +1,6 @@
-/* SentencePiece BPE with byte fallback: the spelling automaton and the byte model against brute force on small random
- * vocabularies (merging by score, unknown characters in byte pieces, U+2581 shown as a space, a space before the text),
- * and stories260K's tokenizer and model where ../shared is there. */
+/* SentencePiece BPE and Unigram with byte fallback: the spelling automaton and the byte model against brute force on
+ * small random vocabularies (merging by score, unknown characters in byte pieces, U+2581 shown as a space, a space
+ * before the text), and stories260K's tokenizer and model where ../shared is there. */
 #include "test.h"
 #include "base/gguf.h"
 #include "bias/tree.h"
@@ -18,7 +18,7 @@ typedef struct spm {
     size_t length[PIECES];
     double score[PIECES];
     mt_spell_kind kind[PIECES];
-    bool prefix;
+    bool prefix, unigram, single; /* single: of Unigram, sums are kept in single precision */
     double log_p[PIECES + 2][PIECES + 1];
 } spm;
 
@@ -34,8 +34,10 @@ static void add(spm *t, const void *p, size_t n, double score, mt_spell_kind kin
     t->score[t->count] = score;
     t->kind[t->count++] = kind;
 }
-static void random_spm(spm *t, mt_rng *rng) {
-    *t = (spm){.prefix = mt_rng_below(rng, 3) > 0};
+static const double unknown_score = -20;
+
+static void random_spm(spm *t, mt_rng *rng, bool unigram) {
+    *t = (spm){.prefix = mt_rng_below(rng, 3) > 0, .unigram = unigram};
     for (int i = 0; i < LETTERS; i++) {
         bool known = i == 0 || i == 1 || ((i == 3 || i == 5) && mt_rng_below(rng, 2));
         if (known) add(t, letters[i], strlen(letters[i]), 0, MT_SPELL_NORMAL);
@@ -51,7 +53,15 @@ static void random_spm(spm *t, mt_rng *rng) {
             memcpy(text + n, t->text[id], t->length[id]);
             n += t->length[id];
         }
-        add(t, text, n, -(double)mt_rng_below(rng, 8), MT_SPELL_NORMAL); /* equal scores happen */
+        double score = -(double)mt_rng_below(rng, 8); /* equal scores happen */
+        size_t chars = 0;
+        for (size_t k = 0; k < n; k++) chars += (text[k] & 0xC0) != 0x80;
+        if (chars <= 4) add(t, text, n, score, MT_SPELL_NORMAL); /* longer ones would not fit into the texts */
+    }
+    if (unigram) { /* few values that binary fractions do not hold: ties and near-ties */
+        uint64_t values = 1 + mt_rng_below(rng, 7);
+        t->single = mt_rng_below(rng, 2);
+        for (int32_t i = 0; i < t->count; i++) t->score[i] = -.1 - .7 * (double)mt_rng_below(rng, values);
     }
     for (int32_t p = 0; p <= t->count + 1; p++) {
         double sum = 0;
@@ -65,7 +75,38 @@ static void random_spm(spm *t, mt_rng *rng) {
 
 /* By definition: symbols are characters; the best-scored adjacent pair whose text is a piece is merged, leftmost on
  * ties; symbols that are no piece fall into bytes. */
+static int unigram_segment(const spm *t, const uint8_t *p, size_t n, int32_t *out) {
+    double best[MOST + 1] = {0};
+    size_t from[MOST + 1], ends[MOST + 1];
+    int32_t id[MOST + 1];
+    int parts = 0, count = 0;
+    for (size_t j = 1; j <= n; j++) {
+        bool any = false;
+        if (j < n && (p[j] & 0xC0) == 0x80) continue;
+        for (size_t i = 0; i < j; i++) {
+            if ((p[i] & 0xC0) == 0x80) continue;
+            int32_t piece = find(t, p + i, j - i, MT_SPELL_NORMAL);
+            if (piece < 0 && (size_t)mt_utf8_length(p[i]) != j - i) continue;
+            double score = (piece < 0 ? unknown_score : t->score[piece]) + best[i];
+            if (any && !(score > best[j])) continue;
+            any = true;
+            best[j] = t->single ? (double)(float)score : score;
+            from[j] = i;
+            id[j] = piece;
+        }
+    }
+    for (size_t j = n; j > 0; j = from[j]) ends[parts++] = j;
+    while (parts-- > 0) {
+        size_t j = ends[parts];
+        if (id[j] >= 0)
+            out[count++] = id[j];
+        else
+            for (size_t k = from[j]; k < j; k++) out[count++] = find(t, p + k, 1, MT_SPELL_BYTE);
+    }
+    return count;
+}
 static int segment(const spm *t, const uint8_t *p, size_t n, int32_t *out) {
+    if (t->unigram) return unigram_segment(t, p, n, out);
     size_t begin[MOST], end[MOST];
     int symbols = 0, count = 0;
     for (size_t at = 0; at < n; symbols++) {
@@ -128,6 +169,11 @@ static mt_status spm_pair_ok(void *self, int32_t left, int32_t right, bool *yes,
     *yes = segment(t, text, t->length[left] + t->length[right], ids) == 2 && ids[0] == left && ids[1] == right;
     return MT_OK;
 }
+static bool spm_matches(void *self, int32_t id, double *score) {
+    spm *t = self;
+    *score = t->score[id];
+    return t->kind[id] == MT_SPELL_NORMAL;
+}
 static mt_status spm_encode(void *self, const uint8_t *text, size_t n, mt_ids *out, mt_error *e) {
     int32_t ids[MOST];
     if (!mt_utf8_valid(text, n)) return MT_OK;
@@ -143,6 +189,11 @@ static mt_spell_source spm_source(spm *t) {
                              .reachable = spm_reachable,
                              .pair_ok = spm_pair_ok,
                              .encode = spm_encode,
+                             .rule = t->unigram ? MT_SPELL_BEST_PATH : MT_SPELL_PAIRS,
+                             .matches = spm_matches,
+                             .unknown_score = unknown_score,
+                             .single = t->single,
+                             .characters = true,
                              .byte_fallback = true,
                              .prefix_space = t->prefix};
 }
@@ -432,15 +483,17 @@ static void check_stories(void) {
 int main(int argc, char **argv) {
     int rounds = argc > 1 ? atoi(argv[1]) : 4;
     long texts = 0, covers = 0;
-    CASE("random vocabularies against brute force");
-    for (int i = 0; i < rounds; i++) {
-        static spm t;
-        mt_rng rng;
-        mt_rng_seed(&rng, 1000 + (uint64_t)i);
-        random_spm(&t, &rng);
-        check_vocabulary(&t, &texts, &covers);
+    for (int unigram = 0; unigram < 2; unigram++) {
+        CASE(unigram ? "random Unigram vocabularies against brute force" : "random vocabularies against brute force");
+        for (int i = 0; i < rounds; i++) {
+            static spm t;
+            mt_rng rng;
+            mt_rng_seed(&rng, 1000 + (uint64_t)i);
+            random_spm(&t, &rng, unigram);
+            check_vocabulary(&t, &texts, &covers);
+        }
+        printf("# %d vocabularies, %ld texts, %ld covers\n", rounds, texts, covers);
     }
-    printf("# %d vocabularies, %ld texts, %ld covers\n", rounds, texts, covers);
     check_stories();
     return test_end();
 }
