@@ -1,10 +1,8 @@
 /* A tiny LSTM and a tiny GRU that the test writes itself, float and quantised: pieces, trees, forks, patches in pieces.
  */
-#include "gguf_common.h"
+#include "recurrent_common.h"
 
-static mt_error err;
-enum { T = 10, V = 24, E = 16, H = 32 };
-static const int32_t ids[T] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3};
+enum { E = 16, H = 32 };
 
 /* Two layers over windows of 4. */
 static void tiny_window(gguf_file *f, uint32_t type) {
@@ -60,23 +58,11 @@ static void tiny(gguf_file *f, bool lstm, uint32_t type) {
     finish_file(f);
 }
 
-static int32_t run(mt_session *s, const int32_t *tokens, int32_t n, int32_t parent, float *out) {
-    int32_t parents[T], slots[T] = {0};
-    uint8_t want[T];
-    memset(want, 1, sizeof want);
-    for (int32_t i = 0; i < n; i++) parents[i] = i ? MT_IN_BATCH(i - 1) : parent;
-    CHECK_OK(mt_session_eval(s, &(mt_batch){n, tokens, parents, NULL, want, slots}, &err));
-    for (int32_t i = 0; out && i < n; i++)
-        if (mt_session_logits(s, i)) memcpy(out + i * V, mt_session_logits(s, i), V * sizeof *out);
-    return slots[n - 1];
-}
-
 enum kind { LSTM, GRU, WINDOW };
 static void check(enum kind kind, uint32_t type) {
     bool lstm = kind == LSTM;
     gguf_file f;
     mt_model *m = NULL;
-    mt_session *s = NULL;
     static float whole[T * V], other[T * V], tree[T * V];
     if (kind == WINDOW)
         tiny_window(&f, type);
@@ -87,14 +73,9 @@ static void check(enum kind kind, uint32_t type) {
         free_file(&f);
         return;
     }
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
+    mt_session *s = fresh(m, 0);
     run(s, ids, T, MT_ROOT, whole);
-    for (int32_t cut = 1; cut < T; cut++) {
-        mt_session_reset(s);
-        int32_t last = run(s, ids, cut, MT_ROOT, other);
-        run(s, ids + cut, T - cut, last, other + cut * V);
-        CHECK(memcmp(whole, other, sizeof whole) == 0, "cut at %d", cut);
-    }
+    check_pieces(m, whole);
     mt_session_reset(s);
     int32_t last = run(s, ids, 4, MT_ROOT, other);
     run(s, &ids[4], 1, last, other + 4 * V);
@@ -105,35 +86,10 @@ static void check(enum kind kind, uint32_t type) {
     mt_fail_allocation_after(-1);
     CHECK(memcmp(whole, other, sizeof whole) == 0, "one by one, without an allocation");
     mt_session_free(s);
-
-    static const int32_t up[T] = {-1, 0, 1, 2, 2, 4, 1, -1, 7, 5};
-    for (int32_t most = 1; most < 11; most++) {
-        mt_session *alone = NULL;
-        int32_t parents[T], slots[T];
-        uint8_t want[T];
-        memset(want, 1, sizeof want);
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most, MT_CACHE_F32}, &s, &err));
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &alone, &err));
-        for (int32_t i = 0; i < T; i++) parents[i] = up[i] < 0 ? MT_ROOT : MT_IN_BATCH(up[i]);
-        CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, parents, NULL, want, slots}, &err));
-        for (int32_t i = 0; i < T; i++) memcpy(tree + i * V, mt_session_logits(s, i), V * sizeof *tree);
-        for (int32_t i = 0; i < T; i++) {
-            int32_t path[T], n = 0;
-            for (int32_t p = i; p >= 0; p = up[p]) n++;
-            for (int32_t p = i, k = n; p >= 0; p = up[p]) path[--k] = ids[p];
-            mt_session_reset(alone);
-            run(alone, path, n, MT_ROOT, other);
-            CHECK(memcmp(tree + i * V, other + (n - 1) * V, V * sizeof *tree) == 0, "node %d, max_batch %d", i, most);
-        }
-        float row[V];
-        run(s, &ids[9], 1, slots[5], row);
-        CHECK(memcmp(tree + 9 * V, row, sizeof row) == 0, "after a leaf");
-        mt_session_free(s);
-        mt_session_free(alone);
-    }
+    check_tree(m);
 
     /* A patched value counts for the rows that follow, also when they come in a later batch. */
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
+    s = fresh(m, 0);
     const float put[2] = {0.5f, -0.25f};
     const char *name = lstm ? "blocks.0.lstm.hook_cell" : "blocks.0.gru.hook_candidate";
     if (kind == WINDOW) name = "hook_weights"; /* of token 3's own window */

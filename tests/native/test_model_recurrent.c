@@ -1,9 +1,5 @@
 /* A tiny Mamba that the test writes itself: pieces, trees, forks and states that are gone. */
-#include "gguf_common.h"
-
-static mt_error err;
-enum { T = 10, V = 24 };
-static const int32_t ids[T] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3};
+#include "recurrent_common.h"
 
 static void tiny_mamba(gguf_file *f) {
     *f = (gguf_file){0};
@@ -42,88 +38,31 @@ static void tiny_mamba(gguf_file *f) {
     finish_file(f);
 }
 
-static int32_t run(mt_session *s, const int32_t *tokens, int32_t n, int32_t parent, float *out) {
-    int32_t parents[T], slots[T] = {0};
-    uint8_t want[T];
-    memset(want, 1, sizeof want);
-    for (int32_t i = 0; i < n; i++) parents[i] = i ? MT_IN_BATCH(i - 1) : parent;
-    CHECK_OK(mt_session_eval(s, &(mt_batch){n, tokens, parents, NULL, want, slots}, &err));
-    for (int32_t i = 0; out && i < n; i++)
-        if (mt_session_logits(s, i)) memcpy(out + i * V, mt_session_logits(s, i), V * sizeof *out);
-    return slots[n - 1];
-}
-
 int main(void) {
     gguf_file f;
     mt_model *m = NULL;
-    static float whole[T * V], other[T * V], tree[T * V];
+    static float whole[T * V], other[T * V];
     tiny_mamba(&f);
     CASE("one by one, in pieces and at once: equal to the last bit");
     CHECK_OK(load_bytes(f.all.data, f.all.len, f.all.len, 1000, &m, &err));
     if (!m) return test_end();
-    mt_session *s = NULL;
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
+    mt_session *s = fresh(m, 0);
     run(s, ids, T, MT_ROOT, whole);
-    for (int32_t cut = 1; cut < T; cut++) {
-        mt_session_reset(s);
-        int32_t last = run(s, ids, cut, MT_ROOT, other);
-        run(s, ids + cut, T - cut, last, other + cut * V);
-        CHECK(memcmp(whole, other, sizeof whole) == 0, "cut at %d", cut);
-    }
-    mt_session_reset(s);
-    int32_t last = MT_ROOT;
-    for (int32_t i = 0; i < T; i++) last = run(s, &ids[i], 1, last, other + i * V);
-    CHECK(memcmp(whole, other, sizeof whole) == 0, "one by one");
     mt_session_free(s);
-    for (int32_t most = 1; most < 6; most++) {
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most, MT_CACHE_F32}, &s, &err));
-        run(s, ids, T, MT_ROOT, other);
-        CHECK(memcmp(whole, other, sizeof whole) == 0, "max_batch %d", most);
-        mt_session_free(s);
-    }
+    check_pieces(m, whole);
 
     CASE("a tree equals its branches evaluated alone, to the last bit");
-    static const int32_t up[T] = {-1, 0, 1, 2, 2, 4, 1, -1, 7, 5};
-    for (int32_t most = 1; most < 11; most++) {
-        mt_session *alone = NULL;
-        int32_t parents[T], slots[T];
-        uint8_t want[T];
-        memset(want, 1, sizeof want);
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, most, MT_CACHE_F32}, &s, &err));
-        CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &alone, &err));
-        for (int32_t i = 0; i < T; i++) parents[i] = up[i] < 0 ? MT_ROOT : MT_IN_BATCH(up[i]);
-        CHECK_OK(mt_session_eval(s, &(mt_batch){T, ids, parents, NULL, want, slots}, &err));
-        for (int32_t i = 0; i < T; i++) memcpy(tree + i * V, mt_session_logits(s, i), V * sizeof *tree);
-        for (int32_t i = 0; i < T; i++) {
-            int32_t path[T], n = 0;
-            for (int32_t p = i; p >= 0; p = up[p]) path[n++] = ids[p];
-            for (int32_t a = 0; a < n / 2; a++) {
-                int32_t t = path[a];
-                path[a] = path[n - 1 - a], path[n - 1 - a] = t;
-            }
-            mt_session_reset(alone);
-            run(alone, path, n, MT_ROOT, other);
-            CHECK(memcmp(tree + i * V, other + (n - 1) * V, V * sizeof *tree) == 0, "node %d, max_batch %d", i, most);
-        }
-        /* Forks and leaves have kept their state; what lies between has not. */
-        float row[V];
-        run(s, &ids[9], 1, slots[5], row);
-        CHECK(memcmp(tree + 9 * V, row, sizeof row) == 0, "after a leaf");
-        run(s, &ids[6], 1, slots[1], row);
-        CHECK(memcmp(tree + 6 * V, row, sizeof row) == 0, "after a fork");
-        mt_session_free(s);
-        mt_session_free(alone);
-    }
+    check_tree(m);
 
     CASE("a state that is gone is an error; the decode loop allocates nothing");
-    CHECK_OK(mt_session_new(m, NULL, &(mt_session_options){64, 0, MT_CACHE_F32}, &s, &err));
+    s = fresh(m, 0);
     int32_t slots[T], first[1] = {0};
     CHECK_OK(mt_session_eval(s, &(mt_batch){4, ids, NULL, NULL, NULL, slots}, &err));
     CHECK(mt_session_eval(s, &(mt_batch){1, ids, &slots[1], NULL, NULL, first}, &err) == MT_ESTATE &&
               strstr(err.text, "state"),
           "%s", err.text);
     CHECK(mt_session_free_slots(s) == 60, "%d free", mt_session_free_slots(s));
-    last = run(s, &ids[4], 1, slots[3], other + 4 * V);
+    int32_t last = run(s, &ids[4], 1, slots[3], other + 4 * V);
     mt_fail_allocation_after(0);
     for (int32_t i = 5; i < T; i++) last = run(s, &ids[i], 1, last, other + i * V);
     mt_fail_allocation_after(-1);
