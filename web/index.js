@@ -22,6 +22,7 @@ export { MarkovSource, MarkovTokenModel } from './markov.js';
 export { Session } from './session.js';
 export { Sampler } from './sampling.js';
 export { QUANTIZE_TYPES, quantize } from './quantize.js';
+export { TRANSFER_METHODS, tokenVectors, transferVocabulary } from './transfer.js';
 export { encodeStream } from './stream.js';
 export { MicrotomeError } from './runtime/errors.js';
 export { detectFeatures } from './runtime/load.js';

@@ -15,6 +15,7 @@
  *   mpe.c             branch and pass for longest-match tokenizers
  *   heal.c            token healing and alignment
  *   marginal.h marginal*.c the probability of a text over all its tokenizations
+ *   transfer.h transfer.c skipgram.c   embeddings for another vocabulary
  *   markov.h markov*.c sources whose distribution is known, and the token models of their texts
  */
 #ifndef MT_BIAS_H

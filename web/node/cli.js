@@ -13,6 +13,7 @@ import { parseFrom, parsePatch } from './patch.js';
 import { quantizeCommand } from './quantize.js';
 import { serve } from './serve.js';
 import { trainCommand } from './train.js';
+import { transferCommand } from './transfer.js';
 import { measureCommand } from './measure.js';
 import { studyCommand } from './study.js';
 import { languageCommand, markovCommand } from './theory.js';
@@ -639,6 +640,7 @@ const COMMANDS = {
   language: languageCommand({ line, json, loadTokenizer, shared: [TOKENIZER, MODEL, ...DEFINITION, JSON_OUT] }),
   markov: markovCommand({ line, json, loadTokenizer, shared: [TOKENIZER, ...DEFINITION, JSON_OUT] }),
   study: studyCommand({ line, json, mustExist, loadTokenizer, jsonOut: JSON_OUT }),
+  transfer: transferCommand({ line, json, mustExist, modelSources, jsonOut: JSON_OUT }),
   quantize: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'quantize' }),
   convert: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'convert' }),
   serve: {
