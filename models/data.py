@@ -11,7 +11,7 @@ A *source* is one compressed text file together with a rule that cuts it into do
 Every source has a weight (its share of the training windows) and may be unwrapped (hard line ends inside a prose
 paragraph become spaces). Documents that are held out never reach the tokenizer trainer or the batches.
 
-A source with `dropout` is encoded anew by BPE-dropout `copies` times; the copies are one long stream.
+With `dropout` a source is encoded `copies` times, all but the first `clean` of them by BPE-dropout; the copies are one stream.
 
 Batches are a pure function of (seed, step): a resumed run sees the windows that an uninterrupted run would have seen.
 """
@@ -35,7 +35,11 @@ class Document:
 
 
 def read_text(folder, name):
-    path = os.path.join(folder, name)
+    """folder: one, or several that os.pathsep separates (the corpora, and what novels.py made)."""
+    tried = [os.path.join(f, name) for f in folder.split(os.pathsep)]
+    path = next((p for p in tried if os.path.exists(p)), None)
+    if path is None:
+        raise FileNotFoundError(f"{name} is not in {folder}" + ("; novels.py makes it" if name.startswith("novels") else ""))
     opener = gzip.open if name.endswith(".gz") else open
     with opener(path, "rb") as f:
         return f.read().decode("utf-8")
@@ -133,24 +137,20 @@ class Corpus:
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs", "base.json"), encoding="utf-8") as f:
             self.config = json.load(f)
 
-    def texts(self, part):
-        for source in self.config["data"][part]:
-            for document in documents_of(self.folder, source):
-                yield source, document.text
-
     def tokenizer_texts(self, kind):
-        """Each source once as it is, the stories several times over (`tokenizer_repeat`); of books the copy with hard line ends."""
+        """Each source once as it is, the stories several times over (`tokenizer_repeat`); of the books the copy with hard line ends;
+        the novels came later and have no part in the vocabularies."""
         if kind == "arithmetic":
             yield from sums(7, 200000)
             return
-        for source, text in self.texts("sources"):
-            for _ in range(source.get("tokenizer_repeat", 1)):
-                yield text + "\n"
+        for source in self.config["data"]["sources"]:
+            repeat = source.get("tokenizer_repeat", 1)
+            for document in documents_of(self.folder, source) if repeat else []:
+                yield from [document.text + "\n"] * repeat
 
     def all_texts(self):
-        for part in ("sources", "heldout"):
-            for _, text in self.texts(part):
-                yield text
+        for source in self.config["data"]["sources"] + self.config["data"]["heldout"]:
+            yield from (document.text for document in documents_of(self.folder, source))
 
 
 # Batches --------------------------------------------------------------------------------------------------------------

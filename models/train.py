@@ -25,9 +25,11 @@ from data import Batches, Stream, documents_of
 from measure import heldout_sets, scores
 from optim import Optimizer, schedule
 from vocabularies import MASK, SPECIAL, Vocabulary
+from words import Words
 
 
 FIT_FROM, FIT_AT = 60, 160
+WEIGHTS = ("weight", "late_weight", "tokenizer_repeat")  # of a source: what does not change its tokens
 
 
 def merged(base, changes):
@@ -60,20 +62,24 @@ def load_config(path, overrides):
 def get_streams(config, folder, vocabulary, cache):
     """Token streams of the training sources. Encoding takes longer than reading: the result is kept in `cache`, under a
     digest of the vocabulary and of the source's entry (its weight aside)."""
-    streams, dropout = [], config.get("dropout") or {"p": 0.0, "copies": 1}
+    streams, dropout = [], config.get("dropout") or {"p": 0.0, "copies": 1, "clean": 1}
     for source in config["data"]["sources"]:
         began = time.time()
-        entry = json.dumps({k: v for k, v in source.items() if k not in ("weight", "late_weight", "tokenizer_repeat")} | dropout, sort_keys=True)
+        entry = json.dumps({k: v for k, v in source.items() if k not in WEIGHTS} | dropout, sort_keys=True)
         path = os.path.join(cache, f"tokens-{hashlib.sha256(vocabulary.json + entry.encode()).hexdigest()[:16]}.npz")
         if os.path.exists(path):
             with np.load(path) as saved:
                 arrays, n_bytes = np.split(saved["tokens"], saved["cuts"]), int(saved["bytes"])
         else:
             documents = documents_of(folder, source)
-            arrays, n_bytes = [], 0
-            for _ in range(dropout["copies"]):
-                arrays += vocabulary.encode_documents(documents, dropout["p"])
-                n_bytes += sum(len(d.text.encode()) for d in documents)
+            n_bytes = sum(len(d.text.encode()) for d in documents)
+            if vocabulary.by_words:
+                key = json.dumps({k: v for k, v in source.items() if k not in WEIGHTS}, sort_keys=True)
+                words = Words.cached(key, cache, lambda: [d.text for d in documents])
+                arrays = [a for c in range(dropout["copies"]) for a in words.encode(vocabulary, dropout["p"] if c >= dropout["clean"] else 0.0, c)]
+            else:
+                arrays = vocabulary.encode_documents(documents)
+            n_bytes *= dropout["copies"]
             np.savez(path + f".{os.getpid()}.npz", tokens=np.concatenate(arrays), cuts=np.cumsum([len(a) for a in arrays])[:-1], bytes=n_bytes)
             os.replace(path + f".{os.getpid()}.npz", path)
         stream = Stream(source, arrays, vocabulary.end, vocabulary.newlines)

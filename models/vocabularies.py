@@ -2,8 +2,8 @@
 
     python models/vocabularies.py --data ../shared/corpora --out build/vocabularies [NAME ...]
 
-Every vocabulary begins with the special tokens (END, MASK, PAD; in the Unigram one after its unknown token) and holds all 256 bytes, so any text encodes (the Unigram
-one in the repository is older than that rule: it lacks the bytes that its texts lack).
+Every vocabulary begins with the special tokens (END, MASK, PAD; in the Unigram one after its unknown token) and holds all
+256 bytes, so any text encodes.
 The text ones cut text as GPT-2 does and learn from the same documents; the two for digits differ only in where groups of
 three digits begin.
 """
@@ -19,11 +19,12 @@ import time
 
 import numpy as np
 
+from words import GPT2, Words, cut
+
 END, MASK, PAD = SPECIAL = ["<|endoftext|>", "<|mask|>", "<|pad|>"]
 CLI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "web", "node", "cli.js")
 BYTE_MAP = {b: chr(b) for b in [*range(33, 127), *range(161, 173), *range(174, 256)]}
 BYTE_MAP |= {b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in BYTE_MAP)}  # GPT-2's names of bytes
-GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 LEFT_TO_RIGHT = r"\p{N}{1,3}|[^\p{N}]"
 RIGHT_TO_LEFT = r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))|[^\p{N}]"
@@ -34,7 +35,7 @@ KINDS = {  # name: (corpus, arguments of `microtome train`)
     "bpe-2k": ("text", ["--kind", "bpe", *TEXT, "--vocab-size", "2048"]),
     "bpe-4k": ("text", ["--kind", "bpe", *TEXT, "--vocab-size", "4096"]),
     "bpe-16k": ("text", ["--kind", "bpe", *TEXT, "--vocab-size", "16384"]),
-    "unigram-4k": ("text", ["--kind", "unigram", *TEXT, "--vocab-size", "4096"]),
+    "unigram-4k": ("text", ["--kind", "unigram", *TEXT, "--alphabet", "".join(BYTE_MAP.values()), "--vocab-size", "4096"]),
     "pathpiece-4k": ("text", ["--kind", "pathpiece", *TEXT, "--vocab-size", "4096"]),
     "digits-ltr": ("arithmetic", ["--kind", "bpe", "--pattern", LEFT_TO_RIGHT, "--vocab-size", "1359"]),
     "digits-rtl": ("arithmetic", ["--kind", "bpe", "--pattern", RIGHT_TO_LEFT, "--vocab-size", "1359"]),
@@ -72,40 +73,37 @@ class Vocabulary:
         self.end = self.ids[END]
         self.newlines = [i for i, t in enumerate(self.pieces) if t and set(t) <= {BYTE_MAP[10]}]
         self.unmap = {c: b for b, c in BYTE_MAP.items()}
+        self.by_words = "ByteLevel" in json.dumps(self.spec["pre_tokenizer"]) and "digits" not in os.path.basename(path)
 
-    def encode_documents(self, documents, dropout=0.0):
-        """One uint16 array per document, without special tokens. dropout: BPE-dropout (Provilkov et al. 2020)."""
-        if self.words is None:
-            from tokenizers import Tokenizer
-
-            tokenizer = Tokenizer.from_str(self.json.decode())
+    def encode_words(self, words, dropout=0.0):
+        """A list of ids for every word (a piece that GPT-2's expression cuts). dropout: BPE-dropout (Provilkov et al. 2020)."""
+        if self.words is not None:
             if dropout:
-                tokenizer.model.dropout = dropout
-            encode = getattr(tokenizer, "encode_batch_fast", tokenizer.encode_batch)
-            arrays = []
-            for i in range(0, len(documents), 32):  # bounded: encodings are far larger than their ids
-                arrays += [np.array(e.ids, dtype=np.uint16) for e in encode([d.text for d in documents[i : i + 32]], add_special_tokens=False)]
-            return arrays
-        if dropout:
-            raise ValueError(f"{self.path}: dropout is for BPE")
-        import regex
+                raise ValueError(f"{self.path}: dropout is for BPE")
+            missing = [w for w in words if w not in self.words]
+            if missing:
+                raise ValueError(f"{self.path}: the table of words lacks {missing[0]!r}")
+            return [self.words[w] for w in words]
+        from tokenizers import Tokenizer
 
-        pattern, words = regex.compile(GPT2), {w: np.array(ids, dtype=np.uint16) for w, ids in self.words.items()}
-        return [np.concatenate([words[w] for w in pattern.findall(d.text)]) for d in documents]
+        tokenizer = Tokenizer.from_str(self.json.decode())
+        if dropout:
+            tokenizer.model.dropout = dropout
+        encode = getattr(tokenizer, "encode_batch_fast", tokenizer.encode_batch)
+        return [e.ids for i in range(0, len(words), 1 << 16) for e in encode(words[i : i + (1 << 16)], add_special_tokens=False)]
+
+    def encode_documents(self, documents):
+        """One uint16 array per document, without special tokens."""
+        if not self.by_words:
+            return [np.array(ids, dtype=np.uint16) for ids in self.encode_words([d.text for d in documents])]
+        return Words.of([d.text for d in documents]).encode(self)
 
     def encode(self, text):
-        class Text:
-            pass
-
-        one = Text()
-        one.text = text
-        if self.words is not None:
-            import regex
-
-            missing = [w for w in regex.findall(GPT2, text) if w not in self.words]
-            if missing:
-                raise ValueError(f"{self.path}: the table has no {missing[0]!r}")
-        return self.encode_documents([one])[0].tolist()
+        if not self.by_words:
+            return self.encode_words([text])[0]
+        words, at = cut(text)
+        ids = self.encode_words(words)
+        return [i for w in at for i in ids[w]]
 
     def decode(self, ids):
         return b"".join(bytes(self.unmap[c] for c in self.pieces[i]) for i in ids if self.pieces[i] not in self.special).decode("utf-8", "replace")
