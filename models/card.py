@@ -15,9 +15,9 @@ ABOUT = {
     "twin-bpe-1k": "Byte-level BPE with 1,024 tokens.",
     "twin-bpe-4k": "Byte-level BPE with 4,096 tokens; the draft model, the encoder, the Mamba, the LSTM and the flagship share this vocabulary.",
     "twin-bpe-16k": "Byte-level BPE with 16,384 tokens; four tenths of its parameters are embeddings.",
-    "twin-unigram-4k": "Unigram (Kudo 2018) with 4,096 tokens over bytes; the 73 bytes that its training text lacks (most control characters, first bytes of many scripts) are unknown to it. The GGUF file carries its tokenizer.json whole, since GGUF's own keys know no byte-level Unigram.",
+    "twin-unigram-4k": "Unigram (Kudo 2018) with 4,096 tokens over bytes, all 256 of them. The GGUF file carries its tokenizer.json whole, since GGUF's own keys know no byte-level Unigram.",
     "twin-pathpiece-4k": "PathPiece (Schmidt et al. 2024) with 4,096 tokens: every word is cut into as few tokens as the vocabulary allows.",
-    "twin-dropout-4k": "The BPE 4k vocabulary, but trained on text cut by BPE-dropout (Provilkov et al. 2020; p = 0.1, four different cuts of the whole text). Measured, as all, on text cut without dropout.",
+    "twin-dropout-4k": "The BPE 4k vocabulary, but trained on text cut by BPE-dropout (Provilkov et al. 2020; p = 0.1) in two passes of three. Measured, as all, on text cut without dropout.",
     "twin-digits-ltr": "Sums and differences of numbers with one to nine digits; numbers are cut into groups of three digits from the left.",
     "twin-digits-rtl": "Sums and differences of numbers with one to nine digits; numbers are cut into groups of three digits from the right, as thousands are written (Singh and Strouse 2024).",
     "encoder": "A BERT-class encoder (masked language model). Its figures are not bits per byte: they are nats, and the share of right guesses, at every seventh token, masked.",
@@ -49,7 +49,8 @@ def card(name, m, engine):
     lines.append(f"| optimizer | {optimizer}; warm-up {train['warmup']} steps, linear decay to 0; seed {train['seed']} |")
     lines += [f"| licence | {m['license']} |", "", "## Data", ""]
     names = {"sums": "random sums `a+b=c` and `a-b=c`, drawn with a seed by data.py (nobody's text)", "books": "114 English books of Project Gutenberg (public domain in the US), hard line ends",
-             "books-unwrapped": "the same books with prose unwrapped", "speeches": "State of the Union addresses (public domain)", "inaugural": "inaugural addresses (public domain)",
+             "books-unwrapped": "the same books with prose unwrapped", "novels": "177 English novels, 1840 to 1930 (100 English Novels and ELTeC-eng, put together by novels.py; public domain), hard line ends",
+             "novels-unwrapped": "the same novels with prose unwrapped", "speeches": "State of the Union addresses (public domain)", "inaugural": "inaugural addresses (public domain)",
              "questions": "GSM8K, training part (MIT)", "stories": "a sample of TinyStories without every 20th story (CDLA-Sharing-1.0)"}
     for s in m["sources"]:
         lines.append(f"- {names[s['name']]}: {s['bytes'] / s.get('copies', 1) / 1e6:.1f} MB, {s['epochs']:.1f} passes")
