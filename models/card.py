@@ -10,14 +10,14 @@ import sys
 from curve import draw
 
 ABOUT = {
-    "flagship": "The best English of the family: 26 million parameters, deep enough for short coherent passages. It knows words and manners of nineteenth-century prose and of simple stories, and hardly any facts.",
+    "flagship": "The largest model of the family: 26 million parameters. It knows words and manners of nineteenth-century prose and of simple stories, and hardly any facts.",
     "twin-byte": "The byte twin: 256 bytes and three special tokens. Beside the other twins it shows what cutting text into tokens changes.",
     "twin-bpe-1k": "Byte-level BPE with 1,024 tokens.",
     "twin-bpe-4k": "Byte-level BPE with 4,096 tokens; the draft model, the encoder, the Mamba, the LSTM and the flagship share this vocabulary.",
     "twin-bpe-16k": "Byte-level BPE with 16,384 tokens; four tenths of its parameters are embeddings.",
     "twin-unigram-4k": "Unigram (Kudo 2018) with 4,096 tokens over bytes, all 256 of them. The GGUF file carries its tokenizer.json whole, since GGUF's own keys know no byte-level Unigram.",
     "twin-pathpiece-4k": "PathPiece (Schmidt et al. 2024) with 4,096 tokens: every word is cut into as few tokens as the vocabulary allows.",
-    "twin-dropout-4k": "The BPE 4k vocabulary, but trained on text cut by BPE-dropout (Provilkov et al. 2020; p = 0.1) in two passes of three. Measured, as all, on text cut without dropout.",
+    "twin-dropout-4k": "The BPE 4k vocabulary, but trained on text cut by BPE-dropout (Provilkov et al. 2020; p = 0.1; sixteen cuts drawn of each distinct word) in two passes of three. Measured, as all, on text cut without dropout.",
     "twin-digits-ltr": "Sums and differences of numbers with one to nine digits; numbers are cut into groups of three digits from the left.",
     "twin-digits-rtl": "Sums and differences of numbers with one to nine digits; numbers are cut into groups of three digits from the right, as thousands are written (Singh and Strouse 2024).",
     "encoder": "A BERT-class encoder (masked language model). Its figures are not bits per byte: they are nats, and the share of right guesses, at every seventh token, masked.",
@@ -26,6 +26,20 @@ ABOUT = {
     "draft-1m": "A small model that shares the BPE 4k vocabulary: a draft for speculative decoding of the flagship or the BPE 4k twin.",
     "born-attention-4l": "Twelve moments in the training of a four-layer model with attention only (no feed-forward blocks, so every head can be read): bigrams, sinks and induction heads being born.",
     "born-gpt2-4l": "Twelve moments in the training of a four-layer GPT-2: the same as born-attention-4l, with feed-forward blocks.",
+}
+# What the samples on the card are like, by somebody who read them: to be written anew when a model is.
+READ = {
+    "flagship": "Each sentence is sound; the story repeats itself until it stops at the fourth. Pip and Biddy are characters of a book that it was trained on.",
+    "mamba-5m": "Sentences hold, sense does not: Lily and Lily are scared, and the old man goes to the old man. The third sample circles round one word.",
+    "lstm-5m": "The loosest of its size: *the door opened, and the door opened*, words that don't exist (*demandstall*), a persistent confusion of who speaks.",
+    "draft-1m": "Phrases, not sentences: apologies in a row, then prose that only sounds like prose. Enough to guess the next easy token.",
+    "twin-byte": "Short, since they are cut after the same number of tokens; words are spelled right, sentences hold, turns of speech follow one another without a subject.",
+    "twin-bpe-1k": "Sentences are whole; what happens changes with each of them (an eye in the middle of a nose), and the lawyer's speech goes round in circles.",
+    "twin-bpe-4k": "Dialogue keeps its form and says nothing: people agree to meet tomorrow, again and again. In the story Lily becomes two and then the dog's.",
+    "twin-bpe-16k": "The story keeps to fish and pond and contradicts itself; the second sample loops on *glad you are come*; Sir Leicester is from a book that it was trained on.",
+    "twin-unigram-4k": "Manners without matter: the speaker is quite sure of being sure. The story repeats its phrases and leaves its thread after two sentences.",
+    "twin-pathpiece-4k": "Dialogue is well formed and circles (*he is not dead, but he is dead*); Lily speaks to herself; the last sentence falls apart.",
+    "twin-dropout-4k": "The weakest of the 4k twins to read, too: *Sorry, mom* five times over, and sentences that bend away from their subject.",
 }
 ORDER = list(ABOUT)
 TITLES = {"books": "four books, as they are", "books-unwrapped": "four books, prose unwrapped", "stories": "51 stories", "sums": "10,000 fresh sums"}
@@ -49,12 +63,15 @@ def card(name, m, engine):
     lines.append(f"| optimizer | {optimizer}; warm-up {train['warmup']} steps, linear decay to 0; seed {train['seed']} |")
     lines += [f"| licence | {m['license']} |", "", "## Data", ""]
     names = {"sums": "random sums `a+b=c` and `a-b=c`, drawn with a seed by data.py (nobody's text)", "books": "114 English books of Project Gutenberg (public domain in the US), hard line ends",
-             "books-unwrapped": "the same books with prose unwrapped", "novels": "177 English novels, 1840 to 1930 (100 English Novels and ELTeC-eng, put together by novels.py; public domain), hard line ends",
+             "books-unwrapped": "the same books with prose unwrapped", "novels": "177 English novels, none later than 1930 (100 English Novels and ELTeC-eng, put together by [novels.py](../novels.py); public domain in the US), hard line ends",
              "novels-unwrapped": "the same novels with prose unwrapped", "speeches": "State of the Union addresses (public domain)", "inaugural": "inaugural addresses (public domain)",
              "questions": "GSM8K, training part (MIT)", "stories": "a sample of TinyStories without every 20th story (CDLA-Sharing-1.0)"}
     for s in m["sources"]:
         lines.append(f"- {names[s['name']]}: {s['bytes'] / s.get('copies', 1) / 1e6:.1f} MB, {s['epochs']:.1f} passes")
-    if "sums" not in m["heldout"]:
+    text = "sums" not in m["heldout"]
+    if text and "novels" not in {s["name"] for s in m["sources"]}:
+        lines += ["", "It was trained before the recipe had the novels, on 71 MB of prose where the twins had 198: beside theirs its figures say nothing about its architecture."]
+    if text:
         lines += ["", "Never seen: *A Tale of Two Cities*, *Pride and Prejudice*, *The Time Machine*, *Treasure Island*; *Moby-Dick*, *The Adventures of Sherlock Holmes*, *War and Peace*; every 20th story."]
     unit = "nats a masked token | right" if masked else "bits/byte"
     lines += ["", "## Figures", "", "Of the file itself, float32 arithmetic ([how](../README.md)).", "", f"| held-out text | bytes | bytes/token | {unit} |", "|---|---|---|---|" + ("---|" if masked else "")]
@@ -75,6 +92,7 @@ def card(name, m, engine):
         lines += ["## Samples", "", "Temperature 0.7, top-p 0.9; the prompt ends at `|`. First draws, not chosen.", ""]
         for s in m["samples"]:
             lines += ["```", s.strip(), "```", ""]
+        lines += [READ[name], ""] if name in READ else []
     lines += ["## Limits", "", "A small model trained on little text: it makes things up, repeats itself, and carries the views of its sources' times. It is for looking at, not for relying on.", ""]
     return "\n".join(lines)
 
