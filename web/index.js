@@ -5,7 +5,7 @@ export { ModelStore } from './store.js';
 export { ByteModel } from './bytes.js';
 export { ByteLanguage, COMPLETION_METHODS, complete, coverEncodings, healedNextByte } from './heal.js';
 export { infillMiddle, infillParts, infillPrompt } from './infill.js';
-export { healingTable } from './probes.js';
+export { TEXT_FORMATS, TYPO_OPERATORS, chunkDigits, commaProbe, dropoutProbe, formatProbe, healingTable, sumsProbe, tokenDistance, typoProbe, undertrainedTokens, withTypos } from './probes.js';
 export { Ensemble } from './ensemble.js';
 export { MARGINAL_METHODS, bestTokenization, marginal, scoreTokenizations } from './marginal.js';
 export { editDistance, mapTokens, sortedDistance, steerLogits, transport, transportTokenizations, warpTokenizations } from './across.js';

@@ -1,7 +1,7 @@
 // Prompts cut inside words of held-out books: plain prompting is worse than healing, healing than alignment, alignment than the exact byte model (Phan et al. 2025, Athiwaratkun et al. 2024).
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Model, healingTable } from '../../web/index.js';
+import { Measure, Model, healingTable, undertrainedTokens } from '../../web/index.js';
 import { ROOT, readShared, skipWithoutShared } from '../support/shared.mjs';
 
 test('naive > healing > alignment > exact on the 4k twin', { skip: skipWithoutShared, timeout: 600_000 }, async () => {
@@ -16,6 +16,24 @@ test('naive > healing > alignment > exact on the 4k twin', { skip: skipWithoutSh
     assert.ok(naive.bits > healing.bits && healing.bits > alignment.bits && alignment.bits > exact.bits, 'bits for the byte that follows');
     assert.ok(exact.bits < 0.7 * naive.bits);
   } finally {
+    await model.dispose();
+  }
+});
+
+test('tokens whose embeddings look never trained are those that the training books hardly have', { skip: skipWithoutShared, timeout: 300_000 }, async () => {
+  const model = await Model.load(`${ROOT}models/family/twin-bpe-4k.gguf`, { threads: 1 });
+  const measure = new Measure(model.tokenizer);
+  try {
+    for (const part of Buffer.from(readShared('corpora', 'gutenberg', 'en-train.txt').subarray(0, 10_000_000)).toString('utf8').split('\n\n')) measure.add(part);
+    const counts = measure.counts(), { tokens } = await undertrainedTokens(model, { top: 2 ** 20 });
+    const rare = tokens.filter(({ id }) => counts[id] <= 20), common = tokens.filter(({ id }) => counts[id] > 1000);
+    let wins = 0;
+    for (const a of rare) for (const b of common) wins += Number(a.similarity > b.similarity);
+    const auc = wins / rare.length / common.length;
+    console.log(`# ${rare.length} rare against ${common.length} common tokens: area under the curve ${auc.toFixed(4)}`);
+    assert.ok(rare.length > 50 && common.length > 50 && auc > 0.9);
+  } finally {
+    measure.dispose();
     await model.dispose();
   }
 });

@@ -20,6 +20,7 @@ import { languageCommand, markovCommand } from './theory.js';
 import { completeCommands } from './complete.js';
 import { ensembleCommands } from './ensemble.js';
 import { marginalCommand } from './marginal.js';
+import { probeCommand } from './probe.js';
 
 /** @typedef {import('./args.js').OptionSpec} OptionSpec */
 /** @typedef {import('./args.js').CommandSpec} CommandSpec */
@@ -575,6 +576,7 @@ const COMMANDS = {
   ...completeCommands({ line, write, json, textOf, visible, picked, withModel, loadTokenizer, model: [MODEL, ...ENGINE], tokenizer: [TOKENIZER, MODEL, ...DEFINITION], seed: SEED, jsonOut: JSON_OUT }),
   ...ensembleCommands({ line, write, json, textOf, visible, picked, modelSources, mustExist, loadTokenizer, engine: ENGINE, tokenizer: [TOKENIZER, MODEL, ...DEFINITION], seed: SEED, jsonOut: JSON_OUT }),
   marginal: marginalCommand({ line, json, textOf, visible, picked, withModel, model: [MODEL, ...ENGINE], seed: SEED, jsonOut: JSON_OUT }),
+  probe: probeCommand({ line, json, textOf, mustExist, visible, picked, withModel, model: [MODEL, ...ENGINE], seed: SEED, jsonOut: JSON_OUT }),
   canonical: {
     summary: 'are token ids what the tokenizer itself gives?',
     usage: 'canonical (--tokenizer FILE | --model FILE) [options] (--ids LIST | [ID...])',

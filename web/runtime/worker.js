@@ -668,6 +668,8 @@ class Engine {
   exportOpen() {
     const heap = this.heap;
     if (!this.model) throw new MicrotomeError('no model is loaded', { code: 'ESTATE' });
+    if (this.exported) heap.exports.export_free(this.exported);
+    this.exported = 0;
     return heap.scope((alloc) => {
       const out = alloc(8);
       heap.call('export_new', this.model, out);
