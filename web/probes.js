@@ -29,12 +29,12 @@ const PLACES = /** @type {Record<string, (a: number, b: number, c: number) => bo
  * @param {Model} model @param {string | Uint8Array} text that the model has not seen
  * @param {{where?: 'inside' | 'word' | 'space', cuts?: number, context?: number, tokens?: number, epsilon?: number, seed?: number, signal?: AbortSignal, onProgress?: (done: number, total: number) => void}} [options]
  *   where: 'inside' (default) words, between two letters; 'word': before the space after a word; 'space': after that space. cuts: how many prompts (default 100), at random; context: bytes of each, from the beginning of a word on (200); tokens: what alignment gives up (3);
- *   epsilon: as for healedNextByte (1e-7)
+ *   epsilon: as for healedNextByte (1e-5)
  * @returns {Promise<{cuts: number, rows: HealingRow[]}>} @throws {MicrotomeError} ERANGE: the text has no place to cut; as healedNextByte
  */
 export async function healingTable(model, text, options = {}) {
   checkOptions('healingTable', options, ['where', 'cuts', 'context', 'tokens', 'epsilon', 'seed', 'signal', 'onProgress']);
-  const { where = 'inside', cuts = 100, context = 200, tokens = 3, epsilon = 1e-7, seed = 1, signal, onProgress } = options, bytes = bytesOf(text);
+  const { where = 'inside', cuts = 100, context = 200, tokens = 3, epsilon = 1e-5, seed = 1, signal, onProgress } = options, bytes = bytesOf(text);
   needModel('healingTable', model);
   if (!Object.hasOwn(PLACES, where)) throw new MicrotomeError(`healingTable: unknown place ${JSON.stringify(where)}: known are ${Object.keys(PLACES).join(', ')}`, { code: 'EUNKNOWN' });
   checkNumber('healingTable: cuts', cuts, 1, 2 ** 20, true);
@@ -42,7 +42,7 @@ export async function healingTable(model, text, options = {}) {
   const places = [];
   for (let i = 2; i < bytes.length; i++) if (i >= Math.min(context, bytes.length / 2) && PLACES[where](bytes[i - 2], bytes[i - 1], bytes[i])) places.push(i);
   if (!places.length) throw new MicrotomeError(`healingTable: the text has no place of the kind ${where}`, { code: 'ERANGE' });
-  const ways = { naive: { tokens: 0 }, healing: { tokens: 1, classic: true }, alignment: { tokens, epsilon }, weighted: { tokens, keep: true, epsilon } };
+  const ways = { naive: { tokens: 0 }, healing: { tokens: 1, classic: true }, alignment: { tokens, epsilon, limit: 16384 }, weighted: { tokens, keep: true, epsilon, limit: 16384 } };
   const rows = [...Object.keys(ways), 'exact'].map((method) => ({ method, distance: 0, bits: 0, right: 0 }));
   const random = new Random(model.tokenizer.core().heap, seed), view = new ByteModel(model);
   try {

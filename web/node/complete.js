@@ -57,18 +57,18 @@ export function completeCommands({ line, write, json, textOf, visible, picked, w
     heal: {
       summary: 'the next byte by every treatment of a prompt\'s end, side by side',
       usage: 'heal [--model FILE] [options] [TEXT...]',
-      options: /** @type {OptionSpec[]} */ ([...MODEL, { name: 'tokens', kind: 'int', value: 'K', min: 1, max: 64, help: 'how many tokens alignment gives up, default 3' }, { name: 'epsilon', kind: 'number', value: 'P', min: 0, max: 1, help: 'paths of less than this times the heaviest are given up, default 1e-7' },
+      options: /** @type {OptionSpec[]} */ ([...MODEL, { name: 'tokens', kind: 'int', value: 'K', min: 1, max: 64, help: 'how many tokens alignment gives up, default 3' }, { name: 'epsilon', kind: 'number', value: 'P', min: 0, max: 1, help: 'paths of less than this times the heaviest are given up, default 1e-5' },
         { name: 'top', kind: 'int', value: 'N', min: 1, max: 257, help: 'without --json: how many bytes to show, default 10' }, HEX, JSON_OUT]),
       notes: '--json prints {"methods": {NAME: {"bytes": [256 natural log-probabilities], "end", "distance": total variation distance to the exact answer, "dead", "contexts"}}}; null stands for -Infinity.',
       /** @param {Record<string, any>} options @param {string[]} rest */
       async run(options, rest) {
-        const text = await input(rest, options), tokens = options.tokens ?? 3, epsilon = options.epsilon ?? 1e-7;
+        const text = await input(rest, options), tokens = options.tokens ?? 3, epsilon = options.epsilon ?? 1e-5;
         await withModel(options, async (model) => {
           const view = new ByteModel(model), { bytes, end } = await view.next(text, { naive: false });
           await view.dispose();
           const exact = [...bytes, end];
           /** @type {Record<string, {bytes: Float64Array, end: number, distance: number, dead?: number, contexts?: number}>} */ const methods = {};
-          const ways = { naive: { tokens: 0 }, healing: { tokens: 1, classic: true }, alignment: { tokens, epsilon }, weighted: { tokens, keep: true, epsilon } };
+          const ways = { naive: { tokens: 0 }, healing: { tokens: 1, classic: true }, alignment: { tokens, epsilon, limit: 16384 }, weighted: { tokens, keep: true, epsilon, limit: 16384 } };
           for (const [name, how] of Object.entries(ways)) {
             const { dropped: _, ...r } = await healedNextByte(model, text, how);
             methods[name] = { ...r, distance: [...r.bytes, r.end].reduce((sum, x, b) => sum + Math.abs(Math.exp(x) - Math.exp(exact[b])) / 2, 0) };
