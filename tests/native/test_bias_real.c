@@ -301,7 +301,8 @@ static void check_tokenizer(const char *file, const char *why) {
         CHECK_OK(mt_gguf_parse(&g, data, n, UINT64_MAX, &need, &err));
         CHECK_OK(mt_tok_load_gguf(&g, &b.t, &err));
     } else {
-        CHECK_OK(mt_tok_load_json(data, n, &b.t, &err));
+        mt_load_options options = {0};
+        CHECK_OK(mt_tok_load(data, n, &options, &b.t, &err));
     }
     if (!b.t) goto done;
     mt_status status = mt_spell_source_of(b.t, MT_TARGET_VALID, &b.source, &err);
@@ -365,6 +366,9 @@ int main(int argc, char **argv) {
         {"refact/ggml-vocab-refact.gguf.gz", NULL, true},
         {"mpt/tokenizer.json.gz", "normalizes", true},
         {"deepseek-v3/tokenizer.json.gz", "leaves gaps", true},
+        {"rwkv-world/rwkv_vocab_v20230424.txt.gz", NULL, true},
+        {"spm-test-unigram/tokenizer.model.gz", "normalizes", false},
+        {"bert-uncased/tokenizer.json.gz", "not byte-pair encoding, Unigram or longest match", false},
         {"gpt-neox/tokenizer.json.gz", "normalizes", false},
         {"qwen3/tokenizer.json.gz", "normalizes", false},
     };
