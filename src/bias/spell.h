@@ -189,6 +189,7 @@ typedef struct mt_spell_node { /* trie of added tokens with failure links */
 typedef struct mt_spell_trie { /* of the tokens that a segmenter of paths matches */
     int32_t rank;              /* of the token that ends here, or -1 */
     int32_t child, children;   /* first child, number */
+    int32_t first, last;       /* the tokens that go through it have ranks in [first, last] */
     uint8_t byte;
 } mt_spell_trie;
 typedef struct mt_spell_active { /* a place of the word from which a token may reach beyond its end */
@@ -244,6 +245,7 @@ struct mt_spell {
     /* spell_path.c */
     mt_spell_trie *trie;
     size_t trie_count, trie_cap;
+    int32_t trie_root[256];  /* its children by byte, -1: none */
     double *score;           /* by rank */
     mt_spell_active *active; /* scratch */
     size_t active_count, active_cap;
@@ -270,9 +272,12 @@ mt_status mt_spell_reachable(mt_spell *s, size_t rank, bool *yes, mt_error *err)
 /* spell_path.c */
 mt_status mt_spell_paths(mt_spell *s, mt_error *err);
 void mt_spell_paths_free(mt_spell *s);
-/* The word after a token that follows it, -1: it cannot; and all that can (byte pieces: as far as the word knows). */
+/* The word after a token that follows it, -1: it cannot. */
 mt_status mt_spell_word_add(mt_spell *s, int32_t word, size_t rank, int32_t *out, mt_error *err);
-mt_status mt_spell_word_mask(mt_spell *s, int32_t word, uint64_t *bits, mt_error *err);
+/* All tokens that can (byte pieces: as far as the word knows). Those that are in neither of two sets may be left out;
+ * NULL: none is. */
+mt_status mt_spell_word_mask(mt_spell *s, int32_t word, const uint64_t *a, const uint64_t *b, uint64_t *bits,
+                             mt_error *err);
 /* spell_vocab.c */
 mt_status mt_spell_vocabulary(mt_spell *s, mt_error *err);
 bool mt_spell_tail_add(const mt_spell *s, uint32_t tail, uint8_t b, uint32_t *out);

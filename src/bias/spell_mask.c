@@ -221,7 +221,7 @@ static mt_status begins_mask(mt_spell *s, const uint64_t **out, mt_error *err) {
     if (!s->no_word_mask) {
         s->no_word_mask = mt_calloc(s->words, sizeof *s->no_word_mask);
         if (!s->no_word_mask) return mt_nomem(err, s->words * 8, "the tokens that can begin a word");
-        mt_status status = mt_spell_word_mask(s, s->no_word, s->no_word_mask, err);
+        mt_status status = mt_spell_word_mask(s, s->no_word, NULL, NULL, s->no_word_mask, err);
         if (status) {
             mt_free(s->no_word_mask);
             s->no_word_mask = NULL;
@@ -356,7 +356,7 @@ static mt_status place_key(const mt_spell *s, const mt_spell_place *place, int32
 static mt_status word_bits(mt_spell *s, const mt_spell_guess *g, const uint64_t *mask, uint64_t *own, uint64_t *bits,
                            mt_error *err) {
     const uint64_t *more = s->states[g->state].more;
-    MT_TRY(mt_spell_word_mask(s, g->word, own, err));
+    MT_TRY(mt_spell_word_mask(s, g->word, mask, more, own, err));
     for (size_t w = 0; w < s->words; w++) bits[w] |= own[w] & mask[w];
     for (size_t w = 0; w < s->words; w++)
         for (uint64_t rest = own[w] & more[w] & ~bits[w]; rest; rest &= rest - 1) {

@@ -40,6 +40,8 @@ static mt_status grow_trie(mt_spell *s, const size_t *listed, size_t count, mt_e
     at[0] = (span){0, count, 0};
     for (size_t n = 0; n < s->trie_count; n++) { /* breadth first: children stand together, by byte */
         span x = at[n];
+        s->trie[n].first = x.lo < x.hi ? (int32_t)listed[x.lo] : 0;
+        s->trie[n].last = x.lo < x.hi ? (int32_t)listed[x.hi - 1] : -1;
         for (; x.lo < x.hi && s->text[listed[x.lo]].n == x.depth; x.lo++)
             if (s->trie[n].rank < 0) s->trie[n].rank = (int32_t)listed[x.lo];
         s->trie[n].child = (int32_t)s->trie_count;
@@ -54,12 +56,16 @@ static mt_status grow_trie(mt_spell *s, const size_t *listed, size_t count, mt_e
             x.lo = end;
         }
     }
+    for (int b = 0; b < 256; b++) s->trie_root[b] = -1;
+    for (int32_t i = 0; i < s->trie[0].children; i++)
+        s->trie_root[s->trie[s->trie[0].child + i].byte] = s->trie[0].child + i;
 done:
     mt_free(at);
     return status;
 }
 
 static int32_t step(const mt_spell *s, int64_t node, uint8_t byte) {
+    if (node == 0) return s->trie_root[byte];
     const mt_spell_trie *n = &s->trie[node];
     int32_t lo = n->child, hi = n->child + n->children;
     while (lo < hi) {
@@ -168,6 +174,7 @@ static mt_status advance(mt_spell *s, const lane *in, uint8_t byte, lane *out, b
     next.first = s->active_count;
     next.own = -1;
     *dead = false;
+    MT_TRY(mt_grow((void **)&s->active, &s->active_cap, s->active_count + in->count + 1, sizeof *s->active, err));
     if (paths && in->left == 0) {
         next.left = s->source.characters ? mt_utf8_length(byte) : 1;
         if (next.left == 0) next.left = 1;
@@ -190,11 +197,11 @@ static mt_status advance(mt_spell *s, const lane *in, uint8_t byte, lane *out, b
             alone |= last && next.fresh;
         }
         if (own) next.own = (int64_t)(s->active_count - next.first);
-        MT_TRY(push(s, a, err));
+        s->active[s->active_count++] = a;
     }
     if (paths) {
         if (next.left == 0 && !alone) offer(s, s->source.unknown_score + next.from, false, &any, &best, &wins);
-        if (any) MT_TRY(push(s, (mt_spell_active){0, best}, err));
+        if (any) s->active[s->active_count++] = (mt_spell_active){0, best};
         if (any) next.left = 0, next.fresh = false;
     } else if (next.own_node >= 0) {
         next.own_node = step(s, next.own_node, byte);
@@ -249,7 +256,18 @@ done:
     return status;
 }
 
-mt_status mt_spell_word_mask(mt_spell *s, int32_t word, uint64_t *bits, mt_error *err) {
+static bool any(const uint64_t *a, const uint64_t *b, int32_t first, int32_t last) {
+    for (int32_t w = first >> 6; w <= last >> 6; w++) {
+        uint64_t bits = a[w] | b[w];
+        if (w == first >> 6) bits &= ~(uint64_t)0 << (first & 63);
+        if (w == last >> 6) bits &= ~(uint64_t)0 >> (63 - (last & 63));
+        if (bits) return true;
+    }
+    return false;
+}
+
+mt_status mt_spell_word_mask(mt_spell *s, int32_t word, const uint64_t *a, const uint64_t *b, uint64_t *bits,
+                             mt_error *err) {
     typedef struct frame {
         lane at;
         int32_t node, next;
@@ -275,6 +293,7 @@ mt_status mt_spell_word_mask(mt_spell *s, int32_t word, uint64_t *bits, mt_error
         int32_t node = f->next++;
         bool dead;
         lane next;
+        if (a && b && !any(a, b, s->trie[node].first, s->trie[node].last)) continue;
         s->active_count = f->at.first + f->at.count;
         MT_TRY_GOTO(advance(s, &f->at, s->trie[node].byte, &next, &dead, err), done);
         if (dead) continue;
