@@ -149,9 +149,11 @@ test('generating: seeds, temperature, characters, aborting', { timeout: 120_000 
   const stream = view.generate('Once', { maxBytes: 60, seed: 11 });
   for await (const piece of stream) pieces += piece.text;
   assert.equal(pieces, one.text);
-  for await (const _ of view.generate('Once', { maxBytes: 100000, seed: 1 })) break; // leaving early
+  let long = 0; // a seed whose text goes on for so long that the worker is still at work after the first piece
+  while ((await view.sample('Once', { maxBytes: 1500, seed: long })).reason === 'end' && long < 50) long++;
+  for await (const _ of view.generate('Once', { maxBytes: 100000, seed: long })) break; // leaving early
   const control = new AbortController();
-  await assert.rejects(async () => { for await (const _ of view.generate('Once', { maxBytes: 100000, seed: 1, signal: control.signal })) control.abort(); }, { name: 'AbortError' });
+  await assert.rejects(async () => { for await (const _ of view.generate('Once', { maxBytes: 100000, seed: long, signal: control.signal })) control.abort(); }, { name: 'AbortError' });
   assert.deepEqual(await view.sample('Once', { maxBytes: 60, seed: 11 }), one, 'usable after both');
   assert.equal((await view.greedy('Once', { maxBytes: 0 })).bytes.length, 0);
   await assert.rejects(view.sample('x', { temperature: -1 }), { code: 'ERANGE' });
