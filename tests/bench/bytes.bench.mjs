@@ -2,7 +2,7 @@
 // without probabilities; of scoring a text; and milliseconds for a keystroke (a byte more, all 256 probabilities). The twins and the bundled model as shipped; GPT-2 and
 // SmolLM2-135M as random weights of their shape with a vocabulary of their size from ../shared (what a random model writes is arbitrary: its distributions are
 // flatter than a trained one's, so that fewer contexts can be left out).
-//   node tests/bench/bytes.bench.mjs [--models FILE-OR-SHAPE,...] [--threads 1] [--rounds 3] [--json]
+//   node tests/bench/bytes.bench.mjs [--models FILE-OR-SHAPE,...] [--targets valid,masked,all] [--threads 1] [--rounds 3] [--json]
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { GGML, retype } from '../support/gguf_write.mjs';
@@ -14,6 +14,7 @@ import { ByteModel, Model } from '../../web/index.js';
 const option = (name, fallback) => { const i = process.argv.indexOf(name); return i < 0 ? fallback : process.argv[i + 1]; };
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const threads = Number(option('--threads', '1')), rounds = Number(option('--rounds', '3'));
+const targets = /** @type {('valid' | 'masked' | 'all')[]} */ (option('--targets', 'valid,masked,all').split(','));
 const names = option('--models', 'models/family/twin-bpe-4k.gguf,models/microtome-tiny.gguf,GPT-2,SmolLM2-135M').split(',');
 const VOCABULARIES = { 'GPT-2': ['gpt2', 'ggml-vocab-gpt-2.gguf'], 'SmolLM2-135M': ['starcoder', 'ggml-vocab-starcoder.gguf'] };
 
@@ -51,7 +52,7 @@ async function measure(model, big) {
   add('plain tokens, greedy', '', base.greedy, base.greedy);
   add('plain tokens, drawn', '', base.sample, base.sample);
   const text = new TextEncoder().encode(PROMPT + TEXT), keys = {};
-  for (const target of /** @type {const} */ (['valid', 'masked', 'all'])) {
+  for (const target of targets) {
     const view = new ByteModel(model, { target });
     const few = target === 'all' ? most / 5 : most;
     await view.next(PROMPT); // tables of the automaton are filled as they are met

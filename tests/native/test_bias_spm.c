@@ -18,7 +18,8 @@ typedef struct spm {
     size_t length[PIECES];
     double score[PIECES];
     mt_spell_kind kind[PIECES];
-    bool prefix, unigram, single; /* single: of Unigram, sums are kept in single precision */
+    bool prefix, unigram, plain,
+        single; /* plain: unknown characters have no byte pieces; single: Unigram keeps sums in single precision */
     double log_p[PIECES + 2][PIECES + 1];
 } spm;
 
@@ -36,12 +37,19 @@ static void add(spm *t, const void *p, size_t n, double score, mt_spell_kind kin
 }
 static const double unknown_score = -20;
 
-static void random_spm(spm *t, mt_rng *rng, bool unigram) {
-    *t = (spm){.prefix = mt_rng_below(rng, 3) > 0, .unigram = unigram};
+static void random_spm(spm *t, mt_rng *rng, bool unigram, bool plain) {
+    *t = (spm){.prefix = mt_rng_below(rng, 3) > 0, .unigram = unigram, .plain = plain};
     for (int i = 0; i < LETTERS; i++) {
         bool known = i == 0 || i == 1 || ((i == 3 || i == 5) && mt_rng_below(rng, 2));
         if (known) add(t, letters[i], strlen(letters[i]), 0, MT_SPELL_NORMAL);
-        for (size_t k = 0; k < strlen(letters[i]); k++) add(t, letters[i] + k, 1, 0, MT_SPELL_BYTE);
+        for (size_t k = 0; k < strlen(letters[i]) && !plain; k++) add(t, letters[i] + k, 1, 0, MT_SPELL_BYTE);
+    }
+    if (plain) { /* characters that are known in company alone */
+        add(t,
+            "\xC3\xAA"
+            "a",
+            3, 0, MT_SPELL_NORMAL);
+        add(t, "a\n", 2, 0, MT_SPELL_NORMAL);
     }
     for (int i = 4 + (int)mt_rng_below(rng, 12); i > 0; i--) {
         uint8_t text[12];
@@ -100,6 +108,8 @@ static int unigram_segment(const spm *t, const uint8_t *p, size_t n, int32_t *ou
         size_t j = ends[parts];
         if (id[j] >= 0)
             out[count++] = id[j];
+        else if (t->plain)
+            return -1;
         else
             for (size_t k = from[j]; k < j; k++) out[count++] = find(t, p + k, 1, MT_SPELL_BYTE);
     }
@@ -194,7 +204,7 @@ static mt_spell_source spm_source(spm *t) {
                              .unknown_score = unknown_score,
                              .single = t->single,
                              .characters = true,
-                             .byte_fallback = true,
+                             .byte_fallback = !t->plain,
                              .prefix_space = t->prefix};
 }
 
@@ -265,6 +275,7 @@ static void check_vocabulary(spm *t, long *texts, long *covers) {
         }
         int32_t ids[MOST];
         int count = encode(t, z, n, ids);
+        if (count < 0) continue; /* has an unknown character */
         ++*texts;
         for (size_t x = 1; x <= limit; x++) {
             size_t at = 0, want = x + t->prefix;
@@ -314,6 +325,8 @@ static void check_vocabulary(spm *t, long *texts, long *covers) {
         CHECK_OK(mt_bytes_next(m, &masked, &err));
         double ones = 0, parts = 0;
         bool whole = mt_utf8_valid(x, n);
+        int32_t whole_ids[MOST];
+        whole = whole && encode(t, x, n, whole_ids) >= 0;
         CHECK((next.exact[256] > -INFINITY) == whole, "an end inside a character, or none outside");
         for (int c = 0; c < 256; c++) {
             uint8_t longer[32];
@@ -483,13 +496,16 @@ static void check_stories(void) {
 int main(int argc, char **argv) {
     int rounds = argc > 1 ? atoi(argv[1]) : 4;
     long texts = 0, covers = 0;
-    for (int unigram = 0; unigram < 2; unigram++) {
-        CASE(unigram ? "random Unigram vocabularies against brute force" : "random vocabularies against brute force");
+    for (int kind = 0; kind < 3; kind++) {
+        static const char *const titles[] = {"random vocabularies against brute force",
+                                             "random Unigram vocabularies against brute force",
+                                             "random Unigram vocabularies without byte pieces against brute force"};
+        CASE(titles[kind]);
         for (int i = 0; i < rounds; i++) {
             static spm t;
             mt_rng rng;
             mt_rng_seed(&rng, 1000 + (uint64_t)i);
-            random_spm(&t, &rng, unigram);
+            random_spm(&t, &rng, kind > 0, kind == 2);
             check_vocabulary(&t, &texts, &covers);
         }
         printf("# %d vocabularies, %ld texts, %ld covers\n", rounds, texts, covers);
