@@ -14,6 +14,17 @@ import { Random } from './random.js';
 /** @param {number} b */
 const isLetter = (b) => (b >= 65 && b <= 90) || (b >= 97 && b <= 122) || b >= 128;
 
+/** Where that takes too many paths, with fewer. @param {Model} model @param {Uint8Array} prompt @param {{tokens: number, epsilon?: number, keep?: boolean, classic?: boolean, limit?: number}} how */
+async function healedWithin(model, prompt, how) {
+  for (let epsilon = how.epsilon; ; epsilon = /** @type {number} */ (epsilon) * 10) {
+    try {
+      return await healedNextByte(model, prompt, { ...how, ...(epsilon !== undefined && { epsilon }) });
+    } catch (error) {
+      if (!(error instanceof MicrotomeError && error.code === 'ELIMIT') || !epsilon || epsilon >= 0.1) throw error;
+    }
+  }
+}
+
 /** Where prompts end: inside a word; after a word, before its space; after the space ("trailing space"). */
 const PLACES = /** @type {Record<string, (a: number, b: number, c: number) => boolean>} */ ({ inside: (a, b, c) => isLetter(a) && isLetter(b) && isLetter(c), word: (a, b, c) => isLetter(a) && isLetter(b) && c === 32, space: (a, b, c) => isLetter(a) && b === 32 && isLetter(c) });
 
@@ -29,7 +40,7 @@ const PLACES = /** @type {Record<string, (a: number, b: number, c: number) => bo
  * @param {Model} model @param {string | Uint8Array} text that the model has not seen
  * @param {{where?: 'inside' | 'word' | 'space', cuts?: number, context?: number, tokens?: number, epsilon?: number, seed?: number, signal?: AbortSignal, onProgress?: (done: number, total: number) => void}} [options]
  *   where: 'inside' (default) words, between two letters; 'word': before the space after a word; 'space': after that space. cuts: how many prompts (default 100), at random; context: bytes of each, from the beginning of a word on (200); tokens: what alignment gives up (3);
- *   epsilon: as for healedNextByte (1e-5)
+ *   epsilon: as for healedNextByte (1e-5; ten times as much where more than 16384 paths would be followed)
  * @returns {Promise<{cuts: number, rows: HealingRow[]}>} @throws {MicrotomeError} ERANGE: the text has no place to cut; as healedNextByte
  */
 export async function healingTable(model, text, options = {}) {
@@ -54,7 +65,7 @@ export async function healingTable(model, text, options = {}) {
       const prompt = bytes.slice(from, at), { bytes: logs, end } = await view.next(prompt, { naive: false, signal }), exact = [...logs, end].map(Math.exp);
       const answers = [];
       for (const how of Object.values(ways)) {
-        const r = await healedNextByte(model, prompt, how);
+        const r = await healedWithin(model, prompt, how);
         answers.push([...r.bytes, r.end].map(Math.exp));
       }
       [...answers, exact].forEach((p, m) => {

@@ -1,7 +1,7 @@
 // Prompts cut inside words of held-out books: plain prompting is worse than healing, healing than alignment, alignment than the exact byte model (Phan et al. 2025, Athiwaratkun et al. 2024).
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Measure, Model, healingTable, undertrainedTokens } from '../../web/index.js';
+import { Measure, Model, dropoutProbe, healingTable, undertrainedTokens } from '../../web/index.js';
 import { ROOT, readShared, skipWithoutShared } from '../support/shared.mjs';
 
 test('naive > healing > alignment > exact on the 4k twin', { skip: skipWithoutShared, timeout: 600_000 }, async () => {
@@ -36,4 +36,16 @@ test('tokens whose embeddings look never trained are those that the training boo
     measure.dispose();
     await model.dispose();
   }
+});
+
+test('the twin that was trained with BPE-dropout minds it less', { skip: skipWithoutShared, timeout: 300_000 }, async () => {
+  const text = Buffer.from(readShared('corpora', 'gutenberg', 'en-heldout.txt').subarray(1500, 5000)).toString('utf8'), lines = text.split('\n\n').map((s) => s.replaceAll('\n', ' ').trim()).filter((s) => s.length > 80).slice(0, 8);
+  const costs = [];
+  for (const name of ['twin-bpe-4k', 'twin-dropout-4k']) {
+    const model = await Model.load(`${ROOT}models/family/${name}.gguf`, { threads: 1 });
+    const [clean, some] = await dropoutProbe(model, lines, { rates: [0, 0.1], samples: 4 }).finally(() => model.dispose());
+    console.log(`# ${name}: ${clean.bitsPerByte.toFixed(3)} bits per byte, with dropout of 0.1 ${some.bitsPerByte.toFixed(3)}`);
+    costs.push(some.bitsPerByte - clean.bitsPerByte);
+  }
+  assert.ok(costs[1] > 0 && costs[1] < 0.6 * costs[0], `${costs}`);
 });
