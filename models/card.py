@@ -29,10 +29,10 @@ ABOUT = {
 }
 # What the samples on the card are like, by somebody who read them: to be written anew when a model is.
 READ = {
-    "flagship": "Each sentence is sound; the story repeats itself until it stops at the fourth. Pip and Biddy are characters of a book that it was trained on.",
+    "flagship": "Each sentence is sound and follows the one before; over a paragraph it turns in circles (*I am going to stay here*, the toys, the cat), and what the lawyer says means nothing.",
     "mamba-5m": "Sentences hold, sense does not: Lily and Lily are scared, and the old man goes to the old man. The third sample circles round one word.",
-    "lstm-5m": "The loosest of its size: *the door opened, and the door opened*, words that don't exist (*demandstall*), a persistent confusion of who speaks.",
-    "draft-1m": "Phrases, not sentences: apologies in a row, then prose that only sounds like prose. Enough to guess the next easy token.",
+    "lstm-5m": "The loosest of its size: sentences that begin well and end elsewhere (*a big tree with her pantry*, *the still was filled with the blossom of the morning*), nobody who stays in the scene.",
+    "draft-1m": "Phrases, not sentences: one answer over and over (*I'll go to the window. I'll go*), then prose that only sounds like prose. Enough to guess the next easy token.",
     "twin-byte": "Short, since they are cut after the same number of tokens; words are spelled right, sentences hold, turns of speech follow one another without a subject.",
     "twin-bpe-1k": "Sentences are whole; what happens changes with each of them (an eye in the middle of a nose), and the lawyer's speech goes round in circles.",
     "twin-bpe-4k": "Dialogue keeps its form and says nothing: people agree to meet tomorrow, again and again. In the story Lily becomes two and then the dog's.",

@@ -1,7 +1,7 @@
 // What the engine itself measures of the family's files: bits per byte on the held-out stories (windows of the trained context that advance by half,
 // every token scored once, as measure.py does), exact byte-level bits of the text twins on excerpts, and sums answered by greedy decoding.
 //
-//   node models/measure.mjs models/family --data ../shared/corpora [NAME ...]     -> models/family/measured.json
+//   node models/measure.mjs models/family --data ../shared/corpora [NAME ...]     -> models/family/measured.json; what is there stays, but for models that are named
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
@@ -67,7 +67,7 @@ async function sumsRight(model, count) {
 const names = only.length ? only : fs.readdirSync(folder).filter((n) => n.endsWith('.metrics.json')).map((n) => n.slice(0, -13)).sort();
 for (const name of names) {
   const metrics = JSON.parse(fs.readFileSync(path.join(folder, name + '.metrics.json'), 'utf8'));
-  if (figures[name] || metrics.model.architecture === 'bert') continue;
+  if ((figures[name] && !only.length) || metrics.model.architecture === 'bert') continue;
   const model = await Model.load(path.join(folder, metrics.file), {});
   const window = metrics.model.context, stride = window / 2;
   /** @type {Record<string, any>} */
