@@ -50,7 +50,18 @@ function enumeration(/** @type {Model} */ model) {
     }
     return sum;
   };
-  return async (x) => {
+  /** The same over every sequence of tokens, canonical or not. */
+  const anyway = async (x, context = [], at = 0) => {
+    const rest = x.subarray(at), row = await probs(context);
+    let sum = 0;
+    for (let id = 0; id < vocab; id++) {
+      const b = bytesOf[id], n = Math.min(b.length, rest.length);
+      if (id === END || !n || !b.subarray(0, n).equals(rest.subarray(0, n))) continue;
+      sum += row[id] * (b.length >= rest.length ? 1 : await anyway(x, [...context, id], at + b.length));
+    }
+    return sum;
+  };
+  const all = async (x) => {
     const ids = [...tok.encode(new Uint8Array(x), { offsets: false, specialAsText: true }).ids];
     let end = (await probs(ids))[END];
     for (const [i, id] of ids.entries()) end *= (await probs(ids.slice(0, i)))[id];
@@ -58,6 +69,7 @@ function enumeration(/** @type {Model} */ model) {
     for (let byte = 0; byte < 256; byte++) next[byte] = await prefixProbability(Buffer.concat([x, Buffer.from([byte])]));
     return { whole: await prefixProbability(x), next, end };
   };
+  return { all, starts: prefixProbability, anyway };
 }
 
 for (const [name, texts] of /** @type {[string, string[]][]} */ ([['microtome-tiny', ['H', 'th', ' w', 'a ', "n't", '\n ', 'é', '19', '.”']], ['family/twin-unigram-4k', ['th', ' w', '\n ', '19']], ['family/twin-pathpiece-4k', ['th', "n't"]]]))
@@ -67,13 +79,36 @@ for (const [name, texts] of /** @type {[string, string[]][]} */ ([['microtome-ti
     if (own !== model) t.after(() => own.dispose());
     const brute = enumeration(own), view = new ByteModel(own);
     for (const text of texts) {
-      const got = await view.next(text), { whole, next, end } = await brute(Buffer.from(text));
+      const got = await view.next(text), { whole, next, end } = await brute.all(Buffer.from(text));
       assert.ok(Math.abs(got.textLogProb - Math.log(whole)) < 1e-5, `${JSON.stringify(text)}: ln Pr: ${got.textLogProb} against ${Math.log(whole)}`);
       const total = next.reduce((a, b) => a + b, end);
       for (let byte = 0; byte < 256; byte++)
         assert.ok(Math.abs(Math.exp(got.bytes[byte]) - next[byte] / total) < 1e-6, `${JSON.stringify(text)}, byte ${byte}: ${Math.exp(got.bytes[byte])} against ${next[byte] / total}`);
       assert.ok(Math.abs(Math.exp(got.end) - end / total) < 1e-6, `${JSON.stringify(text)}, end: ${Math.exp(got.end)} against ${end / total}`);
       assert.equal(got.missingMass, 0);
+    }
+  });
+
+/** Of 1 to 8 bytes; inside words, numbers and characters, white space of all kinds. */
+const SHORT = ['O', ' ', 'On', '\n\n', 'the', ' 19', '\u2019s', ' wor', 'x1 2', '  1\n', 'n\u2019t', 'It was', 'caf\u00e9 ', 'Once up', ' 1984, h', '\u201cI am ', Buffer.from('caf\u00e9').subarray(0, 4)];
+for (const name of ['twin-bpe-1k', 'twin-bpe-4k', 'twin-bpe-16k', 'twin-dropout-4k'])
+  test(`${name}: probabilities of strings of up to 8 bytes equal enumeration; the three targets keep their bounds`, { timeout: 300_000 }, async (t) => {
+    const file = shipped(`family/${name}`);
+    if (!existsSync(file)) return t.skip(`no ${name}.gguf`);
+    const twin = await Model.load(file, { threads: 1 });
+    t.after(() => twin.dispose());
+    const brute = enumeration(twin), [valid, masked, all] = /** @type {const} */ (['valid', 'masked', 'all']).map((target) => new ByteModel(twin, { target }));
+    for (const text of SHORT) {
+      const bytes = Buffer.from(text), want = Math.log(await brute.starts(bytes)), what = JSON.stringify(String(text));
+      const of = await valid.score(text);
+      assert.ok(Math.abs(of.textLogProb - want) < 1e-5, `${what}: ${of.textLogProb} against ${want}`);
+      // masking moves probability from what the tokenizer cannot produce to what it can
+      const moved = (await masked.score(text)).textLogProb;
+      assert.ok(moved >= of.textLogProb - 1e-9, `${what}: masked ${moved}, valid ${of.textLogProb}`);
+      if (bytes.length > 4) continue; // the number of sequences doubles with every byte
+      const every = Math.log(await brute.anyway(bytes)), beam = await all.score(text);
+      assert.ok(every >= want - 1e-9, `${what}: every sequence ${every}, canonical ones ${want}`);
+      assert.ok(beam.textLogProb <= every + 1e-5 && every <= beam.textLogProb - Math.log1p(-beam.missingMass) + 1e-5, `${what}: beam ${beam.textLogProb}, missing ${beam.missingMass}, all of it ${every}`);
     }
   });
 
