@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "../src/token/dynamic.h"
 #include "../src/token/measure.h"
 
 typedef struct abi_measure {
@@ -25,7 +26,10 @@ ABI_LAYOUT(measure, ABI_STRUCT(abi_measures), MEASURES(sentences), MEASURES(toke
            MEASURES(continued_share), MEASURES(compression), MEASURES(closeness), MEASURES(unknown_share),
            MEASURES(used), MEASURES(entropy), MEASURES(count), MEASURES(size), ABI_STRUCT(mt_overlap),
            ABI_FIELD(mt_overlap, a), ABI_FIELD(mt_overlap, b), ABI_FIELD(mt_overlap, both),
-           ABI_FIELD(mt_overlap, jaccard))
+           ABI_FIELD(mt_overlap, jaccard), ABI_STRUCT(mt_dynamic), ABI_FIELD(mt_dynamic, ids.data),
+           ABI_FIELD(mt_dynamic, ids.len), ABI_FIELD(mt_dynamic, lens.data), ABI_FIELD(mt_dynamic, lens.len),
+           ABI_FIELD(mt_dynamic, unit), ABI_FIELD(mt_dynamic, units), ABI_STRUCT(mt_unit), ABI_FIELD(mt_unit, left),
+           ABI_FIELD(mt_unit, right), ABI_FIELD(mt_unit, count))
 
 MT_EXPORT(measure_free) void abi_measure_free(abi_measure *measure) {
     if (!measure) return;
@@ -148,4 +152,17 @@ MT_EXPORT(tok_overlap) mt_status abi_tok_overlap(const mt_tok *a, const mt_tok *
     mt_free(x);
     mt_free(y);
     return status;
+}
+
+/* ---- batches ---- */
+
+/* out: made by `make`; freed with dynamic_free */
+MT_EXPORT(dynamic_merge)
+mt_status abi_dynamic_merge(const int32_t *ids, const uint8_t *barrier, const int32_t *lens, size_t sequences,
+                            int32_t merges, int32_t first_id, mt_dynamic *out) {
+    ABI_NEED(out);
+    return mt_dynamic_merge(ids, barrier, lens, sequences, merges, first_id, out, &abi_error);
+}
+MT_EXPORT(dynamic_free) void abi_dynamic_free(mt_dynamic *dynamic) {
+    mt_dynamic_free(dynamic);
 }

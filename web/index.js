@@ -16,6 +16,7 @@ export { Measure, alignTokenizations, divergence, parity, unreachableTokens, voc
 export { CODE_LEVELS, chunkability, codeLevels, cognitivePlausibility, correlation, languagePremiums, normalizedLength, parseTable, vocabularySweep } from './study.js';
 export { charsmapOf } from './train/charsmap.js';
 export { extendTokenizer } from './train/extend.js';
+export { dynamicMerges } from './dynamic.js';
 export { HuffmanCode } from './huffman.js';
 export { TokenLanguage } from './language.js';
 export { MarkovSource, MarkovTokenModel } from './markov.js';
