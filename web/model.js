@@ -117,7 +117,6 @@ export class Model {
     page.catch(() => {});
     try {
       const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
-      // One after the other: with weights that came in while the helper threads started, loading sometimes never ended in Firefox (2 of 3 runs of its test).
       const engine = await start(client, { module, shared, threads, isa }, signal);
       const loaded = await sendSources(client, cache ? await stored(from, { onProgress, signal }) : from, { signal, onEvent });
       const heap = loaded.header && (await page);

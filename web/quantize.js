@@ -61,7 +61,7 @@ export async function quantize(source, options = {}) {
   if (!all.some((s) => !isTokenizerFile(s.name))) throw new MicrotomeError('quantize: no file with weights was given', { code: 'ERANGE' });
   const { module, shared } = await loadModule({ ...options, threads: threads > 1 });
   const heap = await loadHeap(options);
-  const client = await WorkerClient.start({ workerUrl, signal });
+  const client = await WorkerClient.start({ workerUrl, signal, helpers: shared ? threads - 1 : 0 });
   /** @type {Plan | null} */ let plan = null;
   /** @type {Sink | null} */ let sink = null;
   try {

@@ -32,8 +32,8 @@ export class WorkerClient {
     const failed = (/** @type {Error} */ error) => new MicrotomeError(`the worker could not start: ${error.message} (see the option workerUrl)`, { code: 'EWORKER', cause: error });
     const worker = await spawn(workerUrl).catch((error) => { throw failed(error); });
     const client = new WorkerClient(worker);
-    if (helpers) worker.postMessage({ prepare: helpers });
     try {
+      for (let i = 0; i < helpers; i++) await client.#addHelper(workerUrl, i);
       await new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(failed(new Error(`no answer in ${START_MS / 1000} s`))), START_MS);
         const done = (/** @type {() => void} */ then) => { clearTimeout(timer); signal?.removeEventListener('abort', abort); then(); };
@@ -50,6 +50,22 @@ export class WorkerClient {
     return client;
   }
 
+  /**
+   * A worker that can become a helper thread, and a channel between it and the engine. It is started here and not by the engine: workers that workers start have kept Firefox waiting for ever.
+   * @param {string | URL | undefined} workerUrl @param {number} index
+   */
+  async #addHelper(workerUrl, index) {
+    const helper = await spawn(workerUrl).catch(() => null), { port1, port2 } = new MessageChannel();
+    if (!helper) return;
+    this.#helpers.push(helper);
+    if (this.#dead) return void helper.terminate();
+    listen(helper, () => {}, () => this.#dead || this.#worker.postMessage({ lost: index }));
+    helper.unref?.();
+    helper.postMessage({ attend: port1 }, [port1]);
+    this.#worker.postMessage({ helper: port2, index }, [port2]);
+  }
+
+  /** @type {any[]} */ #helpers = [];
   #hello = (/** @type {number} */ _version) => {};
   #lost = (/** @type {Error} */ _error) => {};
 
@@ -74,6 +90,7 @@ export class WorkerClient {
 
   #fail(/** @type {Error} */ error) {
     this.#dead ??= error;
+    for (const helper of this.#helpers.splice(0)) void helper.terminate();
     for (const [id, call] of [...this.#pending]) {
       this.#forget(id);
       call.reject(error);

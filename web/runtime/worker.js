@@ -485,12 +485,7 @@ class Engine {
   /** @type {Map<number, Bytes>} */ bytes = new Map();
   /** @type {Map<number, Held>} */ held = new Map();
   nextHandle = 1;
-  /** @type {Promise<Helper | null>[]} */ helpers = [];
-
-  /** Starts workers that will be helper threads, before there is a module for them. @param {number} count */
-  prepare(count) {
-    for (let i = 0; i < count; i++) this.helpers.push(spawnHelper());
-  }
+  /** Workers that the page has started to be helper threads. @type {Helper[]} */ helpers = [];
 
   /** @param {{module: WebAssembly.Module, shared: boolean, threads: number, isa?: string}} args */
   async init({ module, shared, threads, isa }) {
@@ -498,7 +493,6 @@ class Engine {
     const heap = (this.heap = await Heap.create(module, memory));
     if (isa) heap.call('kernels_use', { ref: heap.enums.MT_ISA_REF, simd: heap.enums.MT_ISA_SIMD, relaxed: heap.enums.MT_ISA_RELAXED }[isa] ?? -1);
     if (shared && threads > 1) await this.#startPool(module, memory, threads);
-    for (const helper of this.helpers.splice(0)) void helper.then((h) => h?.worker.terminate()); // more than are needed
     const used = heap.exports.kernels_isa();
     return { threads: this.threads, isa: used === heap.enums.MT_ISA_RELAXED ? 'relaxed' : used === heap.enums.MT_ISA_SIMD ? 'simd' : 'ref' };
   }
@@ -510,16 +504,15 @@ class Engine {
    */
   async #startPool(module, memory, threads) {
     const heap = this.heap;
-    this.prepare(threads - 1 - this.helpers.length);
-    const workers = (await Promise.all(this.helpers.splice(0, threads - 1).map((helper) => startHelper(helper, module, memory, heap)))).filter((w) => w !== null);
-    if (!workers.length) return;
-    this.threads = workers.length + 1;
+    const started = await Promise.all(this.helpers.filter(Boolean).slice(0, threads - 1).map((helper) => startHelper(helper, module, memory, heap))), ports = started.filter((port) => port !== null);
+    if (!ports.length) return;
+    this.threads = ports.length + 1;
     this.pool = heap.scope((alloc) => {
       const out = alloc(4);
       heap.call('pool_new', this.threads, out);
       return heap.u32(out);
     });
-    workers.forEach((worker, i) => worker.postMessage({ pool: this.pool, index: i + 1 }));
+    ports.forEach((port, i) => port.postMessage({ pool: this.pool, index: i + 1 }));
   }
 
   /**
@@ -1776,50 +1769,33 @@ export class CoreSampler {
 const HELPER_START_MS = 10_000;
 const STACK_BYTES = 1 << 18;
 
-/** @typedef {{worker: any, heard: (message: any) => void, lost: (error: Error) => void}} Helper */
+/** @typedef {{port: any, heard: (message: any) => void, lost: (error: Error) => void, gone: boolean}} Helper */
 
-/** What a helper answers next, within a time. @param {Helper} helper @param {(message: any) => boolean} expected */
-const answered = (helper, expected) => new Promise((/** @type {(value: void) => void} */ resolve, reject) => {
-  const timer = setTimeout(() => reject(new Error('no answer')), HELPER_START_MS);
-  const end = (/** @type {() => void} */ then) => { clearTimeout(timer); then(); };
-  helper.heard = (message) => { if (expected(message)) end(resolve); else if (message.failed) helper.lost(new Error(message.failed)); };
-  helper.lost = (error) => end(() => reject(error));
-});
-
-/** A worker that may become a helper thread. @returns {Promise<Helper | null>} null: it did not start */
-async function spawnHelper() {
-  let worker;
-  try {
-    if (inNode()) {
-      const { Worker } = await nodeModule('node:worker_threads');
-      worker = new Worker(new URL(import.meta.url), { workerData: { microtome: PROTOCOL }, execArgv: [] });
-    } else worker = new Worker(/* @vite-ignore */ self.location.href, { type: 'module', name: WORKER_NAME });
-    /** @type {Helper} */ const helper = { worker, heard: () => {}, lost: () => {} };
-    listen(worker, (message) => helper.heard(message), (error) => helper.lost(error));
-    await answered(helper, (message) => message.hello !== undefined);
-    return helper;
-  } catch {
-    worker?.terminate();
-    return null;
-  }
+/** A worker that the page has started, at the other end of a channel. @param {any} port @returns {Helper} */
+function helperAt(port) {
+  /** @type {Helper} */ const helper = { port, heard: () => {}, lost: () => {}, gone: false };
+  listen(port, (message) => helper.heard(message), (error) => helper.lost(error));
+  return helper;
 }
 
 /**
- * Makes it a thread of this memory, on a stack of its own. @param {Promise<Helper | null>} spawned @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @param {Heap} heap
+ * Makes it a thread of this memory, on a stack of its own. @param {Helper} helper @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @param {Heap} heap
  * @returns {Promise<Port | null>} null: it did not start
  */
-async function startHelper(spawned, module, memory, heap) {
-  const helper = await spawned, stack = helper ? heap.exports.alloc_aligned(STACK_BYTES, 16) >>> 0 : 0;
-  if (!helper) return null;
+async function startHelper(helper, module, memory, heap) {
+  const stack = helper.gone ? 0 : heap.exports.alloc_aligned(STACK_BYTES, 16) >>> 0;
+  if (!stack) return null;
   try {
-    if (!stack) throw heap.outOfMemory(STACK_BYTES);
-    const ready = answered(helper, (message) => message.ready);
-    helper.worker.postMessage({ helper: { module, memory, stackTop: stack + STACK_BYTES } });
-    await ready;
-    return helper.worker;
+    await new Promise((/** @type {(value: void) => void} */ resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('no answer')), HELPER_START_MS);
+      helper.heard = ({ ready, failed }) => { clearTimeout(timer); if (ready) resolve(); else reject(new Error(failed)); };
+      helper.lost = (error) => { clearTimeout(timer); reject(error); };
+      helper.port.postMessage({ helper: { module, memory, stackTop: stack + STACK_BYTES } });
+    });
+    return helper.port;
   } catch {
-    helper.worker.terminate();
-    if (stack) heap.exports.release_aligned(stack);
+    helper.port.close(); // what it would still have heard must not reach a stack that is given back
+    heap.exports.release_aligned(stack);
     return null;
   }
 }
@@ -1858,8 +1834,13 @@ function serve(port, onMessage) {
   /** @type {Map<number, {controller: AbortController, credit: number, wake: () => void}>} */
   const calls = new Map();
   onMessage((message) => {
-    if (message.helper) return void help(port, message.helper, onMessage);
-    if (message.prepare) return engine.prepare(message.prepare);
+    if (message.attend) return attend(message.attend);
+    if (message.helper) return void (engine.helpers[message.index] = helperAt(message.helper));
+    if (message.lost !== undefined) {
+      const helper = engine.helpers[message.lost];
+      if (helper) helper.gone = true;
+      return helper?.lost(new Error('the helper could not start'));
+    }
     if (message.method) return void answer(message);
     const running = calls.get(message.id);
     if ('abort' in message) return running?.controller.abort(new DOMException('The operation was aborted.', 'AbortError'));
@@ -1926,19 +1907,22 @@ function buffersOf(value) {
 }
 
 /**
- * A helper thread: the same module on the shared memory, its own stack. pool_worker returns only when the pool is freed.
- * @param {Port} port @param {{module: WebAssembly.Module, memory: WebAssembly.Memory, stackTop: number}} start @param {(handler: (message: any) => void) => void} onMessage
+ * A helper thread: the same module on the shared memory, its own stack; what the engine says comes through the channel. pool_worker returns only when the pool is freed.
+ * @param {any} port
  */
-async function help(port, { module, memory, stackTop }, onMessage) {
-  try {
-    const { exports } = await WebAssembly.instantiate(module, { env: { memory, train_progress: () => 0 } });
-    const e = /** @type {Record<string, any>} */ (exports);
-    e.__stack_pointer.value = stackTop;
-    onMessage(({ pool, index }) => pool && e.pool_worker(pool, index));
-    port.postMessage({ ready: true });
-  } catch (error) {
-    port.postMessage({ failed: String(error) });
-  }
+function attend(port) {
+  /** @type {Record<string, any> | null} */ let exports = null;
+  listen(port, async ({ helper, pool, index }) => {
+    if (pool) return exports?.pool_worker(pool, index);
+    try {
+      const { module, memory, stackTop } = /** @type {{module: WebAssembly.Module, memory: WebAssembly.Memory, stackTop: number}} */ (helper);
+      exports = /** @type {Record<string, any>} */ ((await WebAssembly.instantiate(module, { env: { memory, train_progress: () => 0 } })).exports);
+      exports.__stack_pointer.value = stackTop;
+      port.postMessage({ ready: true });
+    } catch (error) {
+      port.postMessage({ failed: String(error) });
+    }
+  }, () => {});
 }
 
 {
