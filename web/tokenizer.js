@@ -2,10 +2,10 @@
 import { Heap, MicrotomeError, throwIfAborted } from './runtime/worker.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
-import { openUnpacked } from './runtime/gzip.js';
+import { Gathered, openUnpacked, wholeFile } from './runtime/gzip.js';
 import { toSource } from './runtime/source.js';
 import { Lattice } from './lattice.js';
-import { SEGMENTER_OPTIONS, choiceArguments, choosesSegmenter } from './segmenters.js';
+import { SEGMENTER_OPTIONS, choiceArguments } from './segmenters.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./runtime/source.js').AnySource} AnySource */
@@ -96,7 +96,7 @@ export class Tokenizer {
     const { signal, merges, ties } = options;
     if (ties !== undefined && ties !== 'hf' && ties !== 'sentencepiece') throw new MicrotomeError(`Tokenizer.load: unknown ties ${JSON.stringify(ties)}: known are hf, sentencepiece`, { code: 'EUNKNOWN' });
     const from = toSource(source);
-    const [heap, opened, more] = await Promise.all([loadHeap(options), openUnpacked(from, signal), merges === undefined ? null : openUnpacked(toSource(merges), signal).then(gather)]);
+    const [heap, opened, more] = await Promise.all([loadHeap(options), openUnpacked(from, signal), merges === undefined ? null : wholeFile(toSource(merges), signal)]);
     const tokenizer = await named(opened.name, async () => {
       const bytes = new Gathered(opened.size);
       const chunks = opened.chunks[Symbol.asyncIterator]();
@@ -679,13 +679,6 @@ async function named(file, body) {
   }
 }
 
-/** @param {{size: number, chunks: AsyncIterable<Uint8Array>}} opened @returns {Promise<Uint8Array>} */
-async function gather(opened) {
-  const bytes = new Gathered(opened.size);
-  for await (const chunk of opened.chunks) bytes.add(chunk);
-  return bytes.all();
-}
-
 /**
  * @param {Heap} heap @param {Uint8Array} definition @param {{name: string, pattern?: string, lowercase?: boolean}} options @param {Uint8Array | null} merges
  * @returns {Tokenizer}
@@ -757,43 +750,4 @@ function fromHeader(heap, header, fileSize) {
       heap.exports.gguf_free(gguf);
     }
   });
-}
-
-/** Chunks that become one array. */
-class Gathered {
-  length = 0;
-  /** @type {Uint8Array} */ #data = new Uint8Array(0);
-  #size;
-
-  /** @param {number} size the expected length; negative: unknown */
-  constructor(size) {
-    this.#size = size >= 0 ? Math.min(size, 1 << 26) : 1 << 16;
-  }
-
-  /** @param {Uint8Array} chunk */
-  add(chunk) {
-    const length = this.length + chunk.length;
-    if (!this.length && (chunk.length >= this.#size || !this.#size)) { // all of it: no copy
-      this.#data = chunk;
-      this.length = length;
-      return;
-    }
-    if (!this.#data.length) this.#data = new Uint8Array(this.#size);
-    if (length > this.#data.length) {
-      const grown = new Uint8Array(Math.max(length, 2 * this.#data.length));
-      grown.set(this.#data.subarray(0, this.length));
-      this.#data = grown;
-    }
-    this.#data.set(chunk, this.length);
-    this.length = length;
-  }
-
-  /** @param {string} ascii */
-  startsWith(ascii) {
-    return this.length >= ascii.length && [...ascii].every((c, i) => this.#data[i] === c.charCodeAt(0));
-  }
-
-  all() {
-    return this.#data.subarray(0, this.length);
-  }
 }

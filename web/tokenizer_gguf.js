@@ -1,6 +1,7 @@
 // A hub folder's tokenizer as GGUF keys: tokenizer.ggml.* as llama.cpp's converters write them, and the whole tokenizer.json
 // under tokenizer.huggingface.json (GGUF's own key for it), which our reader prefers: the keys cannot say everything.
-import { MicrotomeError, openSource } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/worker.js';
+import { wholeFile } from './runtime/gzip.js';
 import { makeKey } from './runtime/gguf.js';
 
 /** @typedef {import('./runtime/worker.js').Source} Source */
@@ -55,16 +56,6 @@ export async function tokenizerKeys(sources, config, signal) {
   specialTokens(keys, vocabulary, definition, config, json('tokenizer_config.json') ?? {}, json('special_tokens_map.json') ?? {}, json('generation_config.json') ?? {}, text('chat_template.jinja'));
   if (definition) keys['tokenizer.huggingface.json'] = /** @type {string} */ (text('tokenizer.json'));
   return Object.entries(keys).map(([name, value]) => makeKey(name, value));
-}
-
-/** @param {Source} source @param {AbortSignal} [signal] */
-async function wholeFile(source, signal) {
-  /** @type {Uint8Array[]} */ const parts = [];
-  for await (const chunk of (await openSource(source, signal)).chunks) parts.push(chunk.slice());
-  const all = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const p of parts) { all.set(p, at); at += p.length; }
-  return all;
 }
 
 // ---- vocabularies -------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 import { MicrotomeError, throwIfAborted } from './runtime/worker.js';
 import { checkNumber, checkOptions } from './runtime/errors.js';
 import { TYPES, makeHeader, makeKey, padded, readHeader } from './runtime/gguf.js';
-import { openUnpacked } from './runtime/gzip.js';
+import { wholeFile } from './runtime/gzip.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
 import { QUANTIZE_TYPES, quantize } from './quantize.js';
@@ -72,17 +72,6 @@ export function tokenVectors(tokenizer, texts, options = {}) {
   });
 }
 
-/** @param {AnySource} source @param {AbortSignal} [signal] */
-async function wholeFile(source, signal) {
-  const { chunks } = await openUnpacked(toSource(source), signal);
-  /** @type {Uint8Array[]} */ const parts = [];
-  for await (const chunk of chunks) parts.push(chunk.slice());
-  const all = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const p of parts) { all.set(p, at); at += p.length; }
-  return all;
-}
-
 /**
  * Gives a model another tokenizer. Its layers stay; rows of its embeddings (and of its output matrix where that is another one) are copied for tokens that both vocabularies have and made or drawn for the others.
  * Nothing is trained: the result is where training would go on from, and `Model.perplexity` says how far away it is.
@@ -100,7 +89,7 @@ export async function transferVocabulary(model, tokenizer, options = {}) {
   const runtime = Object.fromEntries(RUNTIME_OPTIONS.filter((name) => name in options).map((name) => [name, /** @type {any} */ (options)[name]]));
   const heap = await loadHeap(options);
   const file = /** @type {Uint8Array} */ ((await quantize(model, { ...runtime, type: 'F32', signal })).bytes);
-  const definition = await wholeFile(tokenizer, signal);
+  const definition = await wholeFile(toSource(tokenizer), signal);
   if (definition.find((b) => b > 32) !== 0x7b) throw new MicrotomeError('transferVocabulary: the tokenizer must be a tokenizer.json', { code: 'EFORMAT' }); // {
   const [from, to] = await Promise.all([Tokenizer.load(file, { ...runtime, signal }), Tokenizer.load(definition, { ...runtime, signal })]);
   try {

@@ -1,6 +1,6 @@
 // Tokens per second of prefill and decode beside wllama (llama.cpp in WebAssembly) on the same files, in headless Chromium, in one run, and in this Node;
-// the ceilings of the same browser (reading memory, integer multiply-adds) and how much of them is reached; load time and module sizes; and what the
-// exact next-byte stream costs beside plain decoding. Of the peers that npm carries only wllama reads these files (transformers.js wants ONNX).
+// the ceilings of the same browser (reading memory, integer multiply-adds) and how much of them is reached; load time and module sizes
+// (bytes.bench.mjs has the byte model). Of the peers that npm carries only wllama reads these files (transformers.js wants ONNX).
 //   node tests/bench/engine.bench.mjs [--models SHAPE:TYPE,...] [--threads 1,2] [--json]       shapes: stories15M, SmolLM2-135M, GPT-2
 import { createServer } from 'node:http';
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
@@ -18,7 +18,6 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const option = (name, fallback) => { const i = process.argv.indexOf(name); return i < 0 ? fallback : process.argv[i + 1]; };
 const threads = option('--threads', '1,2').split(',').map(Number);
 const names = option('--models', 'stories15M:Q8_0,GPT-2:Q8_0,SmolLM2-135M:Q8_0,SmolLM2-135M:Q4_0,SmolLM2-135M:F16').split(',');
-const bundled = 'models/microtome-tiny.gguf';
 
 const files = new Map();
 for (const name of names) {
@@ -94,24 +93,6 @@ async function microtome({ url, threads, prefill, decode, Given, data }) {
   return { load, ...best, engine };
 }
 
-/** Runs in the page: the exact byte stream of the bundled model beside plain decoding of the same text. */
-async function bytes({ url, threads }) {
-  const { Model, ByteModel } = await import('/web/index.js');
-  const model = await Model.load(url, { threads });
-  const text = 'It was the best of times, it was the worst of times, and the little girl who lived by the sea walked home in the rain.';
-  const ids = [...model.tokenizer.encode(text).ids];
-  const view = new ByteModel(model);
-  await view.next('It');
-  const t0 = performance.now();
-  for (let i = 1; i <= text.length; i++) await view.next(text.slice(0, i));
-  const t1 = performance.now();
-  let count = 0, first = 0, last = 0;
-  for await (const _ of model.generate(ids.slice(0, 4), { maxTokens: ids.length, temperature: 0, stop: [] })) { last = performance.now(); if (!count++) first = last; }
-  const tokensPerSecond = (count - 1) / ((last - first) / 1000);
-  await model.dispose();
-  return { bytesPerSecond: text.length / ((t1 - t0) / 1000), tokensPerSecond, bytesPerToken: text.length / ids.length };
-}
-
 /** Runs in the page: bytes read and integer operations made per second by one thread. */
 async function ceilings({ url }) {
   const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536 });
@@ -165,17 +146,10 @@ for (const { model, megabytes, threads, ours, node } of rows) {
   console.log(`| ${model} | ${threads} | ${f(read)} | ${f((100e9 * read) / limit.bytes, 0)} % | ${f(made, 0)} | ${f((100e9 * made) / limit.operations / threads, 0)} % | ${f(node.prefill)} | ${f(node.decode)} | ${f(node.load, 0)} |`);
 }
 
-let stream;
-if (existsSync(join(root, bundled))) {
-  files.set('bundled', readFileSync(join(root, bundled)));
-  stream = await inPage(bytes, { url: '/model/bundled', threads: 1 });
-  const plain = stream.tokensPerSecond * stream.bytesPerToken;
-  console.log(`\nexact next-byte stream on the bundled model: ${f(stream.bytesPerSecond, 0)} bytes/s; plain decoding ${f(stream.tokensPerSecond, 0)} tokens/s = ${f(plain, 0)} bytes/s; ratio ${f(stream.bytesPerSecond / plain, 2)}`);
-}
 await browser.close();
 server.close();
 
 const size = (path) => { const data = readFileSync(join(root, path)); return `${(data.length / 1024).toFixed(0)} kB, ${(gzipSync(data, { level: 9 }).length / 1024).toFixed(0)} kB gzip`; };
 for (const file of readdirSync(join(root, 'web/wasm'))) console.log(`web/wasm/${file}: ${size(`web/wasm/${file}`)}`);
 console.log(`wllama single-thread: ${size('node_modules/@wllama/wllama/esm/single-thread/wllama.wasm')}`);
-if (process.argv.includes('--json')) console.log(JSON.stringify({ rows, stream }));
+if (process.argv.includes('--json')) console.log(JSON.stringify({ rows }));

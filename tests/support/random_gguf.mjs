@@ -71,22 +71,27 @@ export function randomGpt2({ layers, width, heads, ffn, vocab, context }, type, 
   norm('output_norm');
   return writeGguf({
     metadata: {
-      'general.architecture': 'gpt2',
-      'general.name': `random gpt2 ${layers}x${width}`,
-      'general.file_type': u32(FILE_TYPES[type]),
-      'gpt2.context_length': u32(context),
-      'gpt2.embedding_length': u32(width),
-      'gpt2.block_count': u32(layers),
-      'gpt2.feed_forward_length': u32(ffn),
-      'gpt2.attention.head_count': u32(heads),
+      ...shapeKeys('gpt2', type, { layers, width, heads, ffn, vocab, context }),
       'gpt2.attention.layer_norm_epsilon': f32(1e-5),
-      'gpt2.vocab_size': u32(vocab),
-      'tokenizer.ggml.model': 'no_vocab',
       ...keys,
     },
     tensors,
   });
 }
+
+/** Keys that every shape has, and no vocabulary. */
+const shapeKeys = (arch, type, { layers, width, heads, ffn, vocab, context }) => ({
+  'general.architecture': arch,
+  'general.name': `random ${arch} ${layers}x${width}`,
+  'general.file_type': u32(FILE_TYPES[type]),
+  [`${arch}.context_length`]: u32(context),
+  [`${arch}.embedding_length`]: u32(width),
+  [`${arch}.block_count`]: u32(layers),
+  [`${arch}.feed_forward_length`]: u32(ffn),
+  [`${arch}.attention.head_count`]: u32(heads),
+  [`${arch}.vocab_size`]: u32(vocab),
+  'tokenizer.ggml.model': 'no_vocab',
+});
 
 /** A Llama-architecture GGUF with tied embeddings and no vocabulary. @returns {Uint8Array} */
 export function randomLlama({ layers, width, heads, kvHeads, ffn, vocab, context, base }, type, seed = 1, keys = {}) {
@@ -107,20 +112,11 @@ export function randomLlama({ layers, width, heads, kvHeads, ffn, vocab, context
   ones('output_norm.weight', width);
   return writeGguf({
     metadata: {
-      'general.architecture': 'llama',
-      'general.name': `random llama ${layers}x${width}`,
-      'general.file_type': u32(FILE_TYPES[type]),
-      'llama.context_length': u32(context),
-      'llama.embedding_length': u32(width),
-      'llama.block_count': u32(layers),
-      'llama.feed_forward_length': u32(ffn),
-      'llama.attention.head_count': u32(heads),
+      ...shapeKeys('llama', type, { layers, width, heads, ffn, vocab, context }),
       'llama.attention.head_count_kv': u32(kvHeads),
       'llama.attention.layer_norm_rms_epsilon': f32(1e-5),
       'llama.rope.dimension_count': u32(head),
       'llama.rope.freq_base': f32(base),
-      'llama.vocab_size': u32(vocab),
-      'tokenizer.ggml.model': 'no_vocab',
       ...keys,
     },
     tensors,

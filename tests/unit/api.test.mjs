@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import binaryen from 'binaryen';
@@ -201,6 +202,17 @@ describe('Tokenizer', () => {
 
 describe('Model', () => {
   const load = (/** @type {any} */ options = {}) => Model.load(modelFile, { threads: 1, ...options });
+
+  test('a helper thread that cannot start costs its share of the speed and nothing else', async () => {
+    const flag = join(files.folder, 'started'), real = new URL('../../web/runtime/worker.js', import.meta.url).href;
+    // the first worker is the engine, the next one ends before it listens
+    const workerUrl = pathToFileURL(files.write('once.mjs', `import { existsSync, writeFileSync } from 'node:fs';\nconst flag = ${JSON.stringify(flag)};\nif (existsSync(flag)) throw new Error('no more workers');\nwriteFileSync(flag, '');\nawait import(${JSON.stringify(real)});\n`));
+    const want = await load().then(async (m) => { const r = await m.run([1, 2, 3]); await m.dispose(); return r.logits; });
+    const model = await Model.load(modelFile, { threads: 2, workerUrl });
+    assert.equal(model.threads, 1);
+    assert.deepEqual((await model.run([1, 2, 3])).logits, want);
+    await model.dispose();
+  });
 
   test('every kind of source, progress', async () => {
     const want = (await load().then(async (m) => { const r = await m.run([1, 2, 3]); await m.dispose(); return r; })).logits;

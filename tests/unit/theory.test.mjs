@@ -156,7 +156,7 @@ describe('languages, there and back', () => {
           for (const c of text) state = state < 0 ? -1 : plain.next[256 * state + c.charCodeAt(0)];
           assert.equal(state >= 0 && plain.accepts[state] === 1, inLanguage(text), `${pattern}: ${text}`);
         }
-        assert.ok(inside > 0 || pattern.includes('(?:a|ab)'));
+        assert.ok(inside > 0, pattern);
         for (const text of ['abab', '(())()', 'ab,bc', 'abc', 'abbc', '()()()()', ')(', '((((()))))']) // depth 5 is outside
           for (const { ids } of new Lattice(tokenizer, text, { weights: 'uniform', wholeText: true }).enumerate({ cap: 3000 }).paths) {
             assert.equal(language.matches(ids), inLanguage(text), `${pattern}: ${text}`);

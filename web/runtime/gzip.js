@@ -72,3 +72,49 @@ export async function* chunksOf(stream) {
     reader.releaseLock();
   }
 }
+
+/** Chunks that become one array. */
+export class Gathered {
+  length = 0;
+  /** @type {Uint8Array} */ #data = new Uint8Array(0);
+  #size;
+
+  /** @param {number} size the expected length; negative: unknown */
+  constructor(size) {
+    this.#size = size >= 0 ? Math.min(size, 1 << 26) : 1 << 16;
+  }
+
+  /** @param {Uint8Array} chunk */
+  add(chunk) {
+    const length = this.length + chunk.length;
+    if (!this.length && (chunk.length >= this.#size || !this.#size)) { // all of it: no copy
+      this.#data = chunk;
+      this.length = length;
+      return;
+    }
+    if (!this.#data.length) this.#data = new Uint8Array(this.#size);
+    if (length > this.#data.length) {
+      const grown = new Uint8Array(Math.max(length, 2 * this.#data.length));
+      grown.set(this.#data.subarray(0, this.length));
+      this.#data = grown;
+    }
+    this.#data.set(chunk, this.length);
+    this.length = length;
+  }
+
+  /** @param {string} ascii */
+  startsWith(ascii) {
+    return this.length >= ascii.length && [...ascii].every((c, i) => this.#data[i] === c.charCodeAt(0));
+  }
+
+  all() {
+    return this.#data.subarray(0, this.length);
+  }
+}
+
+/** All of a file, unpacked. @param {Source} source @param {AbortSignal} [signal] @returns {Promise<Uint8Array>} @throws as openUnpacked, and reading */
+export async function wholeFile(source, signal) {
+  const { size, chunks } = await openUnpacked(source, signal), bytes = new Gathered(size);
+  for await (const chunk of chunks) bytes.add(chunk);
+  return bytes.all();
+}

@@ -42,7 +42,6 @@ export async function nodeModule(name) {
 
 // ---- memory ---------------------------------------------------------------------------------------------------------------
 
-const PAGE_BYTES = 65536;
 const INITIAL_PAGES = 64; // what a module asks for at the start fits well in; it grows
 
 /**
