@@ -4,6 +4,7 @@
  * element-wise kernels are called row by row: an element then sits at the same place of the same call whether it is
  * evaluated alone or in a batch, which keeps incremental and batched evaluation equal to the last bit. */
 #include "cell.h"
+#include "general.h"
 
 #include <math.h>
 
@@ -16,7 +17,7 @@ typedef struct job {
     const float *in[MT_NODE_INPUTS];
 } job;
 
-static float *value_of(const mt_node *n, float *scratch, const mt_feed *feed) {
+float *mt_node_value(const mt_node *n, float *scratch, const mt_feed *feed) {
     if (n->op == MT_OP_VECTOR) return (float *)n->vector;
     if (n->output) return feed->output;
     return scratch + n->offset;
@@ -180,6 +181,7 @@ static void rows_task(void *arg, int part, int parts) {
         }
         break;
     case MT_OP_COPY:
+    case MT_OP_STOP:
         if (j->in[0] + from * W != y)
             memmove(y, j->in[0] + from * W, (size_t)T * W * sizeof *y); /* shapes may differ */
         break;
@@ -592,10 +594,10 @@ static void scan_task(void *arg, int part, int parts) {
 }
 
 /* How many products from node i on can be made together (order.c puts them side by side). */
-static int32_t products(const mt_graph *g, int32_t i) {
+static int32_t products(const mt_graph *g, int32_t i, int32_t end) {
     const mt_node *n = &g->nodes[i];
     int32_t count = 1;
-    for (; count < MT_TOGETHER && i + count < g->count; count++) {
+    for (; count < MT_TOGETHER && i + count < end; count++) {
         const mt_node *next = &g->nodes[i + count];
         if (next->op != MT_OP_MATMUL || next->in[0] != n->in[0] ||
             !mt_weight_alike(g->nodes[n->in[1]].weight, g->nodes[next->in[1]].weight))
@@ -609,8 +611,8 @@ static void matmuls(const job *j, int32_t i, int32_t count, void *kernel) {
     for (int32_t k = 0; k < count; k++) {
         const mt_node *n = &j->g->nodes[i + k];
         const mt_weight *w = j->g->nodes[n->in[1]].weight;
-        const float *bias = n->in[2] >= 0 ? value_of(&j->g->nodes[n->in[2]], j->scratch, j->feed) : NULL;
-        product[k] = (mt_product){w, bias, value_of(n, j->scratch, j->feed), (size_t)w->rows};
+        const float *bias = n->in[2] >= 0 ? mt_node_value(&j->g->nodes[n->in[2]], j->scratch, j->feed) : NULL;
+        product[k] = (mt_product){w, bias, mt_node_value(n, j->scratch, j->feed), (size_t)w->rows};
     }
     mt_matmul_together(j->pool, product, count, j->in[0], (size_t)product[0].w->cols, j->n->dims[0], kernel);
     for (int32_t k = 0; k + 1 < count; k++) { /* the last one is patched by the caller */
@@ -627,22 +629,27 @@ static void rope(const job *j) {
 }
 
 void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_feed *feed) {
+    mt_graph_run_part(g, 0, g->count, pool, scratch, feed);
+}
+
+void mt_graph_run_part(const mt_graph *g, int32_t from, int32_t to, mt_pool *pool, float *scratch,
+                       const mt_feed *feed) {
     float *kernel = scratch + g->kernel_at;
-    for (int32_t i = 0; i < g->count; i++) {
+    for (int32_t i = from; i < to; i++) {
         const mt_node *n = &g->nodes[i];
-        if (n->op == MT_OP_WEIGHT || n->op == MT_OP_VECTOR) continue;
+        if (mt_is_leaf(n->op)) continue;
         job j = {.g = g, .n = n, .feed = feed, .pool = pool, .scratch = scratch};
-        j.y = value_of(n, scratch, feed);
+        j.y = mt_node_value(n, scratch, feed);
         for (int k = 0; k < MT_NODE_INPUTS; k++)
-            if (n->in[k] >= 0 && g->nodes[n->in[k]].op != MT_OP_WEIGHT)
-                j.in[k] = value_of(&g->nodes[n->in[k]], scratch, feed);
+            if (n->in[k] >= 0 && g->nodes[n->in[k]].op != MT_OP_WEIGHT && g->nodes[n->in[k]].op != MT_OP_INDEX)
+                j.in[k] = mt_node_value(&g->nodes[n->in[k]], scratch, feed);
         switch (n->op) {
         case MT_OP_MATMUL: {
-            int32_t count = products(g, i);
+            int32_t count = products(g, i, to);
             matmuls(&j, i, count, kernel);
             i += count - 1;
             n = &g->nodes[i];
-            j.y = value_of(n, scratch, feed);
+            j.y = mt_node_value(n, scratch, feed);
             break;
         }
         case MT_OP_ROPE:
@@ -696,6 +703,25 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
             break;
         case MT_OP_SUM_HEADS:
             sum_heads(&j);
+            break;
+        case MT_OP_DOT:
+        case MT_OP_BINARY:
+        case MT_OP_UNARY:
+        case MT_OP_REDUCE:
+        case MT_OP_CUMSUM:
+        case MT_OP_SOFTMAX:
+        case MT_OP_TAKE:
+        case MT_OP_PICK:
+        case MT_OP_PERMUTE:
+        case MT_OP_CONCAT:
+        case MT_OP_CUT:
+        case MT_OP_MOVE:
+        case MT_OP_FLIP:
+        case MT_OP_EXPAND:
+        case MT_OP_WHERE:
+        case MT_OP_STRAIGHT:
+        case MT_OP_CROSS_ENTROPY:
+            mt_general_run(g, n, pool, j.in, j.y, kernel);
             break;
         case MT_OP_EXPERTS:
             experts(&j, kernel);

@@ -1,5 +1,7 @@
 /* Graph building and memory planning (graph.h). Running is in exec.c. */
 #include "cell.h"
+#include "general.h"
+#include "plan.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +14,10 @@ static const char *const op_names[MT_OP_COUNT] = {
     "kv_store",     "attend",       "scores",     "attn_softmax",   "mix",         "head_result",
     "sum_heads",    "experts",      "slice",      "conv",           "shift",       "lerp",
     "wkv",          "delta",        "scan",       "room",           "cell",        "window",
-    "pool",         "copy",         "given"};
+    "pool",         "copy",         "given",      "index",          "dot",         "binary",
+    "unary",        "reduce",       "cumsum",     "softmax",        "take",        "pick",
+    "permute",      "concat",       "cut",        "move",           "flip",        "expand",
+    "where",        "stop",         "straight",   "cross_entropy"};
 
 const char *mt_op_name(mt_op op) {
     return (unsigned)op < MT_OP_COUNT ? op_names[op] : "?";
@@ -41,7 +46,7 @@ void mt_graph_free(mt_graph *g) {
     mt_free(g);
 }
 
-static int32_t append(mt_graph *g, mt_node node) {
+int32_t mt_g_append(mt_graph *g, mt_node node) {
     if (g->status != MT_OK) return -1;
     size_t elements = 1;
     for (int32_t d = 0; d < node.n_dims; d++)
@@ -87,13 +92,13 @@ static int32_t width(const mt_graph *g, int32_t x) {
 
 int32_t mt_g_weight(mt_graph *g, const mt_weight *w) {
     if (!w) return -1;
-    return append(
+    return mt_g_append(
         g, (mt_node){.op = MT_OP_WEIGHT, .in = {-1, -1, -1, -1}, .n_dims = 2, .dims = {w->rows, w->cols}, .weight = w});
 }
 
 int32_t mt_g_vector(mt_graph *g, const float *v, int32_t n) {
     if (!v) return -1;
-    return append(g, (mt_node){.op = MT_OP_VECTOR, .in = {-1, -1, -1, -1}, .n_dims = 1, .dims = {n}, .vector = v});
+    return mt_g_append(g, (mt_node){.op = MT_OP_VECTOR, .in = {-1, -1, -1, -1}, .n_dims = 1, .dims = {n}, .vector = v});
 }
 
 static void print_name(const mt_graph *g, char *name, size_t cap, const char *format, va_list args) {
@@ -140,7 +145,7 @@ int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) {
 
 int32_t mt_g_embed(mt_graph *g, int32_t weight, int32_t T, float scale) {
     if (dead(g, weight)) return -1;
-    return append(
+    return mt_g_append(
         g,
         (mt_node){
             .op = MT_OP_EMBED, .in = {weight, -1, -1, -1}, .n_dims = 2, .dims = {T, width(g, weight)}, .f = {scale}});
@@ -148,20 +153,20 @@ int32_t mt_g_embed(mt_graph *g, int32_t weight, int32_t T, float scale) {
 
 int32_t mt_g_position_embed(mt_graph *g, int32_t weight, int32_t T, int32_t first) {
     if (dead(g, weight)) return -1;
-    return append(g, (mt_node){.op = MT_OP_POSITION_EMBED,
-                               .in = {weight, -1, -1, -1},
-                               .n_dims = 2,
-                               .dims = {T, width(g, weight)},
-                               .i = {first}});
+    return mt_g_append(g, (mt_node){.op = MT_OP_POSITION_EMBED,
+                                    .in = {weight, -1, -1, -1},
+                                    .n_dims = 2,
+                                    .dims = {T, width(g, weight)},
+                                    .i = {first}});
 }
 
 int32_t mt_g_sinusoid(mt_graph *g, int32_t x) {
-    return dead(g, x) ? -1 : append(g, like(g, MT_OP_SINUSOID, x));
+    return dead(g, x) ? -1 : mt_g_append(g, like(g, MT_OP_SINUSOID, x));
 }
 
 int32_t mt_g_segment_embed(mt_graph *g, int32_t weight, int32_t T) {
     if (dead(g, weight)) return -1;
-    return append(
+    return mt_g_append(
         g,
         (mt_node){.op = MT_OP_SEGMENT_EMBED, .in = {weight, -1, -1, -1}, .n_dims = 2, .dims = {T, width(g, weight)}});
 }
@@ -175,16 +180,16 @@ int32_t mt_g_add_relative(mt_graph *g, int32_t scores, int32_t table, int32_t di
     n.in[1] = table;
     n.i[0] = distance;
     n.i[1] = both_ways;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_table(mt_graph *g, int32_t weight) {
-    return dead(g, weight) ? -1 : append(g, like(g, MT_OP_TABLE, weight));
+    return dead(g, weight) ? -1 : mt_g_append(g, like(g, MT_OP_TABLE, weight));
 }
 
 int32_t mt_g_sinusoids(mt_graph *g, int32_t T, int32_t columns) {
-    return append(g,
-                  (mt_node){.op = MT_OP_SINUSOIDS, .in = {-1, -1, -1, -1}, .n_dims = 2, .dims = {2 * T - 1, columns}});
+    return mt_g_append(
+        g, (mt_node){.op = MT_OP_SINUSOIDS, .in = {-1, -1, -1, -1}, .n_dims = 2, .dims = {2 * T - 1, columns}});
 }
 
 int32_t mt_g_add_relation(mt_graph *g, int32_t scores, int32_t q, int32_t to, int32_t from, const mt_attention *a,
@@ -199,14 +204,14 @@ int32_t mt_g_add_relation(mt_graph *g, int32_t scores, int32_t q, int32_t to, in
     n.in[1] = q, n.in[2] = to, n.in[3] = from;
     n.i[0] = a->layer, n.i[1] = (int32_t)relation, n.i[2] = buckets, n.i[3] = distance;
     n.f[0] = a->scale;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_gather_rows(mt_graph *g, int32_t x, int32_t rows) {
     if (dead(g, x)) return -1;
     mt_node n = like(g, MT_OP_GATHER_ROWS, x);
     n.dims[0] = rows;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_matmul(mt_graph *g, int32_t x, int32_t weight, int32_t bias) {
@@ -216,7 +221,7 @@ int32_t mt_g_matmul(mt_graph *g, int32_t x, int32_t weight, int32_t bias) {
     size_t T = (size_t)g->nodes[x].dims[0], K = T ? mt_node_elements(&g->nodes[x]) / T : (size_t)w->dims[1];
     if (!expect(g, K == (size_t)w->dims[1], MT_OP_MATMUL, (int32_t)K, w->dims[1])) return -1;
     if (bias >= 0 && !expect(g, width(g, bias) == w->dims[0], MT_OP_MATMUL, width(g, bias), w->dims[0])) return -1;
-    return append(
+    return mt_g_append(
         g, (mt_node){.op = MT_OP_MATMUL, .in = {x, weight, bias, -1}, .n_dims = 2, .dims = {(int32_t)T, w->dims[0]}});
 }
 
@@ -227,7 +232,7 @@ static int32_t norm(mt_graph *g, mt_op op, int32_t x, int32_t gain, int32_t bias
     n.in[1] = gain;
     n.in[2] = bias;
     n.f[0] = eps;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_rms_norm(mt_graph *g, int32_t x, int32_t gain, float eps) {
@@ -244,7 +249,7 @@ int32_t mt_g_norm_scale(mt_graph *g, int32_t x, bool centre, float eps) {
     n.dims[n.n_dims - 1] = 1;
     n.i[0] = centre;
     n.f[0] = eps;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_norm_apply(mt_graph *g, int32_t x, int32_t scale, bool centre, int32_t gain, int32_t bias) {
@@ -254,7 +259,7 @@ int32_t mt_g_norm_apply(mt_graph *g, int32_t x, int32_t scale, bool centre, int3
     n.in[2] = gain;
     n.in[3] = bias;
     n.i[0] = centre;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 static int32_t binary(mt_graph *g, mt_op op, int32_t a, int32_t b) {
@@ -263,7 +268,7 @@ static int32_t binary(mt_graph *g, mt_op op, int32_t a, int32_t b) {
     if (!expect(g, na == nb, op, (int32_t)nb, (int32_t)na)) return -1;
     mt_node n = like(g, op, a);
     n.in[1] = b;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_add(mt_graph *g, int32_t a, int32_t b) {
@@ -278,14 +283,14 @@ int32_t mt_g_add_row(mt_graph *g, int32_t x, int32_t vector) {
     if (!expect(g, width(g, vector) == width(g, x), MT_OP_ADD_ROW, width(g, vector), width(g, x))) return -1;
     mt_node n = like(g, MT_OP_ADD_ROW, x);
     n.in[1] = vector;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 static int32_t with_float(mt_graph *g, mt_op op, int32_t x, float f) {
     if (dead(g, x)) return -1;
     mt_node n = like(g, op, x);
     n.f[0] = f;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_scale(mt_graph *g, int32_t x, float factor) {
@@ -302,7 +307,7 @@ int32_t mt_g_act(mt_graph *g, int32_t x, mt_act act) {
     if (dead(g, x)) return -1;
     mt_node n = like(g, MT_OP_ACT, x);
     n.i[0] = act;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims) {
@@ -333,13 +338,13 @@ int32_t mt_g_rope(mt_graph *g, int32_t x, int32_t inv_freq, int32_t set, int32_t
     n.i[1] = interleaved;
     n.i[2] = set;
     n.f[0] = mscale;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 void mt_g_kv_store(mt_graph *g, int32_t k, int32_t v, int32_t layer) {
     if (dead(g, k) || dead(g, v)) return;
     if (!expect(g, g->nodes[k].n_dims == 3 && g->nodes[v].n_dims == 3, MT_OP_KV_STORE, g->nodes[k].n_dims, 3)) return;
-    append(g, (mt_node){.op = MT_OP_KV_STORE, .in = {k, v, -1, -1}, .i = {layer}, .n_dims = 1, .dims = {0}});
+    mt_g_append(g, (mt_node){.op = MT_OP_KV_STORE, .in = {k, v, -1, -1}, .i = {layer}, .n_dims = 1, .dims = {0}});
 }
 
 static mt_node attention_node(mt_op op, int32_t x, const mt_attention *a, int32_t heads) {
@@ -358,7 +363,7 @@ int32_t mt_g_attend(mt_graph *g, int32_t q, const mt_attention *a) {
     n.dims[0] = g->nodes[q].dims[0];
     n.dims[1] = g->nodes[q].dims[1];
     n.dims[2] = a->value_width;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_scores(mt_graph *g, int32_t q, const mt_attention *a, int32_t columns) {
@@ -370,7 +375,7 @@ int32_t mt_g_scores(mt_graph *g, int32_t q, const mt_attention *a, int32_t colum
     n.dims[0] = g->nodes[q].dims[1];
     n.dims[1] = g->nodes[q].dims[0];
     n.dims[2] = columns;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_attn_softmax(mt_graph *g, int32_t scores, const mt_attention *a) {
@@ -379,7 +384,7 @@ int32_t mt_g_attn_softmax(mt_graph *g, int32_t scores, const mt_attention *a) {
     n.in[1] = -1;
     n.n_dims = 3;
     memcpy(n.dims, g->nodes[scores].dims, sizeof n.dims);
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_mix(mt_graph *g, int32_t pattern, const mt_attention *a) {
@@ -390,7 +395,7 @@ int32_t mt_g_mix(mt_graph *g, int32_t pattern, const mt_attention *a) {
     n.dims[0] = g->nodes[pattern].dims[1];
     n.dims[1] = g->nodes[pattern].dims[0];
     n.dims[2] = a->value_width;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_head_result(mt_graph *g, int32_t z, int32_t weight) {
@@ -401,14 +406,14 @@ int32_t mt_g_head_result(mt_graph *g, int32_t z, int32_t weight) {
         return -1;
     mt_node n = {
         .op = MT_OP_HEAD_RESULT, .in = {z, weight, -1, -1}, .n_dims = 3, .dims = {x->dims[0], x->dims[1], w->dims[0]}};
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_sum_heads(mt_graph *g, int32_t result, int32_t bias) {
     if (dead(g, result)) return -1;
     const mt_node *x = &g->nodes[result];
     mt_node n = {.op = MT_OP_SUM_HEADS, .in = {result, bias, -1, -1}, .n_dims = 2, .dims = {x->dims[0], x->dims[2]}};
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_experts(mt_graph *g, int32_t x, int32_t router_logits, const mt_experts *e) {
@@ -423,7 +428,7 @@ int32_t mt_g_experts(mt_graph *g, int32_t x, int32_t router_logits, const mt_exp
     n.in[1] = router_logits;
     n.dims[n.n_dims - 1] = e->down[0].rows;
     n.extra = kept;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_slice(mt_graph *g, int32_t x, int32_t first, int32_t count) {
@@ -433,7 +438,7 @@ int32_t mt_g_slice(mt_graph *g, int32_t x, int32_t first, int32_t count) {
     mt_node n = like(g, MT_OP_SLICE, x);
     n.dims[n.n_dims - 1] = count;
     n.i[0] = first;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_conv(mt_graph *g, int32_t x, int32_t weight, int32_t bias, int32_t taps, int32_t layer, int32_t place) {
@@ -445,7 +450,7 @@ int32_t mt_g_conv(mt_graph *g, int32_t x, int32_t weight, int32_t bias, int32_t 
     n.in[1] = weight;
     n.in[2] = bias;
     n.i[0] = layer, n.i[1] = place, n.i[2] = taps;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, const mt_scan *scan, int32_t layer,
@@ -465,7 +470,7 @@ int32_t mt_g_scan(mt_graph *g, int32_t u, int32_t dt, int32_t B, int32_t C, cons
     n.in[1] = dt, n.in[2] = B, n.in[3] = C;
     n.i[0] = layer, n.i[1] = place;
     n.extra = kept;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_delta(mt_graph *g, int32_t qkv, int32_t beta, int32_t alpha, const mt_delta *delta, int32_t layer,
@@ -487,11 +492,11 @@ int32_t mt_g_delta(mt_graph *g, int32_t qkv, int32_t beta, int32_t alpha, const 
                  .dims = {g->nodes[qkv].dims[0], delta->value_heads, delta->value_width},
                  .i = {layer, place},
                  .extra = kept};
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_room(mt_graph *g, int32_t rows, int32_t columns) {
-    return append(g, (mt_node){.op = MT_OP_ROOM, .in = {-1, -1, -1, -1}, .n_dims = 2, .dims = {rows, columns}});
+    return mt_g_append(g, (mt_node){.op = MT_OP_ROOM, .in = {-1, -1, -1, -1}, .n_dims = 2, .dims = {rows, columns}});
 }
 
 int32_t mt_g_cell(mt_graph *g, int32_t x, int32_t weight, int32_t gates, int32_t inner, const mt_cell *cell,
@@ -507,12 +512,12 @@ int32_t mt_g_cell(mt_graph *g, int32_t x, int32_t weight, int32_t gates, int32_t
         g->status = mt_nomem(&g->error, sizeof *cell, "a cell node");
         return -1;
     }
-    return append(g, (mt_node){.op = MT_OP_CELL,
-                               .in = {x, weight, gates, inner},
-                               .n_dims = 2,
-                               .dims = {g->nodes[x].dims[0], width_h},
-                               .i = {layer, place},
-                               .extra = kept});
+    return mt_g_append(g, (mt_node){.op = MT_OP_CELL,
+                                    .in = {x, weight, gates, inner},
+                                    .n_dims = 2,
+                                    .dims = {g->nodes[x].dims[0], width_h},
+                                    .i = {layer, place},
+                                    .extra = kept});
 }
 
 int32_t mt_g_window(mt_graph *g, int32_t weight, int32_t T, int32_t window, int32_t otherwise, int32_t layer,
@@ -520,11 +525,11 @@ int32_t mt_g_window(mt_graph *g, int32_t weight, int32_t T, int32_t window, int3
     if (dead(g, weight)) return -1;
     if (!expect(g, window >= 1 && T <= INT32_MAX / window, MT_OP_WINDOW, window, INT32_MAX / (T > 0 ? T : 1)))
         return -1;
-    return append(g, (mt_node){.op = MT_OP_WINDOW,
-                               .in = {weight, -1, -1, -1},
-                               .n_dims = 2,
-                               .dims = {T * window, width(g, weight)},
-                               .i = {layer, place, window, otherwise}});
+    return mt_g_append(g, (mt_node){.op = MT_OP_WINDOW,
+                                    .in = {weight, -1, -1, -1},
+                                    .n_dims = 2,
+                                    .dims = {T * window, width(g, weight)},
+                                    .i = {layer, place, window, otherwise}});
 }
 
 int32_t mt_g_pool(mt_graph *g, int32_t a, int32_t b, int32_t c, int32_t pattern, const mt_pool_over *pool) {
@@ -538,18 +543,18 @@ int32_t mt_g_pool(mt_graph *g, int32_t a, int32_t b, int32_t c, int32_t pattern,
         g->status = mt_nomem(&g->error, sizeof *pool, "a pool node");
         return -1;
     }
-    return append(g, (mt_node){.op = MT_OP_POOL,
-                               .in = {a, b, c, pattern},
-                               .n_dims = 2,
-                               .dims = {T, width(g, a) + width(g, b) + width(g, c)},
-                               .extra = kept});
+    return mt_g_append(g, (mt_node){.op = MT_OP_POOL,
+                                    .in = {a, b, c, pattern},
+                                    .n_dims = 2,
+                                    .dims = {T, width(g, a) + width(g, b) + width(g, c)},
+                                    .extra = kept});
 }
 
 int32_t mt_g_shift(mt_graph *g, int32_t x, int32_t layer, int32_t place) {
     if (dead(g, x)) return -1;
     mt_node n = like(g, MT_OP_SHIFT, x);
     n.i[0] = layer, n.i[1] = place;
-    return append(g, n);
+    return mt_g_append(g, n);
 }
 
 int32_t mt_g_lerp(mt_graph *g, int32_t a, int32_t b, int32_t share) {
@@ -573,7 +578,7 @@ int32_t mt_g_wkv(mt_graph *g, int32_t k, int32_t v, int32_t decay, int32_t bonus
 
 int32_t mt_g_copy(mt_graph *g, int32_t x) {
     if (dead(g, x)) return -1;
-    return append(g, like(g, MT_OP_COPY, x));
+    return mt_g_append(g, like(g, MT_OP_COPY, x));
 }
 
 void mt_g_output(mt_graph *g, int32_t x) {
@@ -609,63 +614,40 @@ static bool may_overwrite(mt_op op) {
 }
 
 static bool has_storage(const mt_node *n) {
-    return n->op != MT_OP_WEIGHT && n->op != MT_OP_VECTOR && n->op != MT_OP_KV_STORE && !n->output;
-}
-
-/* Free stretches of the scratch block, sorted by offset, neighbours merged; the last one is open-ended. */
-typedef struct stretch {
-    size_t begin, end;
-} stretch;
-typedef struct pool_plan {
-    stretch *free;
-    size_t count, capacity, high;
-} pool_plan;
-
-enum { ALIGN = 16 }; /* floats: 64 bytes */
-
-/* Best fit: the smallest stretch that holds `size`. */
-static size_t take(pool_plan *p, size_t size) {
-    size_t best = p->count - 1;
-    for (size_t i = 0; i + 1 < p->count; i++)
-        if (p->free[i].end - p->free[i].begin >= size &&
-            (best == p->count - 1 || p->free[i].end - p->free[i].begin < p->free[best].end - p->free[best].begin))
-            best = i;
-    size_t at = p->free[best].begin;
-    p->free[best].begin += size;
-    if (at + size > p->high) p->high = at + size;
-    if (best + 1 < p->count && p->free[best].begin == p->free[best].end) {
-        memmove(&p->free[best], &p->free[best + 1], (p->count - best - 1) * sizeof *p->free);
-        p->count--;
-    }
-    return at;
-}
-
-static mt_status give(pool_plan *p, size_t begin, size_t size, mt_error *err) {
-    if (size == 0) return MT_OK;
-    void *list = p->free;
-    mt_status status = mt_grow(&list, &p->capacity, p->count + 1, sizeof *p->free, err);
-    p->free = list;
-    if (status != MT_OK) return status;
-    size_t i = 0;
-    while (p->free[i].begin < begin) i++;
-    memmove(&p->free[i + 1], &p->free[i], (p->count - i) * sizeof *p->free);
-    p->free[i] = (stretch){begin, begin + size};
-    p->count++;
-    if (i + 1 < p->count && p->free[i].end == p->free[i + 1].begin) {
-        p->free[i].end = p->free[i + 1].end;
-        memmove(&p->free[i + 1], &p->free[i + 2], (p->count - i - 2) * sizeof *p->free);
-        p->count--;
-    }
-    if (i > 0 && p->free[i - 1].end == p->free[i].begin) {
-        p->free[i - 1].end = p->free[i].end;
-        memmove(&p->free[i], &p->free[i + 1], (p->count - i - 1) * sizeof *p->free);
-        p->count--;
-    }
-    return MT_OK;
+    return !mt_is_leaf(n->op) && n->op != MT_OP_KV_STORE && !n->output;
 }
 
 static size_t padded(const mt_node *n) {
-    return (mt_node_elements(n) + ALIGN - 1) / ALIGN * ALIGN;
+    return mt_plan_padded(mt_node_elements(n));
+}
+
+/* Bytes of working memory that the kernels of a node want. */
+size_t mt_node_scratch(const mt_graph *g, const mt_node *x) {
+    const mt_weight *w = x->in[1] >= 0 ? g->nodes[x->in[1]].weight : NULL;
+    switch (x->op) {
+    case MT_OP_MATMUL:
+        return mt_matmul_scratch(w, x->dims[0]);
+    case MT_OP_EXPERTS: {
+        const mt_experts *e = x->extra;
+        size_t a = mt_matmul_scratch(&e->up[0], 1), b = mt_matmul_scratch(&e->down[0], 1);
+        return ((a > b ? a : b) + 63) / 64 * 64 +
+               ((size_t)e->up[0].rows * 2 + (size_t)e->down[0].rows + 3 * (size_t)e->count) * sizeof(float);
+    }
+    case MT_OP_DELTA: {
+        const mt_delta *d = x->extra;
+        return ((size_t)d->key_width * (size_t)(d->value_width + 2) + (size_t)d->value_width) * sizeof(float);
+    }
+    case MT_OP_WINDOW:
+        return (size_t)x->i[2] * sizeof(int32_t);
+    case MT_OP_CELL:
+        return mt_cell_scratch(w, x->dims[0]);
+    case MT_OP_ADD_RELATIVE:
+        return (size_t)w->rows * (size_t)w->cols * sizeof(float);
+    case MT_OP_HEAD_RESULT:
+        return (size_t)w->cols * sizeof(float);
+    default:
+        return mt_general_scratch(g, x);
+    }
 }
 
 mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
@@ -679,36 +661,13 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
     for (int32_t n = 0; n < g->count; n++)
         for (int k = 0; k < MT_NODE_INPUTS; k++)
             if (g->nodes[n].in[k] >= 0) g->nodes[g->nodes[n].in[k]].last_use = n;
-    pool_plan p = {0};
-    void *list = NULL;
-    MT_TRY(mt_grow(&list, &p.capacity, 8, sizeof *p.free, err));
-    p.free = list;
-    p.free[p.count++] = (stretch){0, SIZE_MAX};
+    mt_plan p;
+    MT_TRY(mt_plan_new(&p, err));
     size_t kernel_bytes = 0;
     mt_status status = MT_OK;
     for (int32_t n = 0; n < g->count && status == MT_OK; n++) {
         mt_node *x = &g->nodes[n];
-        size_t scratch = 0;
-        if (x->op == MT_OP_MATMUL) {
-            scratch = mt_matmul_scratch(g->nodes[x->in[1]].weight, x->dims[0]);
-        } else if (x->op == MT_OP_EXPERTS) {
-            const mt_experts *e = x->extra;
-            size_t a = mt_matmul_scratch(&e->up[0], 1), b = mt_matmul_scratch(&e->down[0], 1);
-            scratch = ((a > b ? a : b) + 63) / 64 * 64 +
-                      ((size_t)e->up[0].rows * 2 + (size_t)e->down[0].rows + 3 * (size_t)e->count) * sizeof(float);
-        } else if (x->op == MT_OP_DELTA) {
-            const mt_delta *d = x->extra;
-            scratch = ((size_t)d->key_width * (size_t)(d->value_width + 2) + (size_t)d->value_width) * sizeof(float);
-        } else if (x->op == MT_OP_WINDOW) {
-            scratch = (size_t)x->i[2] * sizeof(int32_t);
-        } else if (x->op == MT_OP_CELL) {
-            scratch = mt_cell_scratch(g->nodes[x->in[1]].weight, x->dims[0]);
-        } else if (x->op == MT_OP_ADD_RELATIVE) {
-            const mt_weight *w = g->nodes[x->in[1]].weight;
-            scratch = (size_t)w->rows * (size_t)w->cols * sizeof(float);
-        } else if (x->op == MT_OP_HEAD_RESULT) {
-            scratch = (size_t)g->nodes[x->in[1]].weight->cols * sizeof(float);
-        }
+        size_t scratch = mt_node_scratch(g, x);
         if (scratch > kernel_bytes) kernel_bytes = scratch;
         int32_t overwritten = -1;
         if (has_storage(x)) {
@@ -718,7 +677,7 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
                 x->offset = a->offset;
                 overwritten = x->in[0];
             } else {
-                x->offset = take(&p, padded(x));
+                x->offset = mt_plan_take(&p, padded(x));
             }
         }
         for (int k = 0; k < MT_NODE_INPUTS && status == MT_OK; k++) {
@@ -728,13 +687,13 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
             if (a < 0 || a == overwritten || again || !has_storage(&g->nodes[a]) || g->nodes[a].kept ||
                 g->nodes[a].last_use != n)
                 continue;
-            status = give(&p, g->nodes[a].offset, padded(&g->nodes[a]), err);
+            status = mt_plan_give(&p, g->nodes[a].offset, padded(&g->nodes[a]), err);
         }
         /* Nobody reads it: its place is free again at once (it was only computed for a patch or by mistake). */
         if (status == MT_OK && has_storage(x) && x->last_use < 0 && !x->kept)
-            status = give(&p, x->offset, padded(x), err);
+            status = mt_plan_give(&p, x->offset, padded(x), err);
     }
-    mt_free(p.free);
+    mt_plan_free(&p);
     if (status != MT_OK) return status;
     g->kernel_at = p.high;
     if (!mt_add_size(p.high, kernel_bytes / sizeof(float) + 1, &g->scratch) || g->scratch > SIZE_MAX / sizeof(float))

@@ -67,6 +67,26 @@ typedef enum mt_op {
     MT_OP_POOL,   /* an average over windows, see mt_pool_over */
     MT_OP_COPY,
     MT_OP_GIVEN, /* not computed: a patch writes all of it */
+    /* Tensors of any shape of up to 4 dimensions (general.h): what models that are trained from nothing are made of. */
+    MT_OP_INDEX,         /* leaf: int32 */
+    MT_OP_DOT,           /* batched matrix product f[0] * op(in[0]) op(in[1]); i[0]: 1 transposes in[0], 2 in[1] */
+    MT_OP_BINARY,        /* i[0]: mt_binary, with broadcasting */
+    MT_OP_UNARY,         /* i[0]: mt_unary; f[0], f[1] */
+    MT_OP_REDUCE,        /* i[0]: mt_reduce over axis i[1], which stays with width 1 */
+    MT_OP_CUMSUM,        /* along axis i[0]; i[1]: from the end */
+    MT_OP_SOFTMAX,       /* over the last axis; i[0]: its logarithm. A row of nothing but -inf becomes 0 */
+    MT_OP_TAKE,          /* rows in[1] (index) of in[0] along its first axis; -1: zeros */
+    MT_OP_PICK,          /* element in[1] (index) of the last axis of in[0], one for each row; -1: zero */
+    MT_OP_PERMUTE,       /* axis d of the result is axis i[d] of in[0] */
+    MT_OP_CONCAT,        /* in[0] and in[1] along axis i[0] */
+    MT_OP_CUT,           /* i[2] elements from i[1] on along axis i[0] */
+    MT_OP_MOVE,          /* by i[1] along axis i[0]: y[t] = x[t - i[1]]; i[2]: what leaves comes back in, else zeros */
+    MT_OP_FLIP,          /* along axis i[0] */
+    MT_OP_EXPAND,        /* axes of width 1 are repeated to the dims of the node */
+    MT_OP_WHERE,         /* in[0] not 0 ? in[1] : in[2], with broadcasting */
+    MT_OP_STOP,          /* a copy through which no gradient flows */
+    MT_OP_STRAIGHT,      /* the value of in[0], the gradient goes to in[1] */
+    MT_OP_CROSS_ENTROPY, /* -log softmax of in[0] [..., V] at in[1] (index; -1: 0, no gradient); f[0] label smoothing */
     MT_OP_COUNT
 } mt_op;
 
@@ -104,6 +124,7 @@ typedef struct mt_node {
     bool given;       /* a patch says all of it: see mt_graph_prune */
     bool stop;        /* nothing after it is wanted */
     bool output;      /* written to feed.output instead of the scratch block */
+    bool keep_grad;   /* its gradient survives the backward run of a tape (grad.h) */
     int32_t last_use; /* set by mt_graph_plan */
     size_t offset;    /* floats into the scratch block */
 } mt_node;
@@ -189,6 +210,8 @@ typedef struct mt_pool_over {
 
 mt_status mt_graph_new(mt_wanted wanted, void *arg, mt_graph **out, mt_error *err);
 void mt_graph_free(mt_graph *g);
+/* A node as it is, its dims checked: for general.c. */
+int32_t mt_g_append(mt_graph *g, mt_node node);
 
 /* ---- builders: -1 in, -1 out ---- */
 int32_t mt_g_weight(mt_graph *g, const mt_weight *w);        /* NULL: -1 without an error */
@@ -293,6 +316,13 @@ typedef struct mt_feed {
     void *patch_arg;
 } mt_feed;
 void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_feed *feed);
+/* Nodes from .. to alone. */
+void mt_graph_run_part(const mt_graph *g, int32_t from, int32_t to, mt_pool *pool, float *scratch, const mt_feed *feed);
+float *mt_node_value(const mt_node *n, float *scratch, const mt_feed *feed);
+size_t mt_node_scratch(const mt_graph *g, const mt_node *n); /* bytes of kernel memory */
+static inline bool mt_is_leaf(mt_op op) {
+    return op == MT_OP_WEIGHT || op == MT_OP_VECTOR || op == MT_OP_INDEX;
+}
 size_t mt_node_elements(const mt_node *n);
 const char *mt_op_name(mt_op op);
 
