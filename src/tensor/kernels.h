@@ -6,8 +6,8 @@
  *   kernel/simd_*.c     WASM SIMD128 (native sanitizer builds compile them against simde)
  *   kernel/relaxed.c    + relaxed SIMD, only where the result is the same or the bound is proven
  *   table.c             {name, ref, simd, relaxed}: the test, the benchmark and the run-time choice walk the same table
- *   dtype.c weight.c rows.c cache.c attend.c pool.c   storage types, repacked matrices, and the functions below over
- * rows
+ *   dtype.c weight.c gemm.c rows.c cache.c attend.c pool.c   storage types, repacked matrices, products, functions
+ * over rows
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
@@ -99,6 +99,29 @@ typedef struct mt_product {
 bool mt_weight_alike(const mt_weight *a, const mt_weight *b); /* x is rounded for both in the same way */
 void mt_matmul_together(mt_pool *pool, const mt_product *product, int32_t count, const float *x, size_t x_stride,
                         int32_t T, void *scratch);
+
+/* ---- products of two float matrices ---- */
+/* C[M][N] (+)= alpha * op(A) op(B); op transposes when asked: A is [M][K], or [K][M] with ta; B is [K][N], or [N][K]
+ * with tb. lda, ldb, ldc: floats from one row in memory to the next. add: to what C holds, which is else not read. C
+ * must not overlap A or B. M, N or K may be 0. The order of each sum depends on K alone, neither on threads nor on the
+ * other rows and columns. */
+typedef struct mt_gemm_args {
+    bool ta, tb, add;
+    int32_t M, N, K;
+    float alpha;
+    const float *a;
+    size_t lda;
+    const float *b;
+    size_t ldb;
+    float *c;
+    size_t ldc;
+} mt_gemm_args;
+size_t mt_gemm_work(int32_t M, int32_t N, int32_t K); /* floats of working memory, 16-byte aligned; 0: NULL will do */
+void mt_gemm(mt_pool *pool, const mt_gemm_args *g, float *work);
+/* `count` products of one shape; the steps are the floats from one matrix to the next. Step 0: the same one, and for C
+ * that the products are summed into it in order. work as for one. */
+void mt_gemm_batch(mt_pool *pool, const mt_gemm_args *g, int32_t count, size_t a_step, size_t b_step, size_t c_step,
+                   float *work);
 
 /* ---- rows ---- */
 void mt_rms_norm(const float *x, const float *gain, float eps, float *y, float *scale, int32_t T,

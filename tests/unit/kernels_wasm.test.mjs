@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { haveObjects, linkWasm, relaxedNode } from '../support/kernels_wasm.mjs';
 
-const programs = ['types', 'rows', 'matmul', 'attend'];
+const programs = ['types', 'rows', 'matmul', 'gemm', 'attend'];
 const runner = `import { readFileSync } from 'node:fs';
 const memory = new WebAssembly.Memory({ initial: 1024, maximum: 16384 });
 const view = () => new DataView(memory.buffer);

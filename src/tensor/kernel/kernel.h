@@ -40,6 +40,21 @@ typedef struct mt_mm {
     size_t y_stride;
 } mt_mm;
 
+/* One block of a product of two float matrices: C[M][N] (+)= alpha * A B over at most MT_K_BLOCK of the sum's terms.
+ * Each sum runs over k in order and is then multiplied by alpha and added to C. */
+typedef struct mt_gemm_block {
+    int32_t M, N, K;
+    const float *a; /* A(m, k) = a[m * a_row + k * a_step], one of the two is 1 */
+    size_t a_row, a_step;
+    const float *b; /* B(k, n) = b[n / 8 * b_panel + k * b_step + n % 8] */
+    size_t b_panel, b_step;
+    bool padded; /* the last panel may be read to its end */
+    bool add;
+    float alpha;
+    float *c;
+    size_t ldc;
+} mt_gemm_block;
+
 /* clang-format off */
 /* OWN: has a relaxed version of its own; SAME: the SIMD version serves relaxed builds too */
 #define MT_KERNELS(X) \
@@ -51,6 +66,9 @@ typedef struct mt_mm {
     X(OWN, mm_bf16, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
     X(SAME, mm_i8, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
     X(OWN, mm_nibble, void, (const mt_mm *m, int32_t p0, int32_t p1, int32_t t0, int32_t t1)) \
+    /* B[K][N], or its transpose [N][K], as panels [N / 8][K][8] with zeros after the last column */ \
+    X(SAME, gemm_pack, void, (const float *b, size_t ldb, bool transposed, int32_t K, int32_t N, float *panels)) \
+    X(OWN, gemm, void, (const mt_gemm_block *g)) \
     /* one row of D */ \
     X(SAME, rms_norm, float, (const float *x, const float *gain, float eps, float *y, int32_t D)) \
     X(SAME, layer_norm, float, (const float *x, const float *gain, const float *bias, float eps, float *y, int32_t D)) \

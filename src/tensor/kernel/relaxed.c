@@ -5,6 +5,7 @@
 #include "simd.h"
 #ifdef MT_HAVE_RELAXED
 #include "simd_float.c"
+#include "simd_gemm.c"
 #include "simd_nibble.c"
 #include "simd_attend.c"
 #endif
