@@ -174,10 +174,25 @@ build_native() {
     compile build/native "${C_FLAGS[@]}" "${NATIVE_FLAGS[@]}" -- $(core_sources)
     local lib=("${OBJECTS[@]}") t exe
     # shellcheck disable=SC2046
-    compile build/native-tests "${C_FLAGS[@]}" "${NATIVE_FLAGS[@]}" -Itests/native -Isrc -- $(find tests/native -name '*.c' | LC_ALL=C sort)
-    for t in "${OBJECTS[@]}"; do
+    compile build/native-tests "${C_FLAGS[@]}" "${NATIVE_FLAGS[@]}" -Itests/native -Isrc -- $(find tests/native -name 'test_*.c' | LC_ALL=C sort)
+    link_tests "${#OBJECTS[@]}" "${OBJECTS[@]}" "${lib[@]}"
+    # Gradients are checked against differences in double precision: the same sources, scalar, with double for float.
+    local double=("${C_FLAGS[@]}" "${NATIVE_FLAGS[@]/-DMT_SIMDE/-DMT_DOUBLE}" -include tests/native/double.h)
+    # shellcheck disable=SC2046
+    compile build/native-double "${double[@]}" -- $(find src/base src/tensor -name '*.c' | LC_ALL=C sort)
+    lib=("${OBJECTS[@]}")
+    # shellcheck disable=SC2046
+    compile build/native-grad "${double[@]}" -Itests/native -Isrc -- $(find tests/native -name 'grad_*.c' | LC_ALL=C sort)
+    link_tests "${#OBJECTS[@]}" "${OBJECTS[@]}" "${lib[@]}"
+}
+
+link_tests() { # link_tests COUNT OBJECTS... LIBRARY...: a program for each of the first COUNT objects
+    local count=$1 t o exe stale
+    shift
+    local objects=("${@:1:count}") lib=("${@:count + 1}")
+    for t in "${objects[@]}"; do
         exe=${t%.o}; exe=build/native-tests/${exe##*tests_native_}
-        local stale=; for o in "$t" "${lib[@]}"; do [ "$o" -nt "$exe" ] && { stale=1; break; }; done
+        stale=; for o in "$t" "${lib[@]}"; do [ "$o" -nt "$exe" ] && { stale=1; break; }; done
         [ -n "$stale" ] || continue
         "$CLANG" "${NATIVE_FLAGS[@]}" "$t" "${lib[@]}" -lm -o "$exe"
     done

@@ -326,7 +326,7 @@ static void q5_1_from_float(const float *in, void *blocks, size_t count) {
 /* ---- the table ---- */
 
 static const mt_dtype_info types[] = {
-    {"F32", MT_F32, 1, 4, f32_to_float, f32_from_float},
+    {"F32", MT_F32, 1, sizeof(float), f32_to_float, f32_from_float},
     {"F16", MT_F16, 1, 2, f16_to_float, f16_from_float},
     {"BF16", MT_BF16, 1, 2, bf16_to_float, bf16_from_float},
     {"Q8_0", MT_Q8_0, 32, 34, q8_0_to_float, q8_0_from_float},

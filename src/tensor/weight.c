@@ -25,7 +25,7 @@ static int panel_rows(uint32_t type) {
     return is_float(type) ? MT_PANEL_F : MT_PANEL_Q;
 }
 static size_t float_bytes(uint32_t type) {
-    return type == MT_F32 ? 4 : 2;
+    return type == MT_F32 ? sizeof(float) : 2;
 }
 
 /* Whether values fit 4 bits, and what to add to make them 0..15. */
@@ -150,10 +150,11 @@ static void put_float_panel(mt_weight *w, int32_t row, int32_t count, const uint
     if (w->type == MT_F32) {
         float *panel = (float *)(void *)w->data + (size_t)(row / MT_PANEL_F) * MT_PANEL_F * K + lane;
         size_t k = 0;
-        for (; rows == MT_PANEL_F && k + 4 <= K; k += 4, panel += 4 * MT_PANEL_F)
+        for (; sizeof *panel == 4 && rows == MT_PANEL_F && k + 4 <= K; k += 4, panel += 4 * MT_PANEL_F)
             turn_floats(source + 4 * k, stride, panel);
         for (; k < K; k++, panel += MT_PANEL_F)
-            for (size_t r = 0; r < rows; r++) memcpy(panel + r, source + r * stride + 4 * k, 4);
+            for (size_t r = 0; r < rows; r++)
+                memcpy(panel + r, source + r * stride + k * sizeof *panel, sizeof *panel);
         return;
     }
     uint16_t *panel = (uint16_t *)(void *)w->data + (size_t)(row / MT_PANEL_F) * MT_PANEL_F * K + lane;
@@ -321,7 +322,7 @@ void mt_weight_row(const mt_weight *w, int32_t row, float *out) {
         const uint8_t *p = w->data + ((size_t)(row / MT_PANEL_F) * K * MT_PANEL_F + lane) * size;
         for (size_t k = 0; k < K; k++, p += MT_PANEL_F * size) {
             if (w->type == MT_F32)
-                memcpy(out + k, p, 4);
+                memcpy(out + k, p, sizeof *out);
             else
                 out[k] = w->type == MT_F16 ? mt_half_to_float(mt_le16(p)) : mt_bf16_to_float(mt_le16(p));
         }

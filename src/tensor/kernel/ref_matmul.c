@@ -49,7 +49,7 @@ static float weight_at(const uint8_t *w, uint32_t type, size_t i) {
     float f;
     if (type == MT_F16) return mt_half_to_float(mt_le16(w + 2 * i));
     if (type == MT_BF16) return mt_bf16_to_float(mt_le16(w + 2 * i));
-    memcpy(&f, w + 4 * i, 4);
+    memcpy(&f, w + i * sizeof f, sizeof f);
     return f;
 }
 
