@@ -36,7 +36,7 @@ static float dot(const float *a, const float *b, int32_t n) {
     return (s0 + s1) + (s2 + s3);
 }
 
-static void activate(mt_act act, const float *x, float *y, size_t n) {
+void mt_act_run(mt_act act, const float *x, float *y, size_t n) {
     switch (act) {
     case MT_ACT_SILU:
         mt_silu(x, y, n);
@@ -164,7 +164,7 @@ static void rows_task(void *arg, int part, int parts) {
         for (size_t t = from; t < to; t++, x += W, y += W) mt_add(x, b, y, W);
         break;
     case MT_OP_ACT:
-        for (size_t t = from; t < to; t++, x += W, y += W) activate((mt_act)n->i[0], x, y, W);
+        for (size_t t = from; t < to; t++, x += W, y += W) mt_act_run((mt_act)n->i[0], x, y, W);
         break;
     case MT_OP_LERP:
         for (size_t t = from; t < to; t++, x += W, y += W)
@@ -405,10 +405,10 @@ static void experts(const job *j, float *work) {
                 }
             } else if (e->gate) {
                 mt_matmul(j->pool, &e->gate[i], x, D, 1, NULL, gate, F, kernel);
-                activate(e->act, gate, gate, F);
+                mt_act_run(e->act, gate, gate, F);
                 mt_mul(gate, up, up, F);
             } else {
-                activate(e->act, up, up, F);
+                mt_act_run(e->act, up, up, F);
             }
             mt_matmul(j->pool, &e->down[i], up, F, 1, NULL, part, out, kernel);
             for (size_t d = 0; e->down_bias && d < out; d++) part[d] += e->down_bias[(size_t)i * out + d];

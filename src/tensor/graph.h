@@ -324,6 +324,7 @@ static inline bool mt_is_leaf(mt_op op) {
     return op == MT_OP_WEIGHT || op == MT_OP_VECTOR || op == MT_OP_INDEX;
 }
 size_t mt_node_elements(const mt_node *n);
+void mt_act_run(mt_act act, const float *x, float *y, size_t n); /* y may be x */
 const char *mt_op_name(mt_op op);
 
 #endif
