@@ -153,8 +153,7 @@ static void put_float_panel(mt_weight *w, int32_t row, int32_t count, const uint
         for (; sizeof *panel == 4 && rows == MT_PANEL_F && k + 4 <= K; k += 4, panel += 4 * MT_PANEL_F)
             turn_floats(source + 4 * k, stride, panel);
         for (; k < K; k++, panel += MT_PANEL_F)
-            for (size_t r = 0; r < rows; r++)
-                memcpy(panel + r, source + r * stride + k * sizeof *panel, sizeof *panel);
+            for (size_t r = 0; r < rows; r++) memcpy(panel + r, source + r * stride + k * sizeof *panel, sizeof *panel);
         return;
     }
     uint16_t *panel = (uint16_t *)(void *)w->data + (size_t)(row / MT_PANEL_F) * MT_PANEL_F * K + lane;
