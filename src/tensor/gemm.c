@@ -1,16 +1,16 @@
 /* C (+)= alpha * op(A) op(B) of floats, for training: small products as they lie in memory, large ones in blocks.
  *
  *   sums      over blocks of 256 terms in order; the sum of a block, times alpha, is added to C
- *   small     a part of the work is some rows of some of the products; B is read where it lies, or, when its columns
- *             lie apart, is repacked a few panels at a time on the stack
- *   large     B is repacked into panels of 8 columns, a block of it at a time: 256 terms x up to 512 columns stay in
- *             the second cache while the rows of A pass over them */
+ *   small     a part of the work is some rows of some of the products; B is repacked into panels of 8 columns on the
+ *             stack, or is read where it lies when there are few rows
+ *   large     B is repacked a block at a time by all threads: 256 terms x up to 512 columns stay in the second cache
+ *             while the rows of A pass over them */
 #include "kernel/kernel.h"
 
 enum {
     COLUMNS = 512,       /* of a packed block */
-    SMALL_B = 1 << 13,   /* floats of B that are not worth packing at once */
-    STACK_B = 4096,      /* floats of B repacked on the stack */
+    STACK_B = 1 << 13,   /* floats of B that are repacked on the stack */
+    PACK_ROWS = 16,      /* from which on it pays to repack B */
     PART_WORK = 1 << 16, /* multiplications below which waking threads costs more than it saves */
     CALL_WORK = 1 << 22, /* multiplications per kernel call: engines optimise a function between calls */
     ROW_STEP = 16,       /* rows of a part are a multiple of this */
@@ -26,14 +26,16 @@ typedef struct gemm_job {
     float *work;
 } gemm_job;
 
+static size_t packed_floats(int32_t N, int32_t K) { /* of a block of B */
+    size_t columns = N < COLUMNS ? ((size_t)N + MT_PANEL_F - 1) / MT_PANEL_F * MT_PANEL_F : COLUMNS;
+    return columns * (size_t)(K < MT_K_BLOCK ? K : MT_K_BLOCK);
+}
 static bool is_large(int32_t M, int32_t N, int32_t K) {
-    return M >= 2 * ROW_STEP && (int64_t)N * K > SMALL_B;
+    return M >= 2 * ROW_STEP && N > 0 && K > 0 && packed_floats(N, K) > STACK_B;
 }
 
 size_t mt_gemm_work(int32_t M, int32_t N, int32_t K) {
-    if (!is_large(M, N, K)) return 0;
-    size_t columns = N < COLUMNS ? ((size_t)N + MT_PANEL_F - 1) / MT_PANEL_F * MT_PANEL_F : COLUMNS;
-    return columns * (size_t)(K < MT_K_BLOCK ? K : MT_K_BLOCK);
+    return is_large(M, N, K) ? packed_floats(N, K) : 0;
 }
 
 static int32_t least(int64_t a, int64_t b) {
@@ -71,16 +73,17 @@ static void multiply(mt_gemm_block b) {
 
 static void small_rows(const mt_gemm_args *g, int32_t m0, int32_t rows) {
     _Alignas(16) float panels[STACK_B];
+    const bool packed = g->tb || rows >= PACK_ROWS;
     for (int32_t k0 = 0; k0 < g->K; k0 += MT_K_BLOCK) {
-        int32_t depth = least(MT_K_BLOCK, g->K - k0), most = g->tb ? STACK_B / depth & ~(MT_PANEL_F - 1) : g->N;
+        int32_t most = packed ? STACK_B / least(MT_K_BLOCK, g->K - k0) & ~(MT_PANEL_F - 1) : g->N;
         for (int32_t n0 = 0; n0 < g->N; n0 += most) {
             mt_gemm_block b = block_of(g, m0, rows, k0, n0, least(most, g->N - n0));
-            b.padded = g->tb;
-            if (g->tb) {
-                mt_kernels->gemm_pack(g->b + (size_t)n0 * g->ldb + (size_t)k0, g->ldb, true, b.K, b.N, panels);
-                b.b = panels, b.b_panel = MT_PANEL_F * (size_t)b.K, b.b_step = MT_PANEL_F;
+            const float *from = g->b + (g->tb ? (size_t)n0 * g->ldb + (size_t)k0 : (size_t)k0 * g->ldb + (size_t)n0);
+            if (packed) {
+                mt_kernels->gemm_pack(from, g->ldb, g->tb, b.K, b.N, panels);
+                b.b = panels, b.b_panel = MT_PANEL_F * (size_t)b.K, b.b_step = MT_PANEL_F, b.padded = true;
             } else {
-                b.b = g->b + (size_t)k0 * g->ldb + (size_t)n0, b.b_panel = MT_PANEL_F, b.b_step = g->ldb;
+                b.b = from, b.b_panel = MT_PANEL_F, b.b_step = g->ldb;
             }
             multiply(b);
         }

@@ -1,27 +1,32 @@
-/* Product of two float matrices: tiles of rows x 8 columns whose sums stay in registers; an element of A is splatted
- * against a vector of B's columns, so that every sum runs over k in order, in a lane of its own. */
+/* Product of two float matrices: tiles of 4 rows x 8 columns whose sums stay in registers; an element of A is splatted
+ * against a vector of B's columns, so that every sum runs over k in order, in a lane of its own.
+ *
+ * The tile's shape and its code are what today's engines can keep in registers: they move all loads of a loop's body to
+ * its front, so that 8 sums, 2 vectors of B and 4 of A fill the 16 registers and unrolled bodies spill. For the same
+ * reason the loop is a function of its own. */
 #include "simd.h"
 #ifdef MT_HAVE_SIMD
 #include "kernel.h"
 
 enum {
-    GEMM_TILE = 4,
-    GEMM_ROWS = 16
-}; /* rows of a tile; rows that pass over a panel of B while it is in the nearest cache */
+    TILE_ROWS = 4,
+    NEAR_ROWS = 16,   /* of A that pass over a panel of B while both are in the nearest cache */
+    PACK_COLUMNS = 24 /* of B from which on it pays to copy A's rows to where they are read in order */
+};
 
-#ifndef MT_RELAXED
-/* Four columns of B^T, four k at once. */
-INLINE void turn4(const float *b, size_t ldb, float *to) {
-    v128_t r0 = wasm_v128_load(b), r1 = wasm_v128_load(b + ldb), r2 = wasm_v128_load(b + 2 * ldb),
-           r3 = wasm_v128_load(b + 3 * ldb);
-    v128_t a = wasm_i32x4_shuffle(r0, r1, 0, 4, 1, 5), b2 = wasm_i32x4_shuffle(r2, r3, 0, 4, 1, 5),
+/* Four rows of four, turned; `apart` floats from one result to the next. */
+INLINE void turn4(const float *p, size_t ld, float *to, size_t apart) {
+    v128_t r0 = wasm_v128_load(p), r1 = wasm_v128_load(p + ld), r2 = wasm_v128_load(p + 2 * ld),
+           r3 = wasm_v128_load(p + 3 * ld);
+    v128_t a = wasm_i32x4_shuffle(r0, r1, 0, 4, 1, 5), b = wasm_i32x4_shuffle(r2, r3, 0, 4, 1, 5),
            c = wasm_i32x4_shuffle(r0, r1, 2, 6, 3, 7), d = wasm_i32x4_shuffle(r2, r3, 2, 6, 3, 7);
-    wasm_v128_store(to, wasm_i64x2_shuffle(a, b2, 0, 2));
-    wasm_v128_store(to + MT_PANEL_F, wasm_i64x2_shuffle(a, b2, 1, 3));
-    wasm_v128_store(to + 2 * MT_PANEL_F, wasm_i64x2_shuffle(c, d, 0, 2));
-    wasm_v128_store(to + 3 * MT_PANEL_F, wasm_i64x2_shuffle(c, d, 1, 3));
+    wasm_v128_store(to, wasm_i64x2_shuffle(a, b, 0, 2));
+    wasm_v128_store(to + apart, wasm_i64x2_shuffle(a, b, 1, 3));
+    wasm_v128_store(to + 2 * apart, wasm_i64x2_shuffle(c, d, 0, 2));
+    wasm_v128_store(to + 3 * apart, wasm_i64x2_shuffle(c, d, 1, 3));
 }
 
+#ifndef MT_RELAXED
 void mt_simd_gemm_pack(const float *b, size_t ldb, bool transposed, int32_t K, int32_t N, float *panels) {
     const size_t depth = (size_t)K;
     for (int32_t n0 = 0; n0 < N; n0 += MT_PANEL_F, panels += MT_PANEL_F * depth) {
@@ -39,7 +44,7 @@ void mt_simd_gemm_pack(const float *b, size_t ldb, bool transposed, int32_t K, i
             float *to = panels + half;
             size_t k = 0;
             if (width - half >= 4)
-                for (; k + 4 <= depth; k += 4) turn4(from + k, ldb, to + MT_PANEL_F * k);
+                for (; k + 4 <= depth; k += 4) turn4(from + k, ldb, to + MT_PANEL_F * k, MT_PANEL_F);
             for (; k < depth; k++)
                 for (int32_t i = 0; i < 4; i++)
                     to[MT_PANEL_F * k + (size_t)i] = half + i < width ? from[(size_t)i * ldb + k] : 0;
@@ -48,69 +53,125 @@ void mt_simd_gemm_pack(const float *b, size_t ldb, bool transposed, int32_t K, i
 }
 #endif
 
-/* MR rows by 4 NV columns, of which n are stored. With `across` the rows of A lie side by side (a_row is 1), else the
- * terms (a_step is 1). */
-INLINE void gemm_tile(const int MR, const int NV, const bool across, const mt_gemm_block *g, const float *a,
-                      size_t step, const float *b, size_t b_step, float *c, int32_t n) {
-    const size_t K = (size_t)g->K;
-    v128_t sum[2 * GEMM_TILE];
-    for (int i = 0; i < MR * NV; i++) sum[i] = wasm_f32x4_splat(0);
-    for (size_t k = 0; k < K; k++) {
-        v128_t w[2];
-        for (int j = 0; j < NV; j++) w[j] = wasm_v128_load(b + k * b_step + 4 * j);
-        for (int i = 0; i < MR; i++) {
-            v128_t s = wasm_v128_load32_splat(across ? a + k * step + i : a + (size_t)i * step + k);
-            for (int j = 0; j < NV; j++) sum[i * NV + j] = MADD(s, w[j], sum[i * NV + j]);
+/* Tiles of 4 rows below each other. */
+typedef struct gemm_column {
+    size_t K;
+    int32_t tiles;
+    bool add;
+    float alpha;
+    const float *a;
+    size_t a_step, a_tile; /* floats from one term, or else one row, to the next; from one tile to the next */
+    const float *b;
+    size_t b_step;
+    float *c;
+    size_t ldc;
+} gemm_column;
+
+/* The compiler may not follow this pointer: else it turns each constant offset from it into an addition per load. */
+#define OPAQUE(p) __asm__("" : "+r"(p))
+
+INLINE void column_of_tiles(const bool across, const gemm_column *g) {
+    const size_t K = g->K, a_step = g->a_step, b_step = g->b_step;
+    const float *a0 = g->a;
+    float *c = g->c;
+    for (int32_t tile = 0; tile < g->tiles; tile++, a0 += g->a_tile) {
+        const float *a = a0, *b = g->b;
+        v128_t sum[2 * TILE_ROWS];
+        for (size_t i = 0; i < 2 * TILE_ROWS; i++) sum[i] = wasm_f32x4_splat(0);
+        for (size_t k = 0; k < K; k++) {
+            OPAQUE(a);
+            OPAQUE(b);
+            v128_t left = wasm_v128_load(b), right = wasm_v128_load(b + 4);
+            for (size_t i = 0; i < TILE_ROWS; i++) {
+                v128_t s = wasm_v128_load32_splat(across ? a + i : a + i * a_step);
+                sum[2 * i] = MADD(s, left, sum[2 * i]);
+                sum[2 * i + 1] = MADD(s, right, sum[2 * i + 1]);
+            }
+            a += across ? a_step : 1;
+            b += b_step;
+        }
+        v128_t alpha = wasm_f32x4_splat(g->alpha);
+        for (size_t i = 0; i < TILE_ROWS; i++, c += g->ldc) {
+            v128_t left = wasm_f32x4_mul(alpha, sum[2 * i]), right = wasm_f32x4_mul(alpha, sum[2 * i + 1]);
+            if (g->add) {
+                left = wasm_f32x4_add(left, wasm_v128_load(c));
+                right = wasm_f32x4_add(right, wasm_v128_load(c + 4));
+            }
+            wasm_v128_store(c, left);
+            wasm_v128_store(c + 4, right);
         }
     }
-    v128_t alpha = wasm_f32x4_splat(g->alpha);
-    for (int i = 0; i < MR; i++)
-        for (int j = 0; j < NV; j++) {
-            float *to = c + (size_t)i * g->ldc + 4 * j;
-            v128_t s = sum[i * NV + j];
-            s = g->add ? MADD(alpha, s, mt_load_lanes(to, n - 4 * j)) : wasm_f32x4_mul(alpha, s);
-            mt_store_lanes(to, s, n - 4 * j);
+}
+/* A's rows lie side by side (also: copied), or its terms do. */
+static __attribute__((noinline)) void column_across(const gemm_column *g) {
+    column_of_tiles(true, g);
+}
+static __attribute__((noinline)) void column_along(const gemm_column *g) {
+    column_of_tiles(false, g);
+}
+
+/* The same where only `rows` x `width` of the tiles are C's. */
+static void column_edge(void (*column)(const gemm_column *), gemm_column g, int32_t rows, int32_t width) {
+    float sums[NEAR_ROWS * MT_PANEL_F], *c = g.c;
+    const size_t ldc = g.ldc;
+    const bool add = g.add;
+    g.c = sums, g.ldc = MT_PANEL_F, g.add = false;
+    column(&g);
+    for (int32_t m = 0; m < rows; m++, c += ldc)
+        for (int32_t n = 0; n < width; n++) {
+            float s = sums[MT_PANEL_F * m + n];
+            c[n] = add ? s + c[n] : s;
         }
 }
 
-/* Rows m0..m1 of one panel. */
-INLINE void gemm_panel(const int NV, const bool across, const mt_gemm_block *g, int32_t m0, int32_t m1, const float *b,
-                       size_t b_step, float *c, int32_t n) {
-    const size_t step = across ? g->a_step : g->a_row;
-    const float *a = g->a + (size_t)m0 * g->a_row;
-    c += (size_t)m0 * g->ldc;
-    for (; m0 + GEMM_TILE <= m1; m0 += GEMM_TILE, a += GEMM_TILE * g->a_row, c += GEMM_TILE * g->ldc)
-        gemm_tile(GEMM_TILE, NV, across, g, a, step, b, b_step, c, n);
-    if (m1 - m0 == 3) gemm_tile(3, NV, across, g, a, step, b, b_step, c, n);
-    if (m1 - m0 == 2) gemm_tile(2, NV, across, g, a, step, b, b_step, c, n);
-    if (m1 - m0 == 1) gemm_tile(1, NV, across, g, a, step, b, b_step, c, n);
-}
-
-INLINE void gemm_rows(const bool across, const mt_gemm_block *g) {
-    float tail[MT_K_BLOCK * MT_PANEL_F]; /* the last columns of a matrix that cannot be read further */
-    const int32_t whole = g->padded ? g->N : g->N & ~(MT_PANEL_F - 1);
-    const int32_t rest = g->N - whole;
-    if (rest) mt_simd_gemm_pack(g->b + (size_t)(whole / MT_PANEL_F) * g->b_panel, g->b_step, false, g->K, rest, tail);
-    for (int32_t m0 = 0; m0 < g->M; m0 += GEMM_ROWS) {
-        int32_t m1 = g->M - m0 < GEMM_ROWS ? g->M : m0 + GEMM_ROWS;
-        const float *b = g->b;
-        float *c = g->c;
-        for (int32_t n = 0; n < g->N; n += MT_PANEL_F, b += g->b_panel, c += MT_PANEL_F) {
-            int32_t width = g->N - n;
-            const float *from = n < whole ? b : tail;
-            size_t step = n < whole ? g->b_step : MT_PANEL_F;
-            if (width > 4)
-                gemm_panel(2, across, g, m0, m1, from, step, c, width);
-            else
-                gemm_panel(1, across, g, m0, m1, from, step, c, width);
-        }
+/* Rows m0.. of A, up to NEAR_ROWS, as tiles [rows / 4][K][4] with zeros after the last row. */
+static void copy_rows(const mt_gemm_block *g, int32_t m0, int32_t rows, float *to) {
+    const size_t K = (size_t)g->K;
+    for (int32_t m = 0; m < rows; m += TILE_ROWS, to += TILE_ROWS * K) {
+        const float *a = g->a + (size_t)(m0 + m) * g->a_row;
+        int32_t height = rows - m < TILE_ROWS ? rows - m : TILE_ROWS;
+        size_t k = 0;
+        if (g->a_row == 1)
+            for (; k < K; k++) wasm_v128_store(to + TILE_ROWS * k, mt_load_lanes(a + k * g->a_step, height));
+        else if (height == TILE_ROWS)
+            for (; k + 4 <= K; k += 4) turn4(a + k, g->a_row, to + TILE_ROWS * k, TILE_ROWS);
+        for (; k < K; k++)
+            for (int32_t i = 0; i < TILE_ROWS; i++)
+                to[TILE_ROWS * k + (size_t)i] = i < height ? a[(size_t)i * g->a_row + k] : 0;
     }
 }
 
 void NAME(gemm)(const mt_gemm_block *g) {
-    if (g->a_row == 1)
-        gemm_rows(true, g);
-    else
-        gemm_rows(false, g);
+    float tail[MT_K_BLOCK * MT_PANEL_F]; /* the last columns of a matrix that cannot be read further */
+    float near[MT_K_BLOCK * NEAR_ROWS];
+    const int32_t whole = g->padded ? g->N : g->N & ~(MT_PANEL_F - 1);
+    if (whole < g->N)
+        mt_simd_gemm_pack(g->b + (size_t)(whole / MT_PANEL_F) * g->b_panel, g->b_step, false, g->K, g->N - whole, tail);
+    for (int32_t m0 = 0; m0 < g->M; m0 += NEAR_ROWS) {
+        const int32_t rows = g->M - m0 < NEAR_ROWS ? g->M - m0 : NEAR_ROWS;
+        const bool copied = g->N >= PACK_COLUMNS || rows % TILE_ROWS;
+        const bool across = copied || g->a_row == 1;
+        gemm_column t = {
+            .K = (size_t)g->K, .tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, .add = g->add, .alpha = g->alpha};
+        t.c = g->c + (size_t)m0 * g->ldc, t.ldc = g->ldc;
+        if (copied) {
+            copy_rows(g, m0, rows, near);
+            t.a = near, t.a_step = TILE_ROWS, t.a_tile = TILE_ROWS * t.K;
+        } else {
+            t.a = g->a + (size_t)m0 * g->a_row, t.a_step = across ? g->a_step : g->a_row;
+            t.a_tile = TILE_ROWS * g->a_row;
+        }
+        for (int32_t n = 0; n < g->N; n += MT_PANEL_F, t.c += MT_PANEL_F) {
+            t.b = n < whole ? g->b + (size_t)(n / MT_PANEL_F) * g->b_panel : tail;
+            t.b_step = n < whole ? g->b_step : MT_PANEL_F;
+            if (g->N - n < MT_PANEL_F || rows % TILE_ROWS)
+                column_edge(across ? column_across : column_along, t, rows,
+                            g->N - n < MT_PANEL_F ? g->N - n : MT_PANEL_F);
+            else if (across)
+                column_across(&t);
+            else
+                column_along(&t);
+        }
+    }
 }
 #endif
