@@ -446,7 +446,7 @@ const SCORED_BYTES = 64; // of a text whose bytes are scored: their contexts are
 const BUSY_MS = 12; // a worker that has computed this long looks at its messages
 
 /** Lets messages in. @returns {Promise<void>} */
-const tick = typeof setImmediate === 'function'
+export const tick = typeof setImmediate === 'function'
   ? () => new Promise((resolve) => setImmediate(resolve))
   : () => new Promise((/** @type {(value: void) => void} */ resolve) => {
     const { port1, port2 } = new MessageChannel();
