@@ -693,10 +693,10 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
         if (status == MT_OK && has_storage(x) && x->last_use < 0 && !x->kept)
             status = mt_plan_give(&p, x->offset, padded(x), err);
     }
+    g->kernel_at = p.high;
     mt_plan_free(&p);
     if (status != MT_OK) return status;
-    g->kernel_at = p.high;
-    if (!mt_add_size(p.high, kernel_bytes / sizeof(float) + 1, &g->scratch) || g->scratch > SIZE_MAX / sizeof(float))
+    if (!mt_add_size(g->kernel_at, kernel_bytes / sizeof(float) + 1, &g->scratch) || g->scratch > SIZE_MAX / sizeof(float))
         return mt_fail(err, MT_ELIMIT, "the graph needs more scratch memory than the address space holds");
     return MT_OK;
 }
