@@ -36,35 +36,6 @@ static float dot(const float *a, const float *b, int32_t n) {
     return (s0 + s1) + (s2 + s3);
 }
 
-void mt_act_run(mt_act act, const float *x, float *y, size_t n) {
-    switch (act) {
-    case MT_ACT_SILU:
-        mt_silu(x, y, n);
-        break;
-    case MT_ACT_GELU_TANH:
-        mt_gelu_tanh(x, y, n);
-        break;
-    case MT_ACT_GELU_ERF:
-        mt_gelu_erf(x, y, n);
-        break;
-    case MT_ACT_RELU:
-        for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;
-        break;
-    case MT_ACT_RELU2:
-        for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] * x[i] : 0;
-        break;
-    case MT_ACT_SIGMOID:
-        for (size_t i = 0; i < n; i++) y[i] = 1 / (1 + expf(-x[i]));
-        break;
-    case MT_ACT_SOFTPLUS: /* linear beyond 20, like the reference */
-        for (size_t i = 0; i < n; i++) y[i] = x[i] > 20 ? x[i] : log1pf(expf(x[i]));
-        break;
-    case MT_ACT_TANH:
-        mt_tanh(x, y, n);
-        break;
-    }
-}
-
 /* ---- operations that work row by row: [rows][width] ---- */
 
 /* sqrt(mean (x - mean)^2 + eps), the divisor of both norms; `mean` stays 0 for RMS norm. */

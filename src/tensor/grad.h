@@ -60,7 +60,7 @@ typedef struct mt_back {
     float *work; /* as many floats as the operation's work function said, 64-byte aligned */
 } mt_back;
 
-float mt_act_slope(mt_act act, float x); /* its derivative (grad_dense.c) */
+void mt_act_slope(mt_act act, const float *x, float *d, size_t n); /* derivatives of mt_act_run; d may be x */
 void mt_back_dense(const mt_back *b);
 void mt_back_rows(const mt_back *b);
 void mt_back_attend(const mt_back *b);

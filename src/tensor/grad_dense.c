@@ -185,29 +185,6 @@ static void look_up(const mt_back *b) {
 
 /* ---- experts ---- */
 
-float mt_act_slope(mt_act act, float x) {
-    float s = 1 / (1 + expf(-x));
-    switch (act) {
-    case MT_ACT_SILU:
-        return s * (1 + x * (1 - s));
-    case MT_ACT_GELU_TANH: /* x sigmoid(z), z = 2 sqrt(2 / pi) (x + 0.044715 x^3) */
-        s = 1 / (1 + expf(-1.5957691216057308f * (x + 0.044715f * x * x * x)));
-        return s + x * s * (1 - s) * 1.5957691216057308f * (1 + 3 * 0.044715f * x * x);
-    case MT_ACT_GELU_ERF:
-        return 0.5f * erfcf((float)-0.70710678118654752 * x) + x * (float)0.39894228040143268 * expf(-0.5f * x * x);
-    case MT_ACT_RELU:
-        return x > 0 ? 1 : 0;
-    case MT_ACT_RELU2:
-        return x > 0 ? 2 * x : 0;
-    case MT_ACT_TANH:
-        return 1 - tanhf(x) * tanhf(x);
-    case MT_ACT_SIGMOID:
-        return s * (1 - s);
-    default: /* MT_ACT_SOFTPLUS */
-        return s;
-    }
-}
-
 /* Working memory of an experts node; the block's tokens all go to one expert. */
 typedef struct experts_room {
     float *share, *dshare, *p; /* [T][count] */
@@ -284,14 +261,15 @@ static void experts_hidden(const mt_experts *e, const float *gate_bias, float *g
         }
     } else if (e->gate) {
         mt_act_run(e->act, gate, hidden, n);
+        mt_act_slope(e->act, gate, gate, n);
         for (size_t i = 0; i < n; i++) {
             float a = hidden[i], u = up[i];
             hidden[i] = a * u, up[i] = a;
-            gate[i] = u * mt_act_slope(e->act, gate[i]);
+            gate[i] *= u;
         }
     } else {
         mt_act_run(e->act, up, hidden, n);
-        for (size_t i = 0; i < n; i++) up[i] = mt_act_slope(e->act, up[i]);
+        mt_act_slope(e->act, up, up, n);
     }
 }
 

@@ -696,7 +696,8 @@ mt_status mt_graph_plan(mt_graph *g, mt_error *err) {
     g->kernel_at = p.high;
     mt_plan_free(&p);
     if (status != MT_OK) return status;
-    if (!mt_add_size(g->kernel_at, kernel_bytes / sizeof(float) + 1, &g->scratch) || g->scratch > SIZE_MAX / sizeof(float))
+    if (!mt_add_size(g->kernel_at, kernel_bytes / sizeof(float) + 1, &g->scratch) ||
+        g->scratch > SIZE_MAX / sizeof(float))
         return mt_fail(err, MT_ELIMIT, "the graph needs more scratch memory than the address space holds");
     return MT_OK;
 }
