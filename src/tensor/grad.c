@@ -11,10 +11,10 @@ static const uint8_t needs[MT_OP_COUNT] = {
     [MT_OP_SINUSOIDS] = NEVER,
     [MT_OP_ADD_RELATION] = X1 | X2 | X3,
     [MT_OP_MATMUL] = X0,
-    [MT_OP_RMS_NORM] = X0,
-    [MT_OP_LAYER_NORM] = X0,
+    [MT_OP_RMS_NORM] = X0 | X1,
+    [MT_OP_LAYER_NORM] = X0 | X1,
     [MT_OP_NORM_SCALE] = X0 | Y,
-    [MT_OP_NORM_APPLY] = X0 | X1,
+    [MT_OP_NORM_APPLY] = X0 | X1 | X2,
     [MT_OP_MUL] = X0 | X1,
     [MT_OP_ACT] = X0,
     [MT_OP_CLAMP] = X0,
@@ -26,7 +26,7 @@ static const uint8_t needs[MT_OP_COUNT] = {
     [MT_OP_HEAD_RESULT] = X0,
     [MT_OP_EXPERTS] = X0 | X1,
     [MT_OP_CONV] = X0,
-    [MT_OP_LERP] = X0 | X1,
+    [MT_OP_LERP] = X0 | X1 | X2,
     [MT_OP_WKV] = X0 | X1 | Y,
     [MT_OP_DELTA] = X0 | X1 | X2,
     [MT_OP_SCAN] = X0 | X1 | X2 | X3,
@@ -110,7 +110,8 @@ static bool reads_cache(const mt_node *n) {
 static bool goes_to(const mt_node *n, int k) {
     if (needs[n->op] & NEVER) return false;
     if (n->op == MT_OP_STRAIGHT) return k == 1;
-    if (n->op == MT_OP_CELL) return k < 2; /* rooms are written, not read */
+    if (n->op == MT_OP_ROPE) return k == 0; /* its frequencies are constants */
+    if (n->op == MT_OP_CELL) return k < 2;  /* rooms are written, not read */
     if (n->op == MT_OP_POOL) return k < 3;
     if (n->op == MT_OP_WHERE) return k > 0;
     return true;
