@@ -88,14 +88,19 @@ static void step(const run *r, int32_t t, const float *u) {
     if (r->cell->kind == MT_CELL_LSTM) memcpy(kept + H, inner, H * sizeof *kept);
 }
 
-/* order: the rows sorted by depth; begin[d]: where depth d begins. Returns the number of depths. */
-static int32_t by_depth(const int32_t *parent, int32_t T, int32_t *order, int32_t *begin) {
+const int32_t *mt_cell_parents(const mt_cell *cell, const mt_feed *feed, int32_t T, int32_t *own) {
+    if (!cell->window) return feed->parent_row;
+    for (int32_t t = 0; t < T; t++) own[t] = t % cell->window ? t - 1 : -1;
+    return own;
+}
+
+int32_t mt_cell_depths(const int32_t *parent, int32_t T, int32_t *depth, int32_t *begin) {
     int32_t depths = 0;
-    /* order holds the depths first; begin[d + 1] counts, then becomes where depth d + 1 begins. */
+    /* begin[d + 1] counts the rows of depth d, then becomes where depth d + 1 begins. */
     for (int32_t t = 0; t < T; t++) {
-        order[t] = parent[t] >= 0 ? order[parent[t]] + 1 : 0;
-        if (order[t] >= depths) begin[++depths] = 0;
-        begin[order[t] + 1]++;
+        depth[t] = parent[t] >= 0 ? depth[parent[t]] + 1 : 0;
+        if (depth[t] >= depths) begin[++depths] = 0;
+        begin[depth[t] + 1]++;
     }
     begin[0] = 0;
     for (int32_t d = 0; d < depths; d++) begin[d + 1] += begin[d];
@@ -109,21 +114,15 @@ void mt_cell_run(const mt_graph *g, const mt_node *n, mt_pool *pool, float *scra
     run r = {.g = g, .n = n, .feed = feed, .cell = n->extra, .H = (size_t)w->cols, .G = (size_t)w->rows};
     r.gates_node = &g->nodes[n->in[2]];
     r.inner_node = &g->nodes[n->in[3]];
-    r.x = scratch + g->nodes[n->in[0]].offset;
+    r.x = mt_node_value(&g->nodes[n->in[0]], scratch, feed);
     r.gates = scratch + r.gates_node->offset;
     r.inner = scratch + r.inner_node->offset;
-    r.y = n->output ? feed->output : scratch + n->offset;
+    r.y = mt_node_value(n, scratch, feed);
     float *h = kernel + padded(mt_matmul_scratch(w, T)) / sizeof(float), *u = h + (size_t)T * r.H;
     int32_t *depth = (int32_t *)(u + (size_t)T * r.G), *begin = depth + T, *own = begin + T + 1;
-    if (r.cell->window) {
-        for (int32_t t = 0; t < T; t++) own[t] = t % r.cell->window ? t - 1 : -1;
-        r.parent = own;
-    } else {
-        r.parent = feed->parent_row;
-        r.state_in = feed->state_in;
-        r.state_out = feed->state_out;
-    }
-    int32_t depths = by_depth(r.parent, T, depth, begin);
+    r.parent = mt_cell_parents(r.cell, feed, T, own);
+    if (!r.cell->window) r.state_in = feed->state_in, r.state_out = feed->state_out;
+    int32_t depths = mt_cell_depths(r.parent, T, depth, begin);
     bool chain = depths == T;
     for (int32_t d = 0; d < depths; d++) {
         int32_t rows = begin[d + 1] - begin[d], k = 0;
@@ -149,19 +148,25 @@ void mt_cell_run(const mt_graph *g, const mt_node *n, mt_pool *pool, float *scra
 
 /* ---- windows ---- */
 
+void mt_window_ids(const mt_node *n, const mt_feed *feed, int32_t t, int32_t *ids) {
+    int32_t W = n->i[2], at = W - 1, row = t;
+    for (; at >= 0 && row >= 0; at--) {
+        ids[at] = feed->token[row];
+        if (feed->parent_row[row] < 0) break;
+        row = feed->parent_row[row];
+    }
+    const float *kept = NULL; /* the last W - 1 ids, oldest first */
+    if (feed->state_in[row] >= 0)
+        kept = feed->state[n->i[0]] + n->i[1] + (size_t)feed->state_in[row] * feed->state_width;
+    for (int32_t k = W - 2; --at >= 0; k--) ids[at] = kept ? (int32_t)kept[k] : n->i[3];
+}
+
 void mt_window_run(const mt_graph *g, const mt_node *n, float *y, void *kernel, const mt_feed *feed) {
     const mt_weight *w = g->nodes[n->in[0]].weight;
     int32_t W = n->i[2], *ids = kernel;
-    float *state = feed->state[n->i[0]] + n->i[1]; /* the last W - 1 ids, oldest first */
+    float *state = feed->state[n->i[0]] + n->i[1];
     for (int32_t t = 0; t < feed->T; t++) {
-        int32_t at = W - 1, row = t;
-        for (; at >= 0 && row >= 0; at--) {
-            ids[at] = feed->token[row];
-            if (feed->parent_row[row] < 0) break;
-            row = feed->parent_row[row];
-        }
-        const float *kept = feed->state_in[row] >= 0 ? state + (size_t)feed->state_in[row] * feed->state_width : NULL;
-        for (int32_t k = W - 2; --at >= 0; k--) ids[at] = kept ? (int32_t)kept[k] : n->i[3];
+        mt_window_ids(n, feed, t, ids);
         for (int32_t k = 0; k < W; k++, y += w->cols) mt_weight_row(w, ids[k], y);
         if (feed->state_out[t] < 0) continue;
         float *out = state + (size_t)feed->state_out[t] * feed->state_width;
@@ -182,7 +187,7 @@ void mt_pool_over_run(const mt_graph *g, const mt_node *n, float *scratch, float
             for (int part = 0; part < 3; part++) {
                 const mt_node *x = &g->nodes[n->in[part]];
                 size_t width = (size_t)x->dims[1];
-                const float *row = scratch + x->offset + ((size_t)t * W + k) * width;
+                const float *row = mt_node_value(x, scratch, feed) + ((size_t)t * W + k) * width;
                 for (size_t i = 0; i < width; i++) score += weight[i] * row[i];
                 weight += width;
             }
@@ -201,7 +206,7 @@ void mt_pool_over_run(const mt_graph *g, const mt_node *n, float *scratch, float
             size_t width = (size_t)x->dims[1];
             memset(out, 0, width * sizeof *out);
             for (size_t k = 0; k < W; k++) {
-                const float *row = scratch + x->offset + ((size_t)t * W + k) * width;
+                const float *row = mt_node_value(x, scratch, feed) + ((size_t)t * W + k) * width;
                 for (size_t i = 0; i < width; i++) out[i] += a[k] * row[i];
             }
             out += width;

@@ -475,8 +475,8 @@ static void wkv(const job *j) {
     }
 }
 
-static void unit(const float *x, float *y, int32_t n, float scale) {
-    float f = scale / sqrtf(dot(x, x, n) + 1e-6f);
+void mt_unit(const float *x, float *y, int32_t n, float scale) {
+    float f = scale / sqrtf(dot(x, x, n) + MT_UNIT_EPS);
     for (int32_t i = 0; i < n; i++) y[i] = x[i] * f;
 }
 
@@ -502,8 +502,8 @@ static void delta(const job *j, float *S) {
             float decay = expf(d->A[h] * (a > 20 ? a : log1pf(expf(a))));
             float beta = 1 / (1 + expf(-j->in[1][(size_t)t * (size_t)H + (size_t)h]));
             float *y = j->y + ((size_t)t * (size_t)H + (size_t)h) * (size_t)V;
-            unit(x + key_head * K, q, K, 1 / sqrtf((float)K));
-            unit(x + keys + key_head * K, k, K, 1);
+            mt_unit(x + key_head * K, q, K, 1 / sqrtf((float)K));
+            mt_unit(x + keys + key_head * K, k, K, 1);
             for (size_t i = 0; i < size; i++) S[i] *= decay;
             memset(error, 0, (size_t)V * sizeof *error);
             for (int32_t i = 0; i < K; i++)

@@ -320,6 +320,9 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
 void mt_graph_run_part(const mt_graph *g, int32_t from, int32_t to, mt_pool *pool, float *scratch, const mt_feed *feed);
 float *mt_node_value(const mt_node *n, float *scratch, const mt_feed *feed);
 size_t mt_node_scratch(const mt_graph *g, const mt_node *n); /* bytes of kernel memory */
+/* y = scale x / sqrt(x . x + eps): the delta rule's queries and keys. */
+#define MT_UNIT_EPS 1e-6f
+void mt_unit(const float *x, float *y, int32_t n, float scale);
 static inline bool mt_is_leaf(mt_op op) {
     return op == MT_OP_WEIGHT || op == MT_OP_VECTOR || op == MT_OP_INDEX;
 }
