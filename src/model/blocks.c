@@ -158,7 +158,9 @@ static int32_t attention(mt_build *b, int32_t x, int32_t n, int32_t layer) {
     int32_t q = project(b, input_of(b, x, n, layer, 'q'), layer, MT_ROLE_Q, MT_ROLE_Q_NORM, 'q');
     int32_t k = project(b, input_of(b, x, n, layer, 'k'), layer, MT_ROLE_K, MT_ROLE_K_NORM, 'k');
     int32_t v = project(b, input_of(b, x, n, layer, 'v'), layer, MT_ROLE_V, MT_ROLE_V, 'v');
-    mt_attention a = {.layer = b->scope ? b->m->h.layers : layer, /* an encoder's layers share one plane */
+    int32_t plane = layer;
+    if (b->scope) plane = b->m->h.layers + (b->own_planes ? layer : 0); /* else an encoder's layers share one */
+    mt_attention a = {.layer = plane,
                       .runs = h->layer[layer].visible,
                       .kv_heads = h->kv_heads,
                       .key_width = h->head_width,

@@ -14,6 +14,10 @@ typedef struct mt_entry {
     int32_t source;        /* index in mt_declare.sources, -1: ignored */
 } mt_entry;
 
+/* The declared source that a tensor of a file is, by its name: with or without the base model's prefix, in the words of
+ * older files too. */
+bool mt_find_source(const mt_map *sources, const mt_arch *arch, bool hub, mt_str name, int32_t *index);
+
 /* safetensors: u64 length, that many bytes of JSON, data. The entries' names are copied into `arena`. `n` covers the
  * header. Entries are in the order of the file, without holes or overlaps. */
 mt_status mt_safetensors_parse(const uint8_t *p, size_t n, uint64_t file_size, mt_arena *arena, mt_entry **entries,

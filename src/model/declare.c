@@ -483,3 +483,28 @@ void mt_declare_encoder_decoder(mt_declare *d) {
     mt_declare_layers(d);
     if (h->final_norm) mt_declare_norm(d, -1, MT_ROLE_OUTPUT_NORM, h->width, h->norm_bias);
 }
+
+mt_status mt_declare_again(const mt_model *m, bool hub, mt_model *frame, mt_declare *d, int32_t **own, mt_error *err) {
+    size_t slots = mt_param_at(m->h.layers + 1, m->encoder.layers, 0);
+    frame->arch = m->arch;
+    frame->h = m->h;
+    frame->encoder = m->encoder;
+    frame->weight_of = mt_arena_alloc(&frame->arena, slots * sizeof(int32_t));
+    frame->bias_of = mt_arena_alloc(&frame->arena, slots * sizeof(int32_t));
+    if (!frame->weight_of || !frame->bias_of) return mt_nomem(err, 2 * slots * sizeof(int32_t), "the parameter table");
+    for (size_t i = 0; i < slots; i++) frame->weight_of[i] = frame->bias_of[i] = -1;
+    *d = (mt_declare){.m = frame, .h = &frame->h, .names = m->arch->names, .hub = hub, .err = err};
+    m->arch->declare(d);
+    MT_TRY(d->status);
+    *own = mt_array(frame->param_count + 1, sizeof **own);
+    if (!*own) return mt_nomem(err, (frame->param_count + 1) * sizeof **own, "the parameter table");
+    for (size_t i = 0; i < slots; i++)
+        for (int b = 0; b < 2; b++) {
+            int32_t mine = (b ? frame->bias_of : frame->weight_of)[i], theirs = (b ? m->bias_of : m->weight_of)[i];
+            if (mine < 0) continue;
+            if (theirs < 0)
+                return mt_fail(err, MT_ESTATE, "parameter \"%s\" is not in the model", frame->params[mine].name);
+            (*own)[mine] = theirs;
+        }
+    return MT_OK;
+}

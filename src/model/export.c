@@ -339,31 +339,9 @@ static mt_status add_tensor(mt_export *x, int32_t source, bool *covered, mt_erro
 }
 
 static mt_status find_tensors(mt_export *x, mt_error *err) {
-    const mt_model *m = x->m;
-    mt_model *frame = &x->frame;
-    size_t slots = mt_param_at(m->h.layers + 1, m->encoder.layers, 0);
-    frame->arch = m->arch;
-    frame->h = m->h;
-    frame->encoder = m->encoder;
-    frame->weight_of = mt_arena_alloc(&frame->arena, slots * sizeof(int32_t));
-    frame->bias_of = mt_arena_alloc(&frame->arena, slots * sizeof(int32_t));
-    if (!frame->weight_of || !frame->bias_of) return mt_nomem(err, 2 * slots * sizeof(int32_t), "the parameter table");
-    for (size_t i = 0; i < slots; i++) frame->weight_of[i] = frame->bias_of[i] = -1;
-    x->declare = (mt_declare){.m = frame, .h = &frame->h, .names = m->arch->names, .err = err};
-    m->arch->declare(&x->declare);
-    MT_TRY(x->declare.status);
-    x->own = mt_array(frame->param_count + 1, sizeof *x->own);
-    bool *covered = mt_calloc(frame->param_count + 1, sizeof *covered);
-    mt_status status = x->own && covered ? MT_OK : mt_nomem(err, frame->param_count * 5, "the parameter table");
-    for (size_t i = 0; i < slots && status == MT_OK; i++)
-        for (int b = 0; b < 2; b++) {
-            int32_t mine = (b ? frame->bias_of : frame->weight_of)[i], theirs = (b ? m->bias_of : m->weight_of)[i];
-            if (mine < 0) continue;
-            if (theirs < 0)
-                status = mt_fail(err, MT_ESTATE, "export: \"%s\" is not in the model", frame->params[mine].name);
-            else
-                x->own[mine] = theirs;
-        }
+    MT_TRY(mt_declare_again(x->m, false, &x->frame, &x->declare, &x->own, err));
+    bool *covered = mt_calloc(x->frame.param_count + 1, sizeof *covered);
+    mt_status status = covered ? MT_OK : mt_nomem(err, x->frame.param_count + 1, "the parameter table");
     for (int best = 1; best >= 0; best--)
         for (size_t i = 0; i < x->declare.count && status == MT_OK; i++)
             if (best == 0 || !second_best(x, &x->declare.sources[i])) status = add_tensor(x, (int32_t)i, covered, err);

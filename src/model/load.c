@@ -144,27 +144,27 @@ static mt_status begin_model(mt_loader *l, const mt_gguf *gguf, mt_error *err) {
 
 /* ---- matching the file's directory with what was declared ---- */
 
-static bool find_source(const mt_loader *l, mt_str name, int32_t *index) {
+bool mt_find_source(const mt_map *sources, const mt_arch *arch, bool hub, mt_str name, int32_t *index) {
     char renamed[256];
     static const char *const old[2][2] = {{".gamma", ".weight"}, {".beta", ".bias"}}; /* as the first BERT files say */
     for (int i = 0; i < 2; i++) {
         size_t n = strlen(old[i][0]);
-        if (!l->declare.hub || name.n < n || name.n > 200 || memcmp(name.p + name.n - n, old[i][0], n) != 0) continue;
+        if (!hub || name.n < n || name.n > 200 || memcmp(name.p + name.n - n, old[i][0], n) != 0) continue;
         snprintf(renamed, sizeof renamed, "%.*s%s", (int)(name.n - n), (const char *)name.p, old[i][1]);
         name = mt_str_of(renamed);
         break;
     }
-    if (mt_map_get(&l->sources, name, index)) return true;
-    const char *prefix = l->m->arch->prefix;
-    if (!l->declare.hub || !prefix) return false;
+    if (mt_map_get(sources, name, index)) return true;
+    const char *prefix = arch->prefix;
+    if (!hub || !prefix) return false;
     size_t n = strlen(prefix);
     char full[256];
     if (name.n > n && memcmp(name.p, prefix, n) == 0)
-        return mt_map_get(&l->sources, (mt_str){name.p + n, name.n - n}, index);
+        return mt_map_get(sources, (mt_str){name.p + n, name.n - n}, index);
     if (name.n + n >= sizeof full) return false;
     memcpy(full, prefix, n);
     memcpy(full + n, name.p, name.n);
-    return mt_map_get(&l->sources, (mt_str){(const uint8_t *)full, n + name.n}, index);
+    return mt_map_get(sources, (mt_str){(const uint8_t *)full, n + name.n}, index);
 }
 
 static bool ignored(const mt_loader *l, mt_str name) {
@@ -195,7 +195,7 @@ static mt_status match(mt_loader *l, mt_entry *e, mt_error *err) {
     char shown[96], found[96], expected[96];
     int32_t index;
     mt_str_show(e->name, shown, sizeof shown);
-    if (!find_source(l, e->name, &index)) {
+    if (!mt_find_source(&l->sources, l->m->arch, l->declare.hub, e->name, &index)) {
         if (ignored(l, e->name)) return MT_OK;
         return mt_fail_at(err, MT_EFORMAT, e->begin,
                           "tensor \"%s\" %s is no part of architecture \"%s\" with these "

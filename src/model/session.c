@@ -489,7 +489,7 @@ mt_status mt_session_new_memory(mt_session *s, int32_t count, mt_error *err) {
     return MT_OK;
 }
 
-static mt_status encode(mt_session *s, const int32_t *token, int32_t count, mt_error *err) {
+mt_status mt_session_feed_source(mt_session *s, const int32_t *token, int32_t count, mt_feed *out, mt_error *err) {
     const mt_hyper *e = &s->m->encoder;
     if (count < 1) return mt_fail(err, MT_ERANGE, "a source of %d tokens, expected 1 or more", count);
     if (e->position_rows && count > e->position_rows - e->position_first)
@@ -501,24 +501,32 @@ static mt_status encode(mt_session *s, const int32_t *token, int32_t count, mt_e
     MT_TRY(mt_session_new_memory(s, count, err));
     s->memory = count;
     MT_TRY(memory_runs(s, count, err));
+    s->source_runs = s->memory_runs;
+    s->source_start = s->identity;
+    *out = (mt_feed){.T = count,
+                     .token = token,
+                     .position = s->identity,
+                     .slot = s->identity,
+                     .runs = &s->source_runs,
+                     .run_start = &s->source_start,
+                     .slot_position = s->identity,
+                     .k = (void *const *)s->memory_k,
+                     .v = (void *const *)s->memory_v,
+                     .slots = s->memory_capacity,
+                     .columns = count,
+                     .column = s->identity,
+                     .column_slot = s->identity};
+    return MT_OK;
+}
+
+static mt_status encode(mt_session *s, const int32_t *token, int32_t count, mt_error *err) {
+    mt_feed feed;
     const mt_graph *g;
+    MT_TRY(mt_session_feed_source(s, token, count, &feed, err));
     MT_TRY(find_graph(s, count, 0, true, &g, err));
     MT_TRY(prepare(s, g, err));
-    mt_feed feed = {.T = count,
-                    .token = token,
-                    .position = s->identity,
-                    .slot = s->identity,
-                    .runs = (const mt_run *const[]){s->memory_runs},
-                    .run_start = (const int32_t *const[]){s->identity},
-                    .slot_position = s->identity,
-                    .k = (void *const *)s->memory_k,
-                    .v = (void *const *)s->memory_v,
-                    .slots = s->memory_capacity,
-                    .columns = count,
-                    .column = s->identity,
-                    .column_slot = s->identity,
-                    .patch = s->patch_count ? mt_session_patch : NULL,
-                    .patch_arg = s};
+    feed.patch = s->patch_count ? mt_session_patch : NULL;
+    feed.patch_arg = s;
     run_graph(s, g, &feed);
     for (int32_t n = 0; n < g->count; n++)
         if (g->nodes[n].stop) s->memory = 0; /* there is nothing for a decoder to look at */
@@ -536,58 +544,67 @@ mt_status mt_session_encode(mt_session *s, const int32_t *token, int32_t count, 
     return status;
 }
 
+mt_status mt_session_feed(mt_session *s, const mt_batch *b, int32_t from, int32_t T, bool columns, mt_feed *out,
+                          mt_error *err) {
+    MT_TRY(find_runs(s, from, T, err));
+    if (columns) MT_TRY(find_columns(s, T, err));
+    if (s->m->encoder.layers) MT_TRY(memory_runs(s, T, err));
+    for (int32_t t = 0, rows = 0; t < T; t++)
+        if (wanted(s, b, from + t)) s->rows[rows++] = t;
+    bool recurrent = s->m->h.recurrent;
+    *out = (mt_feed){.T = T,
+                     .token = b->token + from,
+                     .position = s->position + from,
+                     .segment = s->segment_count ? s->segment + from : NULL,
+                     .slot = s->slot + from,
+                     .rows = s->rows,
+                     .runs = (const mt_run *const *)s->runs,
+                     .run_start = (const int32_t *const *)s->run_start,
+                     .slot_position = s->kv.position,
+                     .inv_freq = s->inv_freq,
+                     .parent_row = recurrent ? s->parent_row + from : NULL,
+                     .state_in = recurrent ? s->state_in + from : NULL,
+                     .state_out = recurrent ? s->state_out + from : NULL,
+                     .state = s->state,
+                     .state_width = s->m->h.state_width,
+                     .cache = s->cache,
+                     .k = s->k,
+                     .v = s->v,
+                     .slots = s->kv.slots,
+                     .columns = s->columns,
+                     .column = s->column,
+                     .column_slot = s->column_slots,
+                     .memory_k = s->memory_k,
+                     .memory_v = s->memory_v,
+                     .memory = s->memory_capacity,
+                     .memory_columns = s->memory,
+                     .memory_runs = s->memory_runs,
+                     .identity = s->identity};
+    return MT_OK;
+}
+
 static mt_status eval_rows(mt_session *s, const mt_batch *b, int32_t from, int32_t T, int32_t logits_before,
                            mt_error *err) {
     int32_t rows = 0;
-    for (int32_t t = 0; t < T; t++)
-        if (wanted(s, b, from + t)) s->rows[rows++] = t;
-    MT_TRY(find_runs(s, from, T, err));
-    if (stored_scores(s)) MT_TRY(find_columns(s, T, err));
+    for (int32_t t = 0; t < T; t++) rows += wanted(s, b, from + t);
+    mt_feed feed;
     const mt_graph *g;
+    MT_TRY(mt_session_feed(s, b, from, T, stored_scores(s), &feed, err));
     MT_TRY(find_graph(s, T, rows, false, &g, err));
-    if (s->m->encoder.layers) MT_TRY(memory_runs(s, T, err));
     MT_TRY(prepare(s, g, err));
-    mt_feed feed = {.T = T,
-                    .token = b->token + from,
-                    .position = s->position + from,
-                    .segment = s->segment_count ? s->segment + from : NULL,
-                    .slot = s->slot + from,
-                    .rows = s->rows,
-                    .runs = (const mt_run *const *)s->runs,
-                    .run_start = (const int32_t *const *)s->run_start,
-                    .slot_position = s->kv.position,
-                    .inv_freq = s->inv_freq,
-                    .parent_row = s->m->h.recurrent ? s->parent_row + from : NULL,
-                    .state_in = s->m->h.recurrent ? s->state_in + from : NULL,
-                    .state_out = s->m->h.recurrent ? s->state_out + from : NULL,
-                    .state = s->state,
-                    .state_width = s->m->h.state_width,
-                    .cache = s->cache,
-                    .k = s->k,
-                    .v = s->v,
-                    .slots = s->kv.slots,
-                    .columns = s->columns,
-                    .column = s->column,
-                    .column_slot = s->column_slots,
-                    .memory_k = s->memory_k,
-                    .memory_v = s->memory_v,
-                    .memory = s->memory_capacity,
-                    .memory_columns = s->memory,
-                    .memory_runs = s->memory_runs,
-                    .identity = s->identity,
-                    .output = s->logits + (size_t)logits_before * (size_t)s->m->h.vocab,
-                    .patch = s->patch_count ? mt_session_patch : NULL,
-                    .patch_arg = s};
+    feed.output = s->logits + (size_t)logits_before * (size_t)s->m->h.vocab;
+    feed.patch = s->patch_count ? mt_session_patch : NULL;
+    feed.patch_arg = s;
     run_graph(s, g, &feed);
     return MT_OK;
 }
 
-static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error *err) {
-    size_t n = (size_t)b->count, logits;
-    int32_t wants = 0;
+mt_status mt_session_begin(mt_session *s, const mt_batch *b, int32_t *taken, mt_error *err) {
+    size_t n = (size_t)b->count;
+    *taken = 0;
+    if (b->count < 1) return mt_fail(err, MT_ERANGE, "a batch of %d tokens, expected 1 or more", b->count);
     MT_TRY(grow_ids(&s->slot, &s->slot_capacity, n, err));
     MT_TRY(grow_ids(&s->position, &s->position_capacity, n, err));
-    MT_TRY(grow_ids(&s->logit_of, &s->logit_capacity, n, err));
     MT_TRY(grow_ids(&s->rows, &s->rows_capacity, n, err));
     MT_TRY(grow_ids(&s->root, &s->root_capacity, n, err));
     MT_TRY(check_batch(s, b, err));
@@ -600,13 +617,6 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
     if (b->count > s->kv.slots - s->kv.used)
         return mt_fail(err, MT_ELIMIT, "the context is full: a batch of %d tokens, but %d of %d slots are free",
                        b->count, s->kv.slots - s->kv.used, s->kv.slots);
-    for (int32_t i = 0; i < b->count; i++) s->logit_of[i] = wanted(s, b, i) ? wants++ : -1;
-    if (!mt_mul_size((size_t)wants, (size_t)s->m->h.vocab, &logits))
-        return mt_fail(err, MT_ELIMIT, "%d rows of logits do not fit the address space", wants);
-    void *grown = s->logits;
-    mt_status status = mt_grow(&grown, &s->logits_capacity, logits, sizeof *s->logits, err);
-    s->logits = grown;
-    if (status != MT_OK) return status;
     for (int32_t i = 0; i < b->count; i++) {
         int32_t parent = parent_of(b, i);
         if (parent <= -2) parent = s->slot[-2 - parent];
@@ -615,10 +625,29 @@ static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error
         ++*taken;
     }
     if (s->m->h.recurrent) MT_TRY(find_states(s, b, err));
-    int32_t length = 0, before = 0;
+    int32_t length = 0;
     for (int32_t i = 0; i < b->count; i++) length = s->position[i] >= length ? s->position[i] + 1 : length;
     for (int32_t r = 0; r < s->m->h.rope_count; r++)
         s->inv_freq[r] = mt_rope_update(&s->m->h.ropes[r], length, &s->reached[r], s->own_freq[r]);
+    return MT_OK;
+}
+
+void mt_session_drop_batch(mt_session *s, int32_t taken) { /* children have higher batch indices than their parents */
+    while (taken > 0) mt_kv_drop(&s->kv, s->slot[--taken]);
+}
+
+static mt_status eval(mt_session *s, const mt_batch *b, int32_t *taken, mt_error *err) {
+    size_t logits;
+    int32_t wants = 0, before = 0;
+    MT_TRY(mt_session_begin(s, b, taken, err));
+    MT_TRY(grow_ids(&s->logit_of, &s->logit_capacity, (size_t)b->count, err));
+    for (int32_t i = 0; i < b->count; i++) s->logit_of[i] = wanted(s, b, i) ? wants++ : -1;
+    if (!mt_mul_size((size_t)wants, (size_t)s->m->h.vocab, &logits))
+        return mt_fail(err, MT_ELIMIT, "%d rows of logits do not fit the address space", wants);
+    void *grown = s->logits;
+    mt_status status = mt_grow(&grown, &s->logits_capacity, logits, sizeof *s->logits, err);
+    s->logits = grown;
+    if (status != MT_OK) return status;
     for (int32_t from = 0; from < b->count;) {
         int32_t T = b->count - from;
         if (T > s->max_batch && !s->version && !s->m->h.bidirectional) T = s->max_batch;
@@ -646,14 +675,13 @@ mt_status mt_session_eval(mt_session *s, const mt_batch *b, mt_error *err) {
     s->batch_rows = 0;
     s->traced = NULL;
     s->traced_count = 0;
-    if (b->count < 1) return mt_fail(err, MT_ERANGE, "a batch of %d tokens, expected 1 or more", b->count);
     if (s->m->encoder.layers && !s->memory)
         return mt_fail(err, MT_ESTATE, "the decoder has nothing to look at: the source text must be encoded first");
     int32_t taken = 0;
     mt_status status = eval(s, b, &taken, err);
     s->segment_count = 0;
-    if (status != MT_OK) { /* children have higher batch indices than their parents */
-        while (taken > 0) mt_kv_drop(&s->kv, s->slot[--taken]);
+    if (status != MT_OK) {
+        mt_session_drop_batch(s, taken);
         return status;
     }
     if (mt_session_partial(s)) { /* not all of their keys, values and states are there */

@@ -65,6 +65,8 @@ struct mt_session {
     float **memory_k, **memory_v;
     int32_t memory, memory_capacity;
     mt_run *memory_runs;
+    const mt_run *source_runs; /* for the encoder's own feed: memory_runs and identity */
+    const int32_t *source_start;
     int32_t *identity; /* 0, 1, 2... */
     size_t identity_count, identity_capacity, memory_runs_capacity;
     /* traces and patches */
@@ -88,7 +90,21 @@ static inline uint8_t *mt_session_row(const mt_session *s, int32_t layer, int wh
     size_t row = mt_cache_row(s->cache, which ? s->m->h.value_width : s->m->h.head_width);
     return (uint8_t *)(which ? s->v : s->k)[layer] + ((size_t)head * (size_t)s->kv.slots + (size_t)slot) * row;
 }
+/* ---- parts of an evaluation, for gradients too (session.c) ---- */
+/* Checks a batch and gives its tokens slots, states and positions; *taken of them, also on failure, which are the
+ * caller's to drop. */
+mt_status mt_session_begin(mt_session *s, const mt_batch *b, int32_t *taken, mt_error *err);
+void mt_session_drop_batch(mt_session *s, int32_t taken);
+/* What a graph over rows from .. from + T of that batch is run with, but for `output` and patches. Valid until the next
+ * call; b's tokens are borrowed. columns: of stored scores. */
+mt_status mt_session_feed(mt_session *s, const mt_batch *b, int32_t from, int32_t T, bool columns, mt_feed *out,
+                          mt_error *err);
+/* The same for the encoder of an encoder-decoder model; tokens are borrowed. */
+mt_status mt_session_feed_source(mt_session *s, const int32_t *token, int32_t count, mt_feed *out, mt_error *err);
+
 /* ---- traces and patches (trace.c) ---- */
+/* Whether any name of the model matches. */
+mt_status mt_session_knows(mt_session *s, const char *glob, bool *found, mt_error *err);
 int mt_session_wants(void *session, const char *name);
 /* The patches that this graph has nodes for fit their shapes; room is made for what they need. */
 mt_status mt_session_check_patches(mt_session *s, const mt_graph *g, mt_error *err);

@@ -217,8 +217,7 @@ static void wishes_changed(mt_session *s) {
     s->version = s->glob_count || s->patch_count || s->stop ? ++s->versions : 0;
 }
 
-/* Does any name of the model match? */
-static mt_status known_name(mt_session *s, const char *glob, bool *found, mt_error *err) {
+mt_status mt_session_knows(mt_session *s, const char *glob, bool *found, mt_error *err) {
     if (!s->names.len) {
         mt_status status = mt_trace_names(s->m, &s->names, err);
         if (status == MT_OK) status = mt_buf_byte(&s->names, 0, err);
@@ -247,7 +246,7 @@ static char *copy_text(const char *text) {
 
 mt_status mt_trace_want(mt_session *s, const char *glob, mt_error *err) {
     bool found;
-    MT_TRY(known_name(s, glob, &found, err));
+    MT_TRY(mt_session_knows(s, glob, &found, err));
     if (!found)
         return mt_fail(err, MT_EUNKNOWN,
                        "no value of \"%s\" is called \"%s\" (known: see the model's trace names, such as "
@@ -297,7 +296,7 @@ mt_status mt_patch_add(mt_session *s, const mt_patch *p, mt_error *err) {
         return mt_fail(err, MT_EUNKNOWN, "patch kind %d (known: 0 to %d)", (int)p->kind, (int)MT_PATCH_RESAMPLE);
     if (strpbrk(p->name, "*?"))
         return mt_fail(err, MT_EUNKNOWN, "a patch needs one name, not the pattern \"%s\"", p->name);
-    MT_TRY(known_name(s, p->name, &found, err));
+    MT_TRY(mt_session_knows(s, p->name, &found, err));
     if (!found) return mt_fail(err, MT_EUNKNOWN, "no value of \"%s\" is called \"%s\"", s->m->arch->name, p->name);
     if (p->dims < 0 || p->dims > 4 || (p->given && (p->kind != MT_PATCH_REPLACE || p->dims || p->offset)))
         return mt_fail(err, MT_ERANGE, "the patch of \"%s\": %d indices%s", p->name, p->dims,
@@ -334,7 +333,7 @@ mt_status mt_session_stop_at(mt_session *s, const char *name, mt_error *err) {
         bool found;
         if (strpbrk(name, "*?"))
             return mt_fail(err, MT_EUNKNOWN, "a run stops at one value, not at the pattern \"%s\"", name);
-        MT_TRY(known_name(s, name, &found, err));
+        MT_TRY(mt_session_knows(s, name, &found, err));
         if (!found) return mt_fail(err, MT_EUNKNOWN, "no value of \"%s\" is called \"%s\"", s->m->arch->name, name);
         copy = copy_text(name);
         if (!copy) return mt_nomem(err, strlen(name), "the name of a value");

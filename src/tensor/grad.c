@@ -117,20 +117,28 @@ static bool goes_to(const mt_node *n, int k) {
     return true;
 }
 
+/* The store of the keys and values that node i reads; -1: it is not in this graph. */
+static int32_t store_of(const mt_tape *t, int32_t i) {
+    const mt_node *n = &t->g->nodes[i];
+    bool memory = n->op != MT_OP_ADD_RELATION && n->i[1] == MT_RUNS_MEMORY;
+    int32_t from = memory ? t->o.source : i, to = memory || i < t->o.source ? 0 : t->o.source;
+    for (int32_t k = from; k-- > to;)
+        if (t->g->nodes[k].op == MT_OP_KV_STORE && t->g->nodes[k].i[0] == n->i[0]) return k;
+    return -1;
+}
+
 static mt_status find_flow(mt_tape *t, mt_error *err) {
     const mt_graph *g = t->g;
     for (int32_t i = 0; i < g->count; i++) {
         const mt_node *n = &g->nodes[i];
         bool trained = n->keep_grad || (mt_is_leaf(n->op) ? leaf_grad(t, n) != NULL : extra_trained(t, n));
         t->store[i] = -1;
-        if (reads_cache(n) && !(n->op != MT_OP_ADD_RELATION && n->i[1] == MT_RUNS_MEMORY))
-            for (int32_t k = i; k-- > 0 && t->store[i] < 0;)
-                if (g->nodes[k].op == MT_OP_KV_STORE && g->nodes[k].i[0] == n->i[0]) t->store[i] = k;
+        if (reads_cache(n)) t->store[i] = store_of(t, i);
         for (int k = 0; k < MT_NODE_INPUTS; k++)
             trained |= n->in[k] >= 0 && goes_to(n, k) && (t->flows[n->in[k]] & TRAINED);
         if (t->store[i] >= 0) trained |= (t->flows[t->store[i]] & TRAINED) != 0;
         if (trained && (n->keep_grad || !(needs[n->op] & NEVER))) t->flows[i] |= TRAINED;
-        bool alias = n->op == MT_OP_COPY && !n->patched && !n->output && n->in[0] >= 0 &&
+        bool alias = n->op == MT_OP_COPY && !n->patched && !n->output && !n->keep_grad && n->in[0] >= 0 &&
                      !mt_is_leaf(g->nodes[n->in[0]].op) && !g->nodes[n->in[0]].output;
         t->root[i] = alias ? t->root[n->in[0]] : i;
     }
@@ -272,6 +280,12 @@ static bool in_block(const mt_node *n) {
     return !mt_is_leaf(n->op) && n->op != MT_OP_KV_STORE && !n->output;
 }
 
+/* Of the cache that node i writes or reads. */
+static int32_t slots_of(const mt_tape *t, int32_t i) {
+    bool source = i < t->o.source || (t->store[i] >= 0 && t->store[i] < t->o.source);
+    return source ? t->o.source_feed->slots : t->o.slots;
+}
+
 static void find_lives(mt_tape *t) {
     const mt_graph *g = t->g;
     for (int32_t i = 0; i < g->count; i++) {
@@ -286,7 +300,7 @@ static void find_lives(mt_tape *t) {
             for (int which = 0; which < 2; which++) {
                 const mt_node *x = &g->nodes[n->in[which]];
                 (which ? t->values : t->keys)[i].size =
-                    mt_plan_padded((size_t)x->dims[1] * (size_t)x->dims[2] * (size_t)t->o.slots);
+                    mt_plan_padded((size_t)x->dims[1] * (size_t)x->dims[2] * (size_t)slots_of(t, i));
             }
     }
     for (int32_t i = 0; i < g->count; i++) {
@@ -316,7 +330,7 @@ static void find_lives(mt_tape *t) {
     use(&t->grad[t->root[t->o.loss]], t->forward);
 }
 
-static size_t work_of(const mt_tape *t, const mt_node *n);
+static size_t work_of(const mt_tape *t, int32_t i);
 
 static mt_status place(mt_tape *t, mt_error *err) {
     mt_plan p;
@@ -327,7 +341,7 @@ static mt_status place(mt_tape *t, mt_error *err) {
     for (int32_t s = 0; s < t->count && status == MT_OK; s++) {
         int32_t i = t->steps[s].node;
         const mt_node *n = &t->g->nodes[i];
-        size_t w = t->steps[s].way == BACKWARD ? work_of(t, n)
+        size_t w = t->steps[s].way == BACKWARD ? work_of(t, i)
                                                : (mt_node_scratch(t->g, n) + sizeof(float) - 1) / sizeof(float);
         if (w > kernel) kernel = w;
         int32_t touched[2 * MT_NODE_INPUTS + 4], count = 0; /* nodes whose places may begin or end here */
@@ -427,11 +441,6 @@ size_t mt_tape_scratch(const mt_tape *t) {
 
 /* ---- running ---- */
 
-void mt_tape_forward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed) {
-    for (int32_t i = 0; i < t->g->count; i++) t->g->nodes[i].offset = t->value[t->root[i]].offset;
-    mt_graph_run(t->g, pool, scratch, feed);
-}
-
 typedef enum family { DENSE, ROWS, ATTEND, RECURRENT, GENERAL } family;
 static family family_of(mt_op op) {
     switch (op) {
@@ -466,12 +475,13 @@ static family family_of(mt_op op) {
     }
 }
 
-static size_t work_of(const mt_tape *t, const mt_node *n) {
+static size_t work_of(const mt_tape *t, int32_t i) {
+    const mt_node *n = &t->g->nodes[i];
     switch (family_of(n->op)) {
     case DENSE:
         return mt_back_dense_work(t->g, n);
     case ATTEND:
-        return mt_back_attend_work(t->g, n, t->o.slots);
+        return mt_back_attend_work(t->g, n, slots_of(t, i));
     case RECURRENT:
         return mt_back_recurrent_work(t->g, n);
     case GENERAL:
@@ -548,22 +558,51 @@ static void back(mt_tape *t, int32_t s, mt_pool *pool, float *scratch, const mt_
     }
 }
 
-void mt_tape_backward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed) {
-    float *seed = grad_of(t, t->o.loss, scratch, t->forward);
-    for (size_t i = 0, n = mt_node_elements(&t->g->nodes[t->o.loss]); seed && i < n; i++) seed[i] = 1;
-    for (int32_t s = t->forward; s < t->count; s++) {
+/* Nodes from .. to of the way forward. */
+static void forward(mt_tape *t, int32_t from, int32_t to, mt_pool *pool, float *scratch, const mt_feed *feed) {
+    int32_t border = t->o.source < from ? from : t->o.source < to ? t->o.source : to;
+    if (from < border) mt_graph_run_part(t->g, from, border, pool, scratch, t->o.source_feed);
+    if (border < to) mt_graph_run_part(t->g, border, to, pool, scratch, feed);
+}
+
+int32_t mt_tape_steps(const mt_tape *t) {
+    return t->count;
+}
+
+void mt_tape_run(mt_tape *t, int32_t from, int32_t to, mt_pool *pool, float *scratch, const mt_feed *feed) {
+    mt_graph *g = t->g;
+    if (from < t->forward) {
+        if (from == 0)
+            for (int32_t i = 0; i < g->count; i++) g->nodes[i].offset = t->value[t->root[i]].offset;
+        forward(t, t->steps[from].node, to < t->forward ? t->steps[to].node : g->count, pool, scratch, feed);
+        from = to < t->forward ? to : t->forward;
+    }
+    for (int32_t s = from; s < to; s++) {
         int32_t i = t->steps[s].node;
+        const mt_feed *f = i < t->o.source ? t->o.source_feed : feed;
+        if (s == t->forward) {
+            float *seed = grad_of(t, t->o.loss, scratch, s);
+            for (size_t k = 0, n = mt_node_elements(&g->nodes[t->o.loss]); seed && k < n; k++) seed[k] = 1;
+        }
         if (t->steps[s].way == AGAIN) {
-            t->g->nodes[i].offset = t->again[i].offset;
-            for (int32_t k = i + 1; k < t->g->count && t->segment[k] == t->segment[i]; k++)
-                if (t->root[k] == i) t->g->nodes[k].offset = t->again[i].offset;
-            mt_graph_run_part(t->g, i, i + 1, pool, scratch, feed);
+            g->nodes[i].offset = t->again[i].offset;
+            for (int32_t k = i + 1; k < g->count && t->segment[k] == t->segment[i]; k++)
+                if (t->root[k] == i) g->nodes[k].offset = t->again[i].offset;
+            mt_graph_run_part(g, i, i + 1, pool, scratch, f);
         } else {
-            back(t, s, pool, scratch, feed);
+            back(t, s, pool, scratch, f);
         }
     }
-    for (int32_t i = 0; i < t->g->count; i++)
+    for (int32_t i = 0; i < g->count && to == t->count; i++)
         if (t->grad[i].first < -1) t->grad[i].first = -2 - t->grad[i].first;
+}
+
+void mt_tape_forward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed) {
+    mt_tape_run(t, 0, t->forward, pool, scratch, feed);
+}
+
+void mt_tape_backward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed) {
+    mt_tape_run(t, t->forward, t->count, pool, scratch, feed);
 }
 
 const float *mt_tape_grad(const mt_tape *t, float *scratch, int32_t node) {

@@ -30,6 +30,10 @@ typedef struct mt_tape_options {
     int32_t
         segments;  /* 0, 1: every value that is needed is kept; more: so many segments; -1: about sqrt of the blocks */
     int32_t slots; /* of the cache that attention goes through (F32) */
+    /* Encoder-decoder models in one graph: nodes before this one are the encoder's. They run with a feed of their own,
+     * whose stores are the memory of the rest. 0: there is no encoder. */
+    int32_t source;
+    const mt_feed *source_feed;
 } mt_tape_options;
 
 typedef struct mt_tape mt_tape;
@@ -41,6 +45,9 @@ void mt_tape_free(mt_tape *t);
 size_t mt_tape_scratch(const mt_tape *t); /* floats that a run needs, 64-byte aligned */
 void mt_tape_forward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed);
 void mt_tape_backward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed); /* after mt_tape_forward */
+/* The same in parts, so that a caller can stop: steps from .. to of mt_tape_steps, all of them in order. */
+int32_t mt_tape_steps(const mt_tape *t);
+void mt_tape_run(mt_tape *t, int32_t from, int32_t to, mt_pool *pool, float *scratch, const mt_feed *feed);
 /* After mt_tape_backward: of nodes marked keep_grad; NULL: the loss does not depend on it. */
 const float *mt_tape_grad(const mt_tape *t, float *scratch, int32_t node);
 

@@ -140,6 +140,7 @@ int32_t mt_g_name(mt_graph *g, int32_t x, const char *format, ...) {
     g->nodes[x].patched = (want & MT_WANT_PATCH) != 0;
     g->nodes[x].given = (want & MT_WANT_GIVEN) != 0;
     g->nodes[x].stop = (want & MT_WANT_STOP) != 0;
+    g->nodes[x].keep_grad = (want & MT_WANT_GRAD) != 0;
     return x;
 }
 

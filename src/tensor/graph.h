@@ -130,7 +130,7 @@ typedef struct mt_node {
 } mt_node;
 
 /* What the builder answers about a name. */
-enum { MT_WANT_NOT = 0, MT_WANT_TRACE = 1, MT_WANT_PATCH = 2, MT_WANT_GIVEN = 4, MT_WANT_STOP = 8 };
+enum { MT_WANT_NOT = 0, MT_WANT_TRACE = 1, MT_WANT_PATCH = 2, MT_WANT_GIVEN = 4, MT_WANT_STOP = 8, MT_WANT_GRAD = 16 };
 typedef int (*mt_wanted)(void *arg, const char *name);
 
 typedef struct mt_graph {

@@ -312,6 +312,9 @@ typedef struct mt_declare {
     mt_status status; /* sticky */
     mt_error *err;
 } mt_declare;
+/* The parameters of a loaded model once more, as a hub folder or a GGUF file would hold them. Parameter i of `frame`
+ * is the model's own[i]. frame (zeroed before), d->sources and own are the caller's to free, also on failure. */
+mt_status mt_declare_again(const mt_model *m, bool hub, mt_model *frame, mt_declare *d, int32_t **own, mt_error *err);
 void mt_declare_linear(mt_declare *d, int32_t layer, mt_role role, int32_t rows, int32_t cols, mt_bias bias);
 void mt_declare_norm(mt_declare *d, int32_t layer, mt_role role, int32_t width, mt_bias bias);
 void mt_declare_table(mt_declare *d, mt_role role, int32_t rows, int32_t cols, bool needed); /* embeddings */
@@ -340,6 +343,7 @@ typedef struct mt_build {
     int32_t columns;  /* of stored score matrices */
     int32_t memory;   /* rows of the encoder's output */
     int32_t relative; /* node: representations of relative positions */
+    bool own_planes;  /* an encoder's layers have planes of the cache of their own, after the decoder's */
     bool all_rows;    /* gather the wanted rows only after the final norm: somebody looks at it */
 } mt_build;
 int32_t mt_b_weight(mt_build *b, int32_t layer, mt_role role);
