@@ -12,7 +12,8 @@ typedef enum mt_binary {
     MT_BINARY_MUL,
     MT_BINARY_DIV,
     MT_BINARY_MAX, /* equal: the gradient goes to the first */
-    MT_BINARY_MIN
+    MT_BINARY_MIN,
+    MT_BINARY_COUNT
 } mt_binary;
 typedef enum mt_unary {
     MT_UNARY_NEG,
@@ -45,7 +46,8 @@ typedef enum mt_reduce {
     MT_REDUCE_MEAN,
     MT_REDUCE_MAX,      /* the gradient goes to the first of the largest */
     MT_REDUCE_VARIANCE, /* divided by n */
-    MT_REDUCE_LOG_SUM_EXP
+    MT_REDUCE_LOG_SUM_EXP,
+    MT_REDUCE_COUNT
 } mt_reduce;
 
 /* Leaves. Values live elsewhere; whether a leaf is trained is the tape's question. */
