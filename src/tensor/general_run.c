@@ -379,7 +379,7 @@ static void copies(job *j, mt_pool *pool) {
 /* ---- products ---- */
 
 /* The products' shapes; where b is one matrix for all of a's rows they are one product. */
-static mt_gemm_args dot_of(const mt_graph *g, const mt_node *n, int32_t *count, size_t *b_step) {
+mt_gemm_args mt_dot_of(const mt_graph *g, const mt_node *n, int32_t *count, size_t *b_step) {
     const mt_node *a = &g->nodes[n->in[0]], *b = &g->nodes[n->in[1]];
     bool ta = n->i[0] & 1, tb = n->i[0] & 2;
     int32_t M = n->dims[n->n_dims - 2], N = n->dims[n->n_dims - 1], K = a->dims[n->n_dims - (ta ? 2 : 1)];
@@ -401,7 +401,7 @@ static mt_gemm_args dot_of(const mt_graph *g, const mt_node *n, int32_t *count, 
 static void dot(const job *j, mt_pool *pool, float *kernel) {
     int32_t count;
     size_t b_step;
-    mt_gemm_args a = dot_of(j->g, j->n, &count, &b_step);
+    mt_gemm_args a = mt_dot_of(j->g, j->n, &count, &b_step);
     a.a = j->in[0], a.b = j->in[1], a.c = j->y;
     mt_gemm_batch(pool, &a, count, (size_t)a.M * (size_t)a.K, b_step, (size_t)a.M * (size_t)a.N, kernel);
 }
@@ -410,7 +410,7 @@ size_t mt_general_scratch(const mt_graph *g, const mt_node *n) {
     if (n->op != MT_OP_DOT) return 0;
     int32_t count;
     size_t b_step;
-    mt_gemm_args a = dot_of(g, n, &count, &b_step);
+    mt_gemm_args a = mt_dot_of(g, n, &count, &b_step);
     return mt_gemm_work(a.M, a.N, a.K) * sizeof(float);
 }
 

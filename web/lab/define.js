@@ -89,6 +89,7 @@ import { MicrotomeError } from '../runtime/errors.js';
  * @property {() => Uint8Array} save everything that training goes on from
  * @property {(bytes: Uint8Array) => void} restore
  * @property {() => void} free
+ * @property {import('./rng.js').Rng} [rng] what initial values are drawn from: the runtime puts the arm's stream "init" there
  */
 /**
  * An arm under way, as setup, step and measure see it. What influences its future is params, the positions of its random streams, state, step and config, and nothing else:

@@ -54,6 +54,7 @@ class ArmRun {
     this.config = config;
     this.seed = seed;
     this.params = params;
+    params.rng = this.rng('init');
     this.signal = signal;
     this.#texts = texts;
     this.series = Object.fromEntries(Object.keys(lab.series).map((key) => [key, []]));
