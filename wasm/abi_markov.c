@@ -54,6 +54,11 @@ mt_status abi_markov_model_next(mt_markov_model *model, const int32_t *ids, size
     ABI_NEED(model);
     return mt_markov_model_next(model, ids, n, out, &abi_error);
 }
+MT_EXPORT(markov_model_set)
+mt_status abi_markov_model_set(mt_markov_model *model, const int32_t *ids, size_t n, const double *p) {
+    ABI_NEED(model);
+    return mt_markov_model_set(model, ids, n, p, &abi_error);
+}
 MT_EXPORT(markov_model_predict)
 mt_status abi_markov_model_predict(mt_markov_model *model, const uint8_t *text, size_t n, mt_markov_prediction *out) {
     ABI_NEED(model);

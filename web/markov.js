@@ -225,6 +225,23 @@ export class MarkovTokenModel {
     });
   }
 
+  /**
+   * From now on it answers so behind these tokens: probabilities of a trained model, which predict() then asks and corrects.
+   * @param {Iterable<number>} ids @param {ArrayLike<number>} probabilities by id; one more for the end of the text may follow, default 0
+   * @throws {MicrotomeError} ERANGE: an id that is not there, probabilities below 0, a sum that is not 1 within 1e-4
+   */
+  set(ids, probabilities) {
+    const heap = this.#live(), list = Int32Array.from(ids), size = this.tokenizer.vocabSize;
+    if (probabilities.length !== size && probabilities.length !== size + 1) throw new MicrotomeError(`set: ${probabilities.length} probabilities for ${size} tokens`, { code: 'ERANGE' });
+    heap.scope((alloc) => {
+      const at = alloc(4 * list.length + 4), row = alloc(8 * (size + 1));
+      heap.putInts(at, list);
+      heap.refresh();
+      for (let t = 0; t <= size; t++) heap.view.setFloat64(row + 8 * t, probabilities[t] ?? 0, true);
+      heap.call('markov_model_set', this.#at, at, list.length, row);
+    });
+  }
+
   /** What follows a text: the source's answer, the token model's naive one, and the token model's corrected one. @param {string} text @returns {MarkovPrediction} */
   predict(text) {
     const heap = this.#live(), truth = this.#source.next(text);

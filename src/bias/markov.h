@@ -48,6 +48,10 @@ mt_status mt_markov_model_new(const mt_markov *m, mt_tok *t, int32_t length, mt_
 void mt_markov_model_free(mt_markov_model *m);
 /* P(next token | ids): mt_tok_size + 1 entries, the last one the end. All 0: ids never begin an encoding. */
 mt_status mt_markov_model_next(mt_markov_model *m, const int32_t *ids, size_t n, double *out, mt_error *err);
+/* From now on P(next token | ids) is p[0..mt_tok_size], the last one the end: so another token model, a trained one
+ * say, is asked and corrected by the same sums. MT_ERANGE: an entry below 0, or a sum off 1 by more than 1e-4; the sum
+ * is made 1. */
+mt_status mt_markov_model_set(mt_markov_model *m, const int32_t *ids, size_t n, const double *p, mt_error *err);
 typedef struct mt_markov_prediction {
     double corrected[257], naive[257]; /* natural logs, as in mt_next_bytes */
     double text_logprob;

@@ -1,4 +1,5 @@
-/* The exact token model of a source: a trie of token sequences with the probability that a text's encoding starts so.
+/* The exact token model of a source: a trie of token sequences, each token with its probability behind those before it.
+ * Rows of another token model may take the places of its own.
  *
  *   source over {A, B}, V = {A, B, AA}, longest match first: after the tokens (B, A) no A can follow, as AA would have
  *   been taken. The source says .6. That zero is what tokenization bias is; the corrected answer is .6 again. */
@@ -9,7 +10,8 @@
 
 typedef struct node {
     int32_t token, first, sibling; /* children in a list; -1: none */
-    double mass, ended;
+    double mass;                   /* P(token | those before); while texts are tabulated, of the whole sequence */
+    double ended;                  /* P(the text ends behind it | it), likewise */
 } node;
 
 struct mt_markov_model {
@@ -57,10 +59,9 @@ static mt_status next(void *self, int32_t context, double *out, mt_error *err) {
     const mt_markov_model *m = self;
     const node *at = &m->node[context];
     (void)err;
-    for (int32_t t = 0; t <= m->vocab; t++) out[t] = -INFINITY;
-    if (at->mass <= 0) return MT_OK;
-    out[m->vocab] = log(at->ended / at->mass);
-    for (int32_t k = at->first; k >= 0; k = m->node[k].sibling) out[m->node[k].token] = log(m->node[k].mass / at->mass);
+    for (int32_t t = 0; t <= m->vocab; t++) out[t] = -INFINITY; /* a sequence that no text has: it goes on nowhere */
+    out[m->vocab] = log(at->ended);
+    for (int32_t k = at->first; k >= 0; k = m->node[k].sibling) out[m->node[k].token] = log(m->node[k].mass);
     return MT_OK;
 }
 static void drop(void *self, int32_t context) { /* contexts are the table's */
@@ -119,6 +120,11 @@ static mt_status tabulate(mt_markov_model *m, const mt_markov *source, int32_t l
         if (p > 0) status = add_text(m, text, (size_t)length, p, &e, err);
     }
     mt_encoding_free(&e);
+    for (size_t at = status == MT_OK ? m->len : 0; at-- > 0;) { /* children come behind their parents */
+        double whole = m->node[at].mass;
+        m->node[at].ended /= whole;
+        for (int32_t k = m->node[at].first; k >= 0; k = m->node[k].sibling) m->node[k].mass /= whole;
+    }
     return status;
 }
 
@@ -166,6 +172,26 @@ mt_status mt_markov_model_next(mt_markov_model *m, const int32_t *ids, size_t n,
     }
     MT_TRY(next(m, at, out, err));
     for (int32_t t = 0; t <= m->vocab; t++) out[t] = exp(out[t]);
+    return MT_OK;
+}
+
+mt_status mt_markov_model_set(mt_markov_model *m, const int32_t *ids, size_t n, const double *p, mt_error *err) {
+    double sum = 0;
+    int32_t at = 0, child;
+    for (int32_t t = 0; t <= m->vocab; t++) {
+        if (!(p[t] >= 0)) return mt_fail(err, MT_ERANGE, "probability %d is %g", t, p[t]);
+        sum += p[t];
+    }
+    if (!(fabs(sum - 1) <= 1e-4)) return mt_fail(err, MT_ERANGE, "the probabilities sum to %g, not 1", sum);
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || ids[i] >= m->vocab)
+            return mt_fail(err, MT_ERANGE, "token id %d: ids are 0..%d", ids[i], m->vocab - 1);
+        MT_TRY(child_of(m, at, ids[i], &at, err));
+    }
+    for (int32_t t = 0; t < m->vocab; t++)
+        if (p[t] > 0) MT_TRY(child_of(m, at, t, &child, err));
+    for (int32_t k = m->node[at].first; k >= 0; k = m->node[k].sibling) m->node[k].mass = p[m->node[k].token] / sum;
+    m->node[at].ended = p[m->vocab] / sum;
     return MT_OK;
 }
 

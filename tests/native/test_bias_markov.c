@@ -44,6 +44,14 @@ static mt_status once(mt_tok *t, mt_markov_encoder encoder, double *a) {
         *a = exp(p.corrected['A']);
         CHECK(row[encoder == MT_MARKOV_OWN ? 65 : 0] == 0 && p.naive['A'] == -INFINITY, "A after B, A");
     }
+    if (s == MT_OK) { /* an edge that no text has */
+        const int32_t a2[] = {encoder == MT_MARKOV_OWN ? 65 : 0, encoder == MT_MARKOV_OWN ? 65 : 0};
+        memset(row, 0, sizeof row);
+        row[a2[0]] = 1;
+        s = mt_markov_model_set(model, a2, 2, row, &err);
+        if (s == MT_OK) CHECK_OK(mt_markov_model_next(model, a2, 2, row, &err));
+        if (s == MT_OK) CHECK(row[a2[0]] == 1, "%g", row[a2[0]]);
+    }
     mt_markov_model_free(model);
     mt_markov_free(source);
     return s;

@@ -114,6 +114,35 @@ describe('tokenization bias', () => {
     }
   });
 
+  test('rows of another model: the sums are made with them, whatever the order in which they are set', async () => {
+    const [source, other] = await Promise.all([[0.6, 0.3], [0.2, 0.75]].map(([a, b]) => MarkovSource.create({ letters: 'AB', next: [[a, 1 - a], [b, 1 - b]] })));
+    const { tokenizer } = await trainTokenizer([source.sample(2000, { seed: 1 })], { vocabSize: 256 + 3, preTokenizer: 'none' });
+    for (const how of [{ tokens: ['A', 'B', 'AA'] }, { tokenizer }]) {
+      const model = await source.tokenModel({ ...how, length: 10 }), wanted = await other.tokenModel({ ...how, length: 10 });
+      const encode = (/** @type {string} */ text) => (how.tokens ? text.match(/AA|A|B/g).map((t) => how.tokens.indexOf(t)) : [...tokenizer.encode(text).ids]);
+      const contexts = [9, 8, 7, 6, 5, 4, 3, 2, 1].flatMap((n) => words('AB', n).map(encode)).concat([[]]);
+      for (const ids of contexts) model.set(ids, wanted.next(ids));
+      for (const text of [1, 2, 3, 4, 5, 6].flatMap((n) => words('AB', n))) {
+        const found = model.predict(text), { naive, corrected, textLogProb } = wanted.predict(text);
+        for (const a of 'AB') {
+          close(found.naive[a], naive[a], 1e-12, text);
+          close(found.corrected[a], corrected[a], 1e-12, text);
+        }
+        close(found.textLogProb, textLogProb, 1e-12, text);
+        close(found.corrected.A, other.next(text).A, 1e-11, text);
+      }
+      const size = model.tokenizer.vocabSize, row = Array(size).fill(0).with(0, 1);
+      model.set(contexts[0], row);
+      assert.deepEqual([...model.next(contexts[0])], [...row, 0]);
+      model.set([0, 0, 0, 0], row);
+      assert.equal(model.next([0, 0, 0, 0])[0], 1, 'a sequence that no text has');
+      for (const [ids, bad] of /** @type {[number[], number[]][]} */ ([[[], row.slice(1)], [[], row.with(0, 0.9)], [[], row.with(0, 2).with(1, -1)], [[], row.with(0, NaN)], [[size], row], [[-1], row]]))
+        assert.throws(() => model.set(ids, bad), { code: 'ERANGE' });
+      model.dispose();
+      assert.throws(() => model.set([], row), { code: 'ESTATE' });
+    }
+  });
+
   test('dictionaries: losses near the published ones, above the entropy rate', async () => {
     const source = await MarkovSource.create({ letters: 'AB', next: [[0.1, 0.9], [0.9, 0.1]] });
     close(source.entropyRate, 0.325083, 5e-7);
