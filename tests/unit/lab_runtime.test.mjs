@@ -214,6 +214,10 @@ describe('generators', () => {
     let residual = 0;
     for (let b = 0; b < batch; b++) for (let n = 0; n < pairs; n++) { const at = (b * (pairs + 1) + n) * 4; residual += (noisy.prompts[at + 3] - [0, 1, 2].reduce((sum, d) => sum + noisy.prompts[at + d] * noisy.weights[3 * b + d], 0)) ** 2; }
     near(residual / (batch * pairs), 0.25, 0.25 * Math.SQRT2, batch * pairs, 'noise');
+    const { prompts: stretched, weights: same } = regressions(new Rng(2), { batch, pairs, dims, xScale: [0.5, 1, 3], task: [1, -2, 4] });
+    [0.25, 1, 9].forEach((want, d) => near(mean(Array.from({ length: batch * (pairs + 1) }, (_, n) => stretched[4 * n + d] ** 2)), want, want * Math.SQRT2, batch * (pairs + 1), `x_${d}^2`));
+    assert.ok(same.every((w, i) => w === [1, -2, 4][i % 3]));
+    assert.throws(() => regressions(new Rng(1), { batch, pairs, dims, xScale: [1, 2] }), { code: 'ERANGE' });
   });
 
   test('text and batches', () => {

@@ -300,19 +300,23 @@ export function stars(rng, { count, arms, pathNodes, nodes }) {
 
 /**
  * Prompts for linear regression in context: n pairs (x, y = w.x + noise) and a query (x_q, 0), with a w of its own for each prompt; x ~ N(0, xScale^2 I) and w ~ N(0, wScale^2 I).
- * @param {Rng} rng @param {{batch: number, pairs: number, dims: number, xScale?: number, wScale?: number, noise?: number}} options pairs: n; dims: d; noise: standard deviation, default 0
+ * @param {Rng} rng @param {{batch: number, pairs: number, dims: number, xScale?: number | ArrayLike<number>, wScale?: number, noise?: number, task?: ArrayLike<number>}} options
+ *   pairs: n; dims: d; xScale: one number, or one for each of the d; noise: standard deviation, default 0; task: d numbers, the w of every prompt
  * @returns {{prompts: Float32Array<ArrayBuffer>, answers: Float32Array<ArrayBuffer>, weights: Float32Array<ArrayBuffer>}} prompts: B x (n + 1) x (d + 1), rows [x, y], the query last; answers: B, y of the query without noise;
  *   weights: B x d
  */
-export function regressions(rng, { batch, pairs, dims, xScale = 1, wScale = 1, noise = 0 }) {
+export function regressions(rng, { batch, pairs, dims, xScale = 1, wScale = 1, noise = 0, task }) {
   whole('regressions', { batch, pairs, dims });
-  const width = dims + 1, prompts = new Float32Array(batch * (pairs + 1) * width), answers = new Float32Array(batch), weights = rng.normals(batch * dims, wScale);
+  const scales = typeof xScale === 'number' ? new Float64Array(dims).fill(xScale) : Float64Array.from(xScale);
+  demand(scales.length === dims && (task?.length ?? dims) === dims, `regressions: xScale and task need ${dims} numbers, one for each dimension`);
+  const width = dims + 1, prompts = new Float32Array(batch * (pairs + 1) * width), answers = new Float32Array(batch);
+  const weights = task ? Float32Array.from({ length: batch * dims }, (_, i) => task[i % dims]) : rng.normals(batch * dims, wScale);
   for (let b = 0; b < batch; b++) {
-    const x = rng.normals((pairs + 1) * dims, xScale);
+    const x = rng.normals((pairs + 1) * dims);
     for (let n = 0; n <= pairs; n++) {
       const at = (b * (pairs + 1) + n) * width;
       let y = 0;
-      for (let d = 0; d < dims; d++) y += weights[b * dims + d] * (prompts[at + d] = x[n * dims + d]);
+      for (let d = 0; d < dims; d++) y += weights[b * dims + d] * (prompts[at + d] = scales[d] * x[n * dims + d]);
       if (n === pairs) answers[b] = y;
       else prompts[at + dims] = noise ? y + rng.normal(0, noise) : y;
     }

@@ -81,7 +81,7 @@ import { MicrotomeError } from '../runtime/errors.js';
  */
 /** @typedef {{label: string, value: number, unit?: string}} Headline the one number that the claim is about */
 /** @typedef {{what: string, value: number, bound: string, pass: boolean}} Check a condition on a value, with the bound in words: "< 1.0" */
-/** Values of series by name, and pictures. @typedef {Record<string, number> & {pictures?: Record<string, Picture>}} Measured */
+/** Values of series by name, and pictures. @typedef {{[series: string]: number | Record<string, Picture> | undefined, pictures?: Record<string, Picture>}} Measured */
 /** @typedef {Record<string, number>} Values of series by name; not all need to be there */
 /**
  * Parameters of the nets of one arm, with what their optimiser remembers: web/net.js.
