@@ -3,12 +3,12 @@
  *   sums      over blocks of 256 terms in order; the sum of a block, times alpha, is added to C
  *   small     a part of the work is some rows of some of the products; B is repacked into panels of 8 columns on the
  *             stack, or is read where it lies when there are few rows
- *   large     B is repacked a block at a time by all threads: 256 terms x up to 512 columns stay in the second cache
+ *   large     B is repacked a block at a time by all threads: 256 terms x up to 256 columns stay in the second cache
  *             while the rows of A pass over them */
 #include "kernel/kernel.h"
 
 enum {
-    COLUMNS = 512,       /* of a packed block */
+    COLUMNS = 256,       /* of a packed block */
     STACK_B = 1 << 13,   /* floats of B that are repacked on the stack */
     PACK_ROWS = 16,      /* from which on it pays to repack B */
     PART_WORK = 1 << 16, /* multiplications below which waking threads costs more than it saves */

@@ -6,8 +6,9 @@
  *   kernel/simd_*.c     WASM SIMD128 (native sanitizer builds compile them against simde)
  *   kernel/relaxed.c    + relaxed SIMD, only where the result is the same or the bound is proven
  *   table.c             {name, ref, simd, relaxed}: the test, the benchmark and the run-time choice walk the same table
- *   dtype.c weight.c gemm.c rows.c cache.c attend.c pool.c   storage types, repacked matrices, products, functions
- * over rows
+ *   dtype.c weight.c rows.c cache.c attend.c pool.c   storage types, repacked matrices, and the functions below over
+ * rows
+ *   gemm.c              products of two float matrices, for training
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H

@@ -109,8 +109,8 @@ int main(void) {
     all_ways((shape){.M = 100, .N = 20, .K = 40, .count = 3, .pad = 1, .alpha = 1});
     all_ways((shape){.M = 24, .N = 40, .K = 270, .count = 5, .alpha = 0.5f});
     CASE("large: several blocks of terms and of columns");
-    all_ways((shape){.M = 40, .N = 530, .K = 100, .count = 1, .alpha = 1});
-    all_ways((shape){.M = 67, .N = 75, .K = 600, .count = 1, .pad = 2, .alpha = 0.7f});
+    all_ways((shape){.M = 40, .N = 260, .K = 100, .count = 1, .alpha = 1});
+    all_ways((shape){.M = 67, .N = 275, .K = 300, .count = 1, .pad = 2, .alpha = 0.7f});
     all_ways((shape){.M = 33, .N = 130, .K = 257, .count = 2, .pad = 1, .alpha = 1});
     all_ways((shape){.M = 7, .N = 513, .K = 300, .count = 1, .alpha = 1});
     all_ways((shape){.M = 530, .N = 3, .K = 300, .count = 1, .alpha = 1});

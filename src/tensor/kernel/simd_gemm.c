@@ -10,7 +10,8 @@
 
 enum {
     TILE_ROWS = 4,
-    NEAR_ROWS = 16,   /* of A that pass over a panel of B while both are in the nearest cache */
+    NEAR = 4096,      /* floats of A that pass over a panel of B while both are in the nearest cache */
+    NEAR_ROWS = 64,   /* at most */
     PACK_COLUMNS = 24 /* of B from which on it pays to copy A's rows to where they are read in order */
 };
 
@@ -110,13 +111,15 @@ static __attribute__((noinline)) void column_along(const gemm_column *g) {
     column_of_tiles(false, g);
 }
 
-/* The same where only `rows` x `width` of the tiles are C's. */
-static void column_edge(void (*column)(const gemm_column *), gemm_column g, int32_t rows, int32_t width) {
-    float sums[NEAR_ROWS * MT_PANEL_F], *c = g.c;
+typedef void (*gemm_run)(const gemm_column *g);
+
+/* One tile of which only `rows` x `width` are C's. */
+static void gemm_edge(gemm_run run, gemm_column g, int32_t rows, int32_t width) {
+    float sums[TILE_ROWS * MT_PANEL_F], *c = g.c;
     const size_t ldc = g.ldc;
     const bool add = g.add;
-    g.c = sums, g.ldc = MT_PANEL_F, g.add = false;
-    column(&g);
+    g.tiles = 1, g.c = sums, g.ldc = MT_PANEL_F, g.add = false;
+    run(&g);
     for (int32_t m = 0; m < rows; m++, c += ldc)
         for (int32_t n = 0; n < width; n++) {
             float s = sums[MT_PANEL_F * m + n];
@@ -124,7 +127,7 @@ static void column_edge(void (*column)(const gemm_column *), gemm_column g, int3
         }
 }
 
-/* Rows m0.. of A, up to NEAR_ROWS, as tiles [rows / 4][K][4] with zeros after the last row. */
+/* Rows m0.. of A as tiles [rows / 4][K][4] with zeros after the last row. */
 static void copy_rows(const mt_gemm_block *g, int32_t m0, int32_t rows, float *to) {
     const size_t K = (size_t)g->K;
     for (int32_t m = 0; m < rows; m += TILE_ROWS, to += TILE_ROWS * K) {
@@ -143,34 +146,36 @@ static void copy_rows(const mt_gemm_block *g, int32_t m0, int32_t rows, float *t
 
 void NAME(gemm)(const mt_gemm_block *g) {
     float tail[MT_K_BLOCK * MT_PANEL_F]; /* the last columns of a matrix that cannot be read further */
-    float near[MT_K_BLOCK * NEAR_ROWS];
+    float near[NEAR];
     const int32_t whole = g->padded ? g->N : g->N & ~(MT_PANEL_F - 1);
     if (whole < g->N)
         mt_simd_gemm_pack(g->b + (size_t)(whole / MT_PANEL_F) * g->b_panel, g->b_step, false, g->K, g->N - whole, tail);
-    for (int32_t m0 = 0; m0 < g->M; m0 += NEAR_ROWS) {
-        const int32_t rows = g->M - m0 < NEAR_ROWS ? g->M - m0 : NEAR_ROWS;
-        const bool copied = g->N >= PACK_COLUMNS || rows % TILE_ROWS;
-        const bool across = copied || g->a_row == 1;
-        gemm_column t = {
-            .K = (size_t)g->K, .tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, .add = g->add, .alpha = g->alpha};
-        t.c = g->c + (size_t)m0 * g->ldc, t.ldc = g->ldc;
+    const int32_t fit = NEAR / g->K & ~(TILE_ROWS - 1), most = fit < NEAR_ROWS ? fit : NEAR_ROWS;
+    for (int32_t m0 = 0; m0 < g->M; m0 += most) {
+        const int32_t rows = g->M - m0 < most ? g->M - m0 : most;
+        const bool copied = g->N >= PACK_COLUMNS || rows % TILE_ROWS, across = copied || g->a_row == 1;
+        const gemm_run run = across ? column_across : column_along;
+        gemm_column t = {.K = (size_t)g->K, .add = g->add, .alpha = g->alpha, .ldc = g->ldc};
+        const float *a = near;
         if (copied) {
             copy_rows(g, m0, rows, near);
-            t.a = near, t.a_step = TILE_ROWS, t.a_tile = TILE_ROWS * t.K;
+            t.a_step = TILE_ROWS, t.a_tile = TILE_ROWS * t.K;
         } else {
-            t.a = g->a + (size_t)m0 * g->a_row, t.a_step = across ? g->a_step : g->a_row;
-            t.a_tile = TILE_ROWS * g->a_row;
+            a = g->a + (size_t)m0 * g->a_row;
+            t.a_step = across ? g->a_step : g->a_row, t.a_tile = TILE_ROWS * g->a_row;
         }
-        for (int32_t n = 0; n < g->N; n += MT_PANEL_F, t.c += MT_PANEL_F) {
+        for (int32_t n = 0; n < g->N; n += MT_PANEL_F) {
+            const int32_t width = g->N - n < MT_PANEL_F ? g->N - n : MT_PANEL_F;
             t.b = n < whole ? g->b + (size_t)(n / MT_PANEL_F) * g->b_panel : tail;
             t.b_step = n < whole ? g->b_step : MT_PANEL_F;
-            if (g->N - n < MT_PANEL_F || rows % TILE_ROWS)
-                column_edge(across ? column_across : column_along, t, rows,
-                            g->N - n < MT_PANEL_F ? g->N - n : MT_PANEL_F);
-            else if (across)
-                column_across(&t);
-            else
-                column_along(&t);
+            t.tiles = width == MT_PANEL_F ? rows / TILE_ROWS : 0;
+            t.a = a, t.c = g->c + (size_t)m0 * g->ldc + (size_t)n;
+            if (t.tiles) run(&t);
+            for (int32_t m = t.tiles * TILE_ROWS; m < rows; m += TILE_ROWS) {
+                gemm_column last = t;
+                last.a += (size_t)(m / TILE_ROWS) * t.a_tile, last.c += (size_t)m * t.ldc;
+                gemm_edge(run, last, rows - m < TILE_ROWS ? rows - m : TILE_ROWS, width);
+            }
         }
     }
 }
