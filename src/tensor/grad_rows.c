@@ -8,7 +8,6 @@
  *   layer norm   dx = (g - mean(g) - x' mean(g x')) / s      dgain = sum_t dy x'      dbias = sum_t dy */
 #include "grad.h"
 #include "kernel/kernel.h"
-#include "kernel/ref_math.h"
 
 #include <math.h>
 
@@ -133,66 +132,11 @@ static void norm_row(const mt_back *b, size_t t) {
 
 /* ---- activations ---- */
 
-/* e = exp(-|z|): the sigmoid of z and its slope without cancellation in either tail. */
-static float sigmoid(float z, float e) {
-    return (z < 0 ? e : 1) / (1 + e);
-}
-static float sigmoid_slope(float e) {
-    return e / ((1 + e) * (1 + e));
-}
-static void exp_of_minus(const float *z, float by, float *e, size_t n) {
-    for (size_t i = 0; i < n; i++) e[i] = -by * fabsf(z[i]);
-    mt_exp(e, e, n);
-}
-
-/* d[i] = act'(x[i]), n up to BLOCK. */
-static void slope(mt_act act, const float *x, float *d, size_t n) {
-    float z[BLOCK];
-    switch (act) {
-    case MT_ACT_SILU:
-        exp_of_minus(x, 1, d, n);
-        for (size_t i = 0; i < n; i++) d[i] = sigmoid(x[i], d[i]) + x[i] * sigmoid_slope(d[i]);
-        break;
-    case MT_ACT_GELU_TANH: /* x sigmoid(z) */
-        for (size_t i = 0; i < n; i++) z[i] = MT_GELU_SLOPE * (x[i] + MT_GELU_CUBE * (x[i] * x[i] * x[i]));
-        exp_of_minus(z, 1, d, n);
-        for (size_t i = 0; i < n; i++)
-            d[i] = sigmoid(z[i], d[i]) +
-                   x[i] * sigmoid_slope(d[i]) * (MT_GELU_SLOPE * (1 + 3 * MT_GELU_CUBE * (x[i] * x[i])));
-        break;
-    case MT_ACT_GELU_ERF: /* x Phi(x): Phi(x) + x phi(x) */
-        mt_gelu_erf(x, d, n);
-        for (size_t i = 0; i < n; i++) z[i] = -0.5f * x[i] * x[i];
-        mt_exp(z, z, n);
-        for (size_t i = 0; i < n; i++)
-            d[i] = (fabsf(x[i]) < 1e-20f ? 0.5f : d[i] / x[i]) + x[i] * z[i] * 0.398942280401432678f;
-        break;
-    case MT_ACT_RELU:
-        for (size_t i = 0; i < n; i++) d[i] = x[i] > 0 ? 1 : 0;
-        break;
-    case MT_ACT_RELU2:
-        for (size_t i = 0; i < n; i++) d[i] = x[i] > 0 ? 2 * x[i] : 0;
-        break;
-    case MT_ACT_TANH: /* 1 - tanh^2 x = 4 sigmoid'(2 x) */
-        exp_of_minus(x, 2, d, n);
-        for (size_t i = 0; i < n; i++) d[i] = 4 * sigmoid_slope(d[i]);
-        break;
-    case MT_ACT_SIGMOID:
-        exp_of_minus(x, 1, d, n);
-        for (size_t i = 0; i < n; i++) d[i] = sigmoid_slope(d[i]);
-        break;
-    case MT_ACT_SOFTPLUS: /* linear beyond 20 */
-        exp_of_minus(x, 1, d, n);
-        for (size_t i = 0; i < n; i++) d[i] = x[i] > 20 ? 1 : sigmoid(x[i], d[i]);
-        break;
-    }
-}
-
 static void act(const mt_back *b, size_t from, size_t to) {
     float d[BLOCK];
     for (size_t at = from; at < to; at += BLOCK) {
         size_t n = to - at < BLOCK ? to - at : BLOCK;
-        slope((mt_act)b->n->i[0], b->x[0] + at, d, n);
+        mt_act_slope((mt_act)b->n->i[0], b->x[0] + at, d, n);
         for (size_t i = 0; i < n; i++) b->dx[0][at + i] += b->dy[at + i] * d[i];
     }
 }
