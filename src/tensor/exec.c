@@ -219,7 +219,7 @@ static void attend(const job *j) {
 
 /* The bucket of a relative position (Raffel et al. 2020): small distances each have one, larger ones share them by
  * their logarithm, up to `distance`. */
-static int32_t bucket_of(int32_t relative, int32_t buckets, int32_t distance, bool both_ways) {
+int32_t mt_relative_bucket(int32_t relative, int32_t buckets, int32_t distance, bool both_ways) {
     int32_t base = 0, n = -relative;
     if (both_ways) {
         buckets /= 2;
@@ -246,7 +246,8 @@ static void add_relative(const job *j, float *table) {
         for (int32_t c = 0; c < C; c++) {
             int32_t slot = f->column_slot[c];
             int32_t relative = slot < 0 ? 0 : f->slot_position[slot] - f->position[t];
-            const float *bias = table + (size_t)bucket_of(relative, w->rows, n->i[0], n->i[1] != 0) * (size_t)w->cols;
+            const float *bias =
+                table + (size_t)mt_relative_bucket(relative, w->rows, n->i[0], n->i[1] != 0) * (size_t)w->cols;
             for (int32_t h = 0; h < H; h++) {
                 size_t at = ((size_t)h * (size_t)T + (size_t)t) * (size_t)C + (size_t)c;
                 j->y[at] = j->in[0][at] + bias[h];
@@ -265,6 +266,13 @@ static int32_t log_bucket(int32_t relative, int32_t buckets, int32_t distance) {
     return relative < 0 ? -(int32_t)position : (int32_t)position;
 }
 
+int32_t mt_relation_row(const mt_node *n, int32_t rows, int32_t relative) {
+    int32_t row = rows / 2 - relative;
+    if (n->i[1] == MT_RELATION_BUCKETS)
+        row = rows / 2 + (n->i[2] > 0 ? log_bucket(relative, n->i[2], n->i[3]) : relative);
+    return row < 0 ? 0 : row >= rows ? rows - 1 : row;
+}
+
 static void add_relation(const job *j) {
     const mt_node *n = j->n;
     const mt_feed *f = j->feed;
@@ -275,10 +283,7 @@ static void add_relation(const job *j) {
         for (int32_t c = 0; c < C; c++) {
             int32_t slot = f->column_slot[c];
             if (slot < 0) continue;
-            int32_t relative = f->position[t] - f->slot_position[slot], row = rows / 2 - relative;
-            if (n->i[1] == MT_RELATION_BUCKETS)
-                row = rows / 2 + (n->i[2] > 0 ? log_bucket(relative, n->i[2], n->i[3]) : relative);
-            row = row < 0 ? 0 : row >= rows ? rows - 1 : row;
+            int32_t row = mt_relation_row(n, rows, f->position[t] - f->slot_position[slot]);
             for (int32_t h = 0; h < H; h++) {
                 size_t at = ((size_t)h * (size_t)T + (size_t)t) * (size_t)C + (size_t)c;
                 size_t there = (size_t)row * (size_t)all + (size_t)h * (size_t)E;

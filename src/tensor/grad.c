@@ -19,9 +19,9 @@ static const uint8_t needs[MT_OP_COUNT] = {
     [MT_OP_ACT] = X0,
     [MT_OP_CLAMP] = X0,
     [MT_OP_SOFTCAP] = Y,
-    [MT_OP_ATTEND] = X0 | Y,
-    [MT_OP_SCORES] = X0 | Y,
-    [MT_OP_ATTN_SOFTMAX] = Y,
+    [MT_OP_ATTEND] = X0 | X1 | X2 | Y,
+    [MT_OP_SCORES] = X0 | X1 | Y,
+    [MT_OP_ATTN_SOFTMAX] = X2 | Y, /* and X0 with sinks */
     [MT_OP_MIX] = X0,
     [MT_OP_HEAD_RESULT] = X0,
     [MT_OP_EXPERTS] = X0 | X1,
@@ -209,7 +209,9 @@ static mt_status add_step(mt_tape *t, way w, int32_t node, mt_error *err) {
 }
 
 static bool need(const mt_tape *t, int32_t i, int k) { /* k: input, 4: the value itself */
-    return (needs[t->g->nodes[i].op] & ~NEVER) >> k & 1;
+    const mt_node *n = &t->g->nodes[i];
+    if (n->op == MT_OP_ATTN_SOFTMAX && k == 0) return n->in[2] >= 0;
+    return (needs[n->op] & ~NEVER) >> k & 1;
 }
 
 /* Values of a segment that are gone when it is gone through backwards: those that nothing behind it reads, that are not

@@ -319,6 +319,9 @@ void mt_graph_run(const mt_graph *g, mt_pool *pool, float *scratch, const mt_fee
 /* Nodes from .. to alone. */
 void mt_graph_run_part(const mt_graph *g, int32_t from, int32_t to, mt_pool *pool, float *scratch, const mt_feed *feed);
 float *mt_node_value(const mt_node *n, float *scratch, const mt_feed *feed);
+/* Rows of tables of relative positions: of MT_OP_ADD_RELATIVE (key - query), of MT_OP_ADD_RELATION (query - key). */
+int32_t mt_relative_bucket(int32_t relative, int32_t buckets, int32_t distance, bool both_ways);
+int32_t mt_relation_row(const mt_node *n, int32_t rows, int32_t relative);
 size_t mt_node_scratch(const mt_graph *g, const mt_node *n); /* bytes of kernel memory */
 /* y = scale x / sqrt(x . x + eps): the delta rule's queries and keys. */
 #define MT_UNIT_EPS 1e-6f

@@ -152,7 +152,7 @@ static inline size_t mt_cache_row(mt_cache_type type, int32_t width) { /* bytes 
     size_t padded = ((size_t)width + 3) & ~(size_t)3;
     if (type == MT_CACHE_F16) return 2 * padded;
     if (type == MT_CACHE_Q8) return 4 * (((size_t)width + MT_CACHE_BLOCK - 1) / MT_CACHE_BLOCK) + padded;
-    return 4 * (size_t)width;
+    return sizeof(float) * (size_t)width;
 }
 const char *mt_cache_name(mt_cache_type type); /* "f32", "f16", "q8" */
 void mt_cache_put(mt_cache_type type, const float *x, int32_t width, void *row);
