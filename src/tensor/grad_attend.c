@@ -24,11 +24,11 @@
 #include <math.h>
 
 enum {
-    LANES = 32,     /* rows of a block: bits of a word */
-    SLOTS = 128,    /* of a tile */
-    STEP = 4,       /* pieces begin at a multiple of so many rows */
-    MOST_PARTS = 8, /* for each thread */
-    ALONE = 1 << 14 /* multiplications below which waking threads costs more than it saves */
+    LANES = 16,         /* rows of a block, at most the bits of a word */
+    SLOTS = MT_K_BLOCK, /* of a tile: terms of one product */
+    STEP = 4,           /* pieces begin at a multiple of so many rows */
+    MOST_PARTS = 8,     /* for each thread */
+    ALONE = 1 << 14     /* multiplications below which waking threads costs more than it saves */
 };
 
 typedef struct attention {
