@@ -88,9 +88,9 @@ static int64_t find_segments(attention *a) {
         a->least[t] = low;
     }
     a->segments = 0;
+    bool apart = a->memory && !a->b->dk && !a->b->dv, together = a->memory || a->all;
     for (int32_t t = 0; t < a->T; t++) {
-        if (a->memory || a->all ? t == 0 || (a->memory && t % LANES == 0) : t == 0 || end <= a->least[t])
-            a->segment[a->segments++] = t;
+        if (t == 0 || (apart && t % LANES == 0) || (!together && end <= a->least[t])) a->segment[a->segments++] = t;
         for (int32_t r = a->run_start[t]; r < a->run_start[t + 1]; r++)
             if (a->runs[r].start + a->runs[r].count > end) end = a->runs[r].start + a->runs[r].count;
     }
@@ -466,11 +466,12 @@ static void sum_rows(const float *part, int32_t H, int32_t T, float *to) {
         for (int32_t t = 0; t < T; t++) to[h] += part[t];
 }
 
-/* A pattern that the softmax made is 0 where nothing is seen, and there its gradient goes no further. */
+/* A pattern that the softmax made is 0 where nothing is seen, and there its gradient goes no further; unless somebody
+ * wants to see it. */
 static bool from_softmax(const mt_back *b) {
     const mt_node *x = &b->g->nodes[b->n->in[0]];
-    while (x->op == MT_OP_COPY && !x->patched) x = &b->g->nodes[x->in[0]];
-    return x->op == MT_OP_ATTN_SOFTMAX && !x->patched;
+    while (x->op == MT_OP_COPY && !x->patched && !x->keep_grad) x = &b->g->nodes[x->in[0]];
+    return x->op == MT_OP_ATTN_SOFTMAX && !x->patched && !x->keep_grad;
 }
 
 static void attend(const mt_back *b) {

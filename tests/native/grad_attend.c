@@ -195,6 +195,32 @@ static void other_caches(void) {
             gc_check(&c, "an encoder's rows", mt_g_attend(c.g, q, &a));
         }
     }
+    for (int steps = 0; steps < 2; steps++) { /* keys and values of an encoder that is trained with it */
+        enum { SOURCE = 37, ROWS = 40 };
+        grad_case c;
+        gc_begin(&c);
+        gc_sequences(&c, 1, SOURCE, 1, 2, 3, 5, 0, 0, 0);
+        c.source_feed = c.feed;
+        gc_sequences(&c, 1, ROWS, 1, 2, 3, 5, 0, 0, 0);
+        mt_run *runs = gc_room(&c, ROWS, sizeof *runs);
+        int32_t *identity = gc_room(&c, ROWS + 1, 4);
+        for (int32_t i = 0; i <= ROWS; i++) identity[i] = i;
+        for (int32_t i = 0; i < ROWS; i++) runs[i] = (mt_run){0, SOURCE};
+        c.feed.memory_k = (float *const *)c.source_feed.k, c.feed.memory_v = (float *const *)c.source_feed.v;
+        c.feed.memory = c.feed.memory_columns = SOURCE, c.feed.memory_runs = runs, c.feed.identity = identity;
+        mt_g_kv_store(c.g, gc_leaf(&c, 1, 3, SOURCE, 2, 3), gc_leaf(&c, 1, 3, SOURCE, 2, 5), 0);
+        c.source = c.g->count;
+        mt_g_kv_store(c.g, gc_const(&c, 1, 3, ROWS, 2, 3), gc_const(&c, 1, 3, ROWS, 2, 5), 0);
+        mt_attention a = {.runs = MT_RUNS_MEMORY, .kv_heads = 2, .key_width = 3, .value_width = 5, .scale = 0.7f};
+        a.alibi = a.sink = -1;
+        int32_t q = gc_leaf(&c, 1, 3, ROWS, 4, 3);
+        if (steps) {
+            int32_t p = mt_g_attn_softmax(c.g, mt_g_scores(c.g, q, &a, SOURCE), &a);
+            gc_check(&c, "a trained encoder's rows, in steps", mt_g_mix(c.g, p, &a));
+        } else {
+            gc_check(&c, "a trained encoder's rows", mt_g_attend(c.g, q, &a));
+        }
+    }
     for (int trained = 0; trained < 3; trained++) { /* q, k or v alone */
         static const char *const names[] = {"only the keys", "only the values", "only the queries"};
         grad_case c;

@@ -30,6 +30,8 @@ typedef struct grad_case {
     mt_rng rng;
     mt_pool *pool;
     int32_t segments; /* of the tape */
+    int32_t source;   /* of the tape, too */
+    mt_feed source_feed;
     double tolerance; /* relative to the largest gradient of a storage */
     double step;
 } grad_case;
@@ -189,10 +191,15 @@ static inline void gc_compare(grad_case *c, int32_t out) {
     int32_t loss = mt_g_mul(c->g, out, share);
     c->g->nodes[loss].kept = true;
     mt_tape *t = NULL;
-    CHECK_OK(mt_tape_new(
-        c->g,
-        &(mt_tape_options){.loss = loss, .grad = gc_grad_of, .arg = c, .segments = c->segments, .slots = c->feed.slots},
-        &t, &err));
+    CHECK_OK(mt_tape_new(c->g,
+                         &(mt_tape_options){.loss = loss,
+                                            .grad = gc_grad_of,
+                                            .arg = c,
+                                            .segments = c->segments,
+                                            .slots = c->feed.slots,
+                                            .source = c->source,
+                                            .source_feed = &c->source_feed},
+                         &t, &err));
     float *scratch = t ? mt_alloc_aligned(mt_tape_scratch(t) * sizeof(float), 64) : NULL;
     if (!scratch) {
         mt_tape_free(t);
