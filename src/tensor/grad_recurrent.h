@@ -8,6 +8,23 @@
  * the order of the sum is always the same. */
 enum { MT_BACK_PARTS = 16 };
 
+/* Four floats side by side, for loops with sums, which a compiler may not reorder by itself. */
+typedef float mt_four __attribute__((vector_size(4 * sizeof(float))));
+static inline mt_four mt_four_at(const float *p) {
+    mt_four v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline void mt_four_put(mt_four v, float *p) {
+    memcpy(p, &v, sizeof v);
+}
+static inline void mt_four_add(mt_four v, float *p) {
+    mt_four_put(mt_four_at(p) + v, p);
+}
+static inline float mt_four_sum(mt_four v) {
+    return (v[0] + v[1]) + (v[2] + v[3]);
+}
+
 /* a times b floats; where that overflows so many that the tape is refused. */
 static inline size_t mt_back_area(size_t a, size_t b) {
     size_t area;

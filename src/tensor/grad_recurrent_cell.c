@@ -15,27 +15,36 @@ typedef struct cell_back {
     const mt_back *b;
     const mt_cell *cell;
     int32_t T, depths, sequences;
-    size_t H, G, product_size;
+    size_t H, G;
     const int32_t *parent;
     int32_t *begin, *row, *place, *sequence; /* of a depth; the row at a place; of a row: its place, its sequence */
-    float *W;                                /* [G][H] */
+    mt_weight turned;                        /* W_hh', so that a product with W_hh is one of mt_matmul */
     float *dh, *dc;                          /* [T][H] by place */
     float *dgate;                            /* [T][G] by place: gradients of W_hh h' + b_hh */
     float *before;                           /* [T][H] by place: h' */
-    float *product;                          /* of mt_gemm, for each part */
 } cell_back;
 
-static size_t product_size(size_t T, size_t H, size_t G) {
-    size_t back = mt_gemm_work((int32_t)T, (int32_t)H, (int32_t)G), one = mt_gemm_work(1, (int32_t)H, (int32_t)G);
-    size_t weight = mt_gemm_work((int32_t)G, (int32_t)H, (int32_t)T), most = back > one ? back : one;
-    return ((most > weight ? most : weight) + 15) / 16 * 16;
+/* Sizes of what lies in the working memory, in this order; each begins on 64 bytes. */
+typedef struct sizes {
+    size_t turned, product, dh, dgate, ints;
+} sizes;
+
+static size_t padded(size_t floats) {
+    return (floats + 15) / 16 * 16;
+}
+
+static sizes sizes_of(const mt_weight *w, size_t T) {
+    size_t H = (size_t)w->cols, G = (size_t)w->rows;
+    return (sizes){.turned = padded(mt_weight_turned_size(w)),
+                   .product = padded(mt_gemm_work(w->rows, w->cols, (int32_t)T)),
+                   .dh = padded(mt_back_area(T, H)),
+                   .dgate = padded(mt_back_area(T, G)),
+                   .ints = mt_back_area(T + 1, 8)};
 }
 
 size_t mt_back_cell_work(const mt_graph *g, const mt_node *n) {
-    const mt_weight *w = g->nodes[n->in[1]].weight;
-    size_t T = (size_t)n->dims[0], H = (size_t)w->cols, G = (size_t)w->rows;
-    return MT_BACK_PARTS * product_size(T, H, G) + mt_back_area(G, H) + mt_back_area(T, 3 * H + G) +
-           mt_back_area(T + 1, 8);
+    sizes s = sizes_of(g->nodes[n->in[1]].weight, (size_t)n->dims[0]);
+    return s.turned + s.product + 3 * s.dh + s.dgate + s.ints;
 }
 
 /* The rows in the order of `key` (0 .. keys - 1), those that are equal in the order of `from`. */
@@ -142,19 +151,9 @@ static void sequences_part(void *arg, int part, int parts) {
                 gru_row(j, t, dh, dgate, dx);
             if (lstm && dx) add_to(dgate, dx, G);
         }
-        if (d > 0 && from < to) /* `before` serves for a moment */
-            mt_gemm(NULL,
-                    &(mt_gemm_args){.M = to - from,
-                                    .N = (int32_t)H,
-                                    .K = (int32_t)G,
-                                    .alpha = 1,
-                                    .a = j->dgate + (size_t)from * G,
-                                    .lda = G,
-                                    .b = j->W,
-                                    .ldb = H,
-                                    .c = j->before + (size_t)from * H,
-                                    .ldc = H},
-                    j->product + (size_t)part * j->product_size);
+        if (d > 0) /* `before` serves for a moment */
+            mt_matmul(NULL, &j->turned, j->dgate + (size_t)from * G, G, to - from, NULL, j->before + (size_t)from * H,
+                      H, NULL);
         for (int32_t p = from; p < to; p++) {
             int32_t t = j->row[p];
             float *before = j->before + (size_t)p * H;
@@ -183,19 +182,17 @@ void mt_back_cell(const mt_back *b) {
     const mt_weight *w = b->g->nodes[b->n->in[1]].weight;
     cell_back j = {.b = b, .cell = b->n->extra, .T = b->n->dims[0], .H = (size_t)w->cols, .G = (size_t)w->rows};
     size_t T = (size_t)j.T;
-    j.product_size = product_size(T, j.H, j.G);
-    j.product = b->work;
-    j.W = j.product + MT_BACK_PARTS * j.product_size;
-    j.dh = j.W + j.G * j.H;
-    j.dc = j.dh + T * j.H;
-    j.before = j.dc + T * j.H;
-    j.dgate = j.before + T * j.H;
-    order_rows(&j, (int32_t *)(j.dgate + T * j.G));
-    for (int32_t r = 0; r < w->rows; r++) mt_weight_row(w, r, j.W + (size_t)r * j.H);
-    memset(j.dh, 0, 2 * T * j.H * sizeof *j.dh);
+    sizes s = sizes_of(w, T);
+    float *product = b->work + s.turned;
+    j.dh = product + s.product;
+    j.dc = j.dh + s.dh;
+    j.before = j.dc + s.dh;
+    j.dgate = j.before + s.dh;
+    order_rows(&j, (int32_t *)(j.dgate + s.dgate));
+    mt_weight_turn(w, &j.turned, b->work);
+    memset(j.dh, 0, 2 * s.dh * sizeof *j.dh);
     mt_pool *pool = mt_back_pool(b, T * j.G);
     int parts = mt_pool_threads(pool);
-    parts = parts > MT_BACK_PARTS ? MT_BACK_PARTS : parts;
     mt_pool_run_parts(pool, sequences_part, &j, parts > j.sequences ? j.sequences : parts);
     if (b->dx[1])
         mt_gemm(pool,
@@ -211,6 +208,6 @@ void mt_back_cell(const mt_back *b) {
                                 .ldb = j.H,
                                 .c = b->dx[1],
                                 .ldc = j.H},
-                j.product);
+                product);
     if (j.cell->bias && b->grad(b->arg, j.cell->bias)) mt_pool_run(pool, bias_part, &j);
 }

@@ -1,20 +1,20 @@
-/* The gated delta rule (Yang et al. 2024), for every value head, S' the state [K][V] before:
+/* The gated delta rule (Yang et al. 2024), for every value head; S0 is the state [K][V] before the row, ' transposes:
  *
- *   r = v - (d S')' k,   S = d S' + k (beta r)',   y = S' q;   d = e^(A softplus(a)), beta = sigmoid(b), |q|, |k| fixed
+ *   r = v - d S0' k,   S = d S0 + k (beta r)',   y = S' q;   d = e^(A softplus(a)), beta = sigmoid(b), |q|, |k| fixed
  *
- * Backwards, with G the gradient of S (q dy' + what came from later rows) and m = beta G' k, the gradient of r:
+ * Backwards, with G the gradient of S (q dy' + what came from later rows), m = beta G' k that of r, E = G - k m':
  *
- *   dv = m   dbeta = r . G' k   dq = S dy   dk = G (beta r) - d S' m   G' = d (G - k m')   dd = sum of (G - k m') * S'
+ *   dv = m   dbeta = r . G' k   dq = S dy   dk = G (beta r) - d S0 m   dd = sum of E * S0   G0 = d E
  *
  * The columns of S do not depend on each other: they are taken 16 at a time, so that a state fits the first cache.
- * Rows are taken in about sqrt(T) pieces, the last one first, whose states are computed again from the one before them,
- * which a first run has kept. In a tree of rows there is one piece. Parts share out key heads, whose queries and keys
- * several value heads may use. */
+ * Rows are taken in pieces of sqrt(T) (at least 64), the last one first, whose states are computed again from the one
+ * before them, which a first run has kept. In a tree of rows there is one piece. Parts share out key heads, whose
+ * queries and keys several value heads may use. */
 #include "grad_recurrent.h"
 
 #include <math.h>
 
-enum { SLICE = 16 };
+enum { SLICE = 16, FOURS = SLICE / 4 };
 
 typedef struct delta_back {
     const mt_back *b;
@@ -35,7 +35,8 @@ typedef struct room {
 
 static int32_t rows_of(int32_t T) {
     int32_t rows = (int32_t)ceil(sqrt((double)T));
-    return rows < 1 ? 1 : rows;
+    rows = rows > 64 ? rows : 64;
+    return rows < T ? rows : T > 0 ? T : 1;
 }
 
 static int parts_of(const mt_delta *d) {
@@ -111,29 +112,29 @@ static const float *before(const delta_back *j, const room *m, const slice *s, i
 
 /* States after rows from .. to again, as the executor computes them. */
 static void states(const delta_back *j, const room *m, const slice *s, int32_t from, int32_t to) {
-    int32_t width = j->d->key_width;
-    size_t K = (size_t)width;
+    size_t K = (size_t)j->d->key_width;
     const float *x = j->b->x[0];
     for (int32_t t = from; t < to; t++) {
-        const float *restrict old = before(j, m, s, from, t);
-        float *restrict S = m->S + (size_t)(t - from) * K * SLICE, *restrict r = m->r + (size_t)(t - from) * SLICE;
-        float v[SLICE], error[SLICE], sum[SLICE] = {0};
+        const float *old = before(j, m, s, from, t);
+        float *S = m->S + (size_t)(t - from) * K * SLICE, *r = m->r + (size_t)(t - from) * SLICE, v[SLICE];
+        mt_four sum[FOURS] = {0};
         gates w = gates_of(j, t, s->head);
-        mt_unit(x + place_of(j, t, s, 1), m->k, width, 1);
+        mt_unit(x + place_of(j, t, s, 1), m->k, j->d->key_width, 1);
         load(x + place_of(j, t, s, 2), s->count, v);
         for (size_t i = 0; i < K; i++)
-            for (size_t c = 0; c < SLICE; c++) {
-                S[i * SLICE + c] = old[i * SLICE + c] * w.decay;
-                sum[c] += S[i * SLICE + c] * m->k[i];
+            for (size_t c = 0; c < FOURS; c++) {
+                mt_four kept = mt_four_at(old + i * SLICE + 4 * c) * w.decay;
+                mt_four_put(kept, S + i * SLICE + 4 * c);
+                sum[c] += kept * m->k[i];
             }
-        for (size_t c = 0; c < SLICE; c++) r[c] = v[c] - sum[c], error[c] = r[c] * w.beta;
+        for (size_t c = 0; c < FOURS; c++) {
+            mt_four rest = mt_four_at(v + 4 * c) - sum[c];
+            mt_four_put(rest, r + 4 * c);
+            sum[c] = rest * w.beta;
+        }
         for (size_t i = 0; i < K; i++)
-            for (size_t c = 0; c < SLICE; c++) S[i * SLICE + c] += m->k[i] * error[c];
+            for (size_t c = 0; c < FOURS; c++) mt_four_add(m->k[i] * sum[c], S + i * SLICE + 4 * c);
     }
-}
-
-static float sum_of(const float lane[4]) {
-    return (lane[0] + lane[1]) + (lane[2] + lane[3]);
 }
 
 /* dx of y = scale x / sqrt(x . x + 1e-6), the gradient of y being dy. */
@@ -145,38 +146,38 @@ static void unit_back(const float *x, const float *dy, int32_t n, float scale, f
     for (int32_t i = 0; i < n; i++) dx[i] += factor * (dy[i] - x[i] * (along / square));
 }
 
-/* Row t: `G` becomes the gradient of the state before it; dq and dk are written. Returns sum of (G - k m') * S'. */
-static float row_back(size_t K, const room *m, const gates *w, const float *restrict old, const float *restrict S,
-                      const float *restrict r, const float *restrict dy, float *restrict G, float dr[SLICE]) {
-    float error[SLICE], along[SLICE] = {0}, ddecay[4] = {0};
-    for (size_t c = 0; c < SLICE; c++) error[c] = r[c] * w->beta;
+/* One row: G becomes the gradient of the state before it; dq and dk are written, and dr = G' k. Returns dd. */
+static float row_back(size_t K, const room *m, const gates *w, const float *old, const float *S, const float *r,
+                      const float *dy, float *G, float dr[SLICE]) {
+    mt_four out[FOURS], error[FOURS], change[FOURS], along[FOURS] = {0}, ddecay = {0};
+    for (size_t c = 0; c < FOURS; c++) out[c] = mt_four_at(dy + 4 * c), error[c] = mt_four_at(r + 4 * c) * w->beta;
     for (size_t i = 0; i < K; i++) {
-        float q = m->q[i], k = m->k[i], dq[4] = {0}, dk[4] = {0};
-        for (size_t c = 0; c < SLICE; c += 4)
-            for (size_t l = 0; l < 4; l++) {
-                float now = G[i * SLICE + c + l] + q * dy[c + l];
-                G[i * SLICE + c + l] = now;
-                along[c + l] += now * k;
-                dq[l] += S[i * SLICE + c + l] * dy[c + l];
-                dk[l] += now * error[c + l];
-            }
-        m->dq[i] = sum_of(dq);
-        m->dk[i] = sum_of(dk);
+        float q = m->q[i], k = m->k[i];
+        mt_four dq = {0}, dk = {0};
+        for (size_t c = 0; c < FOURS; c++) {
+            mt_four now = mt_four_at(G + i * SLICE + 4 * c) + q * out[c];
+            mt_four_put(now, G + i * SLICE + 4 * c);
+            along[c] += now * k;
+            dq += mt_four_at(S + i * SLICE + 4 * c) * out[c];
+            dk += now * error[c];
+        }
+        m->dq[i] = mt_four_sum(dq);
+        m->dk[i] = mt_four_sum(dk);
     }
-    for (size_t c = 0; c < SLICE; c++) dr[c] = along[c];
+    for (size_t c = 0; c < FOURS; c++) change[c] = along[c] * w->beta, mt_four_put(along[c], dr + 4 * c);
     for (size_t i = 0; i < K; i++) {
-        float k = m->k[i], dk[4] = {0};
-        for (size_t c = 0; c < SLICE; c += 4)
-            for (size_t l = 0; l < 4; l++) {
-                float change = dr[c + l] * w->beta, was = old[i * SLICE + c + l];
-                float now = G[i * SLICE + c + l] - k * change;
-                dk[l] += was * change;
-                ddecay[l] += now * was;
-                G[i * SLICE + c + l] = now * w->decay;
-            }
-        m->dk[i] -= w->decay * sum_of(dk);
+        float k = m->k[i];
+        mt_four dk = {0};
+        for (size_t c = 0; c < FOURS; c++) {
+            mt_four was = mt_four_at(old + i * SLICE + 4 * c);
+            mt_four now = mt_four_at(G + i * SLICE + 4 * c) - k * change[c];
+            dk += was * change[c];
+            ddecay += now * was;
+            mt_four_put(now * w->decay, G + i * SLICE + 4 * c);
+        }
+        m->dk[i] -= w->decay * mt_four_sum(dk);
     }
-    return sum_of(ddecay);
+    return mt_four_sum(ddecay);
 }
 
 static void rows_back(const delta_back *j, const room *m, const slice *s, int32_t from, int32_t to) {

@@ -97,26 +97,38 @@ static const float *before(const scan_back *j, const room *m, int32_t c, int32_t
     return kept ? kept + (size_t)c * N : m->zeros;
 }
 
-/* Decays and states of channel c again, as the executor computes them. */
+/* y = x f, h = decay old + B du: as the executor does it. */
+static inline void scaled(const float *x, float f, float *y, size_t N) {
+    size_t i = 0;
+    for (; i + 4 <= N; i += 4) mt_four_put(mt_four_at(x + i) * f, y + i);
+    for (; i < N; i++) y[i] = x[i] * f;
+}
+static inline void next_state(const float *decay, const float *old, const float *B, float du, float *h, size_t N) {
+    size_t i = 0;
+    for (; i + 4 <= N; i += 4) mt_four_put(mt_four_at(decay + i) * mt_four_at(old + i) + du * mt_four_at(B + i), h + i);
+    for (; i < N; i++) h[i] = decay[i] * old[i] + du * B[i];
+}
+
+/* Decays and states of channel c again. */
 static void states(const scan_back *j, const room *m, int32_t c, int32_t from, int32_t to) {
     const mt_scan *s = j->s;
     size_t N = (size_t)s->state;
     int32_t head = c / s->width, group = (int32_t)((int64_t)head * s->groups / j->heads);
+    const float *step = j->b->x[1] + head, *u = j->b->x[0] + c;
     for (size_t i = 0; i < N; i++) m->A[i] = s->scalar ? s->A[head] : s->A[(size_t)c * N + i];
-    for (int32_t t = from; t < to; t++) {
-        float *restrict decay = m->decay + (size_t)(t - from) * N,
-                        dt = j->b->x[1][(size_t)t * (size_t)j->heads + (size_t)head];
-        float d = s->scalar ? expf(dt * s->A[head]) : 0;
-        for (size_t i = 0; i < N; i++) decay[i] = s->scalar ? d : dt * m->A[i];
-    }
+    if (s->scalar)
+        for (int32_t t = from; t < to; t++) {
+            float *decay = m->decay + (size_t)(t - from) * N, d = expf(step[(size_t)t * (size_t)j->heads] * s->A[head]);
+            for (size_t i = 0; i < N; i++) decay[i] = d;
+        }
+    else
+        for (int32_t t = from; t < to; t++)
+            scaled(m->A, step[(size_t)t * (size_t)j->heads], m->decay + (size_t)(t - from) * N, N);
     if (!s->scalar) mt_exp(m->decay, m->decay, (size_t)(to - from) * N);
     for (int32_t t = from; t < to; t++) {
-        const float *restrict decay = m->decay + (size_t)(t - from) * N, *restrict B = shared(j, 2, t, group);
-        const float *restrict old = before(j, m, c, from, t);
-        float *restrict h = m->h + (size_t)(t - from) * N;
-        float du = j->b->x[1][(size_t)t * (size_t)j->heads + (size_t)head] *
-                   j->b->x[0][(size_t)t * (size_t)s->channels + (size_t)c];
-        for (size_t i = 0; i < N; i++) h[i] = decay[i] * old[i] + du * B[i];
+        float du = step[(size_t)t * (size_t)j->heads] * u[(size_t)t * (size_t)s->channels];
+        size_t row = (size_t)(t - from) * N;
+        next_state(m->decay + row, before(j, m, c, from, t), shared(j, 2, t, group), du, m->h + row, N);
     }
 }
 
@@ -152,33 +164,34 @@ typedef struct sums {
     float gB, eA; /* g . B and e . A */
 } sums;
 
-/* g becomes the gradient of the state before the row. Sums run in four lanes. */
-static inline sums row_back(size_t N, const room *m, size_t row, const float *restrict old, const float *restrict B,
-                            const float *restrict C, float dy, float dt, float du, float *restrict g) {
-    const float *restrict A = m->A, *restrict decay = m->decay + row * N, *restrict h = m->h + row * N;
-    float *restrict dA = m->dA, *restrict dB = m->dB + row * N, *restrict dC = m->dC + row * N;
-    float gB[4] = {0}, eA[4] = {0};
+/* g becomes the gradient of the state before the row. */
+static inline sums row_back(size_t N, const room *m, size_t row, const float *old, const float *B, const float *C,
+                            float dy, float dt, float du, float *g) {
+    const float *A = m->A, *decay = m->decay + row * N, *h = m->h + row * N;
+    float *dA = m->dA, *dB = m->dB + row * N, *dC = m->dC + row * N;
+    mt_four gB = {0}, eA = {0};
     size_t i = 0;
-    for (; i + 4 <= N; i += 4)
-        for (size_t l = 0; l < 4; l++) {
-            float now = g[i + l] + C[i + l] * dy, next = now * decay[i + l], e = next * old[i + l];
-            dC[i + l] += dy * h[i + l];
-            dB[i + l] += du * now;
-            dA[i + l] += dt * e;
-            gB[l] += now * B[i + l];
-            eA[l] += e * A[i + l];
-            g[i + l] = next;
-        }
+    for (; i + 4 <= N; i += 4) {
+        mt_four now = mt_four_at(g + i) + mt_four_at(C + i) * dy, next = now * mt_four_at(decay + i);
+        mt_four e = next * mt_four_at(old + i);
+        mt_four_put(next, g + i);
+        mt_four_add(dy * mt_four_at(h + i), dC + i);
+        mt_four_add(du * now, dB + i);
+        mt_four_add(dt * e, dA + i);
+        gB += now * mt_four_at(B + i);
+        eA += e * mt_four_at(A + i);
+    }
+    sums all = {mt_four_sum(gB), mt_four_sum(eA)};
     for (; i < N; i++) {
         float now = g[i] + C[i] * dy, next = now * decay[i], e = next * old[i];
+        g[i] = next;
         dC[i] += dy * h[i];
         dB[i] += du * now;
         dA[i] += dt * e;
-        gB[0] += now * B[i];
-        eA[0] += e * A[i];
-        g[i] = next;
+        all.gB += now * B[i];
+        all.eA += e * A[i];
     }
-    return (sums){(gB[0] + gB[1]) + (gB[2] + gB[3]), (eA[0] + eA[1]) + (eA[2] + eA[3])};
+    return all;
 }
 
 static void channel_back(const scan_back *j, const room *m, int32_t c) {

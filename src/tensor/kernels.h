@@ -83,6 +83,10 @@ size_t mt_weight_room(uint32_t type, int64_t rows, int64_t cols); /* bytes that 
 /* Repacks rows [row, row+count) given as the file holds them (contiguous blocks of w->type). */
 void mt_weight_put_rows(mt_pool *pool, mt_weight *w, int32_t row, int32_t count, const void *source);
 void mt_weight_row(const mt_weight *w, int32_t row, float *out); /* dequantised row, e.g. an embedding look-up */
+/* The transposed matrix in floats: y = x W instead of y = x W'. room: so many floats, 64-byte aligned, the caller's for
+ * as long as `out` is used. */
+size_t mt_weight_turned_size(const mt_weight *w);
+void mt_weight_turn(const mt_weight *w, mt_weight *out, float *room);
 /* y[t][n] = sum_k x[t][k] W[n][k] (+ bias[n]); x, y row-major with strides in floats. scratch: mt_matmul_scratch bytes,
  * 16-byte aligned (0 bytes: NULL will do). Quantised weights: x is first rounded to 8 bits per block of 32. */
 size_t mt_matmul_scratch(const mt_weight *w, int32_t T);

@@ -337,6 +337,23 @@ void mt_weight_row(const mt_weight *w, int32_t row, float *out) {
     }
 }
 
+size_t mt_weight_turned_size(const mt_weight *w) {
+    size_t padded = padded_rows(MT_F32, w->cols);
+    return padded * (size_t)w->rows + 16 + (size_t)w->cols;
+}
+
+void mt_weight_turn(const mt_weight *w, mt_weight *out, float *room) {
+    size_t rows = (size_t)w->cols, K = (size_t)w->rows, padded = padded_rows(MT_F32, w->cols);
+    float *row = room + padded * K + 16; /* after the slack that kernels may read */
+    memset(room, 0, (padded * K + 16) * sizeof *room);
+    *out = (mt_weight){
+        .type = MT_F32, .rows = w->cols, .cols = w->rows, .data = (uint8_t *)room, .bytes = padded * K * sizeof *room};
+    for (size_t k = 0; k < K; k++) {
+        mt_weight_row(w, (int32_t)k, row);
+        for (size_t r = 0; r < rows; r++) room[(r / MT_PANEL_F * K + k) * MT_PANEL_F + r % MT_PANEL_F] = row[r];
+    }
+}
+
 /* ---- product ---- */
 
 enum {
