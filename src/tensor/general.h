@@ -50,6 +50,10 @@ typedef enum mt_reduce {
     MT_REDUCE_COUNT
 } mt_reduce;
 
+/* An axis may be counted from the end: -1 is the last. Shapes go together as in numpy: compared from the last axis on,
+ * axes of width 1 (or none) are repeated. Indices outside of what they point into count as -1: whoever gives them
+ * checks them. */
+
 /* Leaves. Values live elsewhere; whether a leaf is trained is the tape's question. */
 int32_t mt_g_leaf(mt_graph *g, const float *values, int32_t n_dims, const int32_t *dims);
 int32_t mt_g_index(mt_graph *g, const int32_t *values, int32_t n_dims, const int32_t *dims);
@@ -79,5 +83,15 @@ int32_t mt_g_cross_entropy(mt_graph *g, int32_t logits, int32_t targets, float s
 void mt_general_run(const mt_graph *g, const mt_node *n, mt_pool *pool, const float *const in[MT_NODE_INPUTS], float *y,
                     float *kernel);
 size_t mt_general_scratch(const mt_graph *g, const mt_node *n); /* bytes of kernel memory */
+
+/* The products that an MT_OP_DOT node n is made of, for mt_gemm_batch; where the second input is one matrix for all
+ * rows of the first they are one. */
+typedef struct mt_product_of {
+    mt_gemm_args gemm;
+    int32_t count;
+    size_t a_step, b_step, c_step;
+    bool dy_first; /* on the way back: the gradient of the value is the first factor */
+} mt_product_of;
+mt_product_of mt_dot_of(const mt_graph *g, const mt_node *n);
 
 #endif

@@ -378,40 +378,29 @@ static void copies(job *j, mt_pool *pool) {
 
 /* ---- products ---- */
 
-/* The products' shapes; where b is one matrix for all of a's rows they are one product. */
-mt_gemm_args mt_dot_of(const mt_graph *g, const mt_node *n, int32_t *count, size_t *b_step) {
+mt_product_of mt_dot_of(const mt_graph *g, const mt_node *n) {
     const mt_node *a = &g->nodes[n->in[0]], *b = &g->nodes[n->in[1]];
-    bool ta = n->i[0] & 1, tb = n->i[0] & 2;
-    int32_t M = n->dims[n->n_dims - 2], N = n->dims[n->n_dims - 1], K = a->dims[n->n_dims - (ta ? 2 : 1)];
-    *count = 1;
-    for (int32_t d = 0; d < n->n_dims - 2; d++) *count *= n->dims[d];
-    *b_step = b->n_dims > 2 ? (size_t)K * (size_t)N : 0;
-    if (b->n_dims == 2 && !ta) M *= *count, *count = 1;
-    return (mt_gemm_args){.ta = ta,
-                          .tb = tb,
-                          .M = M,
-                          .N = N,
-                          .K = K,
-                          .alpha = n->f[0],
-                          .lda = (size_t)(ta ? M : K),
-                          .ldb = (size_t)(tb ? K : N),
-                          .ldc = (size_t)N};
+    bool ta = n->i[0] & 1, tb = n->i[0] & 2, one = b->n_dims == 2;
+    int32_t M = n->dims[n->n_dims - 2], N = n->dims[n->n_dims - 1], K = a->dims[n->n_dims - (ta ? 2 : 1)], count = 1;
+    for (int32_t d = 0; d < n->n_dims - 2; d++) count *= n->dims[d];
+    if (one && !ta) M *= count, count = 1; /* one matrix for all of a's rows */
+    mt_product_of p = {.count = count};
+    p.a_step = (size_t)M * (size_t)K, p.b_step = one ? 0 : (size_t)K * (size_t)N, p.c_step = (size_t)M * (size_t)N;
+    p.gemm = (mt_gemm_args){.ta = ta, .tb = tb, .M = M, .N = N, .K = K, .alpha = n->f[0]};
+    p.gemm.lda = (size_t)(ta ? M : K), p.gemm.ldb = (size_t)(tb ? K : N), p.gemm.ldc = (size_t)N;
+    return p;
 }
 
 static void dot(const job *j, mt_pool *pool, float *kernel) {
-    int32_t count;
-    size_t b_step;
-    mt_gemm_args a = mt_dot_of(j->g, j->n, &count, &b_step);
-    a.a = j->in[0], a.b = j->in[1], a.c = j->y;
-    mt_gemm_batch(pool, &a, count, (size_t)a.M * (size_t)a.K, b_step, (size_t)a.M * (size_t)a.N, kernel);
+    mt_product_of p = mt_dot_of(j->g, j->n);
+    p.gemm.a = j->in[0], p.gemm.b = j->in[1], p.gemm.c = j->y;
+    mt_gemm_batch(pool, &p.gemm, p.count, p.a_step, p.b_step, p.c_step, kernel);
 }
 
 size_t mt_general_scratch(const mt_graph *g, const mt_node *n) {
     if (n->op != MT_OP_DOT) return 0;
-    int32_t count;
-    size_t b_step;
-    mt_gemm_args a = mt_dot_of(g, n, &count, &b_step);
-    return mt_gemm_work(a.M, a.N, a.K) * sizeof(float);
+    mt_product_of p = mt_dot_of(g, n);
+    return mt_gemm_work(p.gemm.M, p.gemm.N, p.gemm.K) * sizeof(float);
 }
 
 void mt_general_run(const mt_graph *g, const mt_node *n, mt_pool *pool, const float *const in[MT_NODE_INPUTS], float *y,

@@ -1,5 +1,6 @@
 /* The tape: which nodes are gone through in which order on the way back, and where values and gradients lie meanwhile
  * (grad.h). */
+#include "general.h"
 #include "grad.h"
 #include "plan.h"
 
@@ -35,13 +36,17 @@ static const uint8_t needs[MT_OP_COUNT] = {
     [MT_OP_ROOM] = NEVER,
     [MT_OP_GIVEN] = NEVER,
     [MT_OP_STOP] = NEVER,
-    [MT_OP_DOT] = X0 | X1,
-    [MT_OP_BINARY] = X0 | X1,
-    [MT_OP_UNARY] = X0 | Y,
-    [MT_OP_REDUCE] = X0 | Y,
     [MT_OP_SOFTMAX] = Y,
     [MT_OP_WHERE] = X0,
-    [MT_OP_CROSS_ENTROPY] = X0,
+    [MT_OP_CROSS_ENTROPY] = X0 | Y,
+};
+
+static const uint8_t unary_needs[MT_UNARY_COUNT] = {
+    [MT_UNARY_EXP] = Y,     [MT_UNARY_LOG] = X0,        [MT_UNARY_SQRT] = Y,       [MT_UNARY_RSQRT] = Y,
+    [MT_UNARY_SQUARE] = X0, [MT_UNARY_RECIPROCAL] = Y,  [MT_UNARY_ABS] = X0,       [MT_UNARY_SIN] = X0,
+    [MT_UNARY_COS] = X0,    [MT_UNARY_TANH] = Y,        [MT_UNARY_SIGMOID] = Y,    [MT_UNARY_SOFTPLUS] = X0,
+    [MT_UNARY_RELU] = Y,    [MT_UNARY_LEAKY_RELU] = X0, [MT_UNARY_GELU_TANH] = X0, [MT_UNARY_GELU_ERF] = X0,
+    [MT_UNARY_SILU] = X0,   [MT_UNARY_POW] = X0,        [MT_UNARY_CLAMP] = X0,
 };
 
 /* One step of the run: a node forwards (first or again) or backwards. */
@@ -208,10 +213,32 @@ static mt_status add_step(mt_tape *t, way w, int32_t node, mt_error *err) {
     return status;
 }
 
+/* A factor is needed only where the other one has a gradient, a sum needs nothing. */
+static uint8_t needed(const mt_tape *t, const mt_node *n) {
+    bool first = n->in[0] >= 0 && (t->flows[n->in[0]] & MARKED),
+         second = n->in[1] >= 0 && (t->flows[n->in[1]] & MARKED);
+    bool divided = n->op == MT_OP_BINARY && n->i[0] == MT_BINARY_DIV;
+    switch (n->op) {
+    case MT_OP_UNARY:
+        return unary_needs[n->i[0]];
+    case MT_OP_BINARY:
+        if (n->i[0] == MT_BINARY_ADD || n->i[0] == MT_BINARY_SUB) return 0;
+        if (n->i[0] == MT_BINARY_MAX || n->i[0] == MT_BINARY_MIN) return X0 | X1;
+        return (first || divided ? X1 : 0) | (second ? X0 : 0);
+    case MT_OP_ATTN_SOFTMAX:
+        return needs[n->op] | (n->in[2] >= 0 ? X0 : 0);
+    case MT_OP_DOT:
+        return (first ? X1 : 0) | (second ? X0 : 0);
+    case MT_OP_REDUCE:
+        if (n->i[0] == MT_REDUCE_SUM || n->i[0] == MT_REDUCE_MEAN) return 0;
+        return n->i[0] == MT_REDUCE_VARIANCE ? X0 : X0 | Y;
+    default:
+        return needs[n->op] & ~NEVER;
+    }
+}
+
 static bool need(const mt_tape *t, int32_t i, int k) { /* k: input, 4: the value itself */
-    const mt_node *n = &t->g->nodes[i];
-    if (n->op == MT_OP_ATTN_SOFTMAX && k == 0) return n->in[2] >= 0;
-    return (needs[n->op] & ~NEVER) >> k & 1;
+    return needed(t, &t->g->nodes[i]) >> k & 1;
 }
 
 /* Values of a segment that are gone when it is gone through backwards: those that nothing behind it reads, that are not

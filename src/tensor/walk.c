@@ -101,8 +101,10 @@ enum { TILE = 16 }; /* a transposed matrix goes through the cache in squares of 
 void mt_walk_copy(const mt_walk *w, const float *from, float *to, int32_t to_operand, bool add) {
     mt_walk rest = *w;
     int32_t inner = w->axes - 1, other = -1, a = 1 - to_operand, b = to_operand;
-    for (int32_t d = 0; d < inner; d++)
-        if ((w->step[a][d] == 1 && w->step[b][inner] == 1) || (w->step[b][d] == 1 && w->step[a][inner] == 1)) other = d;
+    for (int32_t d = 0; d < inner; d++) {
+        bool turned = w->step[a][d] == 1 ? w->step[b][inner] == 1 : w->step[b][d] == 1 && w->step[a][inner] == 1;
+        if (turned && w->step[a][inner] && w->step[b][inner] && w->step[a][d] && w->step[b][d]) other = d;
+    }
     ptrdiff_t count = 1, a_across = 0, b_across = 0;
     if (other >= 0) {
         count = w->to[other] - w->from[other];

@@ -91,7 +91,4 @@ double mt_sum_products(const float *x, const float *y, size_t n);
 float mt_largest(const float *x, size_t n);     /* -inf where there is nothing; NaN counts as nothing */
 float mt_log_sum_exp(const float *x, size_t n); /* -inf for nothing but -inf */
 
-/* The products of a MT_OP_DOT: their shapes; where b is one matrix for all of a's rows they are one product. */
-mt_gemm_args mt_dot_of(const mt_graph *g, const mt_node *n, int32_t *count, size_t *b_step);
-
 #endif
