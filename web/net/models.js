@@ -19,6 +19,7 @@ import { MicrotomeError } from '../runtime/errors.js';
  * @property {boolean} [kvShift] keys and values are mixed with those of the row before, by two learned shares each and head (Xu et al. 2024)
  * @property {'layer' | 'rms' | 'none'} [norm] before each part and at the end, default "layer"
  * @property {boolean} [tied] the output is the token embedding
+ * @property {number} [embedSpread] standard deviation of embeddings, those of learned positions too, as they begin; default 0.02
  * @property {number} [outputs] width of the output, default vocab; 0: none
  * @property {number} [scoreScale] times the scores, beside 1 / sqrt(head width), default 1
  * @property {number} [rank] low-rank adapters beside every matrix of the blocks (Hu et al. 2021), of this rank; 0: none. Freeze the rest with Params.group
@@ -66,20 +67,20 @@ export const sinusoids = (g, T, width) => g.constant(Float32Array.from({ length:
 }), [T, width]);
 
 /**
- * A transformer with norms before its parts, GELU, no biases in attention; embeddings begin as N(0, 0.02^2), matrices as N(0, 1 / inputs).
+ * A transformer with norms before its parts, GELU, no biases in attention; matrices begin as N(0, 1 / inputs).
  * @param {Graph} g @param {Index | Tensor} tokens [batch, T] @param {TransformerOptions} options
  * @returns {{logits: Tensor, hidden: Tensor, patterns: Tensor[]}} logits [batch, T, outputs]; hidden: after the last norm, [batch, T, width]; patterns: [batch, heads, T, T] of each layer
  */
-export function transformer(g, tokens, { vocab, width = 32, layers = 2, heads = 2, mlp = 4, positions = 'distance', mask = 'causal', attention = 'softmax', kvShift = false, norm = 'layer', tied = false,
+export function transformer(g, tokens, { vocab, width = 32, layers = 2, heads = 2, mlp = 4, positions = 'distance', mask = 'causal', attention = 'softmax', kvShift = false, norm = 'layer', tied = false, embedSpread = 0.02,
   outputs = vocab, scoreScale = 1, rank = 0, name = '', hooks = true, embed = true }) {
   const [B, T] = tokens.dims, E = width / heads, N = B * T;
   if (!Number.isInteger(E) || (positions === 'rope' && E % 2)) throw new MicrotomeError(`transformer: a width of ${width} does not divide into ${heads} heads${positions === 'rope' ? ' of even width' : ''}`, { code: 'ERANGE' });
   const hook = (/** @type {string} */ what, /** @type {Tensor} */ x) => (hooks ? x.named(`${name}${what}`) : x);
   const normed = (/** @type {Tensor} */ x, /** @type {string} */ what) => (norm === 'none' ? x
     : norm === 'rms' ? x.rmsNorm(g.param(`${name}${what}.gain`, [width], 1)) : x.layerNorm(g.param(`${name}${what}.gain`, [width], 1), g.param(`${name}${what}.bias`, [width])));
-  const table = embed || tied ? g.param(`${name}embed.weight`, [vocab, width], { normal: 0.02 }) : null;
+  const table = embed || tied ? g.param(`${name}embed.weight`, [vocab, width], { normal: embedSpread }) : null;
   let x = embed && table ? table.take(/** @type {Index} */ (tokens)) : tokens;
-  if (positions === 'learned') x = x.add(g.param(`${name}pos_embed.weight`, [T, width], { normal: 0.02 }));
+  if (positions === 'learned') x = x.add(g.param(`${name}pos_embed.weight`, [T, width], { normal: embedSpread }));
   if (positions === 'sinusoidal') x = x.add(sinusoids(g, T, width));
   const seen = typeof mask === 'object' ? mask : mask === 'causal' ? causalMask(g, T) : null;
   const slopes = positions === 'alibi' ? g.constant(Float32Array.from({ length: heads * T * T }, (_, i) => {
