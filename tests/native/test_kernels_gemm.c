@@ -76,7 +76,7 @@ static void check(shape s) {
             if (bits_of(C.p[i]) == bits_of(UNTOUCHED)) CHECK(c[i] == UNTOUCHED, "%s %s: writes outside", name, text);
         if (isa == 0) memcpy(first, c, bytes);
         if (isa == 1) CHECK(differs(c, first, C.size) == C.size, "%s: other bits than ref", text);
-        for (int t = 0; t < THREADS; t++) {
+        for (int t = isa == 0 ? THREADS - 1 : 0; t < THREADS; t++) { /* the scalar one is slow */
             memcpy(again, C.p, bytes);
             mt_gemm_args h = g;
             h.c = again;
