@@ -1,4 +1,5 @@
-// Training: the float matrix product against what this machine and engine can multiply and add at all.
+// Training: the float matrix product against what this machine and engine can multiply and add at all; steps of small transformers against both, and beside
+// TensorFlow.js's WASM backend in turns in one process (one thread each).
 //
 //   node tests/bench/train.bench.mjs [--filter TEXT] [--quick]
 //
@@ -8,6 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { Params, transformer } from '../../web/net.js';
 import { haveObjects, linkWasm, relaxedNode } from '../support/kernels_wasm.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -48,6 +50,14 @@ const SHAPES = [
   ['large, A^T', 2048, 1024, 2048, 1, 0, 1],
 ];
 
+// Transformers with learned positions, layer norms, GELU, one Adam step for each batch of B sequences of T tokens.
+const MODELS = [
+  { vocab: 64, width: 32, layers: 2, heads: 2, T: 32, B: 32 },
+  { vocab: 64, width: 128, layers: 4, heads: 4, T: 64, B: 16 },
+];
+// Multiplications and additions of all matrix products of a step, those backwards being twice those forwards.
+const operations = ({ vocab, width, layers, T, B }) => 3 * 2 * B * T * (layers * (12 * width * width + 2 * T * width) + width * vocab);
+
 // Best of many short slices.
 function best(run, milliseconds) {
   let count = 1, t;
@@ -68,26 +78,72 @@ function best(run, milliseconds) {
   return low / 1e3;
 }
 
-function measure(file, isa) {
+async function trainer({ T, B, ...shape }) {
+  const params = await Params.create({ seed: 1 }), g = params.graph();
+  const tokens = g.index('tokens', [B, T]), targets = g.index('targets', [B * T]);
+  const { logits } = transformer(g, tokens, { ...shape, positions: 'learned', hooks: false });
+  g.train(logits.reshape([B * T, shape.vocab]).crossEntropy(targets).mean());
+  return (x, y) => {
+    tokens.set(x), targets.set(y);
+    return g.step({ rule: 'adam', rate: 1e-3 });
+  };
+}
+
+// Each trainer in turns, so that what else the machine does falls on all alike. Seconds of the best step, and the loss after it all.
+function race(trainers, { vocab, T, B }, milliseconds) {
+  const sequence = Int32Array.from({ length: B * T + 1 }, (_, i) => (i * 7 + ((i * i) % 5)) % vocab);
+  const best = trainers.map(() => ({ seconds: Infinity, loss: NaN, steps: 0 }));
+  const end = performance.now() + milliseconds;
+  for (let round = 0; round < 3 || performance.now() < end; round++)
+    trainers.forEach((step, i) => {
+      const from = performance.now();
+      do {
+        const t = performance.now();
+        best[i].loss = step(sequence.subarray(0, B * T), sequence.subarray(1));
+        best[i].seconds = Math.min(best[i].seconds, (performance.now() - t) / 1e3);
+        best[i].steps++;
+      } while (performance.now() - from < milliseconds / 20);
+    });
+  return best;
+}
+
+async function train(ceiling, product) {
+  const { trainerTfjs } = await import('./train_tfjs.mjs');
+  console.log('\n| transformer, one step | who | ms | tokens/s | GFLOP/s | of registers alone | of a product 512 x 512 x 512 | loss after steps |\n|---|---|---|---|---|---|---|---|');
+  for (const shape of MODELS) {
+    const trainers = [await trainer(shape), await trainerTfjs(shape)];
+    const results = race(trainers, shape, quick ? 6000 : 30000);
+    results.forEach(({ seconds, loss, steps }, i) => {
+      const rate = operations(shape) / seconds / 1e9;
+      console.log(`| ${Object.entries(shape).map((e) => e.join(' ')).join(', ')} | ${i ? 'TensorFlow.js' : 'Microtome'} | ${(seconds * 1e3).toFixed(1)} | ${Math.round((shape.B * shape.T) / seconds)} | ${rate.toFixed(2)} | ${((100 * rate) / ceiling).toFixed(0)} % | ${((100 * rate) / product).toFixed(0)} % | ${loss.toFixed(3)}, ${steps} |`);
+    });
+    console.log(`| | ratio | ${(results[1].seconds / results[0].seconds).toFixed(1)} | | | | | |`);
+  }
+}
+
+async function measure(file, isa) {
   const memory = new WebAssembly.Memory({ initial: 2048, maximum: 65536 });
   const { exports: b } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), { env: { memory } });
   b.bench_isa(isa === 'relaxed' ? 2 : 1);
+  let product = 0; // of 512 x 512 x 512
   const slice = quick ? 150 : 500;
   const peak = () => b.bench_peak(1) / best((n) => b.bench_peak(n), slice) / 1e9;
   const ceiling = Math.max(peak(), peak());
   console.log(`\n${isa}, Node ${process.version}: registers alone ${ceiling.toFixed(1)} GFLOP/s\n\n| product | M x N x K | products | GFLOP/s | of registers alone |\n|---|---|---|---|---|`);
   for (const [what, M, N, K, ta, tb, items] of SHAPES) {
     const row = `| ${what} | ${M} x ${N} x ${K} | ${items} |`;
-    if (!row.includes(filter)) continue;
+    if (!row.includes(filter) && what !== 'square') continue;
     if (!b.bench_gemm_new(M, N, K, ta, tb, items)) throw new Error(`no memory for ${row}`);
     const rate = (2 * M * N * K * items) / best((n) => b.bench_gemm(n), slice) / 1e9;
     b.bench_gemm_free();
+    if (what === 'square') product = rate;
     console.log(`${row} ${rate.toFixed(1)} | ${((100 * rate) / ceiling).toFixed(0)} % |`);
   }
+  if ('transformer'.includes(filter)) await train(ceiling, product);
 }
 
 if (option('--measure')) {
-  measure(option('--measure'), option('--isa'));
+  await measure(option('--measure'), option('--isa'));
 } else {
   console.log(`${cpus()[0]?.model ?? ''}, ${cpus().length} cores`);
   const exports = [...readFileSync(`${root}tests/bench/gemm.c`, 'utf8').matchAll(/^EXPORT \w+ (\w+)/gm)].map((m) => m[1]);
