@@ -2,7 +2,7 @@
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { MarkovSource } from '../../web/index.js';
-import { LabRun, Rng, Table, additions, backcopy, defineLab, digitsOf, facts, gather, markov, markovOf, nextTokens, numberOf, products, regressions, repeats, spelled, stars, switching, symbols, windows, zipf } from '../../web/lab/index.js';
+import { LabRun, Rng, Table, additions, backcopy, defineLab, digitsOf, facts, gather, markov, markovOf, nextTokens, numberOf, only, products, regressions, repeats, runSeeds, spelled, stars, sweep, switching, symbols, windows, zipf } from '../../web/lab/index.js';
 import { philox } from '../../web/lab/rng.js';
 
 const rowsOf = (tokens, length) => Array.from({ length: tokens.length / length }, (_, i) => [...tokens.subarray(i * length, (i + 1) * length)]);
@@ -233,6 +233,8 @@ describe('generators', () => {
     assert.throws(() => nextTokens(Int32Array.of(1, 2, 3), 2), { code: 'ERANGE' });
     assert.deepEqual(gather(Float32Array.of(1, 2, 3, 4), 2, [1, 0, 1]), Float32Array.of(3, 4, 1, 2, 3, 4));
     assert.throws(() => gather(Int32Array.of(1, 2), 2, [1]), { code: 'ERANGE' });
+    assert.deepEqual(only(Int32Array.of(5, 6, 0), Float32Array.of(1, 0, 1)), Int32Array.of(5, -1, 0));
+    assert.throws(() => only(Int32Array.of(1, 2), [1]), { code: 'ERANGE' });
   });
 });
 
@@ -247,6 +249,7 @@ class PlainParams {
   save() { return new Uint8Array(this.values.buffer.slice(0)); }
   restore(bytes) { new Uint8Array(this.values.buffer).set(bytes); }
   free() { this.freed++; }
+  weights() { return this.save(); }
 }
 const core = { params: () => new PlainParams() };
 
@@ -282,7 +285,7 @@ const outcome = (run) => JSON.stringify([run.results(), run.headline(), run.verd
 describe('runs', () => {
   test('all arms, series of every step, measurements when they are due', async () => {
     const run = await LabRun.create(descent(), { core });
-    assert.deepEqual(run.where, { arm: 0, arms: 3, name: 'noisy', step: 0, steps: 60, done: false });
+    assert.deepEqual(run.where, { arm: 0, arms: 3, name: 'noisy', step: 0, steps: 60, made: 0, total: 180, done: false });
     assert.throws(() => run.verdict(), { code: 'ESTATE' });
     assert.equal(await run.play(), true);
     const [noisy, quiet, again] = run.results();
@@ -401,9 +404,9 @@ describe('runs', () => {
     assert.deepEqual(run.config, { steps: 20, rate: 0.1, noise: 2, way: 'plain', fast: true, every: 1 });
     for (const [options, code, message] of /** @type {const} */ ([
       [{ preset: 'slow' }, 'EUNKNOWN', /unknown preset "slow": known are quick, full/], [{ config: { stops: 1 } }, 'EUNKNOWN', /unknown config key "stops"/], [{ config: { steps: 1.5 } }, 'ERANGE', /not a whole number in 0\.\.1000/],
-      [{ config: { steps: '5' } }, 'ERANGE', /steps: "5"/], [{ config: { way: 'side' } }, 'ERANGE', /one of plain, momentum/], [{ config: { fast: 1 } }, 'ERANGE', /true or false/], [{ seed: -1 }, 'ERANGE', /seed/], [{ sead: 1 }, 'EUNKNOWN', /sead/], [{ core: null }, 'ERANGE', /core/],
+      [{ config: { steps: '5' } }, 'ERANGE', /steps: "5"/], [{ config: { way: 'side' } }, 'ERANGE', /one of plain, momentum/], [{ config: { fast: 1 } }, 'ERANGE', /true or false/], [{ seed: -1 }, 'ERANGE', /seed/], [{ sead: 1 }, 'EUNKNOWN', /sead/], [{ texts: { novel: new Uint8Array(1) } }, 'EUNKNOWN', /reads no text "novel": it reads none/],
     ])) await assert.rejects(LabRun.create(descent(), { core, ...options }), { code, message });
-    await assert.rejects(LabRun.create(descent({ texts: ['novel'] }), { core }), { code: 'EMISSING', message: /needs the text "novel"/ });
+    await assert.rejects(LabRun.create(descent({ texts: ['novel'] }), { core }), { code: 'EMISSING', message: /the text "novel" is not bundled \(shakespeare are\)/ });
     const reads = await LabRun.create(descent({ texts: ['novel'], step: (run) => ({ loss: run.texts('novel').length }) }), { core, texts: { novel: new Uint8Array(9) } });
     await reads.advance();
     assert.equal(reads.results()[0].last.loss, 9);
@@ -434,5 +437,42 @@ describe('runs', () => {
     const before = PlainParams.made.length;
     await assert.rejects(restore(descent(), lame));
     assert.ok(PlainParams.made.slice(before).every((p) => p.freed === 1), 'what was made is freed');
+  });
+
+  test('export: JSON that is JSON, the plots, the parameters of each arm', async () => {
+    const run = await LabRun.create(descent(), { core, preset: 'quick' });
+    await run.advance({ steps: 25 });
+    const early = run.export(), parsed = JSON.parse(early.json);
+    assert.deepEqual([parsed.done, parsed.headline, parsed.verdict, parsed.arms.map((arm) => arm.step)], [false, null, null, [20, 5, 0]]);
+    assert.deepEqual(early.weights.map(({ arm }) => arm), ['noisy', 'quiet']);
+    await run.play();
+    const { json, plots, weights } = run.export(), { lab, arms, headline, verdict } = JSON.parse(json);
+    assert.deepEqual([lab.name, headline, verdict], ['descent', run.headline(), run.verdict()]);
+    assert.deepEqual(arms[0].series.odd.map(([, value]) => value), [null, null, null], 'what is no number is null');
+    assert.deepEqual(arms[2].series.loss, run.results()[2].series.loss);
+    assert.deepEqual(plots.map(({ name }) => name), ['loss', 'parameters-noisy', 'parameters-quiet', 'parameters-noisy-again']);
+    weights.forEach(({ bytes }, i) => assert.deepEqual([...new Float64Array(bytes.buffer)], [...run.params(i).values]));
+  });
+
+  test('several seeds, and grids: means, spreads, how many pass', async () => {
+    const lab = descent({ verdict: ([noisy, quiet]) => [{ what: 'quiet loss', value: quiet.last.loss, bound: '< 9', pass: quiet.last.loss < 9 }, { what: 'noisy loss', value: noisy.last.loss, bound: 'odd', pass: noisy.seed !== 2 }] });
+    const single = await Promise.all([1, 2, 3].map(async (seed) => { const run = await LabRun.create(lab, { core, seed, preset: 'quick' }); await run.play(); return run.headline().value; }));
+    const seen = [];
+    const result = await runSeeds(lab, [1, 2, 3], { core, preset: 'quick', onRun: (run) => seen.push(run.seed) }), average = mean(single);
+    assert.deepEqual(seen, [1, 2, 3]);
+    assert.deepEqual(result.runs.map(({ seed, pass, headline }) => [seed, pass, headline.value]), [[1, true, single[0]], [2, false, single[1]], [3, true, single[2]]]);
+    assert.deepEqual([result.passes, result.works, result.checks.map((c) => c.passes)], [2, true, [3, 2]]);
+    assert.ok(Math.abs(result.headline.mean - average) < 1e-12 && Math.abs(result.headline.sd - Math.sqrt(single.reduce((s, v) => s + (v - average) ** 2, 0) / 2)) < 1e-12);
+    assert.deepEqual([result.headline.min, result.headline.max], [Math.min(...single), Math.max(...single)]);
+    assert.equal((await runSeeds(lab, [2], { core, preset: 'quick' })).works, false);
+    for (const seeds of [[], [1, 1]]) await assert.rejects(runSeeds(lab, seeds, { core }), { code: 'ERANGE' });
+    const cells = await sweep(lab, { seeds: [1], grid: { rate: [0.1, 0.2], noise: [0, 1] }, core, preset: 'quick' });
+    assert.deepEqual(cells.map((cell) => cell.values), [{ rate: 0.1, noise: 0 }, { rate: 0.1, noise: 1 }, { rate: 0.2, noise: 0 }, { rate: 0.2, noise: 1 }]);
+    const straight = await LabRun.create(lab, { core, preset: 'quick', config: { rate: 0.2, noise: 1 } });
+    await straight.play();
+    assert.equal(cells[3].headline.mean, straight.headline().value);
+    const stop = new AbortController(), before = PlainParams.made.length;
+    await assert.rejects(runSeeds(lab, [1, 2], { core, signal: stop.signal, onSlice: () => stop.abort() }), { name: 'AbortError' });
+    assert.ok(PlainParams.made.slice(before).every((p) => p.freed === 1));
   });
 });

@@ -9,7 +9,7 @@
 //   graphs      stars                          the path from the middle to a goal
 //   regression  regressions                    (x, y) pairs of a hidden linear map
 //   text        symbols, windows, spelled      real text as dense ids
-//   batches     nextTokens, gather             inputs and targets; chosen rows
+//   batches     nextTokens, only, gather       inputs and targets; those that count; chosen rows
 import { MicrotomeError } from '../runtime/errors.js';
 import { Table } from './rng.js';
 
@@ -370,6 +370,12 @@ export function nextTokens(rows, length) {
     targets.set(rows.subarray(from + 1, from + length), to);
   }
   return { inputs, targets };
+}
+
+/** Targets of which only some count: the others become -1, which losses leave out. @param {Int32Array} targets @param {ArrayLike<number>} mask as many; 0: left out @returns {Int32Array<ArrayBuffer>} */
+export function only(targets, mask) {
+  demand(targets.length === mask.length, `only: ${targets.length} targets and a mask of ${mask.length}`);
+  return Int32Array.from(targets, (x, i) => (mask[i] ? x : -1));
 }
 
 /** Chosen rows of a table, such as a batch of a fixed pool. @template {Int32Array | Float32Array} A @param {A} rows N x length @param {number} length @param {ArrayLike<number>} indices @returns {A} */

@@ -86,6 +86,7 @@ import { MicrotomeError } from '../runtime/errors.js';
 /**
  * Parameters of the nets of one arm, with what their optimiser remembers: web/net.js.
  * @typedef {object} Params
+ * @property {() => Uint8Array<ArrayBuffer>} weights the values alone, as a safetensors file
  * @property {() => Uint8Array} save everything that training goes on from
  * @property {(bytes: Uint8Array) => void} restore
  * @property {() => void} free
@@ -202,4 +203,9 @@ export function configOf(lab, { preset = 'full', config = {} } = {}) {
   const out = Object.fromEntries(Object.entries(lab.config).map(([key, knob]) => [key, knob.value]));
   for (const [key, value] of Object.entries({ ...lab.presets[preset], ...config })) out[key] = checkValue(lab, key, value);
   return { ...out, every: everyOf(out) };
+}
+
+/** What there is to know about a lab without running it: its data, as plain objects. @param {Lab} lab */
+export function describe({ id, name, title, claim, published, source, notes, config, presets, texts = [], series, plots }) {
+  return { id, name, title, claim, published, source, notes, config, presets, texts, series, plots };
 }

@@ -1,10 +1,19 @@
-// What a lab's file imports, and what runs it.
+// What a lab's file imports, and what runs it. docs/labs.md tells how both are used.
 //
-//   define.js    the contract: what a lab is           run.js     a lab under way: arms, slices, live values, checkpoints
-//   rng.js       random streams                        data.js    what labs train on
-//   measures.js  checks, curves, attention
-export { defineLab } from './define.js';
+//   define.js    the contract: what a lab is            run.js     a lab under way: arms, slices, live values, checkpoints
+//   rng.js       random streams                         sweep.js   several seeds, grids of configs
+//   data.js      what labs train on                     client.js  a lab in a worker (worker.js)
+//   texts.js     real text                              plots.js   charts as SVG; draw.js: those that a lab declares
+//   measures.js  checks, curves, attention              find.js    labs by name or from a file
+export { defineLab, describe } from './define.js';
 export { LabRun } from './run.js';
+export { LabClient } from './client.js';
+export { runSeeds, sweep } from './sweep.js';
+export { findLab } from './find.js';
+export { LABS } from '../labs/index.js';
 export { Rng, Table } from './rng.js';
+export { TEXTS } from './texts.js';
+export { PLOT_CSS, barChart, formatNumber, heatMap, lineChart, scatterPlot } from './plots.js';
+export { drawPlots } from './draw.js';
 export * from './data.js';
 export * from './measures.js';

@@ -1,6 +1,6 @@
 // A lab under way: its arms one after the other, each with parameters and random streams of its own.
 //
-//   const run = await LabRun.create(lab, { core, seed: 1, preset: 'quick' });
+//   const run = await LabRun.create(lab, { seed: 1, preset: 'quick' });
 //   await run.play();                          // gives the thread away now and then; pause() makes it return
 //   run.verdict();                             // { pass, checks }
 //   run.dispose();
@@ -10,8 +10,11 @@
 import { MicrotomeError, checkNumber, checkOptions, disposed, throwIfAborted } from '../runtime/errors.js';
 import { tick } from '../runtime/worker.js';
 import { pack, unpack } from './checkpoint.js';
+import { RUNTIME_OPTIONS, labCore } from './core.js';
 import { checkValue, configOf, everyOf } from './define.js';
+import { drawPlots } from './draw.js';
 import { Rng } from './rng.js';
+import { readTexts } from './texts.js';
 
 /** @typedef {import('./define.js').Lab} Lab */
 /** @typedef {import('./define.js').Run} Run */
@@ -25,13 +28,16 @@ import { Rng } from './rng.js';
 /** Where parameters come from. @typedef {{params: () => Params}} Core */
 /**
  * @typedef {object} LabOptions
- * @property {Core} core
  * @property {number} [seed] default 1
  * @property {string} [preset] default "full"
  * @property {Config} [config] over the preset's
- * @property {Record<string, Uint8Array>} [texts] what the lab asks for in `texts`, by name (texts.js reads them)
+ * @property {Record<string, import('./texts.js').AnySource>} [texts] in place of the bundled texts that the lab reads, by name
+ * @property {Core} [core] default: parameters in the module's memory (web/net.js)
+ * @property {AbortSignal} [signal] for loading; advance and play have their own
  */
-/** @typedef {{arm: number, arms: number, name: string, step: number, steps: number, done: boolean}} Where arm: its place; done: all arms are */
+/** @typedef {{core: Core, texts: Record<string, Uint8Array>}} Means */
+/** @typedef {{seed?: number, preset?: string, config?: Config}} Choice */
+/** @typedef {{arm: number, arms: number, name: string, step: number, steps: number, made: number, total: number, done: boolean}} Where arm: its place; step of steps: in it; made of total: steps of all arms; done: all arms are */
 /** @typedef {{key: string, value: import('./define.js').ConfigValue, arm: number, step: number}} Change */
 
 const SLICE_MS = 40;
@@ -48,13 +54,13 @@ class ArmRun {
   /** What setup made. @type {any} */ made;
   #texts;
 
-  /** @param {Lab} lab @param {Arm} arm @param {Config} config @param {number} seed @param {Params} params @param {Record<string, Uint8Array>} texts @param {AbortSignal} signal */
-  constructor(lab, arm, config, seed, params, texts, signal) {
+  /** @param {Lab} lab @param {Arm} arm @param {Config} config @param {number} seed @param {Means} means @param {AbortSignal} signal */
+  constructor(lab, arm, config, seed, { core, texts }, signal) {
     this.arm = arm.name;
     this.config = config;
     this.seed = seed;
-    this.params = params;
-    params.rng = this.rng('init');
+    this.params = core.params();
+    this.params.rng = this.rng('init');
     this.signal = signal;
     this.#texts = texts;
     this.series = Object.fromEntries(Object.keys(lab.series).map((key) => [key, []]));
@@ -88,7 +94,7 @@ class ArmRun {
 
 export class LabRun {
   /** @type {Lab} */ #lab;
-  /** @type {LabOptions} */ #options;
+  /** @type {Means} */ #means;
   /** @type {Config} */ #config;
   /** @type {Config} */ #first;
   #seed;
@@ -102,21 +108,27 @@ export class LabRun {
   #gone = false;
 
   /**
-   * @param {Lab} lab what defineLab gave @param {LabOptions} options @returns {Promise<LabRun>}
-   * @throws {MicrotomeError} EUNKNOWN, ERANGE: an option, preset or key that is not there, a value that does not fit; EMISSING: a text that the lab needs
+   * @param {Lab} lab what defineLab gave @param {LabOptions & import('./core.js').RuntimeOptions} [options] @returns {Promise<LabRun>}
+   * @throws {MicrotomeError} EUNKNOWN, ERANGE: an option, preset or key that is not there, a value that does not fit; EMISSING, EIO, EHTTP: a text that the lab reads is not there
    */
-  static async create(lab, options) {
-    const run = new LabRun(lab, options);
+  static async create(lab, options = {}) {
+    checkOptions('LabRun', options, ['seed', 'preset', 'config', 'texts', 'core', 'signal', ...RUNTIME_OPTIONS]);
+    const { seed, preset, config } = options;
+    const run = new LabRun(lab, { seed, preset, config }, await meansOf(lab, options));
     await run.#begin();
     return run;
   }
 
-  /** Goes on from a checkpoint. @param {Lab} lab @param {Uint8Array} bytes what checkpoint() gave @param {{core: Core, texts?: Record<string, Uint8Array>}} options @returns {Promise<LabRun>} @throws {MicrotomeError} EFORMAT */
-  static async restore(lab, bytes, { core, texts }) {
+  /**
+   * Goes on from a checkpoint: the same lab and the same texts give what the run would have given that was not cut. @param {Lab} lab @param {Uint8Array} bytes what checkpoint() gave
+   * @param {Pick<LabOptions, 'texts' | 'core' | 'signal'> & import('./core.js').RuntimeOptions} [options] @returns {Promise<LabRun>} @throws {MicrotomeError} EFORMAT
+   */
+  static async restore(lab, bytes, options = {}) {
+    checkOptions('LabRun.restore', options, ['texts', 'core', 'signal', ...RUNTIME_OPTIONS]);
     const { header, blocks } = unpack(bytes);
     if (header.format !== FORMAT || header.lab !== lab.name) throw new MicrotomeError(`checkpoint: of lab "${header.lab}", format ${header.format}; expected "${lab.name}", format ${FORMAT}`, { code: 'EFORMAT' });
     const { every, ...config } = header.config ?? {}; // every may be one that the runtime made
-    const run = new LabRun(lab, { core, texts, seed: header.seed, config: lab.config.every ? header.config : config });
+    const run = new LabRun(lab, { seed: header.seed, config: lab.config.every ? header.config : config }, await meansOf(lab, options));
     try {
       if (!Array.isArray(header.arms) || header.arms.length !== blocks.length || !blocks.length || blocks.length > run.#plan.length)
         throw new MicrotomeError(`checkpoint: ${header.arms?.length} arms and ${blocks.length} blocks, where the lab has ${run.#plan.length} arms`, { code: 'EFORMAT' });
@@ -137,17 +149,13 @@ export class LabRun {
     return run;
   }
 
-  /** Use LabRun.create. @param {Lab} lab @param {LabOptions} options @internal */
-  constructor(lab, options) {
-    checkOptions('LabRun', options, ['core', 'seed', 'preset', 'config', 'texts']);
-    const { core, seed = 1, preset, config, texts = {} } = options;
-    if (typeof core?.params !== 'function') throw new MicrotomeError('LabRun: the option core must have a function params()', { code: 'ERANGE' });
+  /** Use LabRun.create. @param {Lab} lab @param {Choice} choice @param {Means} means @internal */
+  constructor(lab, { seed = 1, preset, config }, means) {
     this.#seed = checkNumber('seed', seed, 0, Number.MAX_SAFE_INTEGER, true);
     this.#lab = lab;
-    this.#options = { ...options, texts };
+    this.#means = means;
     this.#first = configOf(lab, { ...(preset !== undefined && { preset }), ...(config && { config }) });
     this.#config = { ...this.#first };
-    for (const name of lab.texts ?? []) if (!(texts[name] instanceof Uint8Array)) throw new MicrotomeError(`lab ${lab.name} needs the text "${name}"`, { code: 'EMISSING', details: { text: name } });
     this.#plan = lab.arms?.({ ...this.#first }) ?? [{ name: lab.title }];
     if (!this.#plan.length || new Set(this.#plan.map((arm) => arm.name)).size !== this.#plan.length) throw new MicrotomeError(`lab ${lab.name}: arms must be a list of at least one, with different names`, { code: 'ERANGE' });
   }
@@ -162,7 +170,8 @@ export class LabRun {
   /** Where it stands. @returns {Where} */
   get where() {
     const now = this.#now();
-    return { arm: this.#arms.length - 1, arms: this.#plan.length, name: now.arm, step: now.step, steps: now.config.steps, done: this.done };
+    const made = this.#arms.reduce((sum, arm) => sum + arm.step, 0), total = this.#plan.reduce((sum, arm, i) => sum + (this.#arms[i]?.done ? this.#arms[i].step : (arm.config?.steps ?? this.#config.steps)), 0);
+    return { arm: this.#arms.length - 1, arms: this.#plan.length, name: now.arm, step: now.step, steps: now.config.steps, made, total, done: this.done };
   }
 
   #live() {
@@ -178,14 +187,14 @@ export class LabRun {
 
   /** Begins the next arm. */
   async #begin() {
-    const arm = this.#plan[this.#arms.length], params = this.#options.core.params();
-    const run = new ArmRun(this.#lab, arm, this.#merged(arm, this.#first), this.#seed + (arm.seed ?? 0), params, this.#options.texts ?? {}, this.#stop.signal);
+    const arm = this.#plan[this.#arms.length];
+    const run = new ArmRun(this.#lab, arm, this.#merged(arm, this.#first), this.#seed + (arm.seed ?? 0), this.#means, this.#stop.signal);
     try {
       run.made = await this.#lab.setup(run);
       this.#live();
     } catch (error) {
       if (run.made !== undefined) this.#lab.dispose?.(run, run.made);
-      params.free();
+      run.params.free();
       throw error;
     }
     run.config = this.#merged(arm, this.#config); // what was set meanwhile
@@ -335,6 +344,20 @@ export class LabRun {
     return pack({ format: FORMAT, lab: this.#lab.name, seed: this.#seed, config: this.#first, now: this.#config, changes: this.#changes, arms }, this.#arms.map((arm) => arm.params.save()));
   }
 
+  /**
+   * What there is, for files: the results as JSON (what is no number is null there), the plots, the parameters of each arm that has begun.
+   * @returns {{json: string, plots: import('./draw.js').Drawn[], weights: {arm: string, bytes: Uint8Array<ArrayBuffer>}[]}} weights: safetensors
+   */
+  export() {
+    this.#live();
+    const { id, name, title, claim, published, source, notes } = this.#lab, arms = this.results(), ended = this.done ? { headline: this.headline(), verdict: this.verdict() } : { headline: null, verdict: null };
+    return {
+      json: JSON.stringify({ lab: { id, name, title, claim, published, source, notes }, seed: this.#seed, config: this.#config, changes: this.#changes, done: this.done, ...ended, arms }),
+      plots: drawPlots(this.#lab, arms),
+      weights: this.#arms.map((arm) => ({ arm: arm.arm, bytes: arm.params.weights() })),
+    };
+  }
+
   /** Frees the parameters. Can be called again; other calls throw ESTATE afterwards. */
   dispose() {
     if (this.#gone) return;
@@ -347,3 +370,11 @@ export class LabRun {
   }
 }
 if (Symbol.dispose) Object.defineProperty(LabRun.prototype, Symbol.dispose, { value: LabRun.prototype.dispose, configurable: true, writable: true });
+
+/** What a run works with. @param {Lab} lab @param {LabOptions & import('./core.js').RuntimeOptions} options @returns {Promise<Means>} */
+async function meansOf(lab, options) {
+  const { core, texts, signal } = options;
+  throwIfAborted(signal);
+  const read = await readTexts(lab.texts ?? [], texts, signal);
+  return { core: core ?? (await labCore({ ...Object.fromEntries(RUNTIME_OPTIONS.map((name) => [name, /** @type {any} */ (options)[name]])), signal })), texts: read };
+}

@@ -1827,9 +1827,11 @@ function plainError(error) {
   return { name: 'MicrotomeError', message: `internal error: ${text}`, code: 'EWORKER', details: { stack: error instanceof Error ? error.stack : undefined } };
 }
 
-/** @param {Port} port @param {(handler: (message: any) => void) => void} onMessage */
-function serve(port, onMessage) {
-  const engine = new Engine();
+/**
+ * Answers calls by the methods of an engine. @param {Port} port @param {(handler: (message: any) => void) => void} onMessage
+ * @param {{helpers: Helper[]}} [engine] each method: (args, task: Task) => value or promise; default: an engine for models
+ */
+export function serve(port, onMessage, engine = new Engine()) {
   /** @type {Map<number, {controller: AbortController, credit: number, wake: () => void}>} */
   const calls = new Map();
   onMessage((message) => {
