@@ -6,7 +6,8 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { LABS, LabClient, LabRun, TEXTS, defineLab, findLab } from '../../web/lab/index.js';
+import { LABS, LabClient, LabRun, TEXTS, below, defineLab, findLab, nextTokens, repeats } from '../../web/lab/index.js';
+import { transformer } from '../../web/net.js';
 import { readTexts } from '../../web/lab/texts.js';
 import { readSafetensors } from '../../web/safetensors.js';
 import { ROOT } from '../support/shared.mjs';
@@ -39,7 +40,73 @@ const file = files.write('spring.mjs', source), url = pathToFileURL(file);
 before(async () => { spring = await findLab(url); });
 const outcome = ({ json }) => JSON.parse(json);
 
+/** A small transformer on blocks that come again: two graphs over the same parameters, one learned, one looked at. */
+const copying = defineLab({
+  id: 9002, name: 'copying', title: 'Copying', claim: 'It learns.', published: 'They do.', source: 'here', notes: [],
+  config: { steps: { value: 24, min: 1, max: 100, label: 'steps' }, rate: { value: 0.01, min: 0, max: 1, label: 'rate', live: true }, every: { value: 7, min: 1, max: 100, label: 'every' } },
+  presets: { quick: {}, full: {} },
+  arms: () => [{ name: 'adamw', config: { rule: 'adamw', layers: 2 } }, { name: 'sgd', config: { rule: 'sgd', layers: 1 } }],
+  setup(run) {
+    const net = (/** @type {number} */ batch) => {
+      const graph = run.params.graph(), tokens = graph.index('tokens', [batch, 12]), targets = graph.index('targets', [batch, 12]);
+      const { logits, patterns } = transformer(graph, tokens, { vocab: 8, width: 16, layers: run.config.layers, heads: 2 });
+      return { graph, tokens, targets, loss: logits.crossEntropy(targets).mean().keep(), pattern: patterns[0].keep() };
+    };
+    const train = net(8), test = net(4);
+    train.graph.train(train.loss);
+    test.graph.ready();
+    return { train, test };
+  },
+  step(run, { train }) {
+    const { inputs, targets } = nextTokens(repeats(run.rng('data'), { batch: 8, length: 13, symbols: 8, least: 3, most: 5 }).tokens, 13);
+    train.tokens.set(inputs);
+    train.targets.set(targets);
+    return { loss: train.graph.step({ rule: run.config.rule, rate: run.config.rate, beta1: 0.9, decay: 0.01, clip: 1 }) };
+  },
+  measure(run, { test }) {
+    const { inputs, targets } = nextTokens(repeats(run.fresh('test'), { batch: 4, length: 13, symbols: 8, least: 3, most: 5 }).tokens, 13);
+    test.tokens.set(inputs);
+    test.targets.set(targets);
+    test.graph.run();
+    return { test: test.loss.value[0], pictures: { pattern: { rows: 12, cols: 12, values: test.pattern.value.slice(0, 144) } } };
+  },
+  series: { loss: { label: 'loss', unit: 'nats' }, test: { label: 'test loss', unit: 'nats' } },
+  plots: [{ type: 'line', series: ['loss', 'test'], title: 'Loss' }, { type: 'heat', picture: 'pattern', title: 'Attention' }],
+  headline: ([adamw]) => ({ label: 'test loss', value: adamw.last.test, unit: 'nats' }),
+  verdict: ([adamw]) => [below('test loss', adamw.last.test, adamw.series.test[0][1])],
+});
+
 describe('parameters of the core', () => {
+  test('transformers: a run cut anywhere and continued is the same, bit for bit; seeds and weights differ', async () => {
+    const whole = await LabRun.create(copying, { seed: 3 });
+    await whole.advance({ steps: 5 });
+    whole.set('rate', 0.02);
+    await whole.play({ sliceMs: 0 });
+    assert.equal(whole.verdict().pass, true, JSON.stringify(whole.results().map((arm) => arm.series.test)));
+    for (const cut of [0, 5, 6, 7, 23, 24, 25, 40, 48]) {
+      const first = await LabRun.create(copying, { seed: 3 });
+      await first.advance({ steps: Math.min(cut, 5) });
+      if (cut >= 5) first.set('rate', 0.02);
+      if (cut > 5) await first.advance({ steps: cut - 5 });
+      const bytes = first.checkpoint();
+      first.dispose();
+      const second = await LabRun.restore(copying, bytes);
+      if (cut < 5) {
+        await second.advance({ steps: 5 - cut });
+        second.set('rate', 0.02);
+      }
+      await second.play();
+      assert.deepEqual(second.checkpoint(), whole.checkpoint(), `cut at ${cut}`);
+      assert.equal(second.export().json, whole.export().json);
+      second.dispose();
+    }
+    const other = await LabRun.create(copying, { seed: 4 });
+    await other.advance();
+    assert.notEqual(other.results()[0].series.test[0][1], whole.results()[0].series.test[0][1], 'another seed, other weights');
+    other.dispose();
+    whole.dispose();
+  });
+
   test('a run cut anywhere and continued is the same, bit for bit', async () => {
     const whole = await LabRun.create(spring, { seed: 4, preset: 'quick' });
     await whole.play();
