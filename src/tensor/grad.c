@@ -72,9 +72,9 @@ struct mt_tape {
     int32_t *root;                              /* the node whose places a copy shares */
     int32_t *store;                             /* of a node that reads the cache: the store of its layer, -1 */
     int32_t *segment;                           /* [nodes] */
-    bool *recomputed; /* [nodes] its value is not there any more when its segment is gone through backwards */
-    uint8_t *flows;   /* [nodes] bit 0: depends on something trained; bit 1: and the loss depends on it */
-    size_t scratch;
+    bool *recomputed;          /* [nodes] its value is not there any more when its segment is gone through backwards */
+    uint8_t *flows;            /* [nodes] bit 0: depends on something trained; bit 1: and the loss depends on it */
+    size_t kernel_at, scratch; /* the graph's, while this tape runs it */
 };
 
 enum { TRAINED = 1, MARKED = 2 };
@@ -177,7 +177,8 @@ static mt_status cut(mt_tape *t, mt_error *err) {
     for (int32_t i = 0; i < g->count; i++)
         for (int k = 0; k < MT_NODE_INPUTS; k++)
             if (g->nodes[i].in[k] >= 0) last[t->root[g->nodes[i].in[k]]] = i;
-    size_t least = SIZE_MAX, total = 0;
+    size_t least = SIZE_MAX;
+    uint64_t total = 0;
     for (int32_t i = 0; i < g->count; i++) {
         if (mt_is_leaf(g->nodes[i].op) || t->root[i] != i) continue;
         size_t size = mt_node_elements(&g->nodes[i]);
@@ -190,13 +191,13 @@ static mt_status cut(mt_tape *t, mt_error *err) {
     for (int32_t i = 0; i + 1 < g->count; i++)
         if (crossing[i] && crossing[i] <= least + least / 4 && !(i && crossing[i - 1] == crossing[i])) places++;
     if (wanted < 0) wanted = (int32_t)ceil(sqrt((double)(places > 0 ? places : 1)));
-    size_t done = 0;
+    uint64_t done = 0;
     int32_t now = 0;
     for (int32_t i = 0; i < g->count; i++) {
         t->segment[i] = now;
         if (!mt_is_leaf(g->nodes[i].op) && t->root[i] == i) done += mt_node_elements(&g->nodes[i]);
         bool here = crossing[i] && crossing[i] <= least + least / 4;
-        if (here && now + 1 < wanted && done * (size_t)wanted >= total * (size_t)(now + 1)) now++;
+        if (here && now + 1 < wanted && done * (uint64_t)wanted >= total * (uint64_t)(now + 1)) now++;
     }
     mt_free(crossing);
     mt_free(last);
@@ -272,6 +273,10 @@ static void find_recomputed(mt_tape *t) {
                 if (n->in[k] >= 0) wanted[t->root[n->in[k]]] |= 4;
     }
     for (int32_t i = 0; i < g->count; i++) t->recomputed[i] &= (wanted[i] & 4) != 0;
+    for (int32_t i = 0; i < g->count; i++) /* room stays with the value of the node that writes it */
+        for (int k = 0; k < MT_NODE_INPUTS && !t->recomputed[i]; k++)
+            if (g->nodes[i].in[k] >= 0 && g->nodes[g->nodes[i].in[k]].op == MT_OP_ROOM)
+                t->recomputed[g->nodes[i].in[k]] = false;
 }
 
 static mt_status find_steps(mt_tape *t, mt_error *err) {
@@ -399,11 +404,10 @@ static mt_status place(mt_tape *t, mt_error *err) {
             if (r->first < -1) r->first = -2 - r->first;
             if (r->offset) r->offset--;
         }
-    t->g->kernel_at = p.high;
-    size_t most = p.high;
+    t->kernel_at = p.high;
     mt_plan_free(&p);
     MT_TRY(status);
-    if (!mt_add_size(most, kernel + 16, &t->scratch) || t->scratch > SIZE_MAX / sizeof(float))
+    if (!mt_add_size(t->kernel_at, kernel + 16, &t->scratch) || t->scratch > SIZE_MAX / sizeof(float))
         return mt_fail(err, MT_ELIMIT, "the tape needs more memory than the address space holds");
     return MT_OK;
 }
@@ -598,11 +602,19 @@ int32_t mt_tape_steps(const mt_tape *t) {
     return t->count;
 }
 
+/* No gradient is begun: after a run, and when the last one was stopped. */
+static void none_begun(mt_tape *t) {
+    for (int32_t i = 0; i < t->g->count; i++)
+        if (t->grad[i].first < -1) t->grad[i].first = -2 - t->grad[i].first;
+}
+
 void mt_tape_run(mt_tape *t, int32_t from, int32_t to, mt_pool *pool, float *scratch, const mt_feed *feed) {
     mt_graph *g = t->g;
     if (from < t->forward) {
-        if (from == 0)
+        if (from == 0) {
             for (int32_t i = 0; i < g->count; i++) g->nodes[i].offset = t->value[t->root[i]].offset;
+            g->kernel_at = t->kernel_at;
+        }
         forward(t, t->steps[from].node, to < t->forward ? t->steps[to].node : g->count, pool, scratch, feed);
         from = to < t->forward ? to : t->forward;
     }
@@ -610,6 +622,7 @@ void mt_tape_run(mt_tape *t, int32_t from, int32_t to, mt_pool *pool, float *scr
         int32_t i = t->steps[s].node;
         const mt_feed *f = i < t->o.source ? t->o.source_feed : feed;
         if (s == t->forward) {
+            none_begun(t);
             float *seed = grad_of(t, t->o.loss, scratch, s);
             for (size_t k = 0, n = mt_node_elements(&g->nodes[t->o.loss]); seed && k < n; k++) seed[k] = 1;
         }
@@ -622,8 +635,7 @@ void mt_tape_run(mt_tape *t, int32_t from, int32_t to, mt_pool *pool, float *scr
             back(t, s, pool, scratch, f);
         }
     }
-    for (int32_t i = 0; i < g->count && to == t->count; i++)
-        if (t->grad[i].first < -1) t->grad[i].first = -2 - t->grad[i].first;
+    if (to == t->count) none_begun(t);
 }
 
 void mt_tape_forward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed) {
