@@ -8,6 +8,8 @@
 #ifndef MT_GRAD_COMMON_H
 #define MT_GRAD_COMMON_H
 
+#include <stdarg.h>
+
 #include "tensor/general.h"
 #include "tensor/grad.h"
 #include "test.h"
