@@ -90,14 +90,27 @@ static void binary_task(void *arg, int part, int parts) {
 
 static void where_row(const float *restrict c, size_t c_step, const float *restrict a, size_t a_step,
                       const float *restrict b, size_t b_step, float *restrict y, size_t n) {
-    if (c_step && a_step && !b_step) {
+    if (!c_step) {
+        const float *from = *c != 0 ? a : b;
+        size_t step = *c != 0 ? a_step : b_step;
+        for (size_t i = 0; i < n; i++) y[i] = from[i * step];
+    } else if (a_step && b_step) { /* both are read whichever is taken: then it is done for four at once */
+        for (size_t i = 0; i < n; i++) {
+            float u = a[i], v = b[i];
+            y[i] = c[i] != 0 ? u : v;
+        }
+    } else if (a_step) {
         float v = *b;
-        for (size_t i = 0; i < n; i++) y[i] = c[i] != 0 ? a[i] : v;
-    } else if (c_step && b_step && !a_step) {
-        float u = *a;
-        for (size_t i = 0; i < n; i++) y[i] = c[i] != 0 ? u : b[i];
+        for (size_t i = 0; i < n; i++) {
+            float u = a[i];
+            y[i] = c[i] != 0 ? u : v;
+        }
     } else {
-        for (size_t i = 0; i < n; i++) y[i] = c[i * c_step] != 0 ? a[i * a_step] : b[i * b_step];
+        float u = *a;
+        for (size_t i = 0; i < n; i++) {
+            float v = b[i * b_step];
+            y[i] = c[i] != 0 ? u : v;
+        }
     }
 }
 
@@ -287,19 +300,22 @@ static void cumsum_task(void *arg, int part, int parts) {
     mt_axis a = mt_axis_of(j->x, j->n->i[0], part, parts);
     bool from_end = j->n->i[1] != 0;
     for (size_t o = a.outer0; o < a.outer1; o++)
-        for (size_t k = 0; k < a.n; k++) {
-            size_t at = (o * a.n + (from_end ? a.n - 1 - k : k)) * a.inner,
-                   before = from_end ? at + a.inner : at - a.inner;
-            const float *x = j->in[0] + at;
-            float *y = j->y + at;
-            if (k == 0)
-                memcpy(y + a.inner0, x + a.inner0, (a.inner1 - a.inner0) * sizeof *y);
-            else
-                for (size_t i = a.inner0; i < a.inner1; i++) y[i] = j->y[before + i] + x[i];
-        }
+        for (size_t c = a.inner0; c < a.inner1; c += PIECE)
+            mt_cumsum_columns(j->in[0] + o * a.n * a.inner + c, j->y + o * a.n * a.inner + c, a.n, a.inner,
+                              a.inner1 - c < PIECE ? a.inner1 - c : PIECE, from_end, false);
 }
 
 /* ---- rows ---- */
+
+static void softmax_row(const float *restrict x, float *restrict y, size_t n) {
+    float top = mt_largest(x, n);
+    if (top == -INFINITY) top = 0; /* nothing to choose from: all zero */
+    for (size_t i = 0; i < n; i++) y[i] = x[i] - top;
+    mt_exp(y, y, n);
+    double sum = mt_sum(y, n);
+    float by = sum == 0 ? 0 : (float)(1 / sum);
+    for (size_t i = 0; i < n; i++) y[i] *= by;
+}
 
 static void softmax_task(void *arg, int part, int parts) {
     const job *j = arg;
@@ -313,8 +329,7 @@ static void softmax_task(void *arg, int part, int parts) {
             if (sum == -INFINITY) sum = 0;
             for (size_t i = 0; i < V; i++) y[i] = x[i] - sum;
         } else {
-            memcpy(y, x, V * sizeof *y);
-            mt_softmax(y, 1, (int32_t)V, V);
+            softmax_row(x, y, V);
         }
     }
 }

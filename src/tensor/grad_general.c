@@ -66,11 +66,11 @@ static void binary_row(mt_binary kind, bool second, const float *dy, const float
         collect_product(dy, second ? a : b, second ? a_step : b_step, to, to_step, n);
         return;
     case MT_BINARY_DIV:
-        if (second)
-            for (size_t i = 0; i < n; i++) g[i] = -dy[i] * a[i * a_step] / (b[i * b_step] * b[i * b_step]);
-        else
-            for (size_t i = 0; i < n; i++) g[i] = dy[i] / b[i * b_step];
-        break;
+        for (size_t i = 0; i < n; i++) g[i] = b_step ? b[i] : *b;
+        for (size_t i = 0; i < n; i++) g[i] = second ? -dy[i] / (g[i] * g[i]) : dy[i] / g[i];
+        if (!second) break;
+        collect_product(g, a, a_step, to, to_step, n);
+        return;
     default:
         for (size_t i = 0; i < n; i++) {
             float u = a[i * a_step], v = b[i * b_step];
@@ -97,6 +97,22 @@ static void binary_task(void *arg, int part, int parts) {
                        b->dx[j->k] + at.place[0] + i * to_step, to_step, least(at.length - i, PIECE));
 }
 
+static void where_row(const float *restrict c, size_t c_step, bool first, const float *restrict dy, float *restrict g,
+                      size_t n) {
+    if (!c_step)
+        for (size_t i = 0; i < n; i++) g[i] = (*c != 0) == first ? dy[i] : 0;
+    else if (first)
+        for (size_t i = 0; i < n; i++) {
+            float v = dy[i];
+            g[i] = c[i] != 0 ? v : 0;
+        }
+    else
+        for (size_t i = 0; i < n; i++) {
+            float v = dy[i];
+            g[i] = c[i] != 0 ? 0 : v;
+        }
+}
+
 static void where_task(void *arg, int part, int parts) {
     const job *j = arg;
     const mt_back *b = j->b;
@@ -109,7 +125,7 @@ static void where_task(void *arg, int part, int parts) {
         for (size_t i = 0; i < at.length; i += PIECE) {
             size_t n = least(at.length - i, PIECE);
             const float *dy = b->dy + at.place[1] + i, *c = b->x[0] + at.place[2] + i * c_step;
-            for (size_t k = 0; k < n; k++) g[k] = (c[k * c_step] != 0) == (j->k == 1) ? dy[k] : 0;
+            where_row(c, c_step, j->k == 1, dy, g, n);
             collect(g, b->dx[j->k] + at.place[0] + i * to_step, to_step, n);
         }
 }
@@ -305,16 +321,10 @@ static void cumsum_task(void *arg, int part, int parts) {
     const job *j = arg;
     mt_axis a = mt_axis_of(j->x, j->n->i[0], part, parts);
     bool from_end = j->n->i[1] != 0;
-    float sum[PIECE];
     for (size_t o = a.outer0; o < a.outer1; o++)
-        for (size_t c = a.inner0; c < a.inner1; c += PIECE) {
-            size_t columns = least(a.inner1 - c, PIECE);
-            memset(sum, 0, columns * sizeof *sum);
-            for (size_t k = 0; k < a.n; k++) {
-                size_t at = (o * a.n + (from_end ? k : a.n - 1 - k)) * a.inner + c;
-                for (size_t i = 0; i < columns; i++) j->b->dx[0][at + i] += sum[i] += j->b->dy[at + i];
-            }
-        }
+        for (size_t c = a.inner0; c < a.inner1; c += PIECE)
+            mt_cumsum_columns(j->b->dy + o * a.n * a.inner + c, j->b->dx[0] + o * a.n * a.inner + c, a.n, a.inner,
+                              least(a.inner1 - c, PIECE), !from_end, true);
 }
 
 /* ---- rows ---- */

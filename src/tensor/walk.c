@@ -79,12 +79,18 @@ mt_walk_at mt_walk_first(const mt_walk *w) {
 
 /* ---- copies ---- */
 
+/* A short row is copied by a loop: a call of memcpy, into the engine in WASM, takes as long as 64 floats. */
+__attribute__((no_builtin("memcpy"))) static void copy_short(const float *restrict from, float *restrict to, size_t n) {
+    for (size_t i = 0; i < n; i++) to[i] = from[i];
+}
+
 static void copy_row(const float *restrict from, ptrdiff_t from_step, float *restrict to, ptrdiff_t to_step, size_t n) {
-    if (from_step == 1 && to_step == 1) {
+    if (from_step == 1 && to_step == 1 && n <= 64)
+        copy_short(from, to, n);
+    else if (from_step == 1 && to_step == 1)
         memcpy(to, from, n * sizeof *to);
-        return;
-    }
-    for (size_t i = 0; i < n; i++, from += from_step, to += to_step) *to = *from;
+    else
+        for (size_t i = 0; i < n; i++, from += from_step, to += to_step) *to = *from;
 }
 
 static void add_row(const float *restrict from, ptrdiff_t from_step, float *restrict to, ptrdiff_t to_step, size_t n) {
@@ -273,4 +279,21 @@ float mt_log_sum_exp(const float *x, size_t n) {
         sum += mt_sum(e, m);
     }
     return top + (float)log(sum);
+}
+
+void mt_cumsum_columns(const float *restrict x, float *restrict y, size_t n, size_t stride, size_t columns,
+                       bool from_end, bool add) {
+    float sums[256], sum = 0;
+    memset(sums, 0, columns * sizeof *sums);
+    for (size_t k = 0; k < n; k++) {
+        size_t at = (from_end ? n - 1 - k : k) * stride;
+        if (columns == 1) {
+            sum += x[at];
+            y[at] = add ? y[at] + sum : sum;
+        } else if (add) {
+            for (size_t i = 0; i < columns; i++) y[at + i] += sums[i] += x[at + i];
+        } else {
+            for (size_t i = 0; i < columns; i++) y[at + i] = sums[i] += x[at + i];
+        }
+    }
 }

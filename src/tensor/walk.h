@@ -90,5 +90,7 @@ double mt_sum(const float *x, size_t n);
 double mt_sum_products(const float *x, const float *y, size_t n);
 float mt_largest(const float *x, size_t n);     /* -inf where there is nothing; NaN counts as nothing */
 float mt_log_sum_exp(const float *x, size_t n); /* -inf for nothing but -inf */
+/* Running sums down the columns of x [n][stride], at most 256 of them; add: to what y holds. */
+void mt_cumsum_columns(const float *x, float *y, size_t n, size_t stride, size_t columns, bool from_end, bool add);
 
 #endif

@@ -1,6 +1,7 @@
 /* Operations on tensors of any shape against loops over indices in double precision, with one thread and with three
  * (bit for bit the same), and what their builders refuse. */
 #include "tensor/general.h"
+#include "tensor/grad.h"
 #include "test.h"
 
 static mt_error err;
@@ -120,6 +121,7 @@ static const shapes BROADCAST[][3] = {
 };
 enum { BROADCASTS = sizeof BROADCAST / sizeof *BROADCAST };
 
+static const char *const binary_names[] = {"add", "sub", "mul", "div", "max", "min"};
 static double binary(int kind, double a, double b) {
     switch (kind) {
     case MT_BINARY_ADD:
@@ -529,6 +531,157 @@ static void test_dot(void) {
         }
 }
 
+/* ---- gradients in single precision (in double: grad_general.c) ---- */
+
+static struct {
+    const tensor *of;
+    float *grad;
+} trained[3];
+static int trained_count;
+static float *grad_of(void *arg, const void *storage) {
+    (void)arg;
+    for (int k = 0; k < trained_count; k++)
+        if (trained[k].of->v == storage) return trained[k].grad;
+    return NULL;
+}
+/* Of the sum of node's elements times dy, with one thread and with three: the gradients that are in `trained`. */
+static void gradients(int32_t node, const tensor *dy, const tensor *a, const tensor *b) {
+    int32_t loss = mt_g_binary(g, MT_BINARY_MUL, node, dy->node);
+    CHECK(loss >= 0, "%s", g->error.text);
+    float *before[2] = {NULL, NULL};
+    for (int run = 0; run < 2; run++) {
+        trained_count = 0;
+        for (int k = 0; k < (b ? 2 : 1); k++) {
+            const tensor *of = k ? b : a;
+            trained[trained_count].of = of;
+            trained[trained_count++].grad = own(of->count * sizeof(float));
+        }
+        mt_tape *t = NULL;
+        CHECK_OK(mt_tape_new(g, &(mt_tape_options){.loss = loss, .grad = grad_of}, &t, &err));
+        if (!t) return;
+        float *scratch = mt_alloc_aligned(mt_tape_scratch(t) * sizeof(float), 64);
+        mt_tape_forward(t, run ? pool : NULL, scratch, &(mt_feed){.T = 0});
+        mt_tape_backward(t, run ? pool : NULL, scratch, &(mt_feed){.T = 0});
+        mt_free_aligned(scratch);
+        mt_tape_free(t);
+        for (int k = 0; k < trained_count; k++) {
+            if (run)
+                CHECK(memcmp(before[k], trained[k].grad, trained[k].of->count * sizeof(float)) == 0,
+                      "three threads say something else of input %d", k);
+            before[k] = trained[k].grad;
+        }
+    }
+}
+static void check_gradient(int k, const double *expected, const double *size, const char *what, int which) {
+    for (size_t i = 0; i < trained[k].of->count; i++)
+        CHECK(close_to(trained[k].grad[i], expected[i], size[i]), "%s %d, input %d, element %zu: %.9g, expected %.9g",
+              what, which, k, i, trained[k].grad[i], expected[i]);
+}
+
+static void test_gradients(void) {
+    CASE("gradients of broadcast arithmetic");
+    for (int s = 0; s < 2 * BROADCASTS; s++)
+        for (int kind = 0; kind < MT_BINARY_COUNT; kind++) {
+            const shapes *sh = BROADCAST[s / 2], *Y = &sh[2];
+            begin();
+            tensor a = leaf(sh[s % 2].n, sh[s % 2].d, kind >= MT_BINARY_MAX);
+            tensor b = leaf(sh[1 - s % 2].n, sh[1 - s % 2].d, kind >= MT_BINARY_MAX), dy = leaf(Y->n, Y->d, false);
+            for (size_t i = 0; i < b.count && kind == MT_BINARY_DIV; i++) b.v[i] = 1 + b.v[i] * b.v[i];
+            gradients(mt_g_binary(g, (mt_binary)kind, a.node, b.node), &dy, &a, &b);
+            double *e[2] = {own(a.count * sizeof(double)), own(b.count * sizeof(double))};
+            double *size[2] = {own(a.count * sizeof(double)), own(b.count * sizeof(double))};
+            for (size_t i = 0; i < dy.count; i++) {
+                int32_t index[4];
+                unravel(i, Y->n, Y->d, index);
+                size_t at_a = at(&a, Y->n, index), at_b = at(&b, Y->n, index);
+                double u = a.v[at_a], v = b.v[at_b], d[2] = {1, kind == MT_BINARY_SUB ? -1 : 1};
+                if (kind == MT_BINARY_MUL) d[0] = v, d[1] = u;
+                if (kind == MT_BINARY_DIV) d[0] = 1 / v, d[1] = -u / (v * v);
+                if (kind == MT_BINARY_MAX) d[0] = u >= v, d[1] = u < v;
+                if (kind == MT_BINARY_MIN) d[0] = u <= v, d[1] = u > v;
+                e[0][at_a] += d[0] * dy.v[i], size[0][at_a] += fabs(d[0] * dy.v[i]);
+                e[1][at_b] += d[1] * dy.v[i], size[1][at_b] += fabs(d[1] * dy.v[i]);
+            }
+            for (int k = 0; k < 2; k++) check_gradient(k, e[k], size[k], binary_names[kind], s);
+            end();
+        }
+    CASE("gradients of softmax and cross-entropy");
+    for (int s = 0; s < ANYS; s++)
+        for (int what = 0; what < 3; what++) {
+            const shapes *S = &ANY[s];
+            int32_t V = S->d[S->n - 1], ids, node;
+            begin();
+            tensor x = leaf(S->n, S->d, false), dy = leaf(what == 2 ? S->n - 1 : S->n, S->d, false);
+            int32_t *target = index_leaf(S->n - 1, S->d, V, &ids);
+            node = what == 2 ? mt_g_cross_entropy(g, x.node, ids, 0) : mt_g_softmax(g, x.node, what);
+            gradients(node, &dy, &x, NULL);
+            double *e = own(x.count * sizeof *e), *size = own(x.count * sizeof *size), p[9001];
+            for (size_t r = 0; V <= 9001 && r < x.count / (size_t)V; r++) {
+                size_t row = r * (size_t)V;
+                double sum = 0, mean = 0, total = 0, most = 0;
+                for (int32_t i = 0; i < V; i++) sum += p[i] = exp(x.v[row + (size_t)i]);
+                for (int32_t i = 0; i < V; i++) {
+                    p[i] /= sum;
+                    if (what < 2) mean += p[i] * dy.v[row + (size_t)i], total += dy.v[row + (size_t)i];
+                    if (what < 2) most += fabs(what ? dy.v[row + (size_t)i] : p[i] * dy.v[row + (size_t)i]);
+                }
+                for (int32_t i = 0; i < V; i++) {
+                    size_t k = row + (size_t)i;
+                    e[k] = what == 0       ? p[i] * (dy.v[k] - mean)
+                           : what == 1     ? dy.v[k] - p[i] * total
+                           : target[r] < 0 ? 0
+                                           : dy.v[r] * (p[i] - (target[r] == i));
+                    size[k] = what == 2 ? fabs(dy.v[r]) : what ? 1 + p[i] * most : p[i] * (fabs(dy.v[k]) + most);
+                }
+            }
+            check_gradient(0, e, size, "shape", s);
+            end();
+        }
+    CASE("gradients of rows of a table, and of a product by one matrix");
+    for (int s = 0; s < 2; s++) {
+        int32_t D = s ? 70 : 3, N = 20, count = s ? 400 : 30, ids;
+        begin();
+        tensor table = leaf(2, (int32_t[]){N, D}, false), w = leaf(2, (int32_t[]){D, 50}, false);
+        tensor dy = leaf(2, (int32_t[]){count, 50}, false);
+        int32_t *id = index_leaf(1, &count, N, &ids);
+        gradients(mt_g_dot(g, mt_g_take(g, table.node, ids), w.node, false, false, 1), &dy, &table, &w);
+        double *e[2] = {own(table.count * sizeof(double)), own(w.count * sizeof(double))};
+        double *size[2] = {own(table.count * sizeof(double)), own(w.count * sizeof(double))};
+        for (int32_t t = 0; t < count; t++)
+            for (int32_t d = 0; d < D && id[t] >= 0; d++)
+                for (int32_t k = 0; k < 50; k++) {
+                    double out = dy.v[t * 50 + k];
+                    e[0][id[t] * D + d] += out * w.v[d * 50 + k], size[0][id[t] * D + d] += fabs(out * w.v[d * 50 + k]);
+                    e[1][d * 50 + k] += out * table.v[id[t] * D + d],
+                        size[1][d * 50 + k] += fabs(out * table.v[id[t] * D + d]);
+                }
+        for (int k = 0; k < 2; k++) check_gradient(k, e[k], size[k], "size", s);
+        end();
+    }
+    CASE("gradients of changes of order and of sums are the same for three threads");
+    for (int what = 0; what < 14; what++) {
+        begin();
+        tensor x = leaf(3, (int32_t[]){3, 150, 60}, what == 5), y = shaped(0, NULL);
+        int32_t node = what < 5     ? mt_g_reduce(g, (mt_reduce)what, x.node, 1)
+                       : what == 5  ? mt_g_reduce(g, MT_REDUCE_MAX, x.node, 2)
+                       : what == 6  ? mt_g_cumsum(g, x.node, 1, false)
+                       : what == 7  ? mt_g_permute(g, x.node, (int32_t[]){2, 0, 1})
+                       : what == 8  ? mt_g_permute(g, x.node, (int32_t[]){1, 0, 2})
+                       : what == 9  ? mt_g_concat(g, x.node, x.node, 1)
+                       : what == 10 ? mt_g_cut(g, x.node, 1, 10, 130)
+                       : what == 11 ? mt_g_move(g, x.node, 1, 3, true)
+                       : what == 12 ? mt_g_expand(g, mt_g_reduce(g, MT_REDUCE_SUM, x.node, 1), 3, x.d)
+                                    : mt_g_unary(g, MT_UNARY_GELU_ERF, x.node, 0, 0);
+        CHECK(node >= 0, "%s", g->error.text);
+        y = leaf(3, g->nodes[node].dims, false);
+        gradients(node, &y, &x, NULL);
+        double sum = 0;
+        for (size_t i = 0; i < x.count; i++) sum += fabsf(trained[0].grad[i]);
+        CHECK(sum > 0 && isfinite(sum), "what %d: %g", what, sum);
+        end();
+    }
+}
+
 static void refused(int32_t node, mt_status status, const char *text) {
     CHECK(node == -1 && g->status == status && strstr(g->error.text, text), "%d, %s: %s, expected %s", node,
           mt_status_name(g->status), g->error.text, text);
@@ -624,6 +777,7 @@ int main(void) {
     test_rows();
     test_places();
     test_dot();
+    test_gradients();
     test_refused();
     mt_pool_free(pool);
     CASE("everything is given back");
