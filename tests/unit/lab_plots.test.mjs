@@ -89,6 +89,16 @@ describe('lines', () => {
   });
 });
 
+test('long titles take further lines, and everything moves down', () => {
+  const title = 'The head that matches prefixes best: which key (column) each query (row) looks at: one layer, keys and values shifted', lines = [{ name: 'a', points: [[0, 1], [1, 2]] }];
+  const [short, long] = [lineChart(lines, { title: 't' }), lineChart(lines, { title })], height = (svg) => Number(/viewBox="0 0 640 (\d+)"/.exec(svg)[1]);
+  wellFormed(long);
+  const shown = [...long.matchAll(/mp-title"[^>]*>([^<]*)</g)].map(([, line]) => line);
+  assert.deepEqual([shown.length, shown.join(' ')], [2, title]);
+  assert.ok(shown.every((line) => line.length <= 68));
+  assert.deepEqual([height(long) - height(short), /<g transform="translate\(0 (\d+)\)">/.exec(long)[1]], [18, '18']);
+});
+
 test('bars: heights are values, also below zero', () => {
   const values = [[0.5, 2, -1], [1, NaN, 3]];
   const svg = barChart({ labels: ['one', 'two', 'three'], series: values.map((v, i) => ({ name: `s${i}`, values: v })) }, { title: 'Bars', y: 'nats' });
@@ -148,6 +158,7 @@ test('the plots that a lab declares', () => {
   const drawn = drawPlots(lab, arms);
   assert.deepEqual(drawn.map(({ name, title }) => [name, title]), [['curves', 'Curves'], ['curves-2', 'Curves'], ['at-the-end', 'At the end'], ['pattern-two', 'Pattern: two'], ['norms-two', 'Norms: two'], ['shares', 'Shares']]);
   drawn.forEach(({ svg }) => wellFormed(svg));
+  assert.equal(drawPlots({ ...lab, plots: [{ type: 'line', series: ['loss'], title: 'A title that goes on and on, far longer than any name of a file should be' }] }, arms)[0].name, 'a-title-that-goes-on-and-on-far-longer-than-any');
   assert.match(told(drawn[0].svg), /^Lines of nats over steps\. one: loss: from 1 at 0 to 3 at 1.* two: late loss: from 1 at 0 to 0\.5 at 1/);
   assert.match(told(drawn[1].svg), /^Lines of score over steps\. score: from/);
   assert.match(told(drawn[2].svg), /^Bars of late loss, nats\. one: 2\. two: 0\.5\.$/);

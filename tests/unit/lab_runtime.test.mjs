@@ -450,7 +450,7 @@ describe('runs', () => {
     assert.deepEqual([lab.name, headline, verdict], ['descent', run.headline(), run.verdict()]);
     assert.deepEqual(arms[0].series.odd.map(([, value]) => value), [null, null, null], 'what is no number is null');
     assert.deepEqual(arms[2].series.loss, run.results()[2].series.loss);
-    assert.deepEqual(plots.map(({ name }) => name), ['loss', 'parameters-noisy', 'parameters-quiet', 'parameters-noisy-again']);
+    assert.deepEqual(plots.map(({ name }) => name), ['loss', 'w-noisy', 'w-quiet', 'w-noisy-again']);
     weights.forEach(({ bytes }, i) => assert.deepEqual([...new Float64Array(bytes.buffer)], [...run.params(i).values]));
   });
 

@@ -6,7 +6,8 @@ import { barChart, heatMap, lineChart, scatterPlot } from './plots.js';
 /** @typedef {import('./define.js').Series} Series */
 /** @typedef {{name: string, title: string, svg: string}} Drawn name: fit for a file */
 
-const fileName = (/** @type {string} */ text) => text.toLowerCase().normalize('NFKD').replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'plot';
+/** At most 48 characters, whole words. @param {string} text */
+const fileName = (text) => text.toLowerCase().normalize('NFKD').replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').replace(/^(.{1,48})(?:-.*|$)/, '$1') || 'plot';
 
 /**
  * @param {{series: Record<string, Series>, plots: Plot[]}} lab a lab, or what describe() says of it @param {ArmResult[]} arms @param {{style?: boolean}} [options] style: false for documents that adopt PLOT_CSS themselves
@@ -14,8 +15,8 @@ const fileName = (/** @type {string} */ text) => text.toLowerCase().normalize('N
  */
 export function drawPlots(lab, arms, { style = true } = {}) {
   /** @type {Drawn[]} */ const out = [];
-  const add = (/** @type {string} */ title, /** @type {string} */ svg) => {
-    const base = fileName(title);
+  const add = (/** @type {string} */ title, /** @type {string} */ svg, called = title) => {
+    const base = fileName(called);
     let name = base;
     for (let n = 2; out.some((d) => d.name === name); n++) name = `${base}-${n}`;
     out.push({ name, title, svg });
@@ -41,7 +42,7 @@ export function drawPlots(lab, arms, { style = true } = {}) {
       const shown = /** @type {any} */ (arm.pictures[/** @type {string} */ (picture)]);
       if (!shown) continue;
       const whole = chosen.length > 1 ? `${title}: ${arm.name}` : title, options = { title: whole, x: plot.x, y: plot.y, logX, logY, style };
-      add(whole, plot.type === 'heat' ? heatMap(shown, options) : plot.type === 'scatter' ? scatterPlot(shown, options) : barChart({ labels: shown.bars, series: [{ name: whole, values: shown.values }] }, options));
+      add(whole, plot.type === 'heat' ? heatMap(shown, options) : plot.type === 'scatter' ? scatterPlot(shown, options) : barChart({ labels: shown.bars, series: [{ name: whole, values: shown.values }] }, options), `${picture}${chosen.length > 1 ? ` ${arm.name}` : ''}`);
     }
   }
   return out;

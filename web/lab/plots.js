@@ -61,10 +61,21 @@ function scaleOf(values, from, to, { log = false, zero = false, most = 6 } = {})
   return { at: (v) => from + ((turn(v) - a) / (b - a)) * (to - from), ticks, fits };
 }
 
-/** @param {string} title @param {string} told what it shows, in words @param {number} height @param {boolean} style @param {string[]} body */
+/** Lines of so many characters, broken between words. @param {string} text @param {number} most */
+function wrapped(text, most) {
+  /** @type {string[]} */ const lines = [];
+  for (const word of text.split(' ')) {
+    if (lines.length && lines[lines.length - 1].length + word.length < most) lines[lines.length - 1] += ` ${word}`;
+    else lines.push(cut(word, most));
+  }
+  return lines;
+}
+
+/** @param {string} title @param {string} told what it shows, in words @param {number} height without further lines of the title @param {boolean} style @param {string[]} body */
 function svg(title, told, height, style, body) {
-  return `<svg xmlns="http://www.w3.org/2000/svg" class="mp" viewBox="0 0 ${W} ${Math.ceil(height)}" role="img" font-family="system-ui,sans-serif" font-size="12"><title>${escaped(title)}</title><desc>${escaped(told)}</desc>${style ? `<style>${PLOT_CSS}</style><rect class="mp-surface" width="${W}" height="${Math.ceil(height)}" fill="${LIGHT.surface}"/>` : ''}`
-    + `${text(LEFT - 46, 20, title, 'start', 'mp-text mp-title', LIGHT.ink)}${body.join('')}</svg>\n`;
+  const lines = wrapped(title, 68), lower = 18 * (lines.length - 1), size = `width="${W}" height="${Math.ceil(height) + lower}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" class="mp" viewBox="0 0 ${W} ${Math.ceil(height) + lower}" role="img" font-family="system-ui,sans-serif" font-size="12"><title>${escaped(title)}</title><desc>${escaped(told)}</desc>${style ? `<style>${PLOT_CSS}</style><rect class="mp-surface" ${size} fill="${LIGHT.surface}"/>` : ''}`
+    + `${lines.map((line, i) => text(LEFT - 46, 20 + 18 * i, line, 'start', 'mp-text mp-title', LIGHT.ink)).join('')}${lower ? `<g transform="translate(0 ${lower})">${body.join('')}</g>` : body.join('')}</svg>\n`;
 }
 
 /** @param {number} x @param {number} y @param {string} words @param {'start' | 'middle' | 'end'} [anchor] @param {string} [kind] @param {string} [fill] @param {string} [more] */
@@ -88,7 +99,7 @@ function legend(names, sign) {
   /** @type {string[]} */ const parts = [];
   let x = LEFT, y = 42;
   names.forEach((full, i) => {
-    const name = cut(full, 60), room = 30 + roomOf(name) + 14;
+    const name = cut(full, 74), room = 30 + roomOf(name) + 14;
     if (x > LEFT && x + room > W - RIGHT) [x, y] = [LEFT, y + 18];
     parts.push(sign(i, x, y - 4), text(x + 30, y, name, 'start', 'mp-text', LIGHT.ink));
     x += room;
