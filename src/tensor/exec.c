@@ -549,7 +549,7 @@ static void scan_task(void *arg, int part, int parts) {
                   dt = j->in[1][(size_t)t * (size_t)heads + (size_t)head];
             const float *B = j->in[2] + ((size_t)t * (size_t)s->groups + (size_t)group) * (size_t)N;
             const float *C = j->in[3] + ((size_t)t * (size_t)s->groups + (size_t)group) * (size_t)N;
-            float y = 0, du = dt * u;
+            float du = dt * u;
             if (s->scalar) {
                 float d = expf(dt * s->A[head]);
                 for (int32_t i = 0; i < N; i++) decay[i] = d;
@@ -557,11 +557,8 @@ static void scan_task(void *arg, int part, int parts) {
                 for (int32_t i = 0; i < N; i++) decay[i] = dt * s->A[(size_t)c * (size_t)N + (size_t)i];
                 mt_exp(decay, decay, (size_t)N);
             }
-            for (int32_t i = 0; i < N; i++) {
-                h[i] = decay[i] * h[i] + du * B[i];
-                y += C[i] * h[i];
-            }
-            j->y[(size_t)t * (size_t)s->channels + (size_t)c] = y + s->D[head] * u;
+            for (int32_t i = 0; i < N; i++) h[i] = decay[i] * h[i] + du * B[i];
+            j->y[(size_t)t * (size_t)s->channels + (size_t)c] = dot(C, h, N) + s->D[head] * u;
             if (f->state_out[t] >= 0)
                 memcpy(state + (size_t)f->state_out[t] * f->state_width + (size_t)c * (size_t)N, h,
                        (size_t)N * sizeof *h);

@@ -6,13 +6,14 @@
  *
  * through the gates' own slopes, then dh' += dgates W_hh. Rows lie in order of their depth in the batch, within a depth
  * in order of the sequence (the first row) that they come from: what can be computed together is one product, and
- * threads share out sequences, each going back through all of its depths alone. The gradient of W_hh is one product
- * over all rows at the end. */
+ * threads share out sequences, each going back through all of its depths alone; where sequences are fewer than threads
+ * they share out each product instead. The gradient of W_hh is one product over all rows at the end. */
 #include "cell.h"
 #include "grad_recurrent.h"
 
 typedef struct cell_back {
     const mt_back *b;
+    mt_pool *pool; /* of products; NULL where sequences are shared out */
     const mt_cell *cell;
     int32_t T, depths, sequences;
     size_t H, G;
@@ -47,7 +48,7 @@ size_t mt_back_cell_work(const mt_graph *g, const mt_node *n) {
     return s.turned + s.product + 3 * s.dh + s.dgate + s.ints;
 }
 
-/* The rows in the order of `key` (0 .. keys - 1), those that are equal in the order of `from`. */
+/* to: the rows in the order of `key` (0 .. keys - 1), those that are equal in the order of `from`. */
 static void sort_rows(const int32_t *key, int32_t keys, const int32_t *from, int32_t T, int32_t *to, int32_t *begin) {
     memset(begin, 0, ((size_t)keys + 1) * sizeof *begin);
     for (int32_t t = 0; t < T; t++) begin[key[t] + 1]++;
@@ -152,8 +153,8 @@ static void sequences_part(void *arg, int part, int parts) {
             if (lstm && dx) add_to(dgate, dx, G);
         }
         if (d > 0) /* `before` serves for a moment */
-            mt_matmul(NULL, &j->turned, j->dgate + (size_t)from * G, G, to - from, NULL, j->before + (size_t)from * H,
-                      H, NULL);
+            mt_matmul(j->pool, &j->turned, j->dgate + (size_t)from * G, G, to - from, NULL,
+                      j->before + (size_t)from * H, H, NULL);
         for (int32_t p = from; p < to; p++) {
             int32_t t = j->row[p];
             float *before = j->before + (size_t)p * H;
@@ -192,8 +193,12 @@ void mt_back_cell(const mt_back *b) {
     mt_weight_turn(w, &j.turned, b->work);
     memset(j.dh, 0, 2 * s.dh * sizeof *j.dh);
     mt_pool *pool = mt_back_pool(b, T * j.G);
-    int parts = mt_pool_threads(pool);
-    mt_pool_run_parts(pool, sequences_part, &j, parts > j.sequences ? j.sequences : parts);
+    if (j.sequences < mt_pool_threads(pool)) {
+        j.pool = pool;
+        sequences_part(&j, 0, 1);
+    } else {
+        mt_pool_run(pool, sequences_part, &j);
+    }
     if (b->dx[1])
         mt_gemm(pool,
                 &(mt_gemm_args){.ta = true,

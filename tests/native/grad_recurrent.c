@@ -232,13 +232,13 @@ static int32_t wide_pool(grad_case *c) {
 }
 
 /* The gradients of one run, one after the other. */
-static size_t gradients(int32_t (*make)(grad_case *), int threads, bool in_tree, float **all) {
+static size_t gradients(int32_t (*make)(grad_case *), int threads, int32_t sequences, bool in_tree, float **all) {
     grad_case c;
     mt_error err = {0};
     mt_tape *tape = NULL;
     mt_pool *workers = NULL;
     gc_begin(&c);
-    rows(&c, 9, 26, 1250);
+    rows(&c, sequences, 234 / sequences, 1250);
     if (in_tree) tree(&c);
     CHECK_OK(mt_pool_new(threads, &workers, &err));
     int32_t out = make(&c);
@@ -260,12 +260,16 @@ static size_t gradients(int32_t (*make)(grad_case *), int threads, bool in_tree,
 
 static void threads(const char *name, int32_t (*make)(grad_case *)) {
     CASE(name);
-    for (int in_tree = 0; in_tree < 2; in_tree++) {
+    for (int kind = 0; kind < 3; kind++) {
         float *one, *many;
-        size_t count = gradients(make, 1, in_tree, &one);
+        int32_t sequences = kind == 1 ? 1 : 9;
+        size_t count = gradients(make, 1, sequences, kind == 2, &one);
         for (int n = 2; n < 8; n += 2) {
-            gradients(make, n, in_tree, &many);
-            CHECK(memcmp(one, many, count * sizeof *one) == 0, "%d threads%s", n, in_tree ? ", a tree" : "");
+            gradients(make, n, sequences, kind == 2, &many);
+            CHECK(memcmp(one, many, count * sizeof *one) == 0, "%d threads, %s", n,
+                  kind == 2   ? "a tree"
+                  : kind == 1 ? "one sequence"
+                              : "nine sequences");
             mt_free(many);
         }
         mt_free(one);
