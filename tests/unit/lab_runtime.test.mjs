@@ -82,6 +82,17 @@ describe('random streams', () => {
     for (const size of [2, 3, 10, 1000]) fits(count(size, () => rng.below(size)), Array(size).fill(1 / size), `below ${size}`);
     const large = 3 * 2 ** 51; // 2^53 is no multiple: without rejection the lower third would come too often
     fits(count(3, () => Math.floor(rng.below(large) / 2 ** 51)), Array(3).fill(1 / 3), 'below 3 * 2^51');
+    // Of numbers near 2^21 the one that most words must be drawn again for: what is drawn, and how often again, by whole numbers of 64 bits.
+    let worst = 0n;
+    for (let n = 2n ** 21n; n > 2n ** 21n - 2000n; n--) if (!worst || 2n ** 32n % n > 2n ** 32n % worst) worst = n;
+    const words = new Rng(7, 'words'), drawn = new Rng(7, 'words');
+    let again = 0;
+    for (let i = 0; i < 20000; i++) {
+      let product;
+      for (;; again++) if ((product = BigInt(words.word()) * worst) % 2n ** 32n >= 2n ** 32n % worst) break;
+      assert.equal(drawn.below(Number(worst)), Number(product >> 32n));
+    }
+    assert.ok(again > 0 && drawn.position === words.position, `${again} words drawn again`);
     fits(count(24, () => { const [a, b, c] = rng.permutation(4); return a * 6 + (b - (b > a)) * 2 + Number(c > 6 - a - b - c); }), Array(24).fill(1 / 24), 'permutations of 4');
     fits(count(20, () => { const [a, b] = rng.choose(5, 2); return a * 4 + b - (b > a); }), Array(20).fill(1 / 20), 'two of five');
     const table = new Table([0, 1, 0, 3, 4, 0]), counts = count(6, () => table.draw(rng));
