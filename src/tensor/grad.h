@@ -45,6 +45,9 @@ void mt_tape_free(mt_tape *t);
 size_t mt_tape_scratch(const mt_tape *t); /* floats that a run needs, 64-byte aligned */
 void mt_tape_forward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed);
 void mt_tape_backward(mt_tape *t, mt_pool *pool, float *scratch, const mt_feed *feed); /* after mt_tape_forward */
+/* A patched node counts as one whose patch added a constant; the way back of an operation that reads its own value
+ * (attention, softmax, caps) then reads the patched one. States that the batch starts from must still be there: no
+ * state_out is a state_in. */
 /* The same in parts, so that a caller can stop: steps from .. to of mt_tape_steps, all of them in order. */
 int32_t mt_tape_steps(const mt_tape *t);
 void mt_tape_run(mt_tape *t, int32_t from, int32_t to, mt_pool *pool, float *scratch, const mt_feed *feed);
