@@ -3,6 +3,7 @@ import { defineLab } from '../lab/define.js';
 import { numberOf, products } from '../lab/data.js';
 import { atLeast, atMost, largest } from '../lab/measures.js';
 import { transformer } from '../net/models.js';
+import { schedules } from '../net/schedules.js';
 
 const BATCH = 64, ASKED = 512, DIGITS = 10, SEEDS = 3, KINDS = /** @type {const} */ (['ce', 'was', 'mse']);
 const NAMES = { ce: 'cross-entropy alone', was: 'with Wasserstein-1', mse: 'with squared error' };
@@ -36,18 +37,18 @@ export default defineLab({
   setup(run) {
     const shape = products(run.fresh('shape'), { count: 1 }), T = shape.length - 1, n = shape.answerTokens;
     const model = (/** @type {number} */ batch) => {
-      const g = run.params.graph(), tokens = g.index('tokens', [batch, T]), targets = g.index('targets', [batch, n]);
+      const g = run.params.graph(), tokens = g.index('tokens', [batch, T]), next = g.index('next', [batch, T]), targets = g.index('targets', [batch, n]);
       const { logits } = transformer(g, tokens, { vocab: shape.symbols, width: 48, layers: 2, heads: 2, hooks: false });
-      return { g, tokens, targets, logits: logits.cut(1, shape.answerAt - 1, n) };
+      return { g, tokens, next, targets, all: logits, logits: logits.cut(1, shape.answerAt - 1, n) };
     };
-    const train = model(BATCH), { g } = train, entropy = train.logits.crossEntropy(train.targets).mean();
+    const train = model(BATCH), { g } = train, whole = train.all.crossEntropy(train.next).mean(), entropy = train.logits.crossEntropy(train.targets).mean();
     const share = g.input('weight', [1]), p = train.logits.cut(2, 0, DIGITS).softmax();
     // |i - j| for each digit and target; (i - j) is linear in p, so the squared error is the square of its mean.
     const away = g.constant(Float32Array.from({ length: DIGITS * DIGITS }, (_, i) => (i % DIGITS) - Math.floor(i / DIGITS)), [DIGITS, DIGITS]).take(train.targets);
     const { kind } = run.config;
     const extra = kind === 'was' ? p.mul(away.abs()).sum(-1).mean() : kind === 'mse' ? p.mul(away).sum(-1).square().mean() : null;
     entropy.keep();
-    g.train(extra ? entropy.add(extra.mul(share)) : entropy);
+    g.train(extra ? whole.add(extra.mul(share)) : whole);
     const ask = model(ASKED);
     ask.logits.keep();
     ask.g.ready();
@@ -56,7 +57,7 @@ export default defineLab({
   step(run, { train, entropy, share, T, shape }) {
     feed(train, products(run.rng('data'), { count: BATCH }).tokens, BATCH, T, shape.answerTokens);
     share.set([run.config.weight]);
-    train.g.step({ rule: 'adamw', rate: run.config.rate, decay: 0.01, clip: 1 });
+    train.g.step({ rule: 'adamw', rate: run.config.rate * schedules.cosine({ steps: run.config.steps, floor: 0.05 })(run.step), decay: 0.01, clip: 1 });
     return { loss: entropy.item() };
   },
   measure(run, { ask, T, shape, test }) {
@@ -97,11 +98,13 @@ export default defineLab({
 
 /** @param {any} net @param {Int32Array} rows @param {number} count @param {number} T @param {number} n answer tokens, at the end of a row */
 function feed(net, rows, count, T, n) {
-  const inputs = new Int32Array(count * T), targets = new Int32Array(count * n);
+  const inputs = new Int32Array(count * T), next = new Int32Array(count * T), targets = new Int32Array(count * n);
   for (let i = 0; i < count; i++) {
     inputs.set(rows.subarray(i * (T + 1), i * (T + 1) + T), i * T);
+    next.set(rows.subarray(i * (T + 1) + 1, (i + 1) * (T + 1)), i * T);
     targets.set(rows.subarray((i + 1) * (T + 1) - n, (i + 1) * (T + 1)), i * n);
   }
   net.tokens.set(inputs);
+  net.next.set(next);
   net.targets.set(targets);
 }

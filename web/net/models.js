@@ -14,6 +14,7 @@ import { MicrotomeError } from '../runtime/errors.js';
  * @property {number} [heads] default 2; they divide width
  * @property {number} [mlp] width of the MLP in widths of the model, default 4; 0: attention only
  * @property {'distance' | 'learned' | 'sinusoidal' | 'rope' | 'alibi' | 'none'} [positions] default "distance": a learned bias for each head and distance between query and key
+ * @property {number} [distances] rows of the table of biases, default T: more where the same parameters serve longer rows too
  * @property {'causal' | 'full' | Tensor} [mask] who sees whom; a tensor is added to the scores [batch, heads, T, T]: 0, or -Infinity
  * @property {'softmax' | 'relu' | 'sigmoid'} [attention] what makes weights of scores; relu and sigmoid are divided by the number of keys that are seen
  * @property {boolean} [kvShift] keys and values are mixed with those of the row before, by two learned shares each and head (Xu et al. 2024)
@@ -40,14 +41,14 @@ export function linear(g, x, name, from, to, { bias = false, init = { normal: 1 
 /** Additive mask of T queries and keys: 0 where a query may look. @param {Graph} g @param {number} T @returns {Tensor} [T, T] */
 export const causalMask = (g, T) => g.constant(Float32Array.from({ length: T * T }, (_, i) => (i % T <= Math.floor(i / T) ? 0 : NEGATIVE)), [T, T]);
 
-/** A learned number for each head and distance: [heads, T, T]. @param {Graph} g @param {string} name @param {number} heads @param {number} T @param {boolean} bothWays keys may lie behind the query */
-export function distanceBias(g, name, heads, T, bothWays) {
+/** A learned number for each head and distance: [heads, T, T]. @param {Graph} g @param {string} name @param {number} heads @param {number} T @param {boolean} bothWays keys may lie behind the query @param {number} [distances] rows of the table, T or more */
+export function distanceBias(g, name, heads, T, bothWays, distances = T) {
   const index = g.index('', [T * T]);
   index.set(Int32Array.from({ length: T * T }, (_, i) => {
     const distance = Math.floor(i / T) - (i % T);
-    return bothWays ? distance + T - 1 : Math.max(distance, 0);
+    return bothWays ? distance + distances - 1 : Math.max(distance, 0);
   }));
-  return g.param(name, [bothWays ? 2 * T - 1 : T, heads]).take(index).reshape([T, T, heads]).permute(2, 0, 1);
+  return g.param(name, [bothWays ? 2 * distances - 1 : distances, heads]).take(index).reshape([T, T, heads]).permute(2, 0, 1);
 }
 
 /** Rotary embedding (Su et al. 2021) of [batch, heads, T, width], pairs (m, m + width / 2). @param {Graph} g @param {Tensor} x @param {number} [base] */
@@ -71,7 +72,7 @@ export const sinusoids = (g, T, width) => g.constant(Float32Array.from({ length:
  * @param {Graph} g @param {Index | Tensor} tokens [batch, T] @param {TransformerOptions} options
  * @returns {{logits: Tensor, hidden: Tensor, patterns: Tensor[]}} logits [batch, T, outputs]; hidden: after the last norm, [batch, T, width]; patterns: [batch, heads, T, T] of each layer
  */
-export function transformer(g, tokens, { vocab, width = 32, layers = 2, heads = 2, mlp = 4, positions = 'distance', mask = 'causal', attention = 'softmax', kvShift = false, norm = 'layer', tied = false, embedSpread = 0.02,
+export function transformer(g, tokens, { vocab, width = 32, layers = 2, heads = 2, mlp = 4, positions = 'distance', distances = tokens.dims[1], mask = 'causal', attention = 'softmax', kvShift = false, norm = 'layer', tied = false, embedSpread = 0.02,
   outputs = vocab, scoreScale = 1, rank = 0, name = '', hooks = true, embed = true }) {
   const [B, T] = tokens.dims, E = width / heads, N = B * T;
   if (!Number.isInteger(E) || (positions === 'rope' && E % 2)) throw new MicrotomeError(`transformer: a width of ${width} does not divide into ${heads} heads${positions === 'rope' ? ' of even width' : ''}`, { code: 'ERANGE' });
@@ -106,7 +107,7 @@ export function transformer(g, tokens, { vocab, width = 32, layers = 2, heads = 
     }
     q = hook(`${at}.attn.hook_q`, q), k = hook(`${at}.attn.hook_k`, k), v = hook(`${at}.attn.hook_v`, v);
     let scores = q.matmul(k, { tb: true, scale: scoreScale / Math.sqrt(E) });
-    if (positions === 'distance') scores = scores.add(distanceBias(g, part('attn.distance'), heads, T, mask !== 'causal'));
+    if (positions === 'distance') scores = scores.add(distanceBias(g, part('attn.distance'), heads, T, mask !== 'causal', distances));
     if (slopes) scores = scores.add(slopes);
     if (seen) scores = scores.add(seen);
     scores = hook(`${at}.attn.hook_attn_scores`, scores);
