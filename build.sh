@@ -4,6 +4,7 @@
 #   ./build.sh native           the native library and C tests under ASan + UBSan
 #   ./build.sh start [port]     build, then serve the demo site on localhost
 #   ./build.sh test [filter]    build everything, then all tests (or those whose file name contains the filter)
+#   ./build.sh test labs        the claims of the labs, in full: three seeds each, about half an hour
 #   ./build.sh bench [filter]   the benchmarks of tests/bench
 #   ./build.sh format           clang-format over the C sources
 #   ./build.sh clean
@@ -87,8 +88,8 @@ compile() {
     while [ "$1" != -- ]; do flags+=("$1"); shift; done
     shift
     mkdir -p "$out"
-    if [ "$(cat "$out/flags" 2>/dev/null)" != "$CLANG ${flags[*]}" ]; then
-        rm -rf "$out"; mkdir -p "$out"; echo "$CLANG ${flags[*]}" >"$out/flags"
+    if [ "$(cat "$out/flags" 2>/dev/null)" != "$CLANG ${flags[*]} $COLD" ]; then
+        rm -rf "$out"; mkdir -p "$out"; echo "$CLANG ${flags[*]} $COLD" >"$out/flags"
     fi
     OBJECTS=()
     for f in "$@"; do
@@ -105,10 +106,13 @@ compile() {
     done
     [ ${#todo[@]} -gt 0 ] || return 0
     say "compiling $((${#todo[@]} / 2)) files -> $out"
-    printf '%s\0' "${todo[@]}" | CLANG="$CLANG" FLAGS="${flags[*]}" xargs -0 -P "$JOBS" -n 2 \
-        sh -c '$CLANG $FLAGS -MMD -MF "${1%.o}.d" -c "$0" -o "$1" || { rm -f "$1"; exit 255; }'
+    printf '%s\0' "${todo[@]}" | CLANG="$CLANG" FLAGS="${flags[*]}" COLD="$COLD" xargs -0 -P "$JOBS" -n 2 \
+        sh -c 'case $FLAGS in *-O3*) ! printf %s "$0" | grep -Eq "$COLD" || FLAGS="$FLAGS -Os" ;; esac
+            $CLANG $FLAGS -MMD -MF "${1%.o}.d" -c "$0" -o "$1" || { rm -f "$1"; exit 255; }'
 }
 
+# Code that runs once for a file, a definition or a graph is compiled for size; what runs for each token, byte or number is not.
+COLD='^(wasm/|src/model/|src/train/|src/base/(json|gguf|status|number)|src/text/regex_(parse|compile|set|dfa)|src/token/(load|binary|save|tok|template|charsmap|traits|transport)|src/tensor/(graph|grad|order|prune|plan|general|quantize|dtype)\.c)'
 C_FLAGS=(-std=c11 -Wall -Wextra -Werror)
 WASM_FLAGS=(--target=wasm32-unknown-emscripten -O3 -fno-math-errno -ffp-contract=off -mcpu=mvp -msimd128 -mbulk-memory
     -mbulk-memory-opt -mnontrapping-fptoint -msign-ext -mmutable-globals)
@@ -153,7 +157,17 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
         *) die "no such variant: $v" ;;
         esac
     done
+    build_prose
     build_types
+}
+
+# The text that labs read when the user gives none: the sentences of our own guides, without code, tables and headings.
+build_prose() {
+    local out=web/lab/prose.txt.gz f fresh=1
+    for f in README.md docs/*.md build.sh; do [ "$f" -nt "$out" ] && fresh=; done
+    [ -z "$fresh" ] || return 0
+    awk 'FNR == 1 { code = 0 } /^```/ { code = !code; next } code || /^[|#<!>-]/ || /^ *$/ { next }
+        { gsub(/`|\*\*/, ""); gsub(/\]\([^)]*\)/, ""); gsub(/\[/, ""); print }' README.md docs/*.md | gzip -9n >"$out"
 }
 
 build_types() {
@@ -219,7 +233,9 @@ test)
     need_browsers
     say "tests"
     filter=${1:-}
-    mapfile -t files < <(find tests/unit tests/conformance tests/browser -name "*${filter}*.test.mjs" | LC_ALL=C sort)
+    folders=(tests/unit tests/conformance tests/browser)
+    [ "$filter" != labs ] || folders+=(tests/labs) # the claims of all labs at three seeds: many minutes
+    mapfile -t files < <(find "${folders[@]}" -name "*${filter}*.test.mjs" -o -path "tests/${filter}/*.test.mjs" | LC_ALL=C sort -u)
     [ ${#files[@]} -gt 0 ] || die "no test file matches '$filter'"
     node --test --test-concurrency="$JOBS" --test-reporter=spec "${files[@]}"
     ;;
@@ -234,6 +250,6 @@ format)
     need_native
     find src wasm tests -name '*.[ch]' -exec "$CLANG_FORMAT" -i {} +
     ;;
-clean) rm -rf build/* web/wasm types ;;
+clean) rm -rf build/* web/wasm web/lab/prose.txt.gz types ;;
 *) die "unknown command '$command': build, native, start, test, bench, format, clean" ;;
 esac

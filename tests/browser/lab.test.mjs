@@ -13,11 +13,11 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const source = (/** @type {string} */ index) => `
 import { below, defineLab, windows, symbols } from '${index}';
 export default defineLab({
-  id: 9001, name: 'noise', title: 'Noise & rest', claim: 'It comes to rest.', published: 'It does.', source: 'Hooke 1678', notes: [], texts: ['shakespeare'],
+  id: 9001, name: 'noise', title: 'Noise & rest', claim: 'It comes to rest.', published: 'It does.', source: 'Hooke 1678', notes: [], texts: ['prose'],
   config: { steps: { value: 400, min: 1, max: 1000000, label: 'steps' }, rate: { value: 0.05, min: 0, max: 1, live: true, label: 'rate' } },
   presets: { quick: { steps: 100 }, full: {} },
   arms: () => [{ name: 'soft' }, { name: 'hard', config: { stiff: 3 } }],
-  setup: (run) => ({ w: run.params.param('w', [4], { normal: 1 }), ids: symbols(run.texts('shakespeare')).ids }),
+  setup: (run) => ({ w: run.params.param('w', [4], { normal: 1 }), ids: symbols(run.texts('prose')).ids }),
   step(run, { w, ids }) {
     const letters = windows(run.rng('data'), ids, { batch: 1, length: 4 }), noise = run.rng('data').normals(4, 0.1);
     w.grad.set(w.value.map((x, i) => (run.config.stiff ?? 1) * x + noise[i] + letters[i] / 1000));

@@ -137,9 +137,9 @@ describe('texts and lookup', () => {
       assert.match(new TextDecoder('utf-8', { fatal: true }).decode(text), /^First Citizen:\n/);
     }
     const own = new TextEncoder().encode('own'), packed = files.write('own.txt.gz', gzipSync(own));
-    for (const given of [own, packed, pathToFileURL(packed), new Blob([own])]) assert.deepEqual([...(await readTexts(['shakespeare'], { shakespeare: given })).shakespeare], [...own]);
+    for (const given of [own, packed, pathToFileURL(packed), new Blob([own])]) assert.deepEqual([...(await readTexts(['prose'], { prose: given })).prose], [...own]);
     assert.deepEqual(await readTexts([]), {});
-    await assert.rejects(readTexts(['shakespeare'], { shakespear: own }), { code: 'EUNKNOWN', message: /reads no text "shakespear": it reads shakespeare/ });
+    await assert.rejects(readTexts(['prose'], { pros: own }), { code: 'EUNKNOWN', message: /reads no text "pros": it reads prose/ });
     await assert.rejects(readTexts(['novel']), { code: 'EMISSING' });
     await assert.rejects(readTexts(['novel'], { novel: join(files.folder, 'absent.txt') }), { code: 'EIO', message: /no such file/ });
   });

@@ -417,7 +417,7 @@ describe('runs', () => {
       [{ preset: 'slow' }, 'EUNKNOWN', /unknown preset "slow": known are quick, full/], [{ config: { stops: 1 } }, 'EUNKNOWN', /unknown config key "stops"/], [{ config: { steps: 1.5 } }, 'ERANGE', /not a whole number in 0\.\.1000/],
       [{ config: { steps: '5' } }, 'ERANGE', /steps: "5"/], [{ config: { way: 'side' } }, 'ERANGE', /one of plain, momentum/], [{ config: { fast: 1 } }, 'ERANGE', /true or false/], [{ seed: -1 }, 'ERANGE', /seed/], [{ sead: 1 }, 'EUNKNOWN', /sead/], [{ texts: { novel: new Uint8Array(1) } }, 'EUNKNOWN', /reads no text "novel": it reads none/],
     ])) await assert.rejects(LabRun.create(descent(), { core, ...options }), { code, message });
-    await assert.rejects(LabRun.create(descent({ texts: ['novel'] }), { core }), { code: 'EMISSING', message: /the text "novel" is not bundled \(shakespeare are\)/ });
+    await assert.rejects(LabRun.create(descent({ texts: ['novel'] }), { core }), { code: 'EMISSING', message: /the text "novel" is not bundled \(prose are\)/ });
     const reads = await LabRun.create(descent({ texts: ['novel'], step: (run) => ({ loss: run.texts('novel').length }) }), { core, texts: { novel: new Uint8Array(9) } });
     await reads.advance();
     assert.equal(reads.results()[0].last.loss, 9);

@@ -7,7 +7,7 @@ import { toSource } from '../runtime/source.js';
 
 /** Bundled texts by name. Literal URLs, so that bundlers find and copy the files. @type {Record<string, {about: string, url: () => URL}>} */
 export const TEXTS = {
-  shakespeare: { about: 'Passages of Shakespeare’s plays, 1.1 MB in 65 different characters (put together by A. Karpathy for char-rnn; public domain)', url: () => new URL('./shakespeare.txt.gz', import.meta.url) },
+  prose: { about: 'Sentences of this package’s own guides, about 60 kB of English', url: () => new URL('./prose.txt.gz', import.meta.url) }, // build.sh makes it
 };
 
 /**

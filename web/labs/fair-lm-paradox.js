@@ -38,7 +38,7 @@ export default defineLab({
     rate: { value: 3e-3, min: 1e-5, max: 0.1, label: 'learning rate', live: true, log: true },
     decayEmbeddings: { value: true, label: 'decay embeddings', help: 'Without it, decay spares the tables of tokens: most of the harm is gone.' },
   },
-  presets: { quick: { steps: 150, every: 50 }, full: {} },
+  presets: { quick: { steps: 120, every: 120 }, full: {} },
   arms: () => [0, 0.1, 0.3, 1].map((decay) => ({ name: `weight decay ${decay}`, config: { decay } })),
   setup(run) {
     const { params, config } = run, law = zipf(SOURCES), follower = run.rng('init').permutation(SOURCES);

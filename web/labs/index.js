@@ -4,4 +4,10 @@
 /** @typedef {{id: number, name: string, loader: () => Promise<{default: Readonly<Lab>}>}} Listed */
 
 /** In order of ids. The imports are written out, so that bundlers find the files. @type {readonly Listed[]} */
-export const LABS = Object.freeze([]);
+export const LABS = Object.freeze([
+  { id: 13, name: 'bico-reversal-curse', loader: () => import('./bico-reversal-curse.js') },
+  { id: 18, name: 'fair-lm-paradox', loader: () => import('./fair-lm-paradox.js') },
+  { id: 102, name: 'numeral-systems-pythia', loader: () => import('./numeral-systems-pythia.js') },
+  { id: 116, name: 'spt-reversal-curse', loader: () => import('./spt-reversal-curse.js') },
+  { id: 221, name: 'number-token-loss', loader: () => import('./number-token-loss.js') },
+]);

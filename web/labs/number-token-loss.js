@@ -27,12 +27,12 @@ export default defineLab({
     'Three runs of each loss are compared by their means: single runs of so small a model differ by a third.',
   ],
   config: {
-    steps: { value: 600, min: 20, max: 10000, label: 'steps' },
+    steps: { value: 800, min: 20, max: 10000, label: 'steps' },
     every: { value: 100, min: 10, max: 1000, label: 'steps between measurements' },
     rate: { value: 3e-3, min: 1e-5, max: 0.1, label: 'learning rate', live: true, log: true },
     weight: { value: 0.3, min: 0, max: 5, label: 'weight of the extra loss', live: true, help: 'With 0 all three losses are the same: the effect is gone.' },
   },
-  presets: { quick: { steps: 150, every: 50 }, full: {} },
+  presets: { quick: { steps: 60, every: 60 }, full: {} },
   arms: () => KINDS.flatMap((kind) => Array.from({ length: SEEDS }, (_, seed) => ({ name: `${NAMES[kind]}, run ${seed + 1}`, config: { kind }, seed }))),
   setup(run) {
     const shape = products(run.fresh('shape'), { count: 1 }), T = shape.length - 1, n = shape.answerTokens;

@@ -32,7 +32,7 @@ export default defineLab({
     digits: { value: 2, min: 1, max: 4, label: 'decimal digits' },
     large: { value: '100', choices: ['100', '1000'], label: 'the larger base' },
   },
-  presets: { quick: { steps: 200, long: 200, every: 50 }, full: {} },
+  presets: { quick: { steps: 80, long: 80, every: 80 }, full: {} },
   arms: (config) => [10, Number(config.large)].flatMap((base) => [
     ...POOLS.map((pool) => ({ name: `base ${base}, ${poolName(pool)}`, config: { base, pool, order: 'least', ...(pool ? {} : { steps: base === 10 ? config.steps : config.long }) } })),
     { name: `base ${base}, most significant first`, config: { base, pool: 0, order: 'most' } },

@@ -103,9 +103,9 @@ export const questions = (made) => ({
 
 /** Attention of the last layer over the first reversed question. @param {Made} made */
 export function pattern({ data, T, ask }) {
-  const { value, dims } = ask.g.get('blocks.1.attn.hook_pattern'), row = data.asked.subarray(0, T);
+  const { value } = ask.g.get('blocks.1.attn.hook_pattern'), row = data.asked.subarray(0, T);
   const labels = Array.from(row, (x, t) => (x === data.relation ? 'R' : x === data.inverse ? 'R′' : t < data.nameTokens ? `B${data.nameTokens > 1 ? t + 1 : ''}` : `A${data.nameTokens > 1 ? t - data.nameTokens : ''}`));
-  return { rows: T, cols: T, values: Array.from(value.subarray(0, T * T)), labels: { rows: labels, cols: labels }, min: 0, max: 1, dims };
+  return { rows: T, cols: T, values: Array.from(value.subarray(0, T * T)), labels, min: 0, max: 1 };
 }
 
 export const series = {

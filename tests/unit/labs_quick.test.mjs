@@ -1,0 +1,36 @@
+// Every lab at its quick preset, seed 1: what must be seen even in so few steps. Claims in full: tests/labs (./build.sh test labs).
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { LABS, LabRun, drawPlots } from '../../web/lab/index.js';
+import { labCore } from '../../web/lab/core.js';
+
+const core = await labCore();
+
+/** By lab: conditions on the arms' last values. @type {Record<string, (arms: Record<string, Record<string, number>>) => [what: string, holds: boolean][]>} */
+const SANE = {
+  'bico-reversal-curse': ({ causal, 'both ways, filling gaps': both }) => [['causal knows what it was told', causal.forward > 0.95], ['causal cannot turn it round', causal.reversed <= 0.05], ['both ways can, in part', both.reversed > 0.3]],
+  'spt-reversal-curse': ({ 'as told': told, 'units permuted': units }) => [['told forward', told.forward > 0.95], ['not reversed', told.reversed <= 0.05], ['permuted units turn round', units.reversed > 0.5]],
+  'fair-lm-paradox': (arms) => [['decay harms the rare more', arms['weight decay 1'].bucket8 - arms['weight decay 0'].bucket8 > arms['weight decay 1'].frequent - arms['weight decay 0'].frequent],
+    ['frequent followers are learnt', arms['weight decay 0'].frequent < 1]],
+  'numeral-systems-pythia': (arms) => [['base 10 has begun to add', arms['base 10, fresh problems'].loss < 2.3], ['base 100 has not', arms['base 100, fresh problems'].exact < 0.2]],
+  'number-token-loss': (arms) => [['better than any guess', arms['cross-entropy alone, run 1'].loss < Math.log(10)], ['an error that has a size', arms['with Wasserstein-1, run 1'].error < 25]],
+};
+
+test('every built-in lab has its conditions here', () => assert.deepEqual(Object.keys(SANE).sort(), LABS.map(({ name }) => name).sort()));
+
+for (const { id, name, loader } of LABS)
+  test(`[${id}] ${name}, quickly`, async () => {
+    const { default: lab } = await loader();
+    assert.deepEqual([lab.id, lab.name], [id, name]);
+    assert.ok(existsSync(new URL(`../../web/labs/${name}.js`, import.meta.url)));
+    const run = await LabRun.create(lab, { core, seed: 1, preset: 'quick' });
+    await run.play();
+    const results = run.results(), last = Object.fromEntries(results.map((arm) => [arm.name, arm.last]));
+    for (const [what, holds] of SANE[name](last)) assert.ok(holds, `${what}: ${JSON.stringify(last)}`);
+    for (const { what, value, bound } of run.verdict().checks) assert.ok(what && bound && typeof value === 'number', `${what}: ${value} ${bound}`);
+    assert.ok(Number.isFinite(run.headline().value) || Number.isNaN(run.headline().value));
+    const plots = drawPlots(lab, results);
+    assert.ok(plots.length >= lab.plots.length && plots.every(({ svg }) => svg.startsWith('<svg')));
+    run.dispose();
+  });
