@@ -4,6 +4,7 @@ import { WorkerClient } from './runtime/client.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
 import { toSource } from './runtime/source.js';
+import { plainGradients } from './grad.js';
 import { ModelStore } from './store.js';
 import { givenValues, plainPatches } from './patch.js';
 import { SAMPLING, checkSampling } from './sampling.js';
@@ -46,6 +47,8 @@ import { Tokenizer } from './tokenizer.js';
  */
 /** @typedef {{shape: number[], data: Float32Array}} Traced row-major, the first dimension is the slowest */
 /** @typedef {import('./patch.js').Patch} Patch */
+/** @typedef {import('./grad.js').GradientOptions} GradientOptions */
+/** @typedef {import('./grad.js').Gradients} Gradients */
 /** @typedef {{logits: Float32Array, vocab: number, traces: Record<string, Traced>}} RunResult logits: [vocab] of the last token, with `all` [tokens][vocab]; empty after `stopAt` */
 /**
  * Sampling, in `sampling.js`, and:
@@ -289,6 +292,16 @@ export class Model {
       const order = Array.from(row, (_, id) => id).sort((a, b) => row[b] - row[a] || a - b).slice(0, top);
       return { position, tokens: order.map((id) => ({ id, token: spelled(id), probability: Math.exp(row[id] - most) / total })) };
     });
+  }
+
+  /**
+   * The loss of a text, and its gradients by parameters and by intermediate values (see grad.js).
+   * @param {Iterable<number> | string} ids tokens; of encoder-decoder models the source text @param {GradientOptions} [options]
+   * @returns {Promise<Gradients>} @throws {MicrotomeError} EUNKNOWN: no such parameter, no such value; ERANGE: no targets; EMISSING: an encoder needs targets; as run
+   */
+  async gradients(ids, options = {}) {
+    const args = plainGradients(this.#ids(ids), this.info, options);
+    return this.#live().call('gradients', args, { signal: options.signal });
   }
 
   /**

@@ -52,7 +52,7 @@ export function readSafetensors(bytes, name = 'the file') {
     if (!whole(shape) || !whole(range) || range.length !== 2) fail(`tensor "${key}" has no shape or no place`, 8);
     const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
     if (range[1] - range[0] !== 4 * count || range[1] > data.length) fail(`tensor "${key}" lies at ${range[0]}..${range[1]}, expected ${4 * count} of the ${data.length} bytes of data`, 8 + length);
-    tensors[key] = { dims: shape, data: new Float32Array(data.slice(range[0], range[1]).buffer) };
+    tensors[key] = { dims: shape, data: new Float32Array(new Uint8Array(data.subarray(range[0], range[1])).buffer) };
   }
   return { tensors, metadata: header.__metadata__ ?? {} };
 }

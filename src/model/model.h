@@ -7,6 +7,7 @@
  *   kv.c         the cache: slots with key, value, position and parent
  *   session.c    evaluation of a batch = tokens + positions + visibility
  *   trace.c      traces and patches of a session
+ *   grad.c       gradients of a batch's loss by parameters and by named values
  *   edit.c       chains of slots: held, cut, moved, joined
  *   state.c      a chain and what was computed for it, as bytes
  */
@@ -208,5 +209,57 @@ void mt_patch_clear(mt_session *s);
 /* While set, evaluation ends with this value, which is traced; there are no logits. NULL: it goes on to the end. */
 mt_status mt_session_stop_at(mt_session *s, const char *name, mt_error *err);
 bool mt_session_partial(const mt_session *s);
+
+/* ---- gradients (grad.c) ----
+ * A batch is evaluated with a loss at the end of the very graph that evaluations use, and gone through backwards
+ * (tensor/grad.h). It starts from nothing: every token follows MT_ROOT or another of the batch. Its slots are given
+ * back by mt_gradients_free; until then the session must not be used for anything else. */
+typedef enum mt_objective { MT_OBJECTIVE_LOGIT, MT_OBJECTIVE_LOG_PROB } mt_objective;
+typedef struct mt_loss {
+    /* [count of the batch] the token that each row is to predict, -1: not counted. The loss is their mean
+     * cross-entropy, in nats. NULL: the terms below. */
+    const int32_t *target;
+    /* Else the sum over the terms of weight times the logit, or natural log-probability, of a token at a row. */
+    mt_objective objective;
+    int32_t terms;
+    const int32_t *row, *token;
+    const float *weight;
+} mt_loss;
+typedef struct mt_gradients_options {
+    /* Globs of tensors of the model's file, and of named values (see mt_trace_names), whose gradients are wanted; of
+     * values that are wanted themselves. */
+    const char *const *parameters, *const *values, *const *traces;
+    int32_t parameter_count, value_count, trace_count;
+    /* Or: where the gradients of storages are added up; then there are no parameters. */
+    float *(*grad)(void *arg, const void *storage); /* mt_grad_of */
+    void *arg;
+    int32_t segments; /* see mt_tape_options */
+    /* Encoder-decoder models: the source text, instead of mt_session_encode. */
+    const int32_t *source;
+    int32_t source_count;
+} mt_gradients_options;
+typedef struct mt_gradients mt_gradients;
+/* Allocates everything. EUNKNOWN: a glob that no tensor, or no value, matches; a value without a known gradient.
+ * ESTATE: patches or a stop are set, the cache is not F32, the batch follows kept tokens, nothing that is wanted leads
+ * to the loss. ELIMIT: more tokens than the session takes at once. EMISSING: the file holds no language-model head.
+ * ERANGE: a row or token that is not there, no targets. */
+mt_status mt_gradients_new(mt_session *s, const mt_batch *b, const mt_loss *loss, const mt_gradients_options *o,
+                           mt_gradients **out, mt_error *err);
+void mt_gradients_free(mt_gradients *g);
+/* Up to `steps` more operations; true: everything is done. */
+bool mt_gradients_run(mt_gradients *g, int32_t steps);
+/* After the run: */
+double mt_gradients_loss(const mt_gradients *g);
+int32_t mt_gradients_parameters(const mt_gradients *g);
+/* Name, shape and order of elements are the file's: of fused and transposed tensors, of gains that are kept less one,
+ * of logarithms. out->data is NULL; mt_gradients_parameter writes the elements. false: no such tensor. */
+bool mt_gradients_parameter_get(const mt_gradients *g, int32_t i, mt_traced *out);
+void mt_gradients_parameter(const mt_gradients *g, int32_t i, float *out);
+/* Of values; data NULL: all zeros, since the loss does not depend on it. */
+int32_t mt_gradients_values(const mt_gradients *g);
+bool mt_gradients_value_get(const mt_gradients *g, int32_t i, mt_traced *out);
+/* The values themselves that `traces` asked for. */
+int32_t mt_gradients_traces(const mt_gradients *g);
+bool mt_gradients_trace_get(const mt_gradients *g, int32_t i, mt_traced *out);
 
 #endif

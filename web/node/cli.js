@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { ByteModel, Lattice, Model, SEGMENTERS, TokenLanguage, Tokenizer, isCanonical } from '../index.js';
 import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { locateDefinition } from './definition.js';
+import { gradCommand } from './grad.js';
 import { describeHeader } from './inspect.js';
 import { toNpy, toNpz } from './npy.js';
 import { parseFrom, parsePatch } from './patch.js';
@@ -393,6 +394,7 @@ const COMMANDS = {
       });
     },
   },
+  grad: gradCommand({ line, json, promptIds, modelArgument, withModel, model: ENGINE, input: [MODEL, IDS, DECODER_IDS, TYPE_IDS], jsonOut: JSON_OUT }),
   embed: {
     summary: 'a vector for each text',
     usage: 'embed [MODEL] [options] (--ids LIST | --text TEXT)...',

@@ -1378,6 +1378,72 @@ class Engine {
     }
   }
 
+  // ---- gradients ----
+
+  /** Zeroed memory for a struct, with these fields of 32 bits. @param {(bytes: number) => number} alloc @param {string} struct @param {Record<string, number>} fields */
+  #fill(alloc, struct, fields) {
+    const heap = this.heap, size = heap.sizeOf(struct), at = alloc(size);
+    heap.u8.fill(0, at, at + size);
+    for (const [name, value] of Object.entries(fields)) heap.view.setInt32(at + heap.field(struct, name).offset, value, true);
+    return at;
+  }
+
+  /**
+   * The loss of texts and its gradients, operation by operation: an abort is seen between them.
+   * @param {import('../grad.js').PlainGradients} args @param {Task} task
+   */
+  async gradients({ lists, source = null, typeIds = null, loss, parameters, values, traces, segments }, task) {
+    const heap = this.heap, ids = lists.flat(), total = ids.length;
+    lists.forEach((list) => this.#checkIds(list));
+    if (source) this.#checkIds(source);
+    if (!source !== !this.encoderLayers) throw new MicrotomeError(source ? 'gradients: decoderIds: this model has no encoder beside a decoder' : 'gradients: this model reads a source text', { code: 'ESTATE' });
+    const session = this.#open(total, total);
+    let at = 0;
+    try {
+      if (typeIds) this.#segments(session, typeIds, total);
+      at = heap.scope((alloc) => {
+        const ints = (/** @type {number[]} */ list) => { const to = alloc(4 * list.length + 4); heap.putInts(to, list); return to; };
+        const globs = (/** @type {string[]} */ list) => ints(list.map((glob) => heap.putCString(alloc, glob)));
+        const starts = lists.flatMap((list) => list.map((_, i) => i > 0));
+        const tokens = ints(ids), parents = ints(starts.map((inside, i) => (inside ? -2 - (i - 1) : heap.enums.MT_ROOT))), out = alloc(4);
+        const terms = 'targets' in loss ? [] : loss.terms, weight = alloc(4 * terms.length + 4);
+        new Float32Array(heap.buffer, weight, terms.length).set(terms.map((term) => term.weight));
+        /** @type {Record<string, number>} */ const wanted = 'targets' in loss ? { target: ints(loss.targets) }
+          : { objective: loss.logProbs ? heap.enums.MT_OBJECTIVE_LOG_PROB : heap.enums.MT_OBJECTIVE_LOGIT, terms: terms.length, row: ints(terms.map((t) => t.position)), token: ints(terms.map((t) => t.token)), weight };
+        const options = { parameters: globs(parameters), parameter_count: parameters.length, values: globs(values), value_count: values.length, traces: globs(traces), trace_count: traces.length,
+          segments, ...(source && { source: ints(source), source_count: source.length }) };
+        heap.call('gradients_new', session.at, total, tokens, parents, this.#fill(alloc, 'mt_loss', wanted), this.#fill(alloc, 'mt_gradients_options', options), out);
+        return heap.u32(out);
+      });
+      while (!heap.exports.gradients_run(at, 8)) await task.breathe();
+      return heap.scope((alloc) => {
+        const entry = alloc(heap.sizeOf('mt_traced'));
+        const each = (/** @type {number} */ kind, /** @type {(name: string, shape: number[], data: number, i: number) => void} */ use) => {
+          for (let i = 0; heap.exports.gradients_get(at, kind, i, entry); i++) {
+            const { name, n_dims, data } = heap.read('mt_traced', entry);
+            use(heap.cstring(name), heap.array('mt_traced', entry, 'dims').slice(0, n_dims), data, i);
+          }
+        };
+        const count = (/** @type {number[]} */ shape) => shape.reduce((a, b) => a * b, 1);
+        /** @type {Record<string, {dims: number[], data: Float32Array}>} */ const ofParameters = {};
+        /** @type {Record<string, {shape: number[], data: Float32Array}>} */ const ofValues = {};
+        /** @type {Record<string, {shape: number[], data: Float32Array}>} */ const traced = {};
+        each(0, (name, dims, _, i) => {
+          const floats = heap.alloc(4 * count(dims));
+          heap.exports.gradients_parameter(at, i, floats);
+          ofParameters[name] = { dims, data: heap.floats(floats, count(dims)) };
+          heap.release(floats);
+        });
+        each(1, (name, shape, data) => { ofValues[name] = { shape, data: data ? heap.floats(data, count(shape)) : new Float32Array(count(shape)) }; });
+        each(2, (name, shape, data) => { traced[name] = { shape, data: heap.floats(data, count(shape)) }; });
+        return { loss: heap.exports.gradients_loss(at), parameters: ofParameters, values: ofValues, traces: traced };
+      });
+    } finally {
+      heap.exports.gradients_free(at);
+      this.#close(session, false);
+    }
+  }
+
   // ---- bytes ----
 
   #tokenizer() {
