@@ -13,68 +13,18 @@ import { Tokenizer } from './tokenizer.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./runtime/source.js').AnySource} AnySource */
-/** @typedef {{phase: 'download' | 'prepare' | 'ready', loaded: number, total: number | null, file: string}} Progress loaded, total: bytes; total null: not known */
-/**
- * @typedef {object} ModelOptions
- * @property {(progress: Progress) => void} [onProgress]
- * @property {AbortSignal} [signal] stops the loading
- * @property {boolean} [cache] keep files of URLs on this machine (ModelStore): the next load needs no network, and one that was cut goes on. Where nothing can be kept
- *   (Node, pages that are not secure, no room) the file is loaded as without it
- * @property {number} [threads] how many at most; 1 where shared memory is not allowed. Default: the machine's cores, 4 at most. Results do not depend on it
- * @property {'ref' | 'simd' | 'relaxed'} [isa] which kernels. Default: the best that the platform has
- * @property {string | URL} [workerUrl] where worker.js is, when it is not beside the other files
- */
-/**
- * @typedef {object} ModelInfo
- * @property {string} architecture "llama", "gpt2"...
- * @property {string} name as the file says, or ''
- * @property {number} layers
- * @property {number} width
- * @property {number} heads
- * @property {number} kvHeads
- * @property {number} headWidth
- * @property {number} ffnWidth
- * @property {number} vocab
- * @property {number} context trained length, tokens; a limit only where positions were learned one by one
- * @property {number} parameters
- * @property {number} weightBytes
- * @property {string} weightType of most weights: "Q8_0"...
- * @property {number} [segments] of encoders that know them: kinds of text (BERT's sentences A and B) that `typeIds` may name
- * @property {true} [bidirectional] an encoder: every token sees the whole text
- * @property {true} [headless] the file holds hidden layers alone: there are traces and embeddings, but no logits
- * @property {number} [encoderLayers] of encoder-decoder models alone, whose `layers` are the decoder's
- * @property {number | null} [decoderStart] the token that such a decoder starts from; null: not known
- */
-/** @typedef {{shape: number[], data: Float32Array}} Traced row-major, the first dimension is the slowest */
 /** @typedef {import('./patch.js').Patch} Patch */
 /** @typedef {import('./grad.js').GradientOptions} GradientOptions */
 /** @typedef {import('./grad.js').Gradients} Gradients */
-/** @typedef {{logits: Float32Array, vocab: number, traces: Record<string, Traced>}} RunResult logits: [vocab] of the last token, with `all` [tokens][vocab]; empty after `stopAt` */
-/**
- * Sampling, in `sampling.js`, and:
- * @typedef {import('./sampling.js').SamplingOptions & GenerateOnly} GenerateOptions
- */
-/**
- * @typedef {object} GenerateOnly
- * @property {number} [maxTokens] default 128
- * @property {AbortSignal} [signal]
- * @property {(number | string)[]} [stop] ids or texts that end the generation. Default: the model's end tokens. An id is given out
- *   before the end, a text is not. []: nothing stops it
- * @property {boolean} [logProbs] give each token's log-probability (natural, under the model, before temperature)
- * @property {'f32' | 'f16' | 'q8'} [kv] how keys and values are kept, see SessionOptions; default f32
- */
-/**
- * @typedef {object} Perplexity
- * @property {number} tokens how many were scored
- * @property {number} bytes UTF-8 bytes that they spell
- * @property {number} nats -ln p of all of them together
- * @property {number} natsPerToken
- * @property {number} perplexity exp(natsPerToken)
- * @property {number} bitsPerByte nats / ln 2 / bytes: comparable between vocabularies
- * @property {number} window @property {number} stride
- * @property {number | null} bos the token that each document followed
- */
-/** @typedef {{id: number, text: string, logProb?: number, last: boolean}} Piece text: what is now certain; '' while a character is unfinished, or without a tokenizer */
+/** @typedef {import('./types.js').Progress} Progress */
+/** @typedef {import('./types.js').ModelOptions} ModelOptions */
+/** @typedef {import('./types.js').ModelInfo} ModelInfo */
+/** @typedef {import('./types.js').Traced} Traced */
+/** @typedef {import('./types.js').RunResult} RunResult */
+/** @typedef {import('./types.js').GenerateOptions} GenerateOptions */
+/** @typedef {import('./types.js').GenerateOnly} GenerateOnly */
+/** @typedef {import('./types.js').Perplexity} Perplexity */
+/** @typedef {import('./types.js').Piece} Piece */
 
 /** Workers of models that were forgotten without dispose(). */
 const FORGOTTEN = new FinalizationRegistry((/** @type {WorkerClient} */ client) => void client.terminate());
