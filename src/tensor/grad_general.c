@@ -140,7 +140,7 @@ static void broadcast(const mt_back *b, int32_t k, mt_task task, int32_t first, 
     mt_spread(b->pool, task, &j, mt_node_elements(b->n));
 }
 
-/* d = the derivative, at most PIECE elements; whether it is not 1. x and y are there as needed (grad.c). */
+/* d = the derivative, at most PIECE elements. x and y are there as needed (grad.c). */
 static void slope(mt_unary kind, const float f[2], const float *restrict x, const float *restrict y, float *restrict d,
                   size_t n) {
     switch (kind) {

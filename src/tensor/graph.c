@@ -314,8 +314,9 @@ int32_t mt_g_act(mt_graph *g, int32_t x, mt_act act) {
 int32_t mt_g_view(mt_graph *g, int32_t x, int32_t n_dims, const int32_t *dims) {
     if (dead(g, x)) return -1;
     size_t count = 1, have = mt_node_elements(&g->nodes[x]);
-    for (int32_t d = 0; d < n_dims; d++) count *= (size_t)dims[d];
-    if (!expect(g, count == have, g->nodes[x].op, (int32_t)have, (int32_t)count)) return -1;
+    bool fits = n_dims >= 0 && n_dims <= 4;
+    for (int32_t d = 0; fits && d < n_dims; d++) fits = dims[d] >= 0 && mt_mul_size(count, (size_t)dims[d], &count);
+    if (!expect(g, fits && count == have, g->nodes[x].op, (int32_t)have, (int32_t)count)) return -1;
     /* A product does not look at its own shape; the others get a copy, which costs nothing where it can be in place. A
      * name belongs to the old shape. */
     if (g->nodes[x].name || g->nodes[x].op != MT_OP_MATMUL) {

@@ -747,6 +747,9 @@ static void test_refused(void) {
     refused(mt_g_unary(g, MT_UNARY_EXP, 9999, 0, 0), MT_ERANGE, "an input is node 9999");
     refused(mt_g_leaf(g, &(float){0}, 5, (int32_t[]){1, 1, 1, 1, 1}), MT_ERANGE, "5 axes");
     refused(mt_g_leaf(g, &(float){0}, 1, (int32_t[]){-1}), MT_ELIMIT, "dimension 0 is -1");
+    refused(mt_g_view(g, a, 2, (int32_t[]){3, 5}), MT_ERANGE, "an input has width 12, expected 15");
+    refused(mt_g_view(g, a, 2, (int32_t[]){-3, -4}), MT_ERANGE, "an input has width 12");
+    refused(mt_g_view(g, a, 5, (int32_t[]){3, 4, 1, 1, 1}), MT_ERANGE, "an input has width 12");
     int32_t before = g->count;
     CHECK(mt_g_binary(g, MT_BINARY_ADD, a, -1) == -1 && mt_g_where(g, -1, a, a) == -1 &&
               mt_g_leaf(g, NULL, 0, NULL) == -1 && mt_g_take(g, a, -1) == -1 && g->count == before &&
