@@ -237,6 +237,9 @@ mt_status mt_net_run(mt_net *n, mt_pool *pool, mt_error *err) {
 mt_status mt_net_backward(mt_net *n, mt_pool *pool, mt_error *err) {
     if (!n->tape) return mt_fail(err, MT_ESTATE, "the net was planned without a loss");
     if (!n->ran) return mt_fail(err, MT_ESTATE, "a net is run forwards before it is run backwards");
+    /* What a changed value is the slope of is nobody's question yet: slopes would be taken at it, as if computed. */
+    if (n->patch_count)
+        return mt_fail(err, MT_ESTATE, "%zu values are patched: a patched net is run forwards alone", n->patch_count);
     mt_feed feed = feed_of(n);
     mt_tape_backward(n->tape, pool, n->scratch, &feed);
     n->ran = false; /* places of values were used for gradients */

@@ -83,7 +83,8 @@ mt_status mt_net_backward(mt_net *n, mt_pool *pool, mt_error *err); /* adds to t
 const float *mt_net_value(const mt_net *n, int32_t node);           /* of kept nodes and leaves; NULL: not kept */
 const float *mt_net_grad(const mt_net *n, int32_t node);
 /* While set, the value of a kept node is changed right after it is computed, and what follows sees it. count: one value
- * for each element, or one for all. Replaces the node's patch; NULL: none any more. */
+ * for each element, or one for all. Replaces the node's patch; NULL: none any more. A patched net is not run backwards.
+ */
 typedef enum mt_net_change { MT_NET_REPLACE, MT_NET_ADD, MT_NET_SCALE } mt_net_change;
 mt_status mt_net_patch(mt_net *n, int32_t node, mt_net_change how, const float *values, size_t count, mt_error *err);
 

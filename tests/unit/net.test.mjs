@@ -154,6 +154,7 @@ test('values have names, and what is patched changes what follows', async () => 
   g.patch('blocks.0.hook_attn_out', { scale: 0 });
   g.run();
   assert.equal(g.loss, plain, 'the last residual is put back: nothing before it counts');
+  assert.throws(() => g.backward(), { code: 'ESTATE', message: /patched/ });
   g.patch('blocks.1.hook_resid_post', null);
   g.run();
   assert.notEqual(g.loss, plain);
