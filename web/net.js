@@ -13,4 +13,5 @@
 export { Params } from './net/params.js';
 export { Graph, Tensor } from './net/graph.js';
 export { causalMask, distanceBias, linear, rotate, sinusoids, transformer } from './net/models.js';
+export { EarlyStop } from './net/early_stop.js';
 export { schedules } from './net/schedules.js';

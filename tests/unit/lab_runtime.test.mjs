@@ -321,6 +321,19 @@ describe('runs', () => {
     assert.throws(() => run.checkpoint(), { code: 'ESTATE' });
   });
 
+  test('an arm that has had enough ends after its step, and stays ended in a checkpoint', async () => {
+    const lab = descent({ step: (run) => { if (run.arm === 'quiet' && run.step === 10) run.finish(); return { loss: run.step }; } });
+    const run = await LabRun.create(lab, { core });
+    await run.advance({ steps: 80 });
+    const again = await LabRun.restore(lab, run.checkpoint(), { core });
+    for (const each of [run, again]) {
+      await each.play();
+      assert.deepEqual(each.results().map(({ step, done }) => [step, done]), [[60, true], [11, true], [60, true]]);
+      assert.deepEqual(each.results()[1].series.exact.at(-1)?.[0], 11, 'measured at its end');
+    }
+    assert.equal(outcome(run), outcome(again));
+  });
+
   test('cut anywhere and continued from a checkpoint: the same, bit for bit', async () => {
     for (const config of [{}, { way: 'momentum', noise: 2 }]) {
       const whole = await LabRun.create(descent(), { core, seed: 5, config });

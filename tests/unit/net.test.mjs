@@ -1,7 +1,7 @@
 // Nets: gradients, optimizers, checkpoints, names and patches (web/net.js).
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Params, schedules, transformer } from '../../web/net.js';
+import { EarlyStop, Params, schedules, transformer } from '../../web/net.js';
 
 /** A small transformer with a loss. */
 async function small(options = {}, { seed = 1, B = 3, T = 6, vocab = 7, segments = 0 } = {}) {
@@ -204,4 +204,16 @@ test('schedules', () => {
   assert.deepEqual([r(0), r(10), r(11)], [1, 1, 2]);
   assert.equal(schedules.linear({ steps: 10, floor: 0.5 })(5), 0.75);
   assert.equal(schedules.inverseSqrt({ warmup: 4 })(15), 0.5);
+});
+
+test('early stopping goes back to the best parameters', async () => {
+  const params = await Params.create(), p = params.param('p', [2], 1), watch = new EarlyStop(params, { patience: 2, delta: 0.1 });
+  const said = [5, 4, 3.95, 3, 3.5, NaN].map((value, i) => {
+    p.set(i);
+    return watch.report(value);
+  });
+  assert.deepEqual(said, [false, false, false, false, false, true]);
+  watch.restore();
+  assert.deepEqual([...p.value, watch.best], [3, 3, 3]);
+  params.free();
 });

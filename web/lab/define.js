@@ -105,6 +105,7 @@ import { MicrotomeError } from '../runtime/errors.js';
  * @property {any} params the parameters: build nets over them in setup
  * @property {Record<string, any>} state what else must survive a checkpoint: plain data that JSON can hold
  * @property {(name: string) => Uint8Array} texts a text that the lab has asked for in `texts`
+ * @property {() => void} finish called by step or measure: this arm ends after the step under way (early stopping)
  * @property {AbortSignal} signal
  */
 /**

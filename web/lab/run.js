@@ -47,6 +47,7 @@ const FORMAT = 1;
 class ArmRun {
   step = 0;
   done = false;
+  enough = false;
   /** @type {Record<string, any>} */ state = {};
   /** @type {Map<string, Rng>} */ #streams = new Map();
   /** @type {Record<string, [number, number][]>} */ series;
@@ -72,6 +73,8 @@ class ArmRun {
     if (!found) this.#streams.set(stream, (found = new Rng(this.seed, stream)));
     return found;
   }
+
+  finish() { this.enough = true; }
 
   /** @param {string} stream @returns {Rng} */
   fresh(stream) { return new Rng(this.seed, stream); }
@@ -255,7 +258,7 @@ export class LabRun {
       this.#record(arm, values instanceof Promise ? await values : values);
       arm.step++;
     }
-    if (arm.step >= arm.config.steps) {
+    if (arm.enough || arm.step >= arm.config.steps) {
       if (lab.measure) this.#record(arm, await lab.measure(arm, arm.made));
       arm.done = true;
     }
