@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { LabRun, findLab } from '../../web/lab/index.js';
+import { transformerLab } from '../support/labs.mjs';
 import { scratch } from '../support/wasm.mjs';
 import { CHROMIUM, chromium, FIREFOX, firefox, serve } from './support.mjs';
 
@@ -33,6 +34,7 @@ const ROUTES = {
   '/favicon.ico': (/** @type {any} */ _, /** @type {import('node:http').ServerResponse} */ response) => response.writeHead(204).end(),
   '/blank': (/** @type {any} */ _, /** @type {import('node:http').ServerResponse} */ response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html><html lang="en"><title>A lab</title><main><h1>A lab</h1></main></html>'),
   '/noise.js': (/** @type {any} */ _, /** @type {import('node:http').ServerResponse} */ response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(source('/web/lab/index.js')),
+  '/wide.js': (/** @type {any} */ _, /** @type {import('node:http').ServerResponse} */ response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(transformerLab('/web/lab/index.js', '/web/net.js')),
 };
 
 /** Runs in the page. @param {{isolated?: boolean}} _ */
@@ -64,6 +66,21 @@ async function train(_) {
   const missing = await LabClient.open('absent.js').catch((error) => [error.name, error.code]);
   const fails = await LabClient.open('noise.js', { worker: '/absent-worker.js' }).catch((error) => [error.name, error.code]);
   return { verdict, json, same: resumed === json, words: [...new Rng(6, 'x').permutation(20)], batches, pictures, ticks, parsed, fill, missing, fails, drawn: main.querySelectorAll('svg').length };
+}
+
+/** Runs in the page: the same training with one thread and two; what it left behind. @param {{isolated?: boolean}} _ */
+async function together(_) {
+  const { LabClient } = await import('/web/lab/index.js'), { Params } = await import('/web/net.js');
+  const ended = [];
+  for (const options of [{ threads: 1 }, { threads: 2 }, { threads: 2, worker: '/web/lab/worker.js' }]) {
+    const lab = await LabClient.open('wide.js', { seed: 2, ...options });
+    await lab.start();
+    ended.push({ threads: lab.threads, bytes: await lab.checkpoint() });
+    await lab.terminate();
+  }
+  const params = await Params.create({ threads: 2 }), own = params.threads; // the page's own thread must not wait
+  await params.close();
+  return { own, threads: ended.map((e) => e.threads), lengths: ended.map((e) => e.bytes.length), same: ended.map((e) => e.bytes.every((byte, i) => byte === ended[0].bytes[i])) };
 }
 
 const files = scratch();
@@ -108,6 +125,9 @@ for (const [name, { there, open }] of Object.entries(BROWSERS))
           assert.deepEqual([got.drawn, new Set(got.parsed)], [6, new Set(['svg'])]);
           assert.match(got.fill, /^rgb\(196, 112, 12\)$|^rgb\(237, 169, 75\)$/, 'the sheet colours what is in the document');
           assert.deepEqual([got.missing, got.fails], [['MicrotomeError', 'EIO'], ['MicrotomeError', 'EWORKER']]);
+          const { own, threads, lengths, same } = await page.evaluate(together, {});
+          assert.deepEqual([own, threads, same], [1, isolated ? [1, 2, 2] : [1, 1, 1], [true, true, true]], 'threads change no bit');
+          assert.ok(lengths[0] > 1e5 && lengths.every((n) => n === lengths[0]), String(lengths));
           await page.evaluate(AXE);
           const { violations } = await page.evaluate(() => /** @type {any} */ (globalThis).axe.run(document));
           assert.deepEqual(violations.map((/** @type {any} */ v) => `${v.id}: ${v.help}`), []);

@@ -12,6 +12,7 @@ import { UsageError, parseArguments } from '../../web/node/args.js';
 import { labCommand } from '../../web/node/lab.js';
 import { readTexts } from '../../web/lab/texts.js';
 import { readSafetensors } from '../../web/safetensors.js';
+import { transformerLab } from '../support/labs.mjs';
 import { ROOT } from '../support/shared.mjs';
 import { CLI, cli, scratch } from '../support/wasm.mjs';
 
@@ -233,6 +234,31 @@ describe('in a worker', () => {
     } finally {
       await lab.terminate();
     }
+  });
+
+  test('threads: the same to the last bit, from a checkpoint too, and on the command line', { timeout: 120_000 }, async () => {
+    const wide = files.write('wide.mjs', transformerLab(...['web/lab/index.js', 'web/net.js'].map((path) => pathToFileURL(join(ROOT, path)).href)));
+    const here = await LabRun.create(await findLab(pathToFileURL(wide)), { seed: 2 });
+    await here.advance({ steps: 2 });
+    const cut = here.checkpoint();
+    await here.play();
+    for (const [options, threads] of /** @type {const} */ ([[{ seed: 2, threads: 1 }, 1], [{ seed: 2, threads: 2 }, 2], [{ checkpoint: cut, threads: 3 }, 3], [{ seed: 2, threads: 2, variant: 'simd' }, 1]])) {
+      const lab = await LabClient.open(pathToFileURL(wide), options);
+      try {
+        assert.equal(lab.threads, threads);
+        await lab.start();
+        assert.deepEqual(await lab.checkpoint(), here.checkpoint(), `${threads} threads`);
+        assert.deepEqual(lab.results, structuredClone(here.results()));
+      } finally {
+        await lab.terminate();
+      }
+    }
+    for (const threads of [0, 65, 'all']) await assert.rejects(LabClient.open(pathToFileURL(wide), { threads }), { code: 'ERANGE', message: /threads/ });
+    for (const more of [['--seed', '2'], ['--resume', files.write('wide.mtlab', cut)]]) {
+      const run = await cli(['lab', 'run', wide, ...more, '--threads', '2', '--json']);
+      assert.deepEqual([run.status, run.stdout], [0, `${here.export().json}\n`], run.stderr);
+    }
+    here.dispose();
   });
 
   test('what cannot be opened, and what fails on the way', async () => {

@@ -1,6 +1,9 @@
 // Nets: gradients, optimizers, checkpoints, names and patches (web/net.js).
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { Rng, labCore } from '../../web/lab/index.js';
 import { EarlyStop, Params, schedules, transformer } from '../../web/net.js';
 
 /** A small transformer with a loss. */
@@ -216,4 +219,62 @@ test('early stopping goes back to the best parameters', async () => {
   watch.restore();
   assert.deepEqual([...p.value, watch.best], [3, 3, 3]);
   params.free();
+});
+
+/** A transformer of width 64 trained for a few steps. @param {Params} params @returns {Uint8Array} parameters, moments, counts */
+function trained(params) {
+  const g = params.graph(), tokens = g.index('tokens', [4, 32]), targets = g.index('targets', [4, 32]);
+  g.train(transformer(g, tokens, { vocab: 32, width: 64, layers: 2, heads: 4 }).logits.crossEntropy(targets).mean());
+  for (let step = 0; step < 5; step++) {
+    tokens.set(Int32Array.from({ length: 128 }, (_, i) => (i * i + step) % 32));
+    targets.set(Int32Array.from({ length: 128 }, (_, i) => ((i + 1) ** 2 + step) % 32));
+    g.step({ rule: 'adamw', rate: 3e-3, decay: 0.01, clip: 1 });
+  }
+  return params.save();
+}
+
+test('threads: the same parameters to the last bit; ended threads leave a model that works on', { timeout: 120_000 }, async () => {
+  const one = await Params.create({ seed: 2 });
+  const expected = trained(one);
+  assert.deepEqual([one.threads, one.pool], [1, 0]);
+  await one.close();
+  for (const threads of [2, 3]) {
+    const params = await Params.create({ seed: 2, threads });
+    assert.equal(params.threads, threads);
+    assert.ok(params.heap.shared && params.pool > 0);
+    assert.deepEqual(trained(params), expected, `${threads} threads`);
+    await params.close();
+    await params.close();
+    assert.deepEqual([params.threads, params.pool], [1, 0]);
+  }
+
+  const core = await labCore({ threads: 2 });
+  const first = core.params(), second = core.params();
+  assert.deepEqual([core.threads, first.threads], [2, 2]);
+  assert.equal(first.heap, second.heap);
+  await first.close();
+  assert.equal(core.threads, 2, 'the threads of a core are shared');
+  await core.close();
+  assert.deepEqual([core.threads, second.threads], [1, 1]);
+  second.rng = new Rng(2, 'init');
+  assert.deepEqual(trained(second), expected, 'one thread goes on in the shared memory');
+  second.free();
+});
+
+test('threads: what is no number of them, builds of one thread, a call that is aborted', async () => {
+  for (const threads of [0, 65, 1.5, '2']) await assert.rejects(Params.create({ threads }), { code: 'ERANGE', message: /threads/ });
+  const plain = await Params.create({ threads: 2, variant: 'simd' });
+  assert.deepEqual([plain.threads, plain.heap.shared], [1, false]);
+  await plain.close();
+  await assert.rejects(Params.create({ threads: 2, signal: AbortSignal.abort() }), { name: 'AbortError' });
+});
+
+test('threads that nobody has ended do not keep Node alive', { timeout: 60_000 }, async () => {
+  const program = `import { Params } from '${new URL('../../web/net.js', import.meta.url).href}';
+    const params = await Params.create({ threads: 2 }), g = params.graph();
+    const loss = g.param('w', [256, 256], 1).matmul(g.param('v', [256, 256], 1)).mean();
+    g.train(loss);
+    console.log(params.threads, g.step({ rule: 'sgd', rate: 0 }));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
+  assert.equal(stdout, '2 256\n');
 });

@@ -6,7 +6,7 @@
 //   await lab.start();                                                  // or start(), pause(), resume(), step(n), set(key, value)
 //   lab.terminate();
 import { MicrotomeError, checkNumber, checkOptions, disposed, throwIfAborted } from '../runtime/errors.js';
-import { RUNTIME_OPTIONS } from '../runtime/load.js';
+import { RUNTIME_OPTIONS, detectFeatures } from '../runtime/load.js';
 import { WorkerClient } from '../runtime/client.js';
 import { toSource } from '../runtime/source.js';
 import { PROTOCOL, inNode, nodeModule } from '../runtime/worker.js';
@@ -24,6 +24,7 @@ import { PROTOCOL, inNode, nodeModule } from '../runtime/worker.js';
  * @property {import('./define.js').Config} [config] over the preset's
  * @property {Uint8Array} [checkpoint] to go on from, instead of seed, preset and config
  * @property {Record<string, import('../runtime/source.js').AnySource>} [texts] in place of the bundled texts that the lab reads, by name
+ * @property {number} [threads] 1 to 64, default 1; one where shared memory is not allowed (a page must be isolated from other origins). Results do not depend on it
  * @property {string | URL | Worker} [worker] web/lab/worker.js where it lies elsewhere, or a module worker of it, named "microtome-lab-1", that was started
  * @property {AbortSignal} [signal] for opening
  */
@@ -31,9 +32,12 @@ import { PROTOCOL, inNode, nodeModule } from '../runtime/worker.js';
 
 const EVENTS = ['metrics', 'picture', 'done', 'error'];
 
+/** @param {string | URL | Worker | undefined} worker @returns {worker is Worker} */
+const isWorker = (worker) => typeof worker === 'object' && !(worker instanceof URL);
+
 /** @param {string | URL | Worker | undefined} worker @returns {Promise<any>} */
 async function spawn(worker) {
-  if (worker && typeof worker === 'object' && !(worker instanceof URL)) return worker;
+  if (isWorker(worker)) return worker;
   if (inNode()) {
     const { Worker: NodeWorker } = await nodeModule('node:worker_threads');
     return new NodeWorker(worker ?? new URL(/* webpackIgnore: true */ /* @vite-ignore */ './worker.js', import.meta.url), { workerData: { lab: PROTOCOL }, execArgv: [] });
@@ -48,6 +52,7 @@ export class LabClient {
   /** @type {Map<string, Set<(value: any) => void>>} */ #listeners = new Map(EVENTS.map((name) => [name, new Set()]));
   /** What describe() says of the lab. @type {ReturnType<typeof import('./define.js').describe>} */ about;
   /** @type {number} */ seed;
+  /** How many compute, at most as many as were asked for. @type {number} */ threads;
   /** As it stood when the last message came. @type {Where} */ where;
   /** @type {import('./define.js').Config} */ config;
   /** Values that were changed on the way. @type {import('./run.js').Change[]} */ changes;
@@ -59,15 +64,17 @@ export class LabClient {
    * @throws {MicrotomeError} EUNKNOWN, ERANGE, EMISSING: what does not fit; EFORMAT: the checkpoint; EIO, EWORKER: the lab or the worker could not be loaded. AbortError
    */
   static async open(lab, options = {}) {
-    checkOptions('LabClient.open', options, ['seed', 'preset', 'config', 'checkpoint', 'texts', 'worker', 'signal', ...RUNTIME_OPTIONS]);
+    checkOptions('LabClient.open', options, ['seed', 'preset', 'config', 'checkpoint', 'texts', 'threads', 'worker', 'signal', ...RUNTIME_OPTIONS]);
     const { signal, worker, texts = {}, checkpoint, seed, preset, config } = options;
     if (checkpoint && (seed !== undefined || preset !== undefined || config !== undefined)) throw new MicrotomeError('LabClient.open: a checkpoint has its own seed and config', { code: 'ERANGE' });
+    const threads = checkNumber('LabClient.open: threads', options.threads ?? 1, 1, 64, true), single = options.variant && !options.variant.endsWith('-threads');
     throwIfAborted(signal);
     const client = new WorkerClient(await spawn(worker));
     try {
+      if (detectFeatures().threads && !single) await client.addHelpers(threads - 1, () => spawn(isWorker(worker) ? undefined : worker)); // the lab's worker file serves as a helper too
       const opened = await client.call('open', {
         lab: lab instanceof URL ? lab.href : typeof lab === 'string' && !inNode() && /[/.]/.test(lab) ? new URL(lab, document.baseURI).href : lab,
-        checkpoint, seed, preset, config, texts: Object.fromEntries(Object.entries(texts).map(([name, source]) => [name, toSource(source)])),
+        checkpoint, seed, preset, config, threads, texts: Object.fromEntries(Object.entries(texts).map(([name, source]) => [name, toSource(source)])),
         runtime: Object.fromEntries(RUNTIME_OPTIONS.filter((name) => name in options).map((name) => { const value = /** @type {any} */ (options)[name]; return [name, value instanceof URL ? value.href : value]; })),
       }, { signal });
       return new LabClient(client, opened);
@@ -78,11 +85,12 @@ export class LabClient {
   }
 
   /** Use LabClient.open. @param {WorkerClient} client @param {any} opened @internal */
-  constructor(client, { lab, seed, where, config, changes, results }) {
+  constructor(client, { lab, seed, threads, where, config, changes, results }) {
     if (!(client instanceof WorkerClient)) throw new MicrotomeError('use LabClient.open()', { code: 'ESTATE' });
     this.#client = client;
     this.about = lab;
     this.seed = seed;
+    this.threads = threads;
     this.where = where;
     this.config = config;
     this.changes = changes;

@@ -3,10 +3,12 @@
 //   define.js    the contract: what a lab is            run.js     a lab under way: arms, slices, live values, checkpoints
 //   rng.js       random streams                         sweep.js   several seeds, grids of configs
 //   data.js      what labs train on                     client.js  a lab in a worker (worker.js)
-//   texts.js     real text                              plots.js   charts as SVG; draw.js: those that a lab declares
-//   measures.js  checks, curves, attention              find.js    labs by name or from a file
+//   texts.js     real text                              core.js    where parameters live, and how many threads compute
+//   measures.js  checks, curves, attention              plots.js   charts as SVG; draw.js: those that a lab declares
+//                                                       find.js    labs by name or from a file
 export { defineLab, describe } from './define.js';
 export { LabRun } from './run.js';
+export { labCore } from './core.js';
 export { LabClient } from './client.js';
 export { runSeeds, sweep } from './sweep.js';
 export { findLab } from './find.js';

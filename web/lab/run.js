@@ -32,7 +32,7 @@ import { readTexts } from './texts.js';
  * @property {string} [preset] default "full"
  * @property {Config} [config] over the preset's
  * @property {Record<string, import('./texts.js').AnySource>} [texts] in place of the bundled texts that the lab reads, by name
- * @property {Core} [core] default: parameters in the module's memory (web/net.js)
+ * @property {Core} [core] default: parameters in the module's memory (web/net.js), computed with in one thread; for more: `labCore({ threads })`
  * @property {AbortSignal} [signal] for loading; advance and play have their own
  */
 /** @typedef {{core: Core, texts: Record<string, Uint8Array>}} Means */

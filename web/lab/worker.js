@@ -2,6 +2,7 @@
 //   metrics   {where, arms: [{arm, config, step, done, series: {key: new points}}]}     picture   {arm, name, picture}
 // at most one batch in 50 ms, and one at the end of every call.
 import { MicrotomeError, PROTOCOL, inNode, nodeModule, serve, throwIfAborted, tick } from '../runtime/worker.js';
+import { labCore } from './core.js';
 import { describe } from './define.js';
 import { findLab } from './find.js';
 import { LabRun } from './run.js';
@@ -15,7 +16,7 @@ const BATCH_MS = 50;
 const SLICE_MS = 40;
 
 class LabEngine {
-  /** The protocol's: this engine computes in its own thread. @type {any[]} */ helpers = [];
+  /** Workers that the page has started to be helper threads. @type {import('../runtime/worker.js').Helper[]} */ helpers = [];
   /** @type {LabRun | null} */ #run = null;
   /** The slice under way. @type {Promise<any>} */ #slice = Promise.resolve();
   #playing = false;
@@ -34,11 +35,12 @@ class LabEngine {
     return this.#live();
   }
 
-  /** @param {{lab: string | number, checkpoint?: Uint8Array, seed?: number, preset?: string, config?: any, texts?: Record<string, import('../runtime/worker.js').Source>, runtime: any}} args @param {Task} task */
-  async open({ lab: what, checkpoint, texts: sources = {}, runtime, ...choice }, { signal }) {
+  /** @param {{lab: string | number, checkpoint?: Uint8Array, seed?: number, preset?: string, config?: any, texts?: Record<string, import('../runtime/worker.js').Source>, threads: number, runtime: any}} args @param {Task} task */
+  async open({ lab: what, checkpoint, texts: sources = {}, threads, runtime, ...choice }, { signal }) {
     const lab = await findLab(what), texts = Object.fromEntries(await Promise.all(Object.entries(sources).map(async ([name, source]) => [name, await wholeFile(source, signal)])));
-    const run = (this.#run = await this.#told(() => (checkpoint ? LabRun.restore(lab, checkpoint, { texts, signal, ...runtime }) : LabRun.create(lab, { ...choice, texts, signal, ...runtime }))));
-    return { lab: describe(lab), seed: run.seed, ...this.#all() };
+    const core = await labCore({ ...runtime, threads, helpers: this.helpers, signal }); // it ends with this worker
+    const run = (this.#run = await this.#told(() => (checkpoint ? LabRun.restore(lab, checkpoint, { texts, core, signal }) : LabRun.create(lab, { ...choice, texts, core, signal }))));
+    return { lab: describe(lab), seed: run.seed, threads: core.threads, ...this.#all() };
   }
 
   /** Everything at once; what follows are the differences. */

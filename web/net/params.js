@@ -1,6 +1,6 @@
 // Parameters of models that are trained here: named float tensors with gradients and an optimizer's moments, in the module's memory.
 import { MicrotomeError, checkNumber, globExpression } from '../runtime/errors.js';
-import { loadHeap } from '../runtime/load.js';
+import { Threads, loadThreads } from './threads.js';
 import { readSafetensors, writeSafetensors } from '../safetensors.js';
 import { Rng } from '../lab/rng.js';
 import { Graph } from './graph.js';
@@ -68,17 +68,24 @@ export class Params {
   /** @type {Set<Graph>} */ #graphs = new Set();
   #at = 0;
   #update = 0;
+  #threads;
+  /** Those that end with these parameters. @type {Threads | null} */ #own = null;
 
-  /** Parameters in an instance of their own thread's module. @param {import('../runtime/load.js').RuntimeOptions & {seed?: number, signal?: AbortSignal}} [options] seed: of the initial values, default 0 */
+  /**
+   * Parameters in an instance of their own thread's module. @param {import('../runtime/load.js').RuntimeOptions & {seed?: number, threads?: number, signal?: AbortSignal}} [options] seed: of the initial values, default 0.
+   * threads: 1 to 64, default 1; more only in Node (on a page, labs train in workers with threads), see `threads` for how many there are. Results do not depend on it. They wait until close()
+   */
   static async create({ seed = 0, ...options } = {}) {
-    return new Params(await loadHeap(options), { rng: new Rng(seed, 'init') });
+    const { heap, threads } = await loadThreads(options), params = new Params(heap, { rng: new Rng(seed, 'init'), threads });
+    params.#own = threads;
+    return params;
   }
 
-  /** @param {Heap} heap @param {{rng?: Rng, pool?: number}} [options] rng: what initial values are drawn from; pool: threads (an address) */
-  constructor(heap, { rng = new Rng(0, 'init'), pool = 0 } = {}) {
+  /** @param {Heap} heap @param {{rng?: Rng, threads?: Threads}} [options] rng: what initial values are drawn from; threads: over this heap */
+  constructor(heap, { rng = new Rng(0, 'init'), threads = new Threads() } = {}) {
     this.heap = heap;
     this.rng = rng;
-    this.pool = pool;
+    this.#threads = threads;
     this.#at = heap.scope((alloc) => {
       const out = alloc(4);
       heap.call('variables_new', out);
@@ -91,6 +98,11 @@ export class Params {
     if (!this.#at) throw new MicrotomeError('the parameters were freed', { code: 'ESTATE' });
     return this.#at;
   }
+
+  /** How many threads compute. @returns {number} */
+  get threads() { return this.#threads.count; }
+  /** @internal The address of their pool. */
+  get pool() { return this.#threads.pool; }
 
   /** A graph over these parameters. @returns {Graph} */
   graph() {
@@ -228,5 +240,11 @@ export class Params {
     this.heap.exports.variables_free(this.#at);
     this.heap.release(this.#update);
     this.#at = 0;
+  }
+
+  /** Frees the parameters and ends the threads that create() started (not those of labCore, which others may share). Can be called again. @returns {Promise<void>} */
+  async close() {
+    this.free();
+    await this.#own?.close();
   }
 }

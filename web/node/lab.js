@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { LABS, LabRun, describe, findLab, formatNumber, runSeeds } from '../lab/index.js';
+import { LABS, LabRun, describe, findLab, formatNumber, labCore, runSeeds } from '../lab/index.js';
 import { unpack } from '../lab/checkpoint.js';
 import { UsageError } from './args.js';
 
@@ -108,7 +108,7 @@ export function labCommand({ line, json, mustExist, jsonOut }) {
 
   /** @param {Record<string, any>} options @param {string[]} rest */
   async function run(options, rest) {
-    const { seed, seeds, preset, resume, out, text = [] } = options;
+    const { seed, seeds, preset, resume, out, text = [], threads } = options;
     if (rest.length > 1 || (!rest.length && resume === undefined)) throw new UsageError('lab run needs one NAME, ID or FILE (microtome lab list)');
     if (seed !== undefined && seeds !== undefined) throw new UsageError('--seed and --seeds exclude each other');
     if (resume !== undefined) for (const name of ['seed', 'seeds', 'preset', 'set']) if (options[name] !== undefined) throw new UsageError(`--resume goes on as the run was begun: without --${name}`);
@@ -116,10 +116,11 @@ export function labCommand({ line, json, mustExist, jsonOut }) {
     const lab = await labOf(rest[0] ?? String(unpack(/** @type {Uint8Array} */ (saved)).header.lab));
     const texts = textsFrom(text), choice = { ...(preset !== undefined && { preset }), config: configFrom(lab, options.set ?? []) };
     const progress = new Progress(), stopped = new AbortController(), interrupt = () => stopped.abort(new DOMException('interrupted', 'AbortError')), { signal } = stopped;
+    const core = await labCore({ threads });
     process.once('SIGINT', interrupt);
     try {
-      if (seeds !== undefined) return await several(lab, seedsFrom(seeds), { ...choice, texts, signal }, options, progress);
-      const one = saved ? await LabRun.restore(lab, saved, { texts, signal }) : await LabRun.create(lab, { ...choice, ...(seed !== undefined && { seed }), texts, signal });
+      if (seeds !== undefined) return await several(lab, seedsFrom(seeds), { ...choice, texts, core, signal }, options, progress);
+      const one = saved ? await LabRun.restore(lab, saved, { texts, core, signal }) : await LabRun.create(lab, { ...choice, ...(seed !== undefined && { seed }), texts, core, signal });
       try {
         progress.show(one);
         await one.play({ signal, onSlice: () => progress.show(one) });
@@ -138,6 +139,7 @@ export function labCommand({ line, json, mustExist, jsonOut }) {
       process.exitCode = INTERRUPTED;
     } finally {
       process.off('SIGINT', interrupt);
+      await core.close();
     }
   }
 
@@ -189,7 +191,7 @@ export function labCommand({ line, json, mustExist, jsonOut }) {
       { name: 'seed', kind: 'int', value: 'N', min: 0, help: 'run: default 1' }, { name: 'seeds', kind: 'text', value: 'LIST', help: 'run: several, such as 1,2,3; the claim holds when two thirds pass' },
       { name: 'set', kind: 'texts', value: 'KEY=VALUE', help: 'run: a value of the config over the preset\'s; as often as needed' }, { name: 'text', kind: 'texts', value: 'NAME=FILE', help: 'run: a text of your own where the lab reads one' },
       { name: 'out', kind: 'text', value: 'FOLDER', help: 'run: results.json, plots (SVG), parameters (safetensors); after Ctrl-C a checkpoint' },
-      { name: 'resume', kind: 'text', value: 'FILE', help: 'run: goes on from a checkpoint' }, jsonOut,
+      { name: 'resume', kind: 'text', value: 'FILE', help: 'run: goes on from a checkpoint' }, { name: 'threads', kind: 'int', value: 'N', min: 1, max: 64, help: 'run: default 1. Results do not depend on it' }, jsonOut,
     ]),
     notes: 'FILE is a module whose default export is a lab (docs/labs.md). Exit status of run: 0 the claim holds, 1 it does not, 130 interrupted.',
     /** @param {Record<string, any>} options @param {string[]} rest */

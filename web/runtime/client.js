@@ -6,7 +6,7 @@ const START_MS = 30_000;
 const WINDOW = 32; // streamed parts that may be under way before the reader has taken them
 
 /** @param {string | URL} [workerUrl] @returns {Promise<any>} */
-async function spawn(workerUrl) {
+export async function spawn(workerUrl) {
   if (inNode()) {
     const { Worker: NodeWorker } = await nodeModule('node:worker_threads');
     const given = typeof workerUrl === 'string' && /^[a-z][a-z0-9+.-]+:/i.test(workerUrl) ? new URL(workerUrl) : workerUrl; // else a path
@@ -14,6 +14,20 @@ async function spawn(workerUrl) {
   }
   if (workerUrl) return new Worker(workerUrl, { type: 'module', name: 'microtome-worker-1' });
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'microtome-worker-1' });
+}
+
+/**
+ * A worker that can become a helper thread, and the end of a channel to it that the computing thread gets. Workers that workers start have kept Firefox waiting for ever: so they are started here, by the page (in Node: by any thread).
+ * @param {() => Promise<any>} start @param {() => void} lost it died, or could not start after all @returns {Promise<{worker: any, port: MessagePort} | null>} null: it could not start
+ */
+export async function startHelperWorker(start, lost) {
+  const worker = await start().catch(() => null);
+  if (!worker) return null;
+  const { port1, port2 } = new MessageChannel();
+  listen(worker, () => {}, lost);
+  worker.unref?.();
+  worker.postMessage({ attend: port1 }, [port1]);
+  return { worker, port: port2 };
 }
 
 /**
@@ -33,7 +47,7 @@ export class WorkerClient {
     const worker = await spawn(workerUrl).catch((error) => { throw failed(error); });
     const client = new WorkerClient(worker);
     try {
-      for (let i = 0; i < helpers; i++) await client.#addHelper(workerUrl, i);
+      await client.addHelpers(helpers, () => spawn(workerUrl));
       await new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(failed(new Error(`no answer in ${START_MS / 1000} s`))), START_MS);
         const done = (/** @type {() => void} */ then) => { clearTimeout(timer); signal?.removeEventListener('abort', abort); then(); };
@@ -50,19 +64,15 @@ export class WorkerClient {
     return client;
   }
 
-  /**
-   * A worker that can become a helper thread, and a channel between it and the engine. It is started here and not by the engine: workers that workers start have kept Firefox waiting for ever.
-   * @param {string | URL | undefined} workerUrl @param {number} index
-   */
-  async #addHelper(workerUrl, index) {
-    const helper = await spawn(workerUrl).catch(() => null), { port1, port2 } = new MessageChannel();
-    if (!helper) return;
-    this.#helpers.push(helper);
-    if (this.#dead) return void helper.terminate();
-    listen(helper, () => {}, () => this.#dead || this.#worker.postMessage({ lost: index }));
-    helper.unref?.();
-    helper.postMessage({ attend: port1 }, [port1]);
-    this.#worker.postMessage({ helper: port2, index }, [port2]);
+  /** Starts workers that the worker may make its helper threads, before the first call. @param {number} count @param {() => Promise<any>} start one of them */
+  async addHelpers(count, start) {
+    for (let index = 0; index < count; index++) {
+      const helper = await startHelperWorker(start, () => this.#dead || this.#worker.postMessage({ lost: index }));
+      if (!helper) continue;
+      if (this.#dead) return void helper.worker.terminate();
+      this.#helpers.push(helper.worker);
+      this.#worker.postMessage({ helper: helper.port, index }, [helper.port]);
+    }
   }
 
   /** @type {any[]} */ #helpers = [];

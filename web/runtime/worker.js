@@ -491,27 +491,9 @@ class Engine {
     const memory = makeMemory(shared);
     const heap = (this.heap = await Heap.create(module, memory));
     if (isa) heap.call('kernels_use', { ref: heap.enums.MT_ISA_REF, simd: heap.enums.MT_ISA_SIMD, relaxed: heap.enums.MT_ISA_RELAXED }[isa] ?? -1);
-    if (shared && threads > 1) await this.#startPool(module, memory, threads);
+    if (shared && threads > 1) ({ pool: this.pool, threads: this.threads } = await startPool(heap, module, this.helpers.filter(Boolean).slice(0, threads - 1)));
     const used = heap.exports.kernels_isa();
     return { threads: this.threads, isa: used === heap.enums.MT_ISA_RELAXED ? 'relaxed' : used === heap.enums.MT_ISA_SIMD ? 'simd' : 'ref' };
-  }
-
-  /**
-   * Starts helper threads. The pool is made only after they have all answered, and for as many as did: one that cannot start
-   * (a policy, a limit) costs its share of the speed and nothing else.
-   * @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @param {number} threads
-   */
-  async #startPool(module, memory, threads) {
-    const heap = this.heap;
-    const started = await Promise.all(this.helpers.filter(Boolean).slice(0, threads - 1).map((helper) => startHelper(helper, module, memory, heap))), ports = started.filter((port) => port !== null);
-    if (!ports.length) return;
-    this.threads = ports.length + 1;
-    this.pool = heap.scope((alloc) => {
-      const out = alloc(4);
-      heap.call('pool_new', this.threads, out);
-      return heap.u32(out);
-    });
-    ports.forEach((port, i) => port.postMessage({ pool: this.pool, index: i + 1 }));
   }
 
   /**
@@ -1837,17 +1819,41 @@ const STACK_BYTES = 1 << 18;
 /** @typedef {{port: any, heard: (message: any) => void, lost: (error: Error) => void, gone: boolean}} Helper */
 
 /** A worker that the page has started, at the other end of a channel. @param {any} port @returns {Helper} */
-function helperAt(port) {
+export function helperAt(port) {
   /** @type {Helper} */ const helper = { port, heard: () => {}, lost: () => {}, gone: false };
   listen(port, (message) => helper.heard(message), (error) => helper.lost(error));
   return helper;
 }
 
+/** It died, or could not start after all: nobody waits for it. @param {Helper} helper */
+export function loseHelper(helper) {
+  helper.gone = true;
+  helper.lost(new Error('the helper could not start'));
+}
+
 /**
- * Makes it a thread of this memory, on a stack of its own. @param {Helper} helper @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @param {Heap} heap
- * @returns {Promise<Port | null>} null: it did not start
+ * Makes helpers threads of an instance on shared memory. The pool is made only after they have all answered, and for as many as did: one that cannot start
+ * (a policy, a limit) costs its share of the speed and nothing else.
+ * @param {Heap} heap @param {WebAssembly.Module} module @param {Helper[]} helpers @returns {Promise<{pool: number, threads: number}>} pool: its address, 0 without any helper; threads: with the caller's
  */
-async function startHelper(helper, module, memory, heap) {
+export async function startPool(heap, module, helpers) {
+  const started = await Promise.all(helpers.map((helper) => startHelper(helper, module, heap))), ports = started.filter((port) => port !== null);
+  if (!ports.length) return { pool: 0, threads: 1 };
+  const threads = ports.length + 1;
+  const pool = heap.scope((alloc) => {
+    const out = alloc(4);
+    heap.call('pool_new', threads, out);
+    return heap.u32(out);
+  });
+  ports.forEach((port, i) => port.postMessage({ pool, index: i + 1 }));
+  return { pool, threads };
+}
+
+/**
+ * Makes it a thread of this memory, on a stack of its own. @param {Helper} helper @param {WebAssembly.Module} module @param {Heap} heap
+ * @returns {Promise<any>} its port; null: it did not start
+ */
+async function startHelper(helper, module, heap) {
   const stack = helper.gone ? 0 : heap.exports.alloc_aligned(STACK_BYTES, 16) >>> 0;
   if (!stack) return null;
   try {
@@ -1855,8 +1861,9 @@ async function startHelper(helper, module, memory, heap) {
       const timer = setTimeout(() => reject(new Error('no answer')), HELPER_START_MS);
       helper.heard = ({ ready, failed }) => { clearTimeout(timer); if (ready) resolve(); else reject(new Error(failed)); };
       helper.lost = (error) => { clearTimeout(timer); reject(error); };
-      helper.port.postMessage({ helper: { module, memory, stackTop: stack + STACK_BYTES } });
+      helper.port.postMessage({ helper: { module, memory: heap.memory, stackTop: stack + STACK_BYTES } });
     });
+    helper.port.unref?.(); // Node: threads that wait for work do not keep the process alive
     return helper.port;
   } catch {
     helper.port.close(); // what it would still have heard must not reach a stack that is given back
@@ -1905,8 +1912,7 @@ export function serve(port, onMessage, engine = new Engine()) {
     if (message.helper) return void (engine.helpers[message.index] = helperAt(message.helper));
     if (message.lost !== undefined) {
       const helper = engine.helpers[message.lost];
-      if (helper) helper.gone = true;
-      return helper?.lost(new Error('the helper could not start'));
+      return helper && loseHelper(helper);
     }
     if (message.method) return void answer(message);
     const running = calls.get(message.id);
