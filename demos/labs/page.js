@@ -1,0 +1,29 @@
+/**
+ * The few things that the page's parts share.
+ */
+
+/** @template {HTMLElement} T @param {string} id @returns {T} */
+export const $ = (id) => /** @type {T} */ (document.getElementById(id));
+
+/** @type {<K extends keyof HTMLElementTagNameMap>(tag: K, properties?: object, ...children: (Node | string)[]) => HTMLElementTagNameMap[K]} */
+export const make = (tag, properties = {}, ...children) => {
+    const el = document.createElement(tag);
+    for (const [key, value] of Object.entries(properties)) {
+        // Properties of ARIA are reflected late in Firefox; the attributes always work.
+        if (key === 'role') el.setAttribute('role', value);
+        else if (key.startsWith('aria')) el.setAttribute(`aria-${key.slice(4).toLowerCase()}`, value);
+        else Object.assign(el, { [key]: value });
+    }
+    el.append(...children);
+    return el;
+};
+
+/** Hands a file to the browser. @param {string} name @param {BlobPart} content @param {string} type */
+export function save(name, content, type) {
+    const url = URL.createObjectURL(new Blob([content], { type }));
+    make('a', { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download has begun by then
+}
+
+/** @param {unknown} error */
+export const words = (error) => (error instanceof Error ? error.message : String(error));
