@@ -14,6 +14,7 @@ const SANE = {
   'fair-lm-paradox': (arms) => [['decay harms the rare more', arms['weight decay 1'].bucket8 - arms['weight decay 0'].bucket8 > arms['weight decay 1'].frequent - arms['weight decay 0'].frequent],
     ['frequent followers are learnt', arms['weight decay 0'].frequent < 1]],
   'numeral-systems-pythia': (arms) => [['base 10 has begun to add', arms['base 10, fresh problems'].loss < 2.3], ['base 100 has not', arms['base 100, fresh problems'].exact < 0.2]],
+  'overcoming-self-attention-limits': ({ exact }) => [['the machines are right', exact.exact === 1 && exact.normal === 1 && exact.first === 1], ['norms keep them sure', exact.entropy < 1e-3]],
   'number-token-loss': (arms) => [['better than any guess', arms['cross-entropy alone, run 1'].loss < Math.log(10)], ['an error that has a size', arms['with Wasserstein-1, run 1'].error < 25]],
 };
 

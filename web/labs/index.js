@@ -9,5 +9,6 @@ export const LABS = Object.freeze([
   { id: 18, name: 'fair-lm-paradox', loader: () => import('./fair-lm-paradox.js') },
   { id: 102, name: 'numeral-systems-pythia', loader: () => import('./numeral-systems-pythia.js') },
   { id: 116, name: 'spt-reversal-curse', loader: () => import('./spt-reversal-curse.js') },
+  { id: 193, name: 'overcoming-self-attention-limits', loader: () => import('./overcoming-self-attention-limits.js') },
   { id: 221, name: 'number-token-loss', loader: () => import('./number-token-loss.js') },
 ]);
