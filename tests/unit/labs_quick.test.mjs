@@ -9,6 +9,14 @@ const core = await labCore();
 
 /** By lab: conditions on the arms' last values. @type {Record<string, (arms: Record<string, Record<string, number>>) => [what: string, holds: boolean][]>} */
 const SANE = {
+  'active-dormant-heads': ({ 'softmax, Adam': adam, 'ReLU, Adam': relu, 'softmax, SGD': sgd }) => [['a sink forms', adam.start > 0.4 && adam.startTrigger < 0.05], ['its value fades', adam.drain < 0.15], ['none with ReLU', relu.start < 0.05],
+    ['none with SGD', sgd.start < 0.15 && sgd.drain > 0.4], ['copying has begun', adam.triggerLoss < 2.2 && relu.triggerLoss < 2.2]],
+  'induction-heads': ({ 'two layers': two, 'one layer': one, 'one layer, keys and values shifted': shifted }) => [['two layers copy', two.late < 1.5 && two.score > 0.5], ['one layer does not', one.late > 2], ['a shifted one does', shifted.late < 1],
+    ['the heads are the cause', two.without > 3], ['nothing is known of a first block', two.early > 3]],
+  'linear-models-in-context': ({ 'equal covariates': equal, 'unequal covariates': unequal }) => [['near the closed form', [equal, unequal].every((arm) => Math.abs(arm.diagonal - 1) < 0.1 && arm.off < 0.15)],
+    ['larger covariates break it', equal.covariates > 15 * equal.loss], ['larger weights do not', equal.weights < 1.1 * equal.loss]],
+  'kv-shifting-attention': (arms) => [['one shifted layer copies', arms['shifted, start 1'].late < 0.8 && arms['shifted, start 1'].score > 0.5], ['its keys are those of the token before', Math.abs(arms['shifted, start 1'].a) < 0.2],
+    ['a plain one does not', arms.plain.late > 2], ['both begin to read', arms['text, shifted'].text < 3.2 && arms['text, plain'].text < 3.2]],
   'bico-reversal-curse': ({ causal, 'both ways, filling gaps': both }) => [['causal knows what it was told', causal.forward > 0.95], ['causal cannot turn it round', causal.reversed <= 0.05], ['both ways can, in part', both.reversed > 0.3]],
   'spt-reversal-curse': ({ 'as told': told, 'units permuted': units }) => [['told forward', told.forward > 0.95], ['not reversed', told.reversed <= 0.05], ['permuted units turn round', units.reversed > 0.5]],
   'fair-lm-paradox': (arms) => [['decay harms the rare more', arms['weight decay 1'].bucket8 - arms['weight decay 0'].bucket8 > arms['weight decay 1'].frequent - arms['weight decay 0'].frequent],

@@ -5,10 +5,14 @@
 
 /** In order of ids. The imports are written out, so that bundlers find the files. @type {readonly Listed[]} */
 export const LABS = Object.freeze([
+  { id: 12, name: 'active-dormant-heads', loader: () => import('./active-dormant-heads.js') },
   { id: 13, name: 'bico-reversal-curse', loader: () => import('./bico-reversal-curse.js') },
   { id: 18, name: 'fair-lm-paradox', loader: () => import('./fair-lm-paradox.js') },
+  { id: 55, name: 'induction-heads', loader: () => import('./induction-heads.js') },
+  { id: 84, name: 'linear-models-in-context', loader: () => import('./linear-models-in-context.js') },
   { id: 102, name: 'numeral-systems-pythia', loader: () => import('./numeral-systems-pythia.js') },
   { id: 116, name: 'spt-reversal-curse', loader: () => import('./spt-reversal-curse.js') },
   { id: 193, name: 'overcoming-self-attention-limits', loader: () => import('./overcoming-self-attention-limits.js') },
+  { id: 218, name: 'kv-shifting-attention', loader: () => import('./kv-shifting-attention.js') },
   { id: 221, name: 'number-token-loss', loader: () => import('./number-token-loss.js') },
 ]);
