@@ -144,10 +144,10 @@ const link = ({ key, preset, seed, overrides }) => writeAddress({ lab: key, pres
 
 /** @param {string} key a name, an id, or the URL of a module @returns {Promise<Session>} */
 async function sessionOf(key) {
-    const own = /[/.]/.test(key), lab = await findLab(own ? new URL(key, document.baseURI) : key);
-    const name = own ? key : lab.name;
+    const url = /[/.]/.test(key) ? new URL(key, document.baseURI) : null;
+    const lab = await findLab(url ?? key), name = url?.href ?? lab.name;
     let found = sessions.get(name);
-    if (!found) sessions.set(name, (found = new Session(own ? new URL(key, document.baseURI).href : name, lab, show, drawSoon)));
+    if (!found) sessions.set(name, (found = new Session(name, lab, show, drawSoon)));
     return found;
 }
 
@@ -170,7 +170,7 @@ function choose(chosen) {
         $('presets').replaceChildren(...Object.keys(lab.presets).map((preset) => {
             const radio = make('input', { type: 'radio', name: 'preset', value: preset });
             radio.addEventListener('change', () => {
-                chosen.usePreset(preset);
+                chosen.usePreset(preset).catch((error) => problem('problem', error));
                 writeForm();
                 changed();
             });
@@ -221,20 +221,14 @@ async function follow({ focus = false } = {}) {
     try {
         const chosen = await sessionOf(wanted ?? LABS[0].name);
         /** @type {string[]} */ const refused = [];
-        const attempt = (/** @type {() => void} */ body) => {
-            try {
-                body();
-            } catch (error) {
-                refused.push(words(error));
-            }
-        };
+        const refuse = (/** @type {unknown} */ error) => refused.push(words(error));
         // A link to the lab alone leaves its knobs as they were.
         if (preset !== null || seed !== null || Object.keys(given).length) {
-            attempt(() => chosen.usePreset(preset ?? 'quick'));
+            await chosen.usePreset(preset ?? 'quick').catch(refuse);
             const number = seedFrom(seed ?? '1');
             if (Number.isNaN(number)) refused.push(`seed: “${seed}” is no whole number from 0 on`);
             else chosen.seed = number;
-            for (const [key, text] of Object.entries(given)) await chosen.set(key, /** @type {any} */ (fromText(chosen.lab, key, text))).catch((error) => refused.push(words(error)));
+            for (const [key, text] of Object.entries(given)) await chosen.set(key, /** @type {any} */ (fromText(chosen.lab, key, text))).catch(refuse);
         }
         choose(chosen);
         if (refused.length) problem('page-problem', `Not everything in the link fits this lab. ${refused.join('. ')}.`);
@@ -326,7 +320,8 @@ async function open(file) {
     problem('page-problem');
     try {
         const bytes = new Uint8Array(await file.arrayBuffer());
-        const chosen = await sessionOf(String(unpack(bytes).header.lab));
+        const { lab } = unpack(bytes).header;
+        const chosen = session && session.lab.name === lab ? session : await sessionOf(String(lab)); // a lab of one's own must be on the bench
         choose(chosen);
         await chosen.restore(bytes);
         if (chosen === session) {
@@ -370,7 +365,7 @@ $('labs').replaceChildren(...LABS.map(({ name }, i) => {
             $('title').focus();
         }
     });
-    return make('li', {}, make('h3', {}, link, make('span', { className: 'state' })), make('p', {}, found.status === 'fulfilled' ? found.value.claim : words(found.reason)));
+    return make('li', {}, make('h2', {}, link, make('span', { className: 'state' })), make('p', {}, found.status === 'fulfilled' ? found.value.claim : words(found.reason)));
 }));
 await ready;
 sessions.forEach(mark);

@@ -36,13 +36,15 @@ export class Session {
         this.lab = lab;
         this.#changed = changed;
         this.#shown = shown;
-        this.usePreset(this.preset);
+        this.values = this.#presetValues(this.preset);
     }
 
-    /** Every knob as the preset has it. @param {string} preset @throws {Error} EUNKNOWN */
-    usePreset(preset) {
+    /** Every knob as the preset has it; a run under way hears of those that may change. @param {string} preset @throws {Error} EUNKNOWN */
+    async usePreset(preset) {
+        const before = this.values;
         this.values = this.#presetValues(preset);
         this.preset = preset;
+        for (const [key, value] of Object.entries(this.values)) if (value !== before[key]) await this.set(key, value);
     }
 
     /** @param {string} preset */

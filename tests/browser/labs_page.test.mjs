@@ -1,0 +1,318 @@
+// The page demos/labs in real browsers: a quick run of the fastest lab, with its curves, verdict, pause, files, link and errors.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, describe, test } from 'node:test';
+import { LABS } from '../../web/labs/index.js';
+import { LabRun, findLab } from '../../web/lab/index.js';
+import { readAddress, writeAddress } from '../../demos/labs/address.js';
+import { tablesOf } from '../../demos/labs/tables.js';
+import { CHROMIUM, chromium, FIREFOX, firefox, serve, watch } from './support.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const FAST = '#lab=bico-reversal-curse&preset=quick&seed=1';
+const SHORT = `${FAST}&k.steps=50`;
+
+/** A lab of one's own beside the page: it reads a text, and breaks when it is told to. */
+const OWN = `
+import { below, defineLab } from '/web/lab/index.js';
+export default defineLab({
+  id: 9002, name: 'own', title: 'My own <lab>', claim: 'Texts can be read.', published: 'They were.', source: 'Nobody', notes: [], texts: ['prose'],
+  config: { steps: { value: 1000000, min: 1, max: 1000000, label: 'steps' }, fails: { value: false, label: 'fail at step 3', live: true } },
+  presets: { quick: {}, full: {} },
+  setup: (run) => ({ w: run.params.param('w', [1], { normal: 1 }), bytes: run.texts('prose').length }),
+  step(run, { bytes }) { if (run.config.fails && run.step >= 3) throw new Error('told to'); return { bytes }; },
+  series: { bytes: { label: 'bytes' } }, plots: [{ type: 'line', series: ['bytes'], title: 'Bytes & more' }],
+  headline: ([arm]) => ({ label: 'bytes', value: arm.last.bytes }), verdict: ([arm]) => [below('bytes', arm.last.bytes, 1)],
+});`;
+const ROUTES = {
+  '/demos/labs/own.js': (/** @type {any} */ _, /** @type {import('node:http').ServerResponse} */ response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(OWN),
+};
+
+/** Waits for a phase of the run; both drivers. */
+const phase = (page, ...names) => page.waitForFunction((...args) => args.flat().includes(document.getElementById('lab').dataset.phase), ...('waitForURL' in page ? [names, { timeout: 50_000 }] : [{ timeout: 50_000 }, ...names]));
+/** Waits until the list and a lab are there. */
+const opened = (page) => page.waitForFunction(() => document.querySelector('#labs a') && !document.getElementById('lab').hidden);
+const text = (page, id) => page.evaluate((id) => document.getElementById(id).textContent, id);
+
+test('a link says what it was made of, and what is wrong in it stays visible', () => {
+  const hash = writeAddress({ lab: 'a-b', preset: 'full', seed: 7, knobs: { rate: 0.001, on: false, lab: 'x & y' } });
+  assert.deepEqual(readAddress(hash), { lab: 'a-b', preset: 'full', seed: '7', knobs: { rate: '0.001', on: 'false', lab: 'x & y' } });
+  assert.deepEqual(readAddress(''), { lab: null, preset: null, seed: null, knobs: {} });
+});
+
+test('tables hold the numbers of their plots', () => {
+  const arm = (name, series, pictures = {}) => ({ name, config: {}, seed: 1, step: 0, done: false, series, last: Object.fromEntries(Object.entries(series).filter(([, p]) => p.length).map(([k, p]) => [k, p.at(-1)[1]])), pictures });
+  const lab = { series: { loss: { label: 'loss' }, score: { label: 'score' } } };
+  const many = Array.from({ length: 101 }, (_, i) => [i, 2 * i]);
+  const arms = [arm('a', { loss: many, score: [[0, 0.5], [100, NaN]] }, { p: { rows: 1, cols: 2, values: [1, 2], labels: { rows: ['r'], cols: ['x', 'y'] } } }), arm('b', { loss: [], score: [] })];
+  assert.deepEqual(tablesOf(lab, { type: 'line', title: '', series: ['loss', 'score'] }, arms), [{ head: ['step', 'a: loss', 'a: score'], rows: [['0', '0', '0.5'], ['100', '200', '–']], note: '' }]);
+  const [thin] = tablesOf(lab, { type: 'line', title: '', series: ['loss'] }, arms);
+  assert.deepEqual([thin.rows.length, thin.rows[0], thin.rows.at(-1)], [40, ['0', '0'], ['100', '200']]);
+  assert.match(thin.note, /40 of 101 steps/);
+  assert.deepEqual(tablesOf(lab, { type: 'bar', title: '', series: ['loss', 'score'] }, arms)[0].rows, [['a', '200', '–']]);
+  assert.deepEqual(tablesOf(lab, { type: 'heat', title: '', picture: 'p' }, arms), [{ head: ['', 'x', 'y'], rows: [['r', '1', '2']], note: '' }]);
+  assert.deepEqual(tablesOf(lab, { type: 'line', title: '', series: ['loss'] }, [arms[1]])[0].rows, []);
+});
+
+describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
+  let browser, server;
+  before(async () => {
+    browser = await chromium();
+    server = await serve({ routes: ROUTES });
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  /** Opens the page, runs the check, and demands a silent console and no foreign request. */
+  async function onPage(check, { hash = '', context = {}, at = server, allow = [] } = {}) {
+    const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
+    const page = await ctx.newPage();
+    const { errors, foreign } = watch(page, at.origin);
+    try {
+      await page.goto(at.url('demos/labs/') + hash);
+      await opened(page);
+      await check(page);
+      assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
+      assert.deepEqual(foreign, [], 'requests to other origins');
+    } finally {
+      await ctx.close();
+    }
+  }
+
+  async function axe(page, what) {
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
+  }
+
+  async function saved(page, press) {
+    const [download] = await Promise.all([page.waitForEvent('download'), press()]);
+    return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
+  }
+
+  test('every lab is listed with its claim; choosing one shows it and takes the focus there', () =>
+    onPage(async (page) => {
+      assert.equal(await page.locator('#labs a').count(), LABS.length);
+      for (const [i, { loader }] of LABS.entries()) {
+        const { title, claim } = (await loader()).default;
+        assert.deepEqual(await page.locator('#labs li').nth(i).evaluate((li) => [li.querySelector('a').textContent, li.querySelector('p').textContent]), [title, claim]);
+      }
+      const { title, claim } = await findLab('fair-lm-paradox');
+      await page.locator('#labs a[data-key=fair-lm-paradox]').click();
+      await page.waitForFunction(() => location.hash.includes('seed=1'));
+      assert.deepEqual([await text(page, 'title'), await text(page, 'claim'), await page.evaluate(() => document.activeElement.id)], [title, claim, 'title']);
+      const broken = page.locator('#broken input[type=checkbox]');
+      await broken.uncheck();
+      await page.waitForFunction(() => location.hash.includes('k.decayEmbeddings=false'));
+      await page.locator('#presets input[value=full]').check();
+      assert.equal(await broken.isChecked(), true, 'a preset sets every knob');
+    }));
+
+  test('a quick run: curves, pictures, verdict, and the numbers are those of the run', () =>
+    onPage(async (page) => {
+      await axe(page, 'before');
+      await page.evaluate(() => { // the phases in which something was drawn
+        globalThis.drawnIn = new Set();
+        new MutationObserver(() => globalThis.drawnIn.add(document.getElementById('lab').dataset.phase)).observe(document.getElementById('plots'), { childList: true, subtree: true });
+      });
+      await page.locator('#play').click();
+      await phase(page, 'done');
+      assert.ok(await page.evaluate(() => globalThis.drawnIn.has('running')), 'curves come while it trains');
+      const file = await saved(page, () => page.locator('#save-json').click());
+      assert.equal(file.name, 'bico-reversal-curse-seed1-step300.json');
+      const result = JSON.parse(file.bytes.toString());
+      assert.deepEqual([result.done, result.seed, result.arms.map((a) => a.step)], [true, 1, [150, 150]]);
+      assert.equal(Number(await text(page, 'number')), Number(result.headline.value.toPrecision(4)));
+      assert.match(await text(page, 'verdict'), result.verdict.pass ? /holds/ : /does not hold/);
+      assert.deepEqual(await page.locator('#checks tbody tr').evaluateAll((rows) => rows.map((row) => [row.cells[0].textContent, row.cells[3].textContent.includes('✓')])), result.verdict.checks.map(({ what, pass }) => [what, pass]));
+      await page.waitForFunction(() => document.querySelectorAll('#plots figure').length === 4);
+      await page.locator('figure summary').first().click();
+      const cells = await page.locator('figure').first().locator('tbody tr').last().evaluate((row) => [...row.cells].map((cell) => cell.textContent));
+      assert.deepEqual(cells.map(Number), [150, ...result.arms.flatMap((a) => [a.last.forward, a.last.reversed]).map((x) => Number(x.toPrecision(4)))]);
+      const svg = await saved(page, () => page.locator('figure').first().getByRole('button').click());
+      assert.match(`${svg.name} ${svg.bytes}`, /^questions-answered\.svg <svg [^]*<style>[^]*<\/svg>\n$/);
+      const weights = await saved(page, () => page.getByRole('button', { name: 'Weights: causal' }).click());
+      const length = Number(weights.bytes.readBigUInt64LE());
+      assert.ok(weights.name.endsWith('-causal.safetensors') && 'embed.weight' in JSON.parse(weights.bytes.subarray(8, 8 + length).toString()), weights.name);
+      await axe(page, 'done');
+    }));
+
+  test('pause, step, live knobs, a checkpoint and going on from it', () =>
+    onPage(async (page) => {
+      await page.locator('#step').click();
+      await phase(page, 'paused');
+      assert.match(await text(page, 'where'), /step 1 of 150. 1 of 300/);
+      const rate = page.getByLabel('learning rate', { exact: true });
+      await rate.fill('0.004');
+      await rate.press('Tab');
+      await page.locator('#step').click();
+      await page.waitForFunction(() => /step 2 of/.test(document.getElementById('where').textContent));
+      assert.equal(await page.locator('#stale').isHidden(), true, 'a live knob is no other run');
+      await page.waitForFunction(() => location.hash.includes('k.rate=0.004'));
+      await page.locator('#play').click();
+      await phase(page, 'running');
+      await page.locator('#play').click();
+      await phase(page, 'paused', 'done');
+      const where = await text(page, 'where');
+      const file = await saved(page, () => page.locator('#save-checkpoint').click());
+      await page.locator('#play').click();
+      await phase(page, 'done');
+      const whole = (await saved(page, () => page.locator('#save-json').click())).bytes.toString();
+      assert.deepEqual(JSON.parse(whole).changes, [{ key: 'rate', value: 0.004, arm: 0, step: 1 }], 'the run heard of it');
+      await page.goto(server.url('demos/labs/#lab=fair-lm-paradox'));
+      await page.reload();
+      await opened(page);
+      await page.locator('#resume').setInputFiles({ name: 'x.mtlab', mimeType: '', buffer: file.bytes });
+      await phase(page, 'paused', 'done');
+      await page.waitForFunction((want) => document.getElementById('where').textContent === want, where);
+      assert.match(await text(page, 'title'), /attention both ways/);
+      assert.equal(await rate.inputValue(), '0.004');
+      if (await page.evaluate(() => document.getElementById('lab').dataset.phase === 'paused')) await page.locator('#play').click();
+      await phase(page, 'done');
+      assert.equal((await saved(page, () => page.locator('#save-json').click())).bytes.toString(), whole, 'the same, to the last bit');
+    }, { hash: FAST }));
+
+  test('another lab pauses the run, which waits; a preset reaches it where it may; what may not change asks for a restart', () =>
+    onPage(async (page) => {
+      await page.locator('#knob-rate').fill('0.004');
+      await page.locator('#play').click();
+      await phase(page, 'running');
+      await page.evaluate(() => { location.hash = '#lab=fair-lm-paradox'; });
+      await page.waitForFunction(() => document.getElementById('title').textContent === 'Weight decay and rare tokens');
+      await page.waitForFunction(() => document.querySelector('#labs li .state').textContent === 'paused');
+      assert.equal(await page.locator('#lab').getAttribute('data-phase'), 'idle');
+      await page.evaluate(() => { location.hash = '#lab=bico-reversal-curse'; });
+      await phase(page, 'paused');
+      assert.match(await text(page, 'where'), /of 10000 steps in all/);
+      assert.equal(await page.locator('#stale').isHidden(), true);
+      await page.locator('#presets input[value=full]').check();
+      assert.deepEqual([await page.locator('#knob-rate').inputValue(), await page.locator('#stale').isHidden()], ['0.002', false]);
+      const { changes, done } = JSON.parse((await saved(page, () => page.locator('#save-json').click())).bytes.toString());
+      assert.deepEqual([done, changes.map(({ key, value }) => [key, value])], [false, [['rate', 0.002]]]);
+      await page.locator('#restart').click();
+      await page.waitForFunction(() => /of 600 steps in all/.test(document.getElementById('where').textContent));
+      assert.equal(await page.locator('#stale').isHidden(), true);
+    }, { hash: `${FAST}&k.steps=5000` }));
+
+  test('a link restores lab, preset, seed and knobs; what does not fit is told', () =>
+    onPage(async (page) => {
+      await page.waitForFunction(() => document.getElementById('seed').value === '5');
+      assert.deepEqual(
+        [await page.locator('#presets input:checked').inputValue(), await page.locator('#knob-weight').inputValue(), await page.locator('#knob-steps').inputValue(), await text(page, 'title')],
+        ['full', '1.5', '20', 'Number token loss'],
+      );
+      assert.match(await page.locator('#page-problem').textContent(), /rate: 7 is not a number in/);
+      await page.locator('#seed').fill('-1');
+      await page.locator('#seed').press('Tab');
+      await page.locator('#play').click();
+      assert.deepEqual([await page.evaluate(() => document.activeElement.id), await page.locator('#lab').getAttribute('data-phase')], ['seed', 'idle']);
+      await page.goto(server.url('demos/labs/#lab=no-such-lab'));
+      await page.waitForFunction(() => /unknown lab "no-such-lab"/.test(document.getElementById('page-problem').textContent));
+    }, { hash: '#lab=221&preset=full&seed=5&k.weight=1.5&k.steps=20&k.rate=7' }));
+
+  test('with the keyboard alone', () =>
+    onPage(async (page) => {
+      const at = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
+      await page.locator('#presets input:checked').focus();
+      /** @type {string[]} */ const walk = [];
+      for (let i = 0; i < 9; i++) {
+        await page.keyboard.press('Tab');
+        walk.push(await at());
+      }
+      assert.deepEqual(walk.slice(0, 4), ['seed', 'play', 'step', 'restart']);
+      assert.ok(walk.includes('knob-rate') && walk.includes('knob-maskShare'), walk.join(', '));
+      await page.locator('#play').focus();
+      await page.keyboard.press('Enter');
+      await phase(page, 'done');
+      assert.equal(await at(), 'play', 'the focus stays');
+      await page.locator('figure summary').first().focus();
+      await page.keyboard.press('Enter');
+      assert.ok((await page.locator('figure tbody tr').count()) >= 3);
+    }, { hash: SHORT, context: { reducedMotion: 'reduce' } }));
+
+  test('errors: a worker that cannot start, a file that is no checkpoint, a text that cannot be read, a lab that fails', async () => {
+    const missing = await serve({ routes: { '/web/lab/worker.js': (_, response) => response.writeHead(404).end() } });
+    try {
+      await onPage(async (page) => {
+        await page.locator('#play').click();
+        await phase(page, 'failed');
+        assert.match(await text(page, 'problem'), /worker/i);
+        assert.equal(await text(page, 'play'), 'Try again');
+        await axe(page, 'failed');
+      }, { hash: FAST, at: missing, allow: [/worker\.js/] });
+    } finally {
+      await missing.close();
+    }
+    await onPage(async (page) => {
+      assert.equal(await text(page, 'title'), 'My own <lab>');
+      await page.evaluate(() => {
+        const data = new DataTransfer();
+        data.items.add(new File(['no'], 'letter.txt'));
+        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+      });
+      await page.waitForFunction(() => /letter\.txt could not be opened.*no checkpoint/.test(document.getElementById('page-problem').textContent));
+      await page.locator('#text-prose').setInputFiles({ name: 'broken.gz', mimeType: '', buffer: Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8]) });
+      await page.locator('#play').click();
+      await phase(page, 'failed');
+      assert.notEqual(await text(page, 'problem'), '');
+      await page.locator('#text-prose').setInputFiles({ name: 'mine.txt', mimeType: 'text/plain', buffer: Buffer.from('twelve bytes') });
+      await page.locator('#play').click();
+      await phase(page, 'running');
+      await page.locator('#play').click();
+      await phase(page, 'paused');
+      assert.equal(await page.locator('#problem').isHidden(), true);
+      const { bytes } = await saved(page, () => page.locator('#save-json').click());
+      assert.equal(JSON.parse(bytes.toString()).arms[0].series.bytes[0][1], 12);
+      await page.locator('#knob-fails').check();
+      await page.locator('#play').click();
+      await phase(page, 'failed');
+      assert.match(await text(page, 'problem'), /told to/);
+    }, { hash: '#lab=own.js' });
+  });
+
+  test('on a phone, in the dark', () =>
+    onPage(async (page) => {
+      const wide = () => page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok((await wide()) <= 390, 'before');
+      await page.locator('#play').click();
+      await phase(page, 'done');
+      await page.waitForFunction(() => document.querySelectorAll('#plots figure').length === 4);
+      for (const fold of await page.locator('summary').all()) if (await fold.evaluate((e) => !e.parentElement.open && e.offsetParent !== null)) await fold.click();
+      assert.ok((await wide()) <= 390, `${await wide()} pixels`);
+      const small = await page.evaluate(() => [...document.querySelectorAll('button, summary, label.button, input:not(.hidden-file):not([type=radio]), select, #presets label')].map((e) => [e.textContent || e.id, e.getBoundingClientRect()]).filter(([, r]) => r.width && (r.width < 24 || r.height < 24)).map(([name, r]) => `${name} ${r.width}x${r.height}`));
+      assert.deepEqual(small, [], 'targets of at least 24 pixels');
+      await axe(page, 'phone');
+    }, { hash: SHORT, context: { viewport: { width: 390, height: 844 }, colorScheme: 'dark' } }));
+});
+
+describe('demos/labs in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
+  test('trains, pauses, goes on, shows the verdict that Node finds', async () => {
+    const server = await serve({ isolated: false });
+    const { browser, close } = await firefox();
+    try {
+      const page = await browser.newPage();
+      const errors = [];
+      page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
+      page.on('pageerror', (e) => errors.push(String(e)));
+      await page.goto(server.url(`demos/labs/${SHORT}`));
+      await page.waitForFunction(() => document.getElementById('knob-steps')?.value === '50', { timeout: 30_000 });
+      await page.evaluate(() => document.getElementById('step').click());
+      await phase(page, 'paused');
+      await page.evaluate(() => document.getElementById('play').click());
+      await phase(page, 'done');
+      const run = await LabRun.create(await findLab('bico-reversal-curse'), { seed: 1, preset: 'quick', config: { steps: 50 } });
+      await run.play();
+      const { checks } = run.verdict();
+      run.dispose();
+      assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('#checks tbody th')].map((e) => e.textContent)), checks.map((c) => c.what));
+      assert.ok((await page.evaluate(() => document.querySelectorAll('#plots svg path[class^=mp-s]').length)) >= 4);
+      assert.deepEqual(errors, []);
+    } finally {
+      await close();
+      await server.close();
+    }
+  });
+});
