@@ -1,10 +1,12 @@
 // The public classes in Node: sources, errors, aborts, several models at once, agreement between builds, feature detection.
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import binaryen from 'binaryen';
 import { ByteModel, MicrotomeError, Model, Tokenizer, detectFeatures } from '../../web/index.js';
@@ -204,10 +206,12 @@ describe('Model', () => {
   const load = (/** @type {any} */ options = {}) => Model.load(modelFile, { threads: 1, ...options });
 
   test('a helper thread that cannot start costs its share of the speed and nothing else', async () => {
-    const flag = join(files.folder, 'started'), real = new URL('../../web/runtime/worker.js', import.meta.url).href;
-    // the first worker is the engine, the next one ends before it listens
-    const workerUrl = pathToFileURL(files.write('once.mjs', `import { existsSync, writeFileSync } from 'node:fs';\nconst flag = ${JSON.stringify(flag)};\nif (existsSync(flag)) throw new Error('no more workers');\nwriteFileSync(flag, '');\nawait import(${JSON.stringify(real)});\n`));
+    const real = new URL('../../web/runtime/worker.js', import.meta.url).href;
     const want = await load().then(async (m) => { const r = await m.run([1, 2, 3]); await m.dispose(); return r.logits; });
+    // Workers are numbered as they are started: the engine is the next one, and what comes after it ends before it listens.
+    const probe = new Worker('', { eval: true }), engine = probe.threadId + 1;
+    await once(probe, 'exit');
+    const workerUrl = pathToFileURL(files.write('once.mjs', `import { threadId } from 'node:worker_threads';\nif (threadId > ${engine}) throw new Error('no more workers');\nawait import(${JSON.stringify(real)});\n`));
     const model = await Model.load(modelFile, { threads: 2, workerUrl });
     assert.equal(model.threads, 1);
     assert.deepEqual((await model.run([1, 2, 3])).logits, want);
