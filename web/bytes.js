@@ -3,50 +3,13 @@ import { MicrotomeError } from './runtime/worker.js';
 import { checkNumber, checkOptions, disposed, throwIfAborted } from './runtime/errors.js';
 import { Model } from './model.js';
 
-/**
- * @typedef {object} NextBytes
- * @property {Float64Array} bytes natural log-probabilities of the 256 possible next bytes; -Infinity: impossible
- * @property {number} end log-probability that the text ends here; exp of the 257 sums to 1 (less missingMass)
- * @property {Float64Array | null} naive 257: the same as a prompt of the text's usual tokens gives it, the first byte of the next
- *   token; [256]: the end. All -Infinity when the usual tokens are no spelling of the text; null with `naive: false`
- * @property {number} missingMass proven upper bound on the probability that was left out; 0: exact
- * @property {number} textLogProb log-probability that a text starts with this one (valid: the sum over its spellings, before normalisation)
- * @property {'valid' | 'masked' | 'all'} target which spellings count
- * @property {number} liveContexts token sequences that the text may be the beginning of
- * @property {ByteTree | null} tree for pictures, with the option `tree`
- */
-/**
- * Token sequences as a tree; node 0 is the beginning. `bytes`: of the token; `end`: bytes of text up to the token's end; `live`: the text's end
- * cuts or touches it; `weight`: log-probability, null: none; a live one also says how many `tokens` may go on from it and their `mass`.
- * @typedef {{id: number, parent: number, token: number, bytes: number[], end: number, live: boolean, weight: number | null, tokens?: number, mass?: number | null}} ByteNode
- * @typedef {{length: number, prefix: number, text_logprob: number | null, nodes: ByteNode[]}} ByteTree
- */
-
-/**
- * @typedef {object} BytesScore
- * @property {number} textLogProb log-probability that a text starts with this one @property {number} missingMass as in NextBytes
- * @property {Float64Array | null} bytes with perByte: log-probability of each byte after those before it; -Infinity from the first on that cannot be
- * @property {number | null} end with perByte: of the text ending there @property {'valid' | 'masked' | 'all'} target
- */
-/**
- * @typedef {object} BytesGenerateOptions
- * @property {number} [maxBytes] default 256
- * @property {number} [temperature] of the bytes: their probabilities to the power of 1 / temperature; default 1; 0: always the likeliest (of equals the lowest)
- * @property {number} [topP] only the likeliest bytes that reach this probability together; default 1
- * @property {number} [seed] the same seed, the same bytes; default: random
- * @property {boolean} [logProbs] give each byte's log-probability (before temperature); then every context is evaluated
- * @property {AbortSignal} [signal]
- */
-/** @typedef {{bytes: Uint8Array, text: string, logProbs?: Float64Array}} BytesPiece text: the characters that are now complete */
-/** @typedef {{reason: 'length' | 'end' | 'context', missingMass: number, target: 'valid' | 'masked' | 'all', endLogProb?: number}} BytesEnd reason: maxBytes, the text ended, or contextTokens were used up */
-/** @typedef {BytesEnd & {bytes: Uint8Array, text: string, logProbs: Float64Array | null}} BytesSample */
-/**
- * @typedef {object} BytesBeam
- * @property {{bytes: Uint8Array, text: string, ends: boolean, logProb: number, proven: boolean}[]} paths best first; ends: the text ends after them;
- *   logProb: the sum over its bytes (and the end) as `next` gives them; proven: no continuation that was let go can be better
- * @property {number} prunedLogProb the largest log-probability that what was let go can have; -Infinity: nothing was
- * @property {'valid' | 'masked' | 'all'} target
- */
+/** @typedef {import('./types.js').NextBytes} NextBytes */
+/** @typedef {import('./types.js').BytesScore} BytesScore */
+/** @typedef {import('./types.js').BytesGenerateOptions} BytesGenerateOptions */
+/** @typedef {import('./types.js').BytesPiece} BytesPiece */
+/** @typedef {import('./types.js').BytesEnd} BytesEnd */
+/** @typedef {import('./types.js').BytesSample} BytesSample */
+/** @typedef {import('./types.js').BytesBeam} BytesBeam */
 
 /** Bytes at the end that begin a character. @param {Uint8Array} bytes @returns {number} */
 export function unfinished(bytes) {

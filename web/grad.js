@@ -33,8 +33,8 @@ import { MicrotomeError } from './runtime/worker.js';
  * As the worker takes it.
  * @typedef {object} PlainGradients
  * @property {number[][]} lists texts, none of which sees another @property {number[] | null} source @property {number[] | null} typeIds
- * @property {{targets: number[]} | {logProbs: boolean, terms: {position: number, token: number, weight: number}[]}} loss targets: -1 for none
- * @property {string[]} parameters @property {string[]} values @property {string[]} traces @property {number} segments of the tape
+ * @property {{targets: number[], of?: number} | {logProbs: boolean, terms: {position: number, token: number, weight: number}[]}} loss targets: -1 for none; of: how many there are in all parts of a batch
+ * @property {string[]} [parameters] @property {string[]} [values] @property {string[]} [traces] none: gradients are those of what is being tuned @property {number} segments of the tape
  */
 
 const OPTIONS = ['targets', 'of', 'parameters', 'values', 'trace', 'decoderIds', 'typeIds', 'recompute', 'signal'];
@@ -43,7 +43,7 @@ const OPTIONS = ['targets', 'of', 'parameters', 'values', 'trace', 'decoderIds',
 const list = (globs = []) => (typeof globs === 'string' ? [globs] : [...globs]);
 
 /** @param {number[]} ids @param {ModelInfo} info @param {GradientOptions['targets']} targets */
-function targetsOf(ids, info, targets) {
+export function targetsOf(ids, info, targets) {
   if (!targets) {
     if (info.bidirectional) throw new MicrotomeError('gradients: an encoder sees the token after each: give targets', { code: 'EMISSING' });
     return ids.map((_, i) => ids[i + 1] ?? -1);
@@ -69,6 +69,16 @@ function termsOf(length, info, of) {
   };
 }
 
+/** What a model reads: of encoder-decoder models a source, and what its decoder reads. @param {number[]} ids @param {ModelInfo} info @param {Iterable<number>} [decoderIds] @returns {{source: number[] | null, read: number[]}} */
+export function readOf(ids, info, decoderIds) {
+  if (!info.encoderLayers) {
+    if (decoderIds) throw new MicrotomeError('gradients: decoderIds: this model has no encoder beside a decoder', { code: 'ESTATE' });
+    return { source: null, read: ids };
+  }
+  if (!decoderIds && typeof info.decoderStart !== 'number') throw new MicrotomeError('gradients: the model does not say which token its decoder starts from: give decoderIds', { code: 'EMISSING' });
+  return { source: ids, read: decoderIds ? Array.from(decoderIds) : [/** @type {number} */ (info.decoderStart)] };
+}
+
 /** @param {number[]} ids @param {ModelInfo} info @param {GradientOptions} options @returns {PlainGradients} */
 export function plainGradients(ids, info, options) {
   checkOptions('gradients', options, OPTIONS);
@@ -76,9 +86,6 @@ export function plainGradients(ids, info, options) {
   if (targets && of) throw new MicrotomeError('gradients: targets and of exclude each other', { code: 'ERANGE' });
   const names = { parameters: list(parameters), values: list(values), traces: list(trace) };
   if (!names.parameters.length && !names.values.length) throw new MicrotomeError('gradients: parameters or values: at least one name is needed', { code: 'EMISSING' });
-  const source = info.encoderLayers ? ids : null;
-  if (decoderIds && !source) throw new MicrotomeError('gradients: decoderIds: this model has no encoder beside a decoder', { code: 'ESTATE' });
-  if (source && !decoderIds && typeof info.decoderStart !== 'number') throw new MicrotomeError('gradients: the model does not say which token its decoder starts from: give decoderIds', { code: 'EMISSING' });
-  const read = source ? (decoderIds ? Array.from(decoderIds) : [/** @type {number} */ (info.decoderStart)]) : ids;
+  const { source, read } = readOf(ids, info, decoderIds);
   return { lists: [read], source, typeIds: typeIds ? Array.from(typeIds) : null, loss: of ? termsOf(read.length, info, of) : { targets: targetsOf(read, info, targets) }, ...names, segments: recompute ? -1 : 0 };
 }

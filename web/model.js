@@ -255,6 +255,15 @@ export class Model {
   }
 
   /**
+   * Trains the model further, or adapters beside it (see finetune.js). One at a time, with no session or byte model open.
+   * @param {import('./finetune.js').FineTuneOptions} [options] @returns {Promise<import('./finetune.js').FineTune>} @throws {MicrotomeError} EUNKNOWN: no such tensor, or one that can have no adapter; ESTATE: it is being tuned
+   */
+  async finetune(options = {}) {
+    const { FineTune } = await import('./finetune.js'), { header, name } = this.#loaded;
+    return FineTune.open({ client: () => this.#live(), ids: (x) => this.#ids(x), info: this.info, header, file: name }, options);
+  }
+
+  /**
    * How well the model predicts texts. Each text is one document: [bos, tokens...]. Windows of `window` tokens begin every `stride` tokens; a
    * window's tokens predict what follows each of them, and of what earlier windows have scored nothing is scored again. So every token but bos is
    * scored exactly once, with at least window - stride tokens before it where the document has them. Positions begin at 0 in every window. What spells a special token is text.

@@ -63,18 +63,41 @@ export async function quantize(source, options = {}) {
   const heap = await loadHeap(options);
   const client = await WorkerClient.start({ workerUrl, signal, helpers: shared ? threads - 1 : 0 });
   /** @type {Plan | null} */ let plan = null;
-  /** @type {Sink | null} */ let sink = null;
   try {
     await client.call('init', { module, shared, threads }, { signal });
     plan = (await foreignPlan(heap, all, signal)) ?? (await openPlan(client, heap, files, { signal, onProgress }));
     const extra = tokenizer && !plan.read ? await tokenizerKeys(all.filter((s) => isTokenizerFile(s.name)), await configOf(files), signal) : [];
-    const kept = keep.map(globExpression);
-    const tensors = plan.tensors.map((t) => ({ ...t, ...targetOf(t, type, kept.some((k) => k.test(t.name))) }));
-    const keys = [...plan.keys.filter((k) => !['general.file_type', 'general.quantization_version', 'general.alignment'].includes(k.name) && !k.name.startsWith('split.')),
-      ...extra, makeKey('general.file_type', { u32: TYPES[type].fileType }), makeKey('general.quantization_version', { u32: 2 })];
-    const header = makeHeader(keys, tensors.map((t) => ({ name: t.name, dims: t.dims, type: t.to, bytes: t.bytes })));
-    const total = header.length + tensors.reduce((sum, t) => sum + padded(t.bytes), 0);
-    sink = makeSink(output, total);
+    return await writePlan(client, plan, extra, { type, keep, output, onProgress, signal });
+  } catch (error) {
+    if (output instanceof WritableStream && !output.locked) await output.abort(error).catch(() => {});
+    throw error;
+  } finally {
+    await plan?.close();
+    client.terminate();
+  }
+}
+
+/**
+ * A model that a worker holds, as GGUF. @param {WorkerClient} client @param {Uint8Array | null} header of the GGUF that it came from: its keys go over @param {Pick<QuantizeOptions, 'type' | 'keep' | 'output' | 'onProgress' | 'signal'>} options
+ * @returns {Promise<QuantizeResult>} @internal
+ */
+export async function writeLoaded(client, header, options) {
+  checkOptions('write', options, ['type', 'keep', 'output', 'onProgress', 'signal']);
+  const { type = 'F32', keep = [], output = 'bytes', onProgress = () => {}, signal } = options;
+  if (!(type in TYPES)) throw new MicrotomeError(`write: unknown type ${JSON.stringify(type)}: known are ${QUANTIZE_TYPES.join(', ')}`, { code: 'EUNKNOWN' });
+  const heap = await loadHeap(), plan = await enginePlan(client, heap, signal), found = header && readHeader(heap, header, -1);
+  return writePlan(client, found && typeof found !== 'number' ? { ...plan, keys: found.keys } : plan, [], { type, keep, output, onProgress, signal });
+}
+
+/** @param {WorkerClient} client @param {Plan} plan @param {RawKey[]} extra @param {Required<Pick<QuantizeOptions, 'type' | 'keep' | 'output' | 'onProgress'>> & {signal?: AbortSignal}} options @returns {Promise<QuantizeResult>} */
+async function writePlan(client, plan, extra, { type, keep, output, onProgress, signal }) {
+  const kept = keep.map(globExpression);
+  const tensors = plan.tensors.map((t) => ({ ...t, ...targetOf(t, type, kept.some((k) => k.test(t.name))) }));
+  const keys = [...plan.keys.filter((k) => !['general.file_type', 'general.quantization_version', 'general.alignment'].includes(k.name) && !k.name.startsWith('split.')),
+    ...extra, makeKey('general.file_type', { u32: TYPES[type].fileType }), makeKey('general.quantization_version', { u32: 2 })];
+  const header = makeHeader(keys, tensors.map((t) => ({ name: t.name, dims: t.dims, type: t.to, bytes: t.bytes })));
+  const total = header.length + tensors.reduce((sum, t) => sum + padded(t.bytes), 0), sink = makeSink(output, total);
+  try {
     await sink.write(header);
     for (const t of tensors) {
       throwIfAborted(signal);
@@ -86,12 +109,8 @@ export async function quantize(source, options = {}) {
     onProgress({ phase: 'write', done: total, total, tensor: '' });
     return { size: total, architecture: plan.architecture, ...result, tensors: tensors.map((t) => ({ name: t.name, dims: t.dims, from: NAMES[t.type] ?? t.typeName, type: NAMES[t.to] ?? t.typeName, bytes: t.bytes })) };
   } catch (error) {
-    if (sink) await sink.abort(error);
-    else if (output instanceof WritableStream) await output.abort(error).catch(() => {});
+    await sink.abort(error);
     throw error;
-  } finally {
-    await plan?.close();
-    client.terminate();
   }
 }
 
@@ -123,6 +142,11 @@ async function openPlan(client, heap, files, { signal, onProgress }) {
   } else await reader.close();
   const onEvent = (/** @type {string} */ _, /** @type {any} */ p) => onProgress({ phase: 'load', done: p.loaded, total: p.total, tensor: '' });
   await sendSources(client, sources, { signal, onEvent });
+  return enginePlan(client, heap, signal);
+}
+
+/** What the engine has loaded. @param {WorkerClient} client @param {import('./runtime/worker.js').Heap} heap @param {AbortSignal} [signal] @returns {Promise<Plan>} */
+async function enginePlan(client, heap, signal) {
   const { keys, description } = await client.call('exportOpen', {}, { signal });
   return {
     architecture: description.architecture, keys: splitKeys(heap, keys, description.keys), read: null,

@@ -18,6 +18,22 @@ typedef struct mt_entry {
  * older files too. */
 bool mt_find_source(const mt_map *sources, const mt_arch *arch, bool hub, mt_str name, int32_t *index);
 
+/* The tensors of a loaded model's file, by what declares them (tensors.c). */
+typedef struct mt_tensors {
+    const mt_model *m;
+    mt_model frame; /* parameters as the declaration has them; the model's are own[i] */
+    mt_declare declare;
+    int32_t *own;
+    mt_map names; /* of declare.sources */
+} mt_tensors;
+mt_status mt_tensors_open(const mt_model *m, mt_tensors *t, mt_error *err);
+void mt_tensors_close(mt_tensors *t);
+/* In t->declare.sources; -1: a tensor that is no parameter (divisors of rotary frequencies, what the model does not
+ * use). */
+int32_t mt_tensors_source(const mt_tensors *t, const mt_file_tensor *file);
+/* found[i]: whether file tensor i is a parameter and some glob matches it. EUNKNOWN: a glob that matches none. */
+mt_status mt_tensors_match(const mt_tensors *t, const char *const *globs, int32_t count, bool *found, mt_error *err);
+
 /* safetensors: u64 length, that many bytes of JSON, data. The entries' names are copied into `arena`. `n` covers the
  * header. Entries are in the order of the file, without holes or overlaps. */
 mt_status mt_safetensors_parse(const uint8_t *p, size_t n, uint64_t file_size, mt_arena *arena, mt_entry **entries,

@@ -12,7 +12,7 @@
 
 typedef struct file_tensor {
     const mt_file_tensor *file;
-    int32_t source; /* in declare.sources */
+    int32_t source; /* in names.declare.sources */
 } file_tensor;
 
 struct mt_gradients {
@@ -29,11 +29,9 @@ struct mt_gradients {
     uint8_t *want;
     float *weights; /* of terms */
     /* parameters */
-    mt_model frame;
-    mt_declare declare;
-    int32_t *own;
+    mt_tensors names;
     file_tensor *tensors;
-    size_t tensor_count, tensor_capacity;
+    size_t tensor_count;
     float **grads; /* [parameters of the model]; NULL: not wanted */
     mt_map64 storages;
     float **storage; /* what the map's values are indices of */
@@ -83,57 +81,33 @@ static bool any_glob(const char *const *globs, int32_t count, const char *name) 
     return false;
 }
 
-static mt_status want_tensor(mt_gradients *x, const mt_map *sources, const mt_file_tensor *file, bool *used,
-                             mt_error *err) {
-    int32_t index;
-    mt_str name = mt_str_of(file->name);
-    if (!mt_find_source(sources, x->s->m->arch, x->declare.hub, name, &index)) return MT_OK;
-    const mt_source *s = &x->declare.sources[index];
-    /* Divisors of rotary frequencies are constants. */
-    if (x->frame.params[s->parts[0].param].role == MT_ROLE_ROPE_FREQS) return MT_OK;
-    bool wanted = false;
-    for (int32_t i = 0; i < x->o.parameter_count; i++)
-        if (mt_glob(x->o.parameters[i], file->name)) wanted = used[i] = true;
-    if (!wanted) return MT_OK;
-    for (int32_t k = 0; k < s->parts_count; k++) MT_TRY(want_parameter(x, x->own[s->parts[k].param], err));
-    void *list = x->tensors;
-    mt_status status = mt_grow(&list, &x->tensor_capacity, x->tensor_count + 1, sizeof *x->tensors, err);
-    x->tensors = list;
-    if (status == MT_OK) x->tensors[x->tensor_count++] = (file_tensor){file, index};
-    return status;
-}
-
 static mt_status find_tensors(mt_gradients *x, mt_error *err) {
     const mt_model *m = x->s->m;
     if (!x->o.parameter_count) return MT_OK;
-    MT_TRY(mt_declare_again(m, !m->has_gguf, &x->frame, &x->declare, &x->own, err));
+    MT_TRY(mt_tensors_open(m, &x->names, err));
     x->grads = mt_calloc(m->param_count + 1, sizeof *x->grads);
-    bool *used = mt_calloc((size_t)x->o.parameter_count, sizeof *used);
-    mt_map sources = {0};
-    mt_status status = x->grads && used ? MT_OK : mt_nomem(err, m->param_count * sizeof *x->grads, "gradients");
-    for (size_t i = 0; i < x->declare.count && status == MT_OK; i++) {
-        mt_source *s = &x->declare.sources[i];
-        if (strcmp(m->container, "rwkv.cpp") == 0) s->minus_exp = false; /* as the loader has it */
-        status = mt_map_set(&sources, mt_str_of(s->name), (int32_t)i, err);
+    x->tensors = mt_array(m->file_count + 1, sizeof *x->tensors);
+    bool *found = mt_calloc(m->file_count + 1, sizeof *found);
+    mt_status status = x->grads && x->tensors && found ? MT_OK : mt_nomem(err, m->param_count * 8, "gradients");
+    if (status == MT_OK) status = mt_tensors_match(&x->names, x->o.parameters, x->o.parameter_count, found, err);
+    for (size_t i = 0; i < m->file_count && status == MT_OK; i++) {
+        if (!found[i]) continue;
+        int32_t source = mt_tensors_source(&x->names, &m->files[i]);
+        const mt_source *s = &x->names.declare.sources[source];
+        for (int32_t k = 0; k < s->parts_count && status == MT_OK; k++)
+            status = want_parameter(x, x->names.own[s->parts[k].param], err);
+        x->tensors[x->tensor_count++] = (file_tensor){&m->files[i], source};
     }
-    for (size_t i = 0; i < m->file_count && status == MT_OK; i++)
-        status = want_tensor(x, &sources, &m->files[i], used, err);
-    for (int32_t i = 0; i < x->o.parameter_count && status == MT_OK; i++)
-        if (!used[i])
-            status = mt_fail(err, MT_EUNKNOWN,
-                             "no parameter of \"%s\" is called \"%s\" (known: the tensors of its file, such as %s)",
-                             m->arch->name, x->o.parameters[i], m->file_count ? m->files[0].name : "none");
-    mt_free(used);
-    mt_map_free(&sources);
+    mt_free(found);
     return status;
 }
 
 void mt_gradients_parameter(const mt_gradients *x, int32_t i, float *out) {
-    const mt_source *s = &x->declare.sources[x->tensors[i].source];
+    const mt_source *s = &x->names.declare.sources[x->tensors[i].source];
     const mt_model *m = x->s->m;
     size_t cols = (size_t)s->dims[s->n_dims - 1], rows = 1, all = 1, last = (size_t)s->n_dims - 1;
     for (int32_t d = 0; d < s->n_dims; d++) all *= (size_t)s->dims[d];
-    bool vector = x->frame.params[s->parts[0].param].vector, turned = s->transposed && !vector;
+    bool vector = x->names.frame.params[s->parts[0].param].vector, turned = s->transposed && !vector;
     if (turned) cols = (size_t)s->dims[last - 1]; /* [in][out], or that for each expert: rows are its columns */
     if (vector) cols = 1;                         /* elements are rows */
     rows = all / cols;
@@ -141,8 +115,8 @@ void mt_gradients_parameter(const mt_gradients *x, int32_t i, float *out) {
     memset(out, 0, all * sizeof *out);
     for (int32_t k = 0; k < s->parts_count; k++) {
         const mt_part *part = &s->parts[k];
-        const mt_param *p = &m->params[x->own[part->param]];
-        const float *grad = x->grads[x->own[part->param]];
+        const mt_param *p = &m->params[x->names.own[part->param]];
+        const float *grad = x->grads[x->names.own[part->param]];
         for (size_t r = 0; r < rows && grad; r++) {
             size_t turn = r / (size_t)part->period, within = r % (size_t)part->period;
             if (within < (size_t)part->first || within >= (size_t)part->first + (size_t)part->count) continue;
@@ -175,25 +149,40 @@ static int wants(void *arg, const char *name) {
            (any_glob(x->o.traces, x->o.trace_count, name) ? MT_WANT_TRACE : 0);
 }
 
+mt_status mt_model_graph(const mt_model *m, mt_wanted wanted, void *arg, mt_build sizes, int32_t source, mt_graph **out,
+                         int32_t *border, mt_error *err) {
+    mt_graph *g;
+    MT_TRY(mt_graph_new(wanted, arg, &g, err));
+    mt_model_adapt(m, g);
+    mt_build b = sizes;
+    b.m = m, b.h = &m->h, b.g = g, b.all_rows = wanted != NULL, b.own_planes = true;
+    if (m->encoder.layers) {
+        b.T = b.columns = source;
+        mt_build_memory(&b);
+        b.T = sizes.T, b.columns = sizes.columns;
+    }
+    *border = g->count;
+    m->arch->build(&b);
+    if (g->status == MT_OK && g->output < 0)
+        g->status = mt_fail(&g->error, MT_ESTATE, "the graph of \"%s\" has no output", m->arch->name);
+    if (g->status != MT_OK) {
+        mt_status status = g->status;
+        if (err) *err = g->error;
+        mt_graph_free(g);
+        return status;
+    }
+    *out = g;
+    return MT_OK;
+}
+
 static mt_status build(mt_gradients *x, int32_t T, int32_t rows, mt_error *err) {
     mt_session *s = x->s;
-    const mt_model *m = s->m;
     bool names = x->o.value_count || x->o.trace_count;
-    MT_TRY(mt_graph_new(names ? wants : NULL, x, &x->graph, err));
-    mt_build b = {.m = m, .h = &m->h, .g = x->graph, .all_rows = names, .own_planes = true};
-    if (m->encoder.layers) {
-        b.T = b.columns = x->o.source_count;
-        mt_build_memory(&b);
-    }
-    x->border = x->graph->count;
-    b.T = T, b.rows = rows, b.columns = s->columns, b.memory = s->memory;
-    m->arch->build(&b);
-    mt_graph *g = x->graph;
+    mt_build sizes = {.T = T, .rows = rows, .columns = s->columns, .memory = s->memory};
+    MT_TRY(mt_model_graph(s->m, names ? wants : NULL, x, sizes, x->o.source_count, &x->graph, &x->border, err));
     /* Products of one input side by side; the two halves must not be mixed. */
-    if (!m->encoder.layers && g->status == MT_OK) MT_TRY(mt_graph_order(g, err));
-    if (g->status == MT_OK && g->output < 0)
-        return mt_fail(err, MT_ESTATE, "the graph of \"%s\" has no output", m->arch->name);
-    if (g->status == MT_OK) g->nodes[g->output].output = false;
+    if (!x->border) MT_TRY(mt_graph_order(x->graph, err));
+    x->graph->nodes[x->graph->output].output = false;
     return MT_OK;
 }
 
@@ -223,10 +212,10 @@ static mt_status check_values(const mt_gradients *x, mt_error *err) {
     return MT_OK;
 }
 
-/* Mean cross-entropy of the rows that have a target, which are all that the graph gives logits of. */
-static int32_t cross_entropy(mt_graph *g, const int32_t *target, int32_t rows) {
+/* Cross-entropy of the rows that have a target, which are all that the graph gives logits of. */
+static int32_t cross_entropy(mt_graph *g, const int32_t *target, int32_t rows, int32_t of) {
     int32_t loss = mt_g_cross_entropy(g, g->output, mt_g_index(g, target, 1, &rows), 0);
-    return mt_g_unary(g, MT_UNARY_AFFINE, mt_g_reduce(g, MT_REDUCE_SUM, loss, 0), 1 / (float)rows, 0);
+    return mt_g_unary(g, MT_UNARY_AFFINE, mt_g_reduce(g, MT_REDUCE_SUM, loss, 0), 1 / (float)of, 0);
 }
 
 /* at[i]: element of all rows' logits. */
@@ -355,7 +344,7 @@ static mt_status open_gradients(mt_gradients *x, mt_batch b, const mt_loss *loss
     MT_TRY(build(x, b.count, rows, err));
     MT_TRY(check_values(x, err));
     mt_graph *g = x->graph;
-    x->loss = loss->target ? cross_entropy(g, indices, rows)
+    x->loss = loss->target ? cross_entropy(g, indices, rows, loss->targets ? loss->targets : rows)
                            : sum_of_terms(g, loss->objective, indices, x->weights, loss->terms);
     if (x->loss >= 0) g->nodes[x->loss].kept = true;
     mt_tape_options o = {.loss = x->loss,
@@ -406,10 +395,7 @@ void mt_gradients_free(mt_gradients *x) {
     mt_free(x->weights);
     for (size_t i = 0; x->grads && i < x->s->m->param_count; i++) mt_free_aligned(x->grads[i]);
     mt_free(x->grads);
-    mt_free(x->frame.params);
-    mt_arena_free(&x->frame.arena);
-    mt_free(x->declare.sources);
-    mt_free(x->own);
+    mt_tensors_close(&x->names);
     mt_free(x->tensors);
     mt_map64_free(&x->storages);
     mt_free(x->storage);

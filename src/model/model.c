@@ -12,6 +12,7 @@ void mt_model_free(mt_model *m) {
         mt_free(p->values);
     }
     mt_free(m->params);
+    mt_free(m->adapted);
     mt_free(m->files);
     mt_config_free(m->config);
     if (m->has_gguf) mt_gguf_free(&m->gguf);
@@ -45,6 +46,33 @@ void mt_model_info_get(const mt_model *m, mt_model_info *out) {
 
 const mt_gguf *mt_model_gguf(const mt_model *m) {
     return m->has_gguf ? &m->gguf : NULL;
+}
+
+/* ---- adapters ---- */
+
+static const mt_adapter *adapter_of(void *model, const mt_weight *w) {
+    const mt_model *m = model;
+    for (size_t i = 0; i < m->adapted_count; i++)
+        if (m->adapted[i].weight == w) return &m->adapted[i].adapter;
+    return NULL;
+}
+
+void mt_model_adapt(const mt_model *m, mt_graph *g) {
+    g->adapter = m->adapted_count ? adapter_of : NULL;
+    g->adapter_arg = (void *)(uintptr_t)m;
+}
+
+mt_status mt_model_set_adapter(mt_model *m, const mt_weight *weight, const mt_adapter *adapter, mt_error *err) {
+    size_t kept = 0;
+    for (size_t i = 0; i < m->adapted_count; i++)
+        if (m->adapted[i].weight != weight) m->adapted[kept++] = m->adapted[i];
+    m->adapted_count = kept;
+    if (!adapter) return MT_OK;
+    void *list = m->adapted;
+    mt_status status = mt_grow(&list, &m->adapted_capacity, kept + 1, sizeof *m->adapted, err);
+    m->adapted = list;
+    if (status == MT_OK) m->adapted[m->adapted_count++] = (mt_adapted){weight, *adapter};
+    return status;
 }
 
 bool mt_glob(const char *pattern, const char *name) {

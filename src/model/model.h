@@ -7,6 +7,7 @@
  *   kv.c         the cache: slots with key, value, position and parent
  *   session.c    evaluation of a batch = tokens + positions + visibility
  *   trace.c      traces and patches of a session
+ *   tensors.c    the tensors of a loaded model's file, and the parameters that their rows became
  *   grad.c       gradients of a batch's loss by parameters and by named values
  *   edit.c       chains of slots: held, cut, moved, joined
  *   state.c      a chain and what was computed for it, as bytes
@@ -219,6 +220,8 @@ typedef struct mt_loss {
     /* [count of the batch] the token that each row is to predict, -1: not counted. The loss is their mean
      * cross-entropy, in nats. NULL: the terms below. */
     const int32_t *target;
+    int32_t targets; /* more than 0: the sum of the cross-entropies is divided by this, not by how many there are: for
+                        a batch that is gone through in parts */
     /* Else the sum over the terms of weight times the logit, or natural log-probability, of a token at a row. */
     mt_objective objective;
     int32_t terms;

@@ -14,6 +14,7 @@ static mt_status build(const mt_model *m, mt_wanted wanted, void *arg, bool all_
                        int32_t columns, int32_t memory, mt_graph **out, mt_error *err) {
     mt_graph *g;
     MT_TRY(mt_graph_new(wanted, arg, &g, err));
+    mt_model_adapt(m, g);
     mt_build b = {
         .m = m, .h = &m->h, .g = g, .T = T, .rows = rows, .columns = columns, .memory = memory, .all_rows = all_rows};
     if (memory < 0)

@@ -222,8 +222,12 @@ int32_t mt_g_matmul(mt_graph *g, int32_t x, int32_t weight, int32_t bias) {
     size_t T = (size_t)g->nodes[x].dims[0], K = T ? mt_node_elements(&g->nodes[x]) / T : (size_t)w->dims[1];
     if (!expect(g, K == (size_t)w->dims[1], MT_OP_MATMUL, (int32_t)K, w->dims[1])) return -1;
     if (bias >= 0 && !expect(g, width(g, bias) == w->dims[0], MT_OP_MATMUL, width(g, bias), w->dims[0])) return -1;
-    return mt_g_append(
+    const mt_adapter *a = g->adapter ? g->adapter(g->adapter_arg, w->weight) : NULL;
+    int32_t y = mt_g_append(
         g, (mt_node){.op = MT_OP_MATMUL, .in = {x, weight, bias, -1}, .n_dims = 2, .dims = {(int32_t)T, w->dims[0]}});
+    if (!a) return y;
+    int32_t h = mt_g_matmul(g, mt_g_matmul(g, x, mt_g_weight(g, a->a), -1), mt_g_weight(g, a->b), -1);
+    return mt_g_add(g, y, mt_g_scale(g, h, a->scale));
 }
 
 static int32_t norm(mt_graph *g, mt_op op, int32_t x, int32_t gain, int32_t bias, float eps) {
@@ -406,9 +410,15 @@ int32_t mt_g_head_result(mt_graph *g, int32_t z, int32_t weight) {
     if (!expect(g, x->n_dims == 3 && x->dims[1] * x->dims[2] == w->dims[1], MT_OP_HEAD_RESULT, x->dims[1] * x->dims[2],
                 w->dims[1]))
         return -1;
-    mt_node n = {
-        .op = MT_OP_HEAD_RESULT, .in = {z, weight, -1, -1}, .n_dims = 3, .dims = {x->dims[0], x->dims[1], w->dims[0]}};
-    return mt_g_append(g, n);
+    const mt_adapter *a = g->adapter ? g->adapter(g->adapter_arg, w->weight) : NULL;
+    int32_t all[3] = {x->dims[0], x->dims[1], w->dims[0]}, heads = x->dims[0] * x->dims[1];
+    mt_node n = {.op = MT_OP_HEAD_RESULT, .in = {z, weight, -1, -1}, .n_dims = 3, .dims = {all[0], all[1], all[2]}};
+    int32_t y = mt_g_append(g, n);
+    if (!a) return y;
+    int32_t flat[2] = {heads, a->a->rows};
+    int32_t h = mt_g_view(g, mt_g_head_result(g, z, mt_g_weight(g, a->a)), 2, flat);
+    h = mt_g_scale(g, mt_g_matmul(g, h, mt_g_weight(g, a->b), -1), a->scale);
+    return mt_g_add(g, y, h); /* of as many elements */
 }
 
 int32_t mt_g_sum_heads(mt_graph *g, int32_t result, int32_t bias) {

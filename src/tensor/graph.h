@@ -133,6 +133,14 @@ typedef struct mt_node {
 enum { MT_WANT_NOT = 0, MT_WANT_TRACE = 1, MT_WANT_PATCH = 2, MT_WANT_GIVEN = 4, MT_WANT_STOP = 8, MT_WANT_GRAD = 16 };
 typedef int (*mt_wanted)(void *arg, const char *name);
 
+/* A low-rank adapter of a matrix W [N][K] (Hu et al. 2021): x W' becomes x W' + scale (x a') b', a [rank][K], b
+ * [N][rank]. */
+typedef struct mt_adapter {
+    const mt_weight *a, *b;
+    float scale;
+} mt_adapter;
+typedef const mt_adapter *(*mt_adapter_of)(void *arg, const mt_weight *w); /* NULL: it has none */
+
 typedef struct mt_graph {
     mt_node *nodes;
     int32_t count;
@@ -140,6 +148,8 @@ typedef struct mt_graph {
     mt_arena names;
     mt_wanted wanted;
     void *wanted_arg;
+    mt_adapter_of adapter; /* NULL: no matrix has one */
+    void *adapter_arg;
     const char *scope; /* goes before every name: "encoder."; NULL: nothing */
     int32_t output;
     size_t scratch;   /* floats that a run needs */

@@ -3,10 +3,12 @@
  *   variables.c  named float tensors with gradients; save and restore are the caller's, who sees every buffer
  *   optimize.c   the update rules
  *   net.c        a graph of general operations over such variables: built once, run at every step without allocation
+ *   tune.c       variables for the parameters of a loaded model, and for low-rank adapters of its matrices
  */
 #ifndef MT_TRAIN_H
 #define MT_TRAIN_H
 
+#include "../model/model.h"
 #include "../tensor/general.h"
 #include "../tensor/grad.h"
 
@@ -29,6 +31,8 @@ void mt_variables_free(mt_variables *vs);
 /* A tensor of zeros. ESTATE: the name is taken. ERANGE: dims (1 to 4 of them, each 1 or more). */
 mt_status mt_variable_add(mt_variables *vs, const char *name, int32_t n_dims, const int32_t *dims, mt_variable **out,
                           mt_error *err);
+/* What nodes hold for this variable is `key`, not its values (which the key is made from). */
+mt_status mt_variable_bind(mt_variables *vs, mt_variable *v, const void *key, mt_error *err);
 int32_t mt_variables_count(const mt_variables *vs);
 mt_variable *mt_variables_at(const mt_variables *vs, int32_t i);
 mt_variable *mt_variables_find(const mt_variables *vs, const char *name); /* NULL: none */
@@ -87,5 +91,32 @@ const float *mt_net_grad(const mt_net *n, int32_t node);
  */
 typedef enum mt_net_change { MT_NET_REPLACE, MT_NET_ADD, MT_NET_SCALE } mt_net_change;
 mt_status mt_net_patch(mt_net *n, int32_t node, mt_net_change how, const float *values, size_t count, mt_error *err);
+
+/* ---- fine-tuning of a loaded model ----
+ * Gradients come from mt_gradients_new with .grad = mt_variables_grad and .arg = mt_tune_variables(t). */
+typedef struct mt_tune_options {
+    /* Globs of tensors of the model's file: those that are trained themselves, of these those that are not, and those
+     * whose matrices get low-rank adapters (Hu et al. 2021): matrices that are only multiplied by. */
+    const char *const *parameters, *const *freeze, *const *adapters;
+    int32_t parameter_count, freeze_count, adapter_count;
+    int32_t rank;  /* of the adapters, 1 or more */
+    double alpha;  /* adapters count alpha / rank times */
+    uint64_t seed; /* A begins normal with variance 1 / K, B begins as zeros */
+} mt_tune_options;
+typedef struct mt_tune mt_tune;
+/* What is trained is kept as float32 from now on, also in the model. Variables are called as GGUF calls the parameters
+ * ("blk.0.attn_q.weight"; of several matrices ".0", ".1"... behind it), adapters ".lora_a" [rank][K] and ".lora_b"
+ * [N][rank] behind that. Gains that the file keeps less one, and logarithms, are trained as the file has them. Sessions
+ * that are open do not know the adapters. EUNKNOWN: a glob that matches nothing; a tensor, given by its name, that
+ * cannot have an adapter. EMISSING: nothing to train. */
+mt_status mt_tune_new(mt_model *m, const mt_tune_options *o, mt_tune **out, mt_error *err);
+/* The model keeps what its parameters have become, and loses its adapters. Before the model is freed. */
+void mt_tune_free(mt_tune *t);
+mt_variables *mt_tune_variables(mt_tune *t);
+/* One step of the optimizer along the variables' gradients; the model then has the new values. */
+mt_status mt_tune_step(mt_tune *t, mt_pool *pool, const mt_update *u, double *norm, mt_error *err);
+void mt_tune_apply(mt_tune *t, mt_pool *pool); /* the variables' values become the model's */
+/* W becomes W + alpha / rank B A, as float32, and the adapters go: no step can be made any more. */
+mt_status mt_tune_merge(mt_tune *t, mt_pool *pool, mt_error *err);
 
 #endif

@@ -76,6 +76,13 @@ failed:
     return status;
 }
 
+mt_status mt_variable_bind(mt_variables *vs, mt_variable *v, const void *key, mt_error *err) {
+    for (int32_t i = 0; i < vs->count; i++)
+        if (vs->list[i] == v) MT_TRY(mt_map64_set(&vs->by_key, (uint64_t)(uintptr_t)key, i, err));
+    v->key = key;
+    return MT_OK;
+}
+
 int32_t mt_variables_count(const mt_variables *vs) {
     return vs->count;
 }

@@ -15,7 +15,7 @@ const walk = (folder, pattern) => readdirSync(join(root, folder), { recursive: t
 const ARROWS = {
   base: [], text: ['base'], token: ['base', 'text'], tensor: ['base'], model: ['base', 'tensor'],
   bias: ['base', 'text', 'token', 'tensor', 'model'], decode: ['base', 'text', 'token', 'tensor', 'model'],
-  lens: ['base', 'tensor', 'model'], train: ['base', 'tensor'],
+  lens: ['base', 'tensor', 'model'], train: ['base', 'tensor', 'model'],
 };
 
 test('arrows between the folders of src go one way', () => {

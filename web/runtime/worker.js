@@ -475,6 +475,7 @@ class Engine {
   context = 0;
   vocab = 0;
   tokenizer = 0;
+  tune = 0;
   threads = 1;
   exported = 0;
   headless = false;
@@ -1370,60 +1371,148 @@ class Engine {
     return at;
   }
 
+  /** Texts by their lists of names. @param {(bytes: number) => number} alloc @param {string[]} list */
+  #globs(alloc, list) {
+    const at = alloc(4 * list.length + 4);
+    this.heap.putInts(at, list.map((glob) => this.heap.putCString(alloc, glob)));
+    return at;
+  }
+
   /**
-   * The loss of texts and its gradients, operation by operation: an abort is seen between them.
-   * @param {import('../grad.js').PlainGradients} args @param {Task} task
+   * Gradients of the loss of texts, operation by operation: an abort is seen between them. `use` reads what is wanted.
+   * @template T @param {import('../grad.js').PlainGradients} args @param {Task} task @param {(at: number) => T} use @returns {Promise<T>}
    */
-  async gradients({ lists, source = null, typeIds = null, loss, parameters, values, traces, segments }, task) {
+  async #gradients({ lists, source = null, typeIds = null, loss, parameters = [], values = [], traces = [], segments }, task, use) {
     const heap = this.heap, ids = lists.flat(), total = ids.length;
     lists.forEach((list) => this.#checkIds(list));
     if (source) this.#checkIds(source);
-    if (!source !== !this.encoderLayers) throw new MicrotomeError(source ? 'gradients: decoderIds: this model has no encoder beside a decoder' : 'gradients: this model reads a source text', { code: 'ESTATE' });
     const session = this.#open(total, total);
     let at = 0;
     try {
       if (typeIds) this.#segments(session, typeIds, total);
       at = heap.scope((alloc) => {
         const ints = (/** @type {number[]} */ list) => { const to = alloc(4 * list.length + 4); heap.putInts(to, list); return to; };
-        const globs = (/** @type {string[]} */ list) => ints(list.map((glob) => heap.putCString(alloc, glob)));
         const starts = lists.flatMap((list) => list.map((_, i) => i > 0));
         const tokens = ints(ids), parents = ints(starts.map((inside, i) => (inside ? -2 - (i - 1) : heap.enums.MT_ROOT))), out = alloc(4);
         const terms = 'targets' in loss ? [] : loss.terms, weight = alloc(4 * terms.length + 4);
         new Float32Array(heap.buffer, weight, terms.length).set(terms.map((term) => term.weight));
-        /** @type {Record<string, number>} */ const wanted = 'targets' in loss ? { target: ints(loss.targets) }
+        /** @type {Record<string, number>} */ const wanted = 'targets' in loss ? { target: ints(loss.targets), targets: loss.of ?? 0 }
           : { objective: loss.logProbs ? heap.enums.MT_OBJECTIVE_LOG_PROB : heap.enums.MT_OBJECTIVE_LOGIT, terms: terms.length, row: ints(terms.map((t) => t.position)), token: ints(terms.map((t) => t.token)), weight };
-        const options = { parameters: globs(parameters), parameter_count: parameters.length, values: globs(values), value_count: values.length, traces: globs(traces), trace_count: traces.length,
+        const options = { parameters: this.#globs(alloc, parameters), parameter_count: parameters.length, values: this.#globs(alloc, values), value_count: values.length, traces: this.#globs(alloc, traces), trace_count: traces.length,
           segments, ...(source && { source: ints(source), source_count: source.length }) };
-        heap.call('gradients_new', session.at, total, tokens, parents, this.#fill(alloc, 'mt_loss', wanted), this.#fill(alloc, 'mt_gradients_options', options), out);
+        heap.call('gradients_new', session.at, total, tokens, parents, this.#fill(alloc, 'mt_loss', wanted), this.#fill(alloc, 'mt_gradients_options', options), parameters.length || values.length ? 0 : this.tune, out);
         return heap.u32(out);
       });
       while (!heap.exports.gradients_run(at, 8)) await task.breathe();
-      return heap.scope((alloc) => {
-        const entry = alloc(heap.sizeOf('mt_traced'));
-        const each = (/** @type {number} */ kind, /** @type {(name: string, shape: number[], data: number, i: number) => void} */ use) => {
-          for (let i = 0; heap.exports.gradients_get(at, kind, i, entry); i++) {
-            const { name, n_dims, data } = heap.read('mt_traced', entry);
-            use(heap.cstring(name), heap.array('mt_traced', entry, 'dims').slice(0, n_dims), data, i);
-          }
-        };
-        const count = (/** @type {number[]} */ shape) => shape.reduce((a, b) => a * b, 1);
-        /** @type {Record<string, {dims: number[], data: Float32Array}>} */ const ofParameters = {};
-        /** @type {Record<string, {shape: number[], data: Float32Array}>} */ const ofValues = {};
-        /** @type {Record<string, {shape: number[], data: Float32Array}>} */ const traced = {};
-        each(0, (name, dims, _, i) => {
-          const floats = heap.alloc(4 * count(dims));
-          heap.exports.gradients_parameter(at, i, floats);
-          ofParameters[name] = { dims, data: heap.floats(floats, count(dims)) };
-          heap.release(floats);
-        });
-        each(1, (name, shape, data) => { ofValues[name] = { shape, data: data ? heap.floats(data, count(shape)) : new Float32Array(count(shape)) }; });
-        each(2, (name, shape, data) => { traced[name] = { shape, data: heap.floats(data, count(shape)) }; });
-        return { loss: heap.exports.gradients_loss(at), parameters: ofParameters, values: ofValues, traces: traced };
-      });
+      return use(at);
     } finally {
       heap.exports.gradients_free(at);
       this.#close(session, false);
     }
+  }
+
+  /** @param {import('../grad.js').PlainGradients} args @param {Task} task */
+  gradients(args, task) {
+    const heap = this.heap;
+    return this.#gradients(args, task, (at) => heap.scope((alloc) => {
+      const entry = alloc(heap.sizeOf('mt_traced'));
+      /** @param {number} kind @param {(shape: number[], data: number, count: number, i: number) => any} of */
+      const all = (kind, of) => {
+        /** @type {Record<string, any>} */ const out = {};
+        for (let i = 0; heap.exports.gradients_get(at, kind, i, entry); i++) {
+          const { name, n_dims, data } = heap.read('mt_traced', entry), shape = heap.array('mt_traced', entry, 'dims').slice(0, n_dims);
+          out[heap.cstring(name)] = of(shape, data, shape.reduce((a, b) => a * b, 1), i);
+        }
+        return out;
+      };
+      const parameters = all(0, (dims, _, count, i) => {
+        const floats = heap.alloc(4 * count);
+        heap.exports.gradients_parameter(at, i, floats);
+        const data = heap.floats(floats, count);
+        heap.release(floats);
+        return { dims, data };
+      });
+      const value = (/** @type {number[]} */ shape, /** @type {number} */ data, /** @type {number} */ count) => ({ shape, data: data ? heap.floats(data, count) : new Float32Array(count) });
+      return { loss: heap.exports.gradients_loss(at), parameters, values: all(1, value), traces: all(2, value) };
+    }));
+  }
+
+  // ---- fine-tuning ----
+
+  /** @param {{parameters: string[], freeze: string[], adapters: string[], rank: number, alpha: number, seed: number}} args */
+  tuneOpen({ parameters, freeze, adapters, rank, alpha, seed }) {
+    const heap = this.heap;
+    if (this.tune || this.held.size || this.bytes.size) throw new MicrotomeError(`finetune: ${this.tune ? 'the model is being tuned already' : 'sessions and byte models must be disposed of before'}`, { code: 'ESTATE' });
+    this.tune = heap.scope((alloc) => {
+      const out = alloc(4), lists = { parameters: this.#globs(alloc, parameters), freeze: this.#globs(alloc, freeze), adapters: this.#globs(alloc, adapters) };
+      heap.call('tune_new', this.model, this.#fill(alloc, 'mt_tune_options', { ...lists, parameter_count: parameters.length, freeze_count: freeze.length, adapter_count: adapters.length, rank }), alpha, seed, out);
+      return heap.u32(out);
+    });
+    this.#forgetGraphs();
+    return this.#variables().map(({ name, dims }) => ({ name, dims }));
+  }
+
+  /** Sessions that are kept for the next call know the model as it was. */
+  #forgetGraphs() {
+    for (const s of this.idle.splice(0)) this.heap.exports.session_free(s.at);
+  }
+
+  /** @returns {{at: number, name: string, dims: number[], count: number, value: number, moment1: number, moment2: number, steps: number}[]} */
+  #variables() {
+    const heap = this.heap, out = [];
+    for (let i = 0, at; (at = heap.exports.tune_variable(this.tune, i) >>> 0); i++) {
+      const v = heap.read('mt_variable', at);
+      out.push({ ...v, at, name: heap.cstring(v.name), dims: heap.array('mt_variable', at, 'dims').slice(0, v.n_dims) });
+    }
+    return /** @type {any} */ (out);
+  }
+
+  /** One step along the gradients of all parts of a batch. @param {{parts: import('../grad.js').PlainGradients[], rule: string, nesterov: boolean, numbers: Record<string, number>}} args @param {Task} task */
+  async tuneStep({ parts, rule, nesterov, numbers }, task) {
+    const heap = this.heap;
+    let loss = 0;
+    heap.exports.tune_zero(this.tune);
+    for (const part of parts) loss += await this.#gradients(part, task, (at) => heap.exports.gradients_loss(at));
+    return heap.scope((alloc) => {
+      const update = this.#fill(alloc, 'mt_update', { rule: heap.enums[`MT_RULE_${rule.toUpperCase()}`] }), norm = alloc(8);
+      for (const [name, value] of Object.entries(numbers)) heap.view.setFloat64(update + heap.field('mt_update', name).offset, value, true);
+      heap.u8[update + heap.field('mt_update', 'nesterov').offset] = Number(nesterov);
+      heap.call('tune_step', this.tune, this.pool, update, norm);
+      return { loss, norm: heap.view.getFloat64(norm, true) };
+    });
+  }
+
+  /** What is trained; with `all` also what the next step depends on besides. @param {{all: boolean}} args */
+  tuneRead({ all }) {
+    const heap = this.heap;
+    /** @param {number} at @param {number} n */
+    const floats = (at, n) => (at ? heap.floats(at, n) : null);
+    return this.#variables().map(({ name, dims, count, value, moment1, moment2, steps }) => ({ name, dims, value: heap.floats(value, count), ...(all && { moment1: floats(moment1, count), moment2: floats(moment2, count), steps }) }));
+  }
+
+  /** Puts back what tuneRead gave, by name. @param {{variables: Record<string, {value: Float32Array, moment1?: Float32Array, moment2?: Float32Array, steps?: number}>}} args */
+  tuneWrite({ variables }) {
+    const heap = this.heap;
+    for (const { at, name, count } of this.#variables()) {
+      const { value, moment1, moment2, steps = 0 } = variables[name];
+      heap.call('variable_moments', at, (moment1 ? 1 : 0) | (moment2 ? 2 : 0));
+      heap.exports.variable_forget(at);
+      heap.exports.variable_steps(at, steps);
+      const v = heap.read('mt_variable', at);
+      for (const [to, from] of /** @type {[number, Float32Array | undefined][]} */ ([[v.value, value], [v.moment1, moment1], [v.moment2, moment2]])) if (to && from) new Float32Array(heap.buffer, to, count).set(from);
+    }
+    heap.exports.tune_apply(this.tune, this.pool);
+  }
+
+  tuneMerge() {
+    this.heap.call('tune_merge', this.tune, this.pool);
+    this.#forgetGraphs();
+  }
+
+  tuneClose() {
+    this.heap.exports.tune_free(this.tune);
+    this.tune = 0;
+    this.#forgetGraphs();
   }
 
   // ---- bytes ----

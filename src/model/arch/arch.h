@@ -258,6 +258,11 @@ typedef struct mt_file_tensor { /* for describe */
     uint64_t dims[4], bytes;
 } mt_file_tensor;
 
+typedef struct mt_adapted {
+    const mt_weight *weight;
+    mt_adapter adapter; /* the matrices are the caller's */
+} mt_adapted;
+
 struct mt_model {
     const mt_arch *arch;
     mt_hyper h;
@@ -276,6 +281,8 @@ struct mt_model {
     const char *name;
     uint64_t parameters, weight_bytes;
     uint32_t main_type;
+    mt_adapted *adapted; /* matrices that have low-rank adapters */
+    size_t adapted_count, adapted_capacity;
 };
 
 /* Parameters are found by scope, layer and role. Scope 0: the model, or its decoder; m->h.layers + 1: its encoder. */
@@ -358,6 +365,15 @@ int32_t mt_b_layer(mt_build *b, int32_t x, int32_t layer); /* attention and feed
 void mt_build_decoder(mt_build *b);
 void mt_build_encoder(mt_build *b);
 void mt_build_memory(mt_build *b); /* the encoder of an encoder-decoder model, and what the decoder looks at */
+
+/* A model's whole graph, from tokens to logits, neither pruned nor planned. Of `sizes` T, rows, columns and memory
+ * count. Nodes before *border are those of an encoder that reads `source` tokens, with planes of the cache of its own.
+ */
+mt_status mt_model_graph(const mt_model *m, mt_wanted wanted, void *arg, mt_build sizes, int32_t source, mt_graph **out,
+                         int32_t *border, mt_error *err);
+/* Low-rank adapters of a matrix, in every graph that is built from now on; the last one counts. NULL: none any more. */
+mt_status mt_model_set_adapter(mt_model *m, const mt_weight *weight, const mt_adapter *adapter, mt_error *err);
+void mt_model_adapt(const mt_model *m, mt_graph *g); /* before a graph is built */
 
 struct mt_arch {
     const char *name;
