@@ -28,7 +28,7 @@ export function writeAddress({ lab, preset, seed, knobs }) {
  */
 export function fromText(lab, key, text) {
     const like = lab.config[key]?.value;
-    if (typeof like === 'number') return text.trim() === '' ? NaN : Number(text);
+    if (typeof like === 'number') return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
     if (typeof like === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
     return text;
 }

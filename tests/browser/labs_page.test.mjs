@@ -138,7 +138,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       const length = Number(weights.bytes.readBigUInt64LE());
       assert.ok(weights.name.endsWith('-causal.safetensors') && 'embed.weight' in JSON.parse(weights.bytes.subarray(8, 8 + length).toString()), weights.name);
       await axe(page, 'done');
-    }));
+    }, { hash: FAST }));
 
   test('pause, step, live knobs, a checkpoint and going on from it', () =>
     onPage(async (page) => {
@@ -182,7 +182,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       await phase(page, 'running');
       await page.evaluate(() => { location.hash = '#lab=fair-lm-paradox'; });
       await page.waitForFunction(() => document.getElementById('title').textContent === 'Weight decay and rare tokens');
-      await page.waitForFunction(() => document.querySelector('#labs li .state').textContent === 'paused');
+      await page.waitForFunction(() => document.querySelector('#labs li:has([data-key=bico-reversal-curse]) .state').textContent === 'paused');
       assert.equal(await page.locator('#lab').getAttribute('data-phase'), 'idle');
       await page.evaluate(() => { location.hash = '#lab=bico-reversal-curse'; });
       await phase(page, 'paused');
@@ -205,6 +205,13 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
         ['full', '1.5', '20', 'Number token loss'],
       );
       assert.match(await page.locator('#page-problem').textContent(), /rate: 7 is not a number in/);
+      await page.locator('#fixed-fold summary').click();
+      await page.locator('#knob-steps').fill('many');
+      await page.locator('#knob-steps').press('Tab');
+      assert.match(await text(page, 'knob-steps-wrong'), /^"many" is not a whole number in 20\.\.10000$/);
+      await page.locator('#knob-steps').fill('40');
+      await page.locator('#knob-steps').press('Tab');
+      assert.equal(await text(page, 'knob-steps-wrong'), '');
       await page.locator('#seed').fill('-1');
       await page.locator('#seed').press('Tab');
       await page.locator('#play').click();
