@@ -25,7 +25,7 @@ function refused(run, status, pattern) {
   assert.equal(run.stdout, '');
 }
 
-const COMMANDS = ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'grad', 'embed', 'fill-mask', 'perplexity', 'generate', 'next-byte', 'score-bytes', 'generate-bytes', 'complete', 'heal', 'cover', 'ensemble', 'across', 'marginal', 'probe', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'study', 'lab', 'transfer', 'quantize', 'convert', 'serve'];
+const COMMANDS = ['inspect', 'encode', 'count', 'decode', 'logits', 'run', 'grad', 'embed', 'fill-mask', 'perplexity', 'generate', 'next-byte', 'score-bytes', 'generate-bytes', 'complete', 'heal', 'cover', 'ensemble', 'across', 'marginal', 'probe', 'canonical', 'tokenizations', 'tokenizer-cache', 'train', 'measure', 'language', 'markov', 'study', 'lab', 'atlas', 'transfer', 'quantize', 'convert', 'serve'];
 
 describe('calls that are wrong', { concurrency: 2 }, () => {
   for (const [what, args, status, pattern] of /** @type {[string, string[], number, RegExp][]} */ ([

@@ -19,6 +19,7 @@ import { measureCommand } from './measure.js';
 import { studyCommand } from './study.js';
 import { languageCommand, markovCommand } from './theory.js';
 import { completeCommands } from './complete.js';
+import { atlasCommand } from './atlas.js';
 import { labCommand } from './lab.js';
 import { ensembleCommands } from './ensemble.js';
 import { marginalCommand } from './marginal.js';
@@ -646,6 +647,7 @@ const COMMANDS = {
   markov: markovCommand({ line, json, loadTokenizer, shared: [TOKENIZER, ...DEFINITION, JSON_OUT] }),
   study: studyCommand({ line, json, mustExist, loadTokenizer, jsonOut: JSON_OUT }),
   lab: labCommand({ line, json, mustExist, jsonOut: JSON_OUT }),
+  atlas: atlasCommand({ line, json, jsonOut: JSON_OUT }),
   transfer: transferCommand({ line, json, mustExist, modelSources, jsonOut: JSON_OUT }),
   quantize: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'quantize' }),
   convert: quantizeCommand({ line, json, threads: ENGINE[0], jsonOut: JSON_OUT, name: 'convert' }),
