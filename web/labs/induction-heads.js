@@ -38,7 +38,7 @@ export default defineLab({
     embedSpread: { value: 1, min: 0, max: 4, label: 'spread of the first embeddings', help: 'Their standard deviation. With 0.02, as is usual, what the first layer adds drowns the token itself, and the heads form late or not at all.' },
     every: { value: 16, min: 1, max: 1000, label: 'steps between measurements' },
   },
-  presets: { quick: { steps: 288 }, full: {} },
+  presets: { quick: { steps: 304 }, full: {} },
   arms: () => [{ name: 'two layers', config: { layers: 2, shift: false } }, { name: 'one layer', config: { layers: 1, shift: false } }, { name: 'one layer, keys and values shifted', config: { layers: 1, shift: true } }],
 
   setup(run) {
@@ -86,7 +86,8 @@ export default defineLab({
   },
   plots: [
     { type: 'line', series: ['late'], title: 'Loss on the copies', y: 'nats' },
-    { type: 'line', series: ['score', 'previous'], title: 'The heads form', y: 'attention' },
+    { type: 'line', series: ['score'], title: 'Prefix-matching score of the best head of the last layer', y: 'attention' },
+    { type: 'line', series: ['previous'], title: 'Previous-token score of the best head of the first layer', y: 'attention' },
     { type: 'line', series: ['late', 'early', 'without'], arms: ['two layers'], title: 'The loss on the copies, and with the induction heads taken out', y: 'nats' },
     { type: 'line', series: ['context'], title: 'In-context score', y: 'nats' },
     { type: 'heat', picture: 'induction', title: 'The head that matches prefixes best: which key (column) each query (row) looks at' },

@@ -132,7 +132,8 @@ export default defineLab({
   plots: [
     { type: 'line', series: ['late'], title: 'Loss on the copies', y: 'nats' },
     { type: 'line', series: ['score'], title: 'A head that matches prefixes forms', y: 'attention' },
-    { type: 'line', series: ['a', 'b'], title: 'The shares of the best head: the ideal is a1 = 0, b1 = 1' },
+    { type: 'line', series: ['a'], title: 'a1 of the best head: the ideal is 0', y: 'share' },
+    { type: 'line', series: ['b'], title: 'b1 of the best head: the ideal is 1', y: 'share' },
     { type: 'scatter', picture: 'shares', title: 'Shares of each head', x: 'a1', y: 'b1' },
     { type: 'heat', picture: 'pattern', title: 'The head that matches prefixes best: which key (column) each query (row) looks at' },
     { type: 'line', series: ['text'], title: 'A language model of two layers', y: 'nats a byte' },

@@ -160,8 +160,10 @@ export default defineLab({
     covariates: { label: 'loss with covariates x 2, divided by 4' }, weights: { label: 'loss with weights x 2, divided by 4' }, more: { label: 'loss with twice the pairs' },
   },
   plots: [
-    { type: 'line', series: ['loss', 'batchLoss'], title: 'Square error', logY: true },
-    { type: 'line', series: ['diagonal', 'off', 'others'], title: 'The product of the two active blocks, against the closed form' },
+    { type: 'line', series: ['loss'], title: 'Square error on tasks never seen', y: 'error', logY: true },
+    { type: 'line', series: ['diagonal'], title: 'Diagonal of the product of the two active blocks, in units of the closed form', y: 'share' },
+    { type: 'line', series: ['distance'], title: 'Distance of that product from the closed form', y: 'share', logY: true },
+    { type: 'line', series: ['others'], title: 'Largest weight of the columns that should not be read, in units of u', y: 'share', logY: true },
     { type: 'heat', picture: 'product', title: 'u W11, learned' },
     { type: 'heat', picture: 'theory', title: 'u W11, closed form' },
     { type: 'heat', picture: 'kq', title: 'Wkq' },
