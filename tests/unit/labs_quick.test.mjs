@@ -23,6 +23,9 @@ const SANE = {
     ['frequent followers are learnt', arms['weight decay 0'].frequent < 1]],
   'numeral-systems-pythia': (arms) => [['base 10 has begun to add', arms['base 10, fresh problems'].loss < 2.3], ['base 100 has not', arms['base 100, fresh problems'].exact < 0.2]],
   'overcoming-self-attention-limits': ({ exact }) => [['the machines are right', exact.exact === 1 && exact.normal === 1 && exact.first === 1], ['norms keep them sure', exact.entropy < 1e-3]],
+  'tokenization-bias-markov': ({ 'longest match': net }) => [['asked directly it is biased', net.directError > 0.3], ['the correction of the exact table is exact', net.exactError < 1e-6], ['the net is corrected, nearly', net.correctedError < 0.1]],
+  'dual-process-forgetting': ({ vanilla, 'active forgetting': active }) => [['vanilla relies on its weights', vanilla.unseen < active.unseen - 0.1], ['forgetting takes them away', active.after < vanilla.weights - 0.1]],
+  'theory-of-tokenization': (arms) => [['letters stay near the unigram', arms['letters, no positions'].tested > 0.55], ['tokens come near the rate', arms['tokens, no positions'].tested < 0.4]],
   'number-token-loss': (arms) => [['better than any guess', arms['cross-entropy alone, run 1'].loss < Math.log(10)], ['an error that has a size', arms['with Wasserstein-1, run 1'].error < 25]],
 };
 
