@@ -21,7 +21,11 @@ export default defineLab({
   config: { steps: { value: 1000000, min: 1, max: 1000000, label: 'steps' }, fails: { value: false, label: 'fail at step 3', live: true } },
   presets: { quick: {}, full: {} },
   setup: (run) => ({ w: run.params.param('w', [1], { normal: 1 }), bytes: run.texts('prose').length }),
-  step(run, { bytes }) { if (run.config.fails && run.step >= 3) throw new Error('told to'); return { bytes }; },
+  async step(run, { bytes }) {
+    await new Promise((done) => setTimeout(done, 5)); // it must not end, nor flood the page, before the test has clicked
+    if (run.config.fails && run.step >= 3) throw new Error('told to');
+    return { bytes };
+  },
   series: { bytes: { label: 'bytes' } }, plots: [{ type: 'line', series: ['bytes'], title: 'Bytes & more' }],
   headline: ([arm]) => ({ label: 'bytes', value: arm.last.bytes }), verdict: ([arm]) => [below('bytes', arm.last.bytes, 1)],
 });`;
