@@ -14,6 +14,7 @@ export default defineLab({
   source: 'Lv et al. 2023, Are We Falling in a Middle-Intelligence Trap? An Analysis and Mitigation of the Reversal Curse (arXiv:2311.07468)',
   notes: [
     'Sixty pairs; all are told as A R B, thirty of them also as B R′ A, so that the inverse relation itself is known. Asked are the other thirty.',
+    'The masked model has learned biases by distance: with a vector for each place only 0.67 to 0.83 of the reversed questions are answered at seeds 2 and 3.',
     'Here the models are trained from nothing; the paper changes the attention of a pre-trained causal model and its relative positions with it.',
   ],
   config: { ...knobs, maskShare: { value: 0.3, min: 0.05, max: 0.9, label: 'share of hidden tokens', live: true } },

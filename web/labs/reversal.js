@@ -25,7 +25,7 @@ export function prepare(run, { mode, nameTokens }) {
   const data = facts(run.rng('init'), { pairs: PAIRS, both: BOTH, nameTokens }), T = data.length - (mode === 'causal' ? 1 : 0);
   const model = (/** @type {number} */ batch, /** @type {boolean} */ hooks) => {
     const g = run.params.graph(), tokens = g.index('tokens', [batch, T]), targets = g.index('targets', [batch, T]);
-    const made = transformer(g, tokens, { vocab: data.symbols, width: 32, layers: 2, heads: 2, mask: mode === 'causal' ? 'causal' : 'full', positions: 'learned', hooks });
+    const made = transformer(g, tokens, { vocab: data.symbols, width: 32, layers: 2, heads: 2, mask: mode === 'causal' ? 'causal' : 'full', positions: mode === 'causal' ? 'learned' : 'distance', hooks });
     return { g, tokens, targets, ...made };
   };
   const train = model(BATCH, false), counted = train.logits.crossEntropy(train.targets);
