@@ -11,7 +11,7 @@ import { CHROMIUM, chromium, FIREFOX, firefox, serve, watch } from './support.mj
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const FAST = '#lab=bico-reversal-curse&preset=quick&seed=1';
-const SHORT = `${FAST}&k.steps=50`;
+const SHORT = `${FAST}&k.steps=50&k.every=10`;
 
 /** A lab of one's own beside the page: it reads a text, and breaks when it is told to. */
 const OWN = `

@@ -36,7 +36,8 @@ describe('the list', () => {
       assert.equal(missing === undefined, run !== undefined, `${id}: either a runner or what is missing`);
       if (run) assert.ok(RUNNERS[run][id], `${id}: no runner in ${run}`);
     }
-    for (const [name, runs] of Object.entries(RUNNERS)) for (const id of Object.keys(runs)) assert.equal(SYSTEMS[Number(id) - 1].run, name, id);
+    // A system may be computed by a runner and trained by a lab: then the runner is named.
+    for (const [name, runs] of Object.entries(RUNNERS)) for (const id of Object.keys(runs)) assert.ok(SYSTEMS[Number(id) - 1].run === name || (name === 'lab' && SYSTEMS[Number(id) - 1].run), id);
     for (const lab of LABS) assert.equal(SYSTEMS[lab.id - 1].slug, lab.name);
   });
 

@@ -62,6 +62,10 @@ export async function runSystem(id, options = {}) {
     else {
       const runner = (await RUNNERS[system.run]()).RUNS[system.id];
       found = { published: runner.published, scope: runner.scope, ...(await runner.run(means)) };
+      if (full && LABS.some((lab) => lab.id === system.id)) { // computed exactly, and trained
+        const lab = await runLab(system.id, means);
+        found = { ...found, checks: [...found.checks, ...lab.checks], scope: `${found.scope} ${lab.scope}` };
+      }
     }
     const { published, headline, checks, scope } = found;
     return {
