@@ -6,7 +6,7 @@ import '../../web/elements/token-strip.js';
 import '../../web/elements/byte-distribution.js';
 import '../../web/elements/model-picker.js';
 import { probabilities } from '../../web/elements/byte-distribution.js';
-import { latest } from './latest.js';
+import { latest } from '../kit/latest.js';
 import { plain, verdict } from './verdict.js';
 import { writeBytes, writeTokens } from './story.js';
 

@@ -4,7 +4,7 @@
  */
 import { drawPlots } from '../../web/lab/draw.js';
 import { PLOT_CSS } from '../../web/lab/plots.js';
-import { make, save } from './page.js';
+import { make, save } from '../kit/page.js';
 import { tablesOf } from './tables.js';
 
 /**

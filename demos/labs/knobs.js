@@ -4,7 +4,7 @@
 import { checkValue } from '../../web/lab/define.js';
 import { formatNumber } from '../../web/lab/plots.js';
 import { fromText } from './address.js';
-import { make, words } from './page.js';
+import { make, words } from '../kit/page.js';
 
 /**
  * @typedef {import('../../web/lab/define.js').Lab} Lab

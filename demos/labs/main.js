@@ -10,7 +10,8 @@ import { TEXTS } from '../../web/lab/texts.js';
 import { fromText, readAddress, seedFrom, writeAddress } from './address.js';
 import { Figures } from './figures.js';
 import { Knobs } from './knobs.js';
-import { $, make, save, words } from './page.js';
+import { copyLink } from '../kit/address.js';
+import { $, make, save, words } from '../kit/page.js';
 import { Session } from './session.js';
 
 /** @typedef {import('../../web/lab/define.js').Lab} Lab */
@@ -304,15 +305,8 @@ $('save-checkpoint').addEventListener('click', () => void keep('The checkpoint',
     save(`${base}.mtlab`, await from.checkpoint(), 'application/octet-stream');
     return `${base}.mtlab`;
 }));
-$('copy-link').addEventListener('click', async () => {
-    if (!session) return;
-    history.replaceState(null, '', link(session));
-    try {
-        await navigator.clipboard.writeText(location.href);
-        $('kept').textContent = 'The link is in the clipboard.';
-    } catch {
-        $('kept').textContent = 'The browser gives no access to the clipboard; the address bar holds the link.';
-    }
+copyLink($('copy-link'), $('kept'), () => {
+    if (session) history.replaceState(null, '', link(session));
 });
 
 /** @param {File} file */

@@ -1,6 +1,7 @@
 /**
  * What a plot shows, as tables: the twin of each picture for those who read numbers. The order is that of drawPlots.
  */
+import { numbersOf } from '../../web/elements/numbers.js';
 import { formatNumber } from '../../web/lab/plots.js';
 
 /**
@@ -37,23 +38,15 @@ function lines(series, keys, arms) {
     return { head: ['step', ...columns.map(({ name }) => name)], rows: steps.map((step) => [String(step), ...columns.map(({ at }) => say(at.get(step)))]), note: left(steps.length, all.length, 'steps') };
 }
 
-/** @param {any} picture @param {Plot['type']} type @returns {Table} */
+/** @param {any} picture @param {'bar' | 'scatter' | 'heat'} type @returns {Table} */
 function ofPicture(picture, type) {
-    if (type === 'bar') return { head: ['', 'value'], rows: picture.bars.map((/** @type {string} */ bar, /** @type {number} */ i) => [bar, say(picture.values[i])]), note: '' };
-    if (type === 'scatter') {
-        const points = some(Array.from({ length: picture.x.length }, (_, i) => i), MOST_ROWS);
-        return {
-            head: ['point', 'x', 'y', 'group'],
-            rows: points.map((i) => [picture.labels?.[i] ?? String(i + 1), say(picture.x[i]), say(picture.y[i]), picture.groups ? (picture.groupNames?.[picture.groups[i]] ?? String(picture.groups[i])) : '–']),
-            note: left(points.length, picture.x.length, 'points'),
-        };
-    }
-    const names = (/** @type {'rows' | 'cols'} */ side, /** @type {number} */ i) => (Array.isArray(picture.labels) ? picture.labels : picture.labels?.[side])?.[i] ?? String(i + 1);
-    const rows = Math.min(picture.rows, MOST_ROWS), cols = Math.min(picture.cols, MOST_COLS);
+    const { head, rows } = numbersOf({ ...picture, type, title: '', xs: picture.x, ys: picture.y, x: undefined, y: undefined });
+    const few = type === 'scatter' ? some(rows, MOST_ROWS) : type === 'heat' ? rows.slice(0, MOST_ROWS) : rows;
+    const shown = head.slice(0, MOST_COLS + 1);
     return {
-        head: ['', ...Array.from({ length: cols }, (_, j) => names('cols', j))],
-        rows: Array.from({ length: rows }, (_, i) => [names('rows', i), ...Array.from({ length: cols }, (_, j) => say(picture.values[i * picture.cols + j]))]),
-        note: [left(rows, picture.rows, 'rows'), left(cols, picture.cols, 'columns')].filter(Boolean).join(' '),
+        head: shown,
+        rows: few.map((row) => row.slice(0, shown.length).map((cell) => (typeof cell === 'number' ? say(cell) : cell))),
+        note: [left(few.length, rows.length, type === 'scatter' ? 'points' : 'rows'), left(shown.length, head.length, 'columns')].filter(Boolean).join(' '),
     };
 }
 
@@ -71,6 +64,6 @@ export function tablesOf(lab, plot, arms) {
     }
     return chosen.flatMap((arm) => {
         const shown = arm.pictures[/** @type {string} */ (picture)];
-        return shown ? [ofPicture(shown, plot.type)] : [];
+        return shown ? [ofPicture(shown, /** @type {'bar' | 'scatter' | 'heat'} */ (plot.type))] : [];
     });
 }

@@ -652,7 +652,7 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
 });
 
 test('only the newest question is answered', async () => {
-    const { latest } = await import('../../demos/bytes/latest.js');
+    const { latest } = await import('../../demos/kit/latest.js');
     const log = [];
     const open = [];
     const ask = latest(

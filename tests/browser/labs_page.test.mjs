@@ -241,7 +241,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       assert.equal(await at(), 'play', 'the focus stays');
       await page.locator('figure summary').first().focus();
       await page.keyboard.press('Enter');
-      assert.ok((await page.locator('figure tbody tr').count()) >= 3);
+      await page.waitForFunction(() => document.querySelectorAll('figure tbody tr').length >= 3); // the table is filled when it has opened
     }, { hash: SHORT, context: { reducedMotion: 'reduce' } }));
 
   test('errors: a worker that cannot start, a file that is no checkpoint, a text that cannot be read, a lab that fails', async () => {

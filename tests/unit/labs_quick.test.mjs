@@ -13,6 +13,8 @@ const SANE = {
     ['none with SGD', sgd.start < 0.15 && sgd.drain > 0.4], ['copying has begun', adam.triggerLoss < 2.2 && relu.triggerLoss < 2.2]],
   'induction-heads': ({ 'two layers': two, 'one layer': one, 'one layer, keys and values shifted': shifted }) => [['two layers copy', two.late < 1.5 && two.score > 0.5], ['one layer does not', one.late > 2], ['a shifted one does', shifted.late < 1],
     ['the heads are the cause', two.without > 3], ['nothing is known of a first block', two.early > 3]],
+  'pitfalls-next-token': ({ 'next tokens': forced, 'path backwards': back, 'all at once': once }) => [['the path is followed, not chosen', forced.finished > 0.8 && forced.path < 0.6], ['backwards the last hop is given', back.finished > 0.3],
+    ['all at once the ends are given', once.finished > 0.9], ['none is below the guess of a name', Math.min(forced.hop, back.hop, once.hop) > 0.2]],
   'linear-models-in-context': ({ 'equal covariates': equal, 'unequal covariates': unequal }) => [['near the closed form', [equal, unequal].every((arm) => Math.abs(arm.diagonal - 1) < 0.1 && arm.off < 0.15)],
     ['larger covariates break it', equal.covariates > 15 * equal.loss], ['larger weights do not', equal.weights < 1.1 * equal.loss]],
   'kv-shifting-attention': (arms) => [['one shifted layer copies', arms['shifted, start 1'].late < 0.8 && arms['shifted, start 1'].score > 0.5], ['its keys are those of the token before', Math.abs(arms['shifted, start 1'].a) < 0.2],

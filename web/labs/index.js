@@ -10,6 +10,7 @@ export const LABS = Object.freeze([
   { id: 18, name: 'fair-lm-paradox', loader: () => import('./fair-lm-paradox.js') },
   { id: 48, name: 'tokenization-bias-markov', loader: () => import('./tokenization-bias-markov.js') },
   { id: 55, name: 'induction-heads', loader: () => import('./induction-heads.js') },
+  { id: 69, name: 'pitfalls-next-token', loader: () => import('./pitfalls-next-token.js') },
   { id: 84, name: 'linear-models-in-context', loader: () => import('./linear-models-in-context.js') },
   { id: 102, name: 'numeral-systems-pythia', loader: () => import('./numeral-systems-pythia.js') },
   { id: 116, name: 'spt-reversal-curse', loader: () => import('./spt-reversal-curse.js') },

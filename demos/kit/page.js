@@ -1,5 +1,5 @@
 /**
- * The few things that the page's parts share.
+ * The few things that the pages share.
  */
 
 /** @template {HTMLElement} T @param {string} id @returns {T} */
