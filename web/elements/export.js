@@ -45,15 +45,14 @@ export function toCsv(head, rows) {
  * @throws {Error} what is no SVG, or too large
  */
 export async function svgToPng(svg, { scale = 2 } = {}) {
-    const root = new DOMParser().parseFromString(svg, 'image/svg+xml').documentElement;
-    if (root.nodeName !== 'svg') throw new Error('a PNG is made from SVG: the text is none');
-    const [, , boxWidth, boxHeight] = (root.getAttribute('viewBox') ?? '').split(/[\s,]+/).map(Number);
-    const width = (parseFloat(root.getAttribute('width') ?? '') || boxWidth) * scale, height = (parseFloat(root.getAttribute('height') ?? '') || boxHeight) * scale;
+    const tag = /<svg\b[^>]*>/.exec(svg)?.[0]; // parsed into a document, its style element would meet the policy of the page
+    if (!tag) throw new Error('a PNG is made from SVG: the text is none');
+    const [, , boxWidth, boxHeight] = (/\bviewBox="([^"]*)"/.exec(tag)?.[1] ?? '').split(/[\s,]+/).map(Number), side = (/** @type {string} */ name) => parseFloat(new RegExp(`\\s${name}="([^"]*)"`).exec(tag)?.[1] ?? '');
+    const width = (side('width') || boxWidth) * scale, height = (side('height') || boxHeight) * scale;
     if (!(width >= 1 && height >= 1 && width <= LARGEST && height <= LARGEST)) throw new Error(`a PNG of ${width} x ${height} pixels cannot be drawn: 1 to ${LARGEST} each are needed`);
-    root.setAttribute('width', String(width));
-    root.setAttribute('height', String(height));
+    const sized = tag.replace(/\s(?:width|height)="[^"]*"/g, '').replace('<svg', `<svg width="${width}" height="${height}"`);
     const image = new Image();
-    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(root))}`;
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg.replace(tag, sized))}`;
     await image.decode();
     const canvas = Object.assign(document.createElement('canvas'), { width: Math.round(width), height: Math.round(height) });
     /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).drawImage(image, 0, 0, canvas.width, canvas.height);
