@@ -94,6 +94,13 @@ MT_EXPORT(tok_token) mt_status abi_tok_token(const mt_tok *tok, int32_t id, abi_
 MT_EXPORT(tok_find) int32_t abi_tok_find(const mt_tok *tok, const uint8_t *p, size_t n) {
     return tok ? mt_tok_find(tok, (mt_str){p, n}) : -1;
 }
+/* out: rank and result of a merge; 0: these two do not merge. */
+MT_EXPORT(tok_merge) int32_t abi_tok_merge(const mt_tok *tok, int32_t left, int32_t right, uint32_t *out) {
+    int32_t result;
+    if (!tok || !mt_tok_merge(tok, left, right, &out[0], &result)) return 0;
+    out[1] = (uint32_t)result;
+    return 1;
+}
 MT_EXPORT(tok_traits) mt_status abi_tok_traits_get(mt_tok *tok, abi_tok_traits *out) {
     ABI_NEED(tok);
     mt_tok_traits t;

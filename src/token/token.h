@@ -152,6 +152,9 @@ bool mt_tok_matches(const mt_tok *t, int32_t id, double *score);
 bool mt_tok_reachable(mt_tok *t, int32_t id);
 /* May `right` follow `left` inside one pre-token of a canonical encoding? Both reachable. */
 bool mt_tok_pair_ok(mt_tok *t, int32_t left, int32_t right);
+/* Byte-pair encoding: what merging two neighbours gives, and the merge's rank (the lowest goes first). false: they do
+ * not merge, or the tokenizer works otherwise. */
+bool mt_tok_merge(const mt_tok *t, int32_t left, int32_t right, uint32_t *rank, int32_t *result);
 /* The same, for callers that must not take lack of memory for a no. */
 mt_status mt_tok_ask_reachable(mt_tok *t, int32_t id, bool *yes, mt_error *err);
 mt_status mt_tok_ask_pair_ok(mt_tok *t, int32_t left, int32_t right, bool *yes, mt_error *err);

@@ -29,6 +29,12 @@ bool mt_tok_matches(const mt_tok *t, int32_t id, double *score) {
     return s.n && mt_walk_token(node) == id;
 }
 
+bool mt_tok_merge(const mt_tok *t, int32_t left, int32_t right, uint32_t *rank, int32_t *result) {
+    int32_t size = t->vocab.size;
+    if (t->segmenter != &mt_segmenter_bpe || left < 0 || right < 0 || left >= size || right >= size) return false;
+    return (*rank = mt_bpe_rank(&t->bpe, left, right, result)) != MT_NO_RANK;
+}
+
 void mt_tok_traits_get(mt_tok *t, mt_tok_traits *out) {
     *out = (mt_tok_traits){0};
     out->spm_space = t->mark.n > 0;
