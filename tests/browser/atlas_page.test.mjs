@@ -1,0 +1,223 @@
+// The page demos/atlas in real browsers: every system with its claim, search and links, runs with their numbers, the queue, cancelling, errors.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, describe, test } from 'node:test';
+import { SYSTEMS, runSystem } from '../../web/atlas/run.js';
+import { formatNumber } from '../../web/lab/plots.js';
+import { FIELDS, haystack, matches } from '../../demos/atlas/fields.js';
+import { CHROMIUM, chromium, FIREFOX, firefox, serve, watch } from './support.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const MARKOV = 'tokenization-bias-markov', HOMOMORPHISM = 'byte-bpe-homomorphism', LABS_ONLY = 'bico-reversal-curse';
+const works = SYSTEMS.filter(({ run }) => run);
+
+/** Both drivers: a condition in the page. */
+const until = (page, condition, arg) => page.waitForFunction(condition, ...('waitForURL' in page ? [arg, { timeout: 60_000 }] : [{ timeout: 60_000 }, arg]));
+const built = (page) => until(page, () => document.getElementById('found').textContent !== '');
+const done = (page, slug) => until(page, (s) => { const { dataset } = document.getElementById(`system-${s}`); return dataset.phase === 'idle' && document.querySelector(`#system-${s} .outcome`).textContent !== ''; }, slug);
+const visible = (page) => page.evaluate(() => [...document.querySelectorAll('.system:not([hidden])')].map((card) => card.id.slice('system-'.length)));
+
+test('every field has a name, and a search finds by words, marks aside, and by whole numbers', () => {
+  assert.deepEqual([...new Set(SYSTEMS.map(({ field }) => field))].sort(), Object.keys(FIELDS).sort());
+  const hay = haystack({ id: 48, slug: 'a-b', title: 'Ärger mit Tokens', field: 'bias', claim: 'In 2048 pieces', status: 'works' });
+  for (const [query, found] of [['', true], ['arger', true], ['ÄRGER tokens', true], ['tokens arger pieces', true], ['48', true], ['#48', true], ['4', false], ['204', false], ['2048', true], ['bias', true], ['argers', false]]) assert.equal(matches(hay, query), found, query);
+});
+
+describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
+  let browser, server;
+  before(async () => {
+    browser = await chromium();
+    server = await serve();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  /** Opens the page, runs the check, and demands a silent console and no foreign request. */
+  async function onPage(check, { hash = '', context = {}, at = server, allow = [] } = {}) {
+    const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
+    const page = await ctx.newPage();
+    const { errors, foreign } = watch(page, at.origin);
+    try {
+      await page.goto(at.url('demos/atlas/') + hash);
+      await built(page);
+      await check(page);
+      assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
+      assert.deepEqual(foreign, [], 'requests to other origins');
+    } finally {
+      await ctx.close();
+    }
+  }
+
+  async function axe(page, what) {
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
+  }
+
+  test('every system is there with its claim, what is missing or a button, and the counts are those of the list', () =>
+    onPage(async (page) => {
+      const cards = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.system')].map((card) => [card.id.slice(7), {
+        title: card.querySelector('h3').textContent, claim: card.querySelector('.claim').textContent, lacks: card.querySelector('.lacks')?.textContent ?? null, field: card.closest('section').querySelector('h2').textContent,
+        button: card.querySelector('button') !== null, lab: card.querySelector('.go a')?.getAttribute('href') ?? null,
+      }])));
+      assert.equal(Object.keys(cards).length, SYSTEMS.length);
+      for (const { slug, title, claim, missing, run, field } of SYSTEMS) {
+        const { lab, ...card } = cards[slug];
+        assert.deepEqual(card, { title, claim, lacks: run ? null : `Missing: ${missing}`, field: FIELDS[field], button: !!run });
+        assert.equal(run === 'lab' && !lab, false, `${slug} has a lab`);
+      }
+      assert.equal(await page.locator('#overview-count').textContent(), `${SYSTEMS.length} papers, ${works.length} run here`);
+      assert.deepEqual(await page.locator('#fields circle').evaluateAll((dots) => [dots.length, dots.filter((dot) => dot.matches('.works')).length]), [SYSTEMS.length, works.length]);
+      await axe(page, 'the whole list');
+    }));
+
+  test('search, field and filter together; the link restores them; a card that is hidden comes when its link asks', () =>
+    onPage(async (page) => {
+      await page.locator('#fields button', { hasText: 'Tokenization bias' }).click();
+      assert.deepEqual(await visible(page), SYSTEMS.filter(({ field }) => field === 'bias').map(({ slug }) => slug));
+      await page.locator('#show input[value=works]').check();
+      await page.locator('#search').fill('probabilities');
+      const fit = works.filter((one) => one.field === 'bias' && matches(haystack(one), 'probabilities')).map(({ slug }) => slug);
+      assert.ok(fit.length > 0 && fit.length < 4);
+      await until(page, (n) => document.querySelectorAll('.system:not([hidden])').length === n, fit.length);
+      assert.deepEqual(await visible(page), fit);
+      await until(page, () => location.hash.includes('probabilities'));
+      await page.reload();
+      await built(page);
+      assert.deepEqual([await visible(page), await page.locator('#search').inputValue(), await page.locator('#show input:checked').inputValue()], [fit, 'probabilities', 'works']);
+      await page.locator('#search').fill('no such words');
+      await until(page, () => /No paper fits/.test(document.getElementById('found').textContent));
+      assert.equal(await page.locator('#systems h2:visible').count(), 0);
+      await page.evaluate(() => { location.hash = '#system=1'; });
+      await until(page, () => document.activeElement.id.startsWith('system-'));
+      assert.equal(await page.evaluate(() => document.activeElement.id), `system-${SYSTEMS[0].slug}`);
+      assert.ok(await page.locator('.target').isVisible());
+      await page.evaluate(() => { location.hash = '#system=nothing'; });
+      await until(page, () => /no system ‘nothing’/.test(document.getElementById('page-problem').textContent));
+    }));
+
+  test('a run gives the numbers of the package beside the published ones, and the files have them', async () => {
+    const own = await runSystem(MARKOV);
+    await onPage(async (page) => {
+      assert.equal(await page.evaluate(() => document.activeElement.id), `system-${MARKOV}`);
+      await page.locator(`#system-${MARKOV} .go button`).click();
+      await done(page, MARKOV);
+      const card = page.locator(`#system-${MARKOV}`);
+      assert.match(await card.locator('.verdict').textContent(), /The claim holds in this run: 3 of 3/);
+      assert.equal(await card.locator('.number').textContent(), formatNumber(own.obtained.headline.value));
+      assert.equal(await card.locator('.beside > div').nth(1).locator('.small').textContent(), own.published);
+      assert.deepEqual(await card.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent))), own.obtained.checks.map(({ what, value, bound }) => [what, formatNumber(value), bound]));
+      const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#keep button', { hasText: 'JSON' }).click()]);
+      const saved = JSON.parse(readFileSync(await download.path(), 'utf8'));
+      assert.deepEqual([saved.length, saved.filter(({ run }) => run).map(({ slug, run }) => [slug, run.verdict, run.full, run.obtained.checks.length])], [SYSTEMS.length, [[MARKOV, 'holds', false, 3]]]);
+      const [table] = await Promise.all([page.waitForEvent('download'), page.locator('#keep button', { hasText: 'CSV' }).click()]);
+      assert.match(readFileSync(await table.path(), 'utf8'), new RegExp(`^48,${MARKOV},.*,holds,`, 'm'));
+      await axe(page, 'a result');
+    }, { hash: `#system=${MARKOV}` });
+  });
+
+  test('the queue: one after another, in what is shown; cancelling one, or all, and running again; the page answers meanwhile', () =>
+    onPage(async (page) => {
+      const lab = page.locator(`#system-${LABS_ONLY}`), second = page.locator(`#system-${HOMOMORPHISM}`);
+      await page.evaluate(() => {
+        globalThis.turns = 0;
+        const turn = () => { globalThis.turns++; setTimeout(turn, 20); };
+        turn();
+      });
+      await lab.locator('.go button').click();
+      await until(page, (s) => document.querySelector(`#system-${s} progress`).hasAttribute('value'), LABS_ONLY);
+      await second.locator('.go button').click();
+      assert.deepEqual([await lab.getAttribute('data-phase'), await second.getAttribute('data-phase'), await page.locator('#run-shown').textContent()], ['running', 'waiting', 'Cancel all 2 runs']);
+      const turns = await page.evaluate(() => globalThis.turns);
+      await until(page, (n) => globalThis.turns > n + 5, turns);
+      await second.locator('.go button').click();
+      assert.equal(await second.getAttribute('data-phase'), 'idle', 'what waits goes at once');
+      await second.locator('.go button').click();
+      await lab.locator('.go button').click();
+      await done(page, HOMOMORPHISM);
+      assert.deepEqual([await second.getAttribute('data-verdict'), await lab.getAttribute('data-verdict'), await lab.getAttribute('data-phase'), await lab.locator('.outcome').isHidden()], ['holds', null, 'idle', true]);
+      await page.locator('#search').fill('20');
+      await page.locator('#show input[value=works]').check();
+      await until(page, (s) => document.querySelectorAll('.system:not([hidden])').length === 1 && !document.getElementById(`system-${s}`).hidden, HOMOMORPHISM);
+      assert.equal(await page.locator('#run-shown').textContent(), 'Run the 1 shown that works');
+      await page.locator('#run-shown').click();
+      await until(page, (s) => document.getElementById(`system-${s}`).dataset.phase === 'running', HOMOMORPHISM);
+      await page.locator('#run-shown').click();
+      assert.equal(await second.getAttribute('data-phase'), 'idle');
+    }));
+
+  test('a worker that cannot start is told on the card, and the next try starts another', async () => {
+    let broken = true;
+    const missing = await serve({ routes: { '/demos/atlas/worker.js': (_, response) => (broken ? response.writeHead(404, { 'Cache-Control': 'no-store' }).end() : response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(readFileSync(new URL('../../demos/atlas/worker.js', import.meta.url)))) } });
+    try {
+      await onPage(async (page) => {
+        await page.locator(`#system-${MARKOV} .go button`).click();
+        await done(page, MARKOV);
+        assert.match(await page.locator(`#system-${MARKOV} .problem`).textContent(), /could not be run: .*worker/);
+        await axe(page, 'a failure');
+        broken = false;
+        await page.locator(`#system-${MARKOV} .go button`).click();
+        await until(page, (s) => document.getElementById(`system-${s}`).dataset.verdict === 'holds', MARKOV);
+      }, { at: missing, allow: [/worker\.js/] });
+    } finally {
+      await missing.close();
+    }
+  });
+
+  test('with the keyboard, in the dark, with forced colours, on a phone; under a subfolder without shared memory', async () => {
+    const sub = await serve({ isolated: false, base: '/some/folder/' });
+    try {
+      for (const context of [{ colorScheme: 'dark' }, { forcedColors: 'active' }, { viewport: { width: 390, height: 844 } }])
+        await onPage(async (page) => {
+          await axe(page, JSON.stringify(context));
+          assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${JSON.stringify(context)} scrolls sideways`);
+        }, { context, hash: '#field=bias', at: sub });
+      await onPage(async (page) => {
+        await page.locator('#search').focus();
+        await page.keyboard.type('48');
+        await until(page, () => document.querySelectorAll('.system:not([hidden])').length === 1);
+        for (let i = 0; i < 12 && !(await page.evaluate(() => document.activeElement.closest('.go'))); i++) await page.keyboard.press('Tab');
+        await page.keyboard.press('Enter');
+        await done(page, MARKOV);
+        assert.ok(await page.evaluate(() => document.activeElement.closest('.go') !== null), 'the focus stays');
+      }, { at: sub });
+    } finally {
+      await sub.close();
+    }
+  });
+
+  test('the code on the page runs', () =>
+    onPage(async (page) => {
+      const source = (await page.locator('#code').textContent()).replaceAll('console.log', 'said').replace("'microtome/atlas'", JSON.stringify(new URL('../../web/atlas/run.js', import.meta.url).href));
+      globalThis.saidByCode = [];
+      await import(`data:text/javascript,${encodeURIComponent(`const said = (...words) => globalThis.saidByCode.push(words.join(' '));\n${source}`)}`);
+      assert.match(globalThis.saidByCode[0], new RegExp(`^${works.length} of ${SYSTEMS.length} papers`));
+      assert.match(globalThis.saidByCode.at(-1), /^holds after .* seconds$/);
+    }));
+});
+
+describe('demos/atlas in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
+  test('a runner that needs a model of its own, and a lab, give their verdicts', async () => {
+    const server = await serve({ isolated: false });
+    const { browser, close } = await firefox();
+    try {
+      const page = await browser.newPage();
+      /** @type {string[]} */ const errors = [];
+      page.on('pageerror', (e) => errors.push(String(e)));
+      await page.goto(server.url('demos/atlas/#q=token'));
+      await built(page);
+      for (const slug of ['token-alignment-character-matching', LABS_ONLY]) {
+        await page.evaluate((s) => document.querySelector(`#system-${s} .go button`).click(), slug);
+        await done(page, slug);
+        assert.match(await page.evaluate((s) => document.querySelector(`#system-${s} .verdict`).textContent, slug), /The claim (holds|does not hold) in this run/);
+      }
+      assert.deepEqual(errors, []);
+    } finally {
+      await close();
+      await server.close();
+    }
+  });
+});
