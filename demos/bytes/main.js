@@ -6,6 +6,7 @@ import '../../web/elements/token-strip.js';
 import '../../web/elements/byte-distribution.js';
 import '../../web/elements/model-picker.js';
 import { probabilities } from '../../web/elements/byte-distribution.js';
+import { copyLink, readState, writeState } from '../kit/address.js';
 import { latest } from '../kit/latest.js';
 import { plain, verdict } from './verdict.js';
 import { writeBytes, writeTokens } from './story.js';
@@ -36,26 +37,18 @@ const picker = /** @type {ModelPicker} */ ($('picker'));
 const answer = /** @type {HTMLElement} */ ($('answer'));
 
 /** @type {any} the open model */ let model = null;
+let modelName = '';
+/** @type {typeof import('./depth.js') | null} what lies below the first screen, which does not wait for it */ let depth = null;
 /** @type {any} */ let byteModel = null;
 /** @type {any} its own state, so that typing stays incremental */ let storyModel = null;
 
-// ---- the address keeps the text ----------------------------------------------------------------------------------
-
-function readAddress() {
-    const state = new URLSearchParams(location.hash.slice(1));
-    return { text: state.get('text'), scale: state.get('scale') };
-}
+// ---- the address keeps the state -----------------------------------------------------------------------------------
 
 const LONGEST_IN_ADDRESS = 4000; // longer links break in mails and chats
-let addressTimer = 0;
 function writeAddress() {
-    clearTimeout(addressTimer);
-    addressTimer = window.setTimeout(() => {
-        const state = new URLSearchParams();
-        if (input.value.length <= LONGEST_IN_ADDRESS) state.set('text', input.value);
-        if (chart.scale !== 'linear') state.set('scale', chart.scale);
-        history.replaceState(null, '', `#${state}`);
-    }, 250); // browsers refuse more than a few changes a second
+    const text = input.value.length <= LONGEST_IN_ADDRESS ? input.value : null;
+    const below = depth ? depth.stateOfDepth() : Object.fromEntries([...readState()].filter(([key]) => !['text', 'empty', 'scale'].includes(key)));
+    writeState({ text, empty: text === '' || null, scale: chart.scale === 'linear' ? '' : chart.scale, ...below });
 }
 
 // ---- what is on show ---------------------------------------------------------------------------------------------
@@ -185,19 +178,24 @@ function update(delayMs = 0) {
     clearTimeout(typingTimer);
     if (!byteModel) return;
     showTokens();
-    typingTimer = window.setTimeout(() => ask(input.value), delayMs);
+    typingTimer = window.setTimeout(() => {
+        ask(input.value);
+        depth?.follow({ model, text: input.value, name: modelName });
+    }, delayMs);
 }
 
-/** @param {any} opened */
-async function useModel(opened) {
+/** @param {any} opened @param {string} name */
+async function useModel(opened, name) {
     const { ByteModel } = await import('../../web/index.js');
     const old = model;
     model = opened;
+    modelName = name;
     byteModel = new ByteModel(opened);
     storyModel = new ByteModel(opened);
     update();
     ask(input.value); // before the old model goes, so that what it still owes is no longer wanted
     tell(input.value);
+    depth?.follow({ model, text: input.value, name });
     void old?.dispose();
 }
 
@@ -219,14 +217,16 @@ $('presets').replaceChildren(
 );
 input.addEventListener('input', () => update(40));
 chart.addEventListener('mt-scale', writeAddress);
-picker.addEventListener('mt-model', (e) => void useModel(/** @type {CustomEvent} */ (e).detail.model));
+copyLink($('copy-link'), $('copied'));
+picker.addEventListener('mt-model', (e) => void useModel(/** @type {CustomEvent} */ (e).detail.model, /** @type {CustomEvent} */ (e).detail.name));
 picker.addEventListener('mt-model-error', () => {
     if (!model) write($('verdict'), ['Open a model to begin.']);
 });
 function restore() {
-    const { text, scale } = readAddress();
+    const state = readState(), text = state.has('empty') ? '' : state.get('text'), scale = state.get('scale');
     if (text !== null && text !== input.value) input.value = text;
     if (scale === 'log' || scale === 'linear') chart.scale = scale;
+    depth?.restoreDepth(state);
 }
 window.addEventListener('hashchange', () => {
     restore();
@@ -236,3 +236,7 @@ input.value = PRESETS[0].text;
 restore();
 update();
 void picker.load(picker.src, picker.bundledName);
+depth = await import('./depth.js');
+depth.restoreDepth(readState(), { keep: true });
+depth.onChange(writeAddress);
+if (model) depth.follow({ model, text: input.value, name: modelName });

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { ByteModel, Model } from '../../web/index.js';
+import { ByteModel, coverEncodings, Ensemble, healedNextByte, healingTable, Model } from '../../web/index.js';
 import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, SHARED, watch } from './support.mjs';
 
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
@@ -453,6 +453,12 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
             assert.equal(await page.evaluate(() => document.querySelector('mt-byte-distribution').shadowRoot.querySelector('details').open), true);
             await page.keyboard.press('Tab');
             assert.equal(await where(), 'All numbers as a table');
+            for (const part of ['covers', 'along', 'healing', 'both']) {
+                await page.keyboard.press('Tab');
+                assert.equal(await page.evaluate(() => document.activeElement?.parentElement?.id), part);
+            }
+            await page.keyboard.press('Tab');
+            assert.equal(await where(), 'copy-link');
             await page.keyboard.press('Tab');
             assert.equal(await where(), 'View the code');
         }));
@@ -482,6 +488,149 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
             await page.keyboard.press('ArrowLeft');
             assert.equal(await items.nth(1).evaluate((e) => e.matches(':focus')), true);
         }));
+
+    /** Opens a part below the first screen and waits for its answer. */
+    async function deeper(page, id, text = FIRST) {
+        await page.locator(`#${id} > summary`).click();
+        await page.waitForFunction(([id, text]) => document.getElementById(id).dataset.for === text && !('stale' in document.getElementById(id).dataset), [id, text], { timeout: 60_000 });
+    }
+    const table = (page, id) => page.evaluate((id) => [...document.querySelectorAll(`#${id} tbody tr`)].map((row) => [...row.cells].map((cell) => cell.textContent)), id);
+    const model = async () => (await expected(FIRST), opened.get(BUNDLED));
+
+    async function saved(page, press) {
+        const [download] = await Promise.all([page.waitForEvent('download'), press()]);
+        return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
+    }
+
+    test('covers: all of them, with shares that sum to the text; the picture, its table and its files', () =>
+        onPage(async (page) => {
+            await deeper(page, 'covers');
+            const ids = coverEncodings((await model()).tokenizer, FIRST).map((list) => [...list]);
+            const file = JSON.parse((await saved(page, () => page.locator('#covers-export').getByRole('button', { name: 'JSON' }).click())).text);
+            const plain = (lists) => lists.map(String).sort();
+            assert.deepEqual(plain(file.covers.map((c) => c.ids)), plain(ids));
+            assert.ok(Math.abs(file.covers.reduce((s, c) => s + c.share, 0) - 1) < 1e-9);
+            const { textLogProb } = await new ByteModel(await model()).next(FIRST, { naive: false });
+            assert.ok(Math.abs(file.logProb - textLogProb) < 0.02, `${file.logProb}, the byte model: ${textLogProb}`);
+            assert.match(await page.locator('#covers-told').textContent(), new RegExp(`^${ids.length} ways .*Once \\| ␣upon`));
+            await page.locator('#covers .numbers summary').click();
+            assert.equal((await table(page, 'covers-table')).length, 100);
+            assert.match(await page.locator('#covers-left').textContent(), new RegExp(`100 of ${ids.length}`));
+            const { text: svg } = await saved(page, () => page.locator('#covers-export').getByRole('button', { name: 'SVG' }).click());
+            assert.match(svg, /^<svg [^]*<style>[^]*<\/svg>\n$/);
+            const csv = (await saved(page, () => page.locator('#covers-export').getByRole('button', { name: 'CSV' }).click())).text;
+            assert.equal(csv.trim().split('\r\n').length, ids.length + 1);
+            await page.locator('#text').fill('<i>λ');
+            await settled(page, '<i>λ');
+            await page.waitForFunction(() => document.getElementById('covers').dataset.for === '<i>λ');
+            assert.equal(await page.locator('#covers-picture i').count(), 0, 'text is text');
+            await page.locator('#text').fill('');
+            await page.waitForFunction(() => /^The text is empty/.test(document.getElementById('covers-told').textContent));
+        }));
+
+    test('the picture of covers draws every group, and all that it leaves out is counted', async () => {
+        const { coversPicture, groupsOf, glyphsOf } = await import('../../demos/bytes/covers.js');
+        const utf8 = (s) => new TextEncoder().encode(s);
+        const cover = (share, ...tokens) => ({ ids: tokens.map((t) => t.length * 1000 + t.charCodeAt(0)), tokens: tokens.map(utf8), start: tokens.slice(0, -1).join('').length, logProb: Math.log(share), share });
+        const found = { bytes: utf8('a <'), logProb: 0, covers: [cover(0.5, 'a', ' <b'), cover(0.3, 'a', ' <&'), cover(0.15, 'a ', '<'), cover(0.04, 'a ', '<x'), cover(0.01, 'a', ' <q')] };
+        const groups = groupsOf(found, 2);
+        assert.deepEqual(groups.map((g) => [g.shown.length, g.left, Number(g.leftShare.toFixed(6))]), [[2, 1, 0.01], [0, 2, 0.19]]);
+        const svg = coversPicture(found, { rows: 2 });
+        for (const word of ['1 more', '2 others', '&lt;', '&amp;', '19.0%']) assert.ok(svg.includes(`>${word}<`), word);
+        assert.equal(svg.match(/>␣</g).length, 2);
+        assert.deepEqual(glyphsOf(Uint8Array.of(0x61, 0xce, 0xbb, 0xce)), [{ glyph: 'a', width: 1, hex: false }, { glyph: 'λ', width: 2, hex: false }, { glyph: 'CE', width: 1, hex: true }]);
+    });
+
+    test('along the text: the bits of each byte are those of the package', () =>
+        onPage(async (page) => {
+            await deeper(page, 'along');
+            const bytes = new TextEncoder().encode(FIRST), view = new ByteModel(await model());
+            const plot = await page.evaluate(() => document.getElementById('along-chart').plot);
+            assert.deepEqual(plot.lines.map((l) => l.name), ['exact', 'after the cut']);
+            for (let i = 0; i < bytes.length; i++) {
+                const { bytes: exact, naive } = await view.next(bytes.subarray(0, i));
+                for (const [line, logs] of [[0, exact], [1, naive]]) {
+                    const bits = -logs[bytes[i]] / Math.LN2;
+                    assert.ok(Math.abs(plot.lines[line].points[i][1] - bits) < 0.02 + 0.02 * bits, `${plot.lines[line].name}, byte ${i}: ${plot.lines[line].points[i][1]}, expected ${bits}`);
+                }
+            }
+            assert.equal(await page.locator('#along-text').textContent(), FIRST);
+            assert.equal(await page.locator('#along-text .begins').count(), (await model()).tokenizer.encode(FIRST).ids.length);
+            assert.match(await page.locator('#along-told').textContent(), /most at ‘.’ \(byte \d+\): \d+/);
+            const long = 'é'.repeat(500);
+            await page.locator('#text').fill(long);
+            await page.waitForFunction((want) => document.getElementById('along').dataset.for === want, long, { timeout: 60_000 });
+            assert.match(await page.locator('#along-told').textContent(), /Only the first 600 bytes/);
+        }));
+
+    test('healing: distances as the package has them; many cuts, and stopping them', () =>
+        onPage(async (page) => {
+            await deeper(page, 'healing');
+            const rows = Object.fromEntries((await table(page, 'healing-table')).map(([name, ...cells]) => [/^[a-z]+?(?=the|give|as|draw)/.exec(name)[0], cells]));
+            assert.deepEqual(Object.keys(rows), ['naive', 'healing', 'alignment', 'full', 'weighted', 'cover', 'exact']);
+            const { exact } = await expected(FIRST);
+            for (const [name, options] of [['naive', { tokens: 0 }], ['healing', { tokens: 1, classic: true }], ['weighted', { tokens: 3, keep: true, epsilon: 1e-5, limit: 16384 }]]) {
+                const r = await healedNextByte(await model(), FIRST, options);
+                const distance = [...r.bytes, r.end].reduce((s, x, b) => s + Math.abs(Math.exp(x) - exact[b]) / 2, 0);
+                assert.ok(Math.abs(Number(rows[name][0]) - distance) < 0.02, `${name}: ${rows[name][0]}, expected ${distance}`);
+                assert.equal(rows[name][2], String(r.dropped));
+            }
+            assert.deepEqual([rows.exact[0], rows.cover[0], rows.weighted[4]], ['0.000', '0.000', '–']);
+            assert.ok(rows.exact[4].startsWith(FIRST.slice(-12)));
+            await page.locator('#cuts-count').selectOption('100');
+            await page.locator('#cuts-go').click();
+            await page.locator('#cuts-go', { hasText: 'Stop' }).click();
+            await page.locator('#cuts-go', { hasText: 'Measure' }).waitFor();
+            assert.equal(await page.locator('#cuts-result').isVisible(), false);
+            await page.locator('#cuts-count').selectOption('10');
+            await page.locator('#cuts-where').selectOption('space');
+            await page.locator('#cuts-go').click();
+            await page.waitForFunction(() => document.getElementById('cuts').dataset.for === 'space 10', null, { timeout: 120_000 });
+            const { SAMPLE } = await import('../../demos/bytes/sample.js');
+            const want = (await healingTable(await model(), SAMPLE, { where: 'space', cuts: 10 })).rows;
+            const got = await table(page, 'cuts-table');
+            assert.deepEqual(got.map((row) => row[0]), want.map((row) => row.method));
+            got.forEach((row, i) => assert.ok(Math.abs(Number(row[1]) - want[i].distance) < 0.02, `${row[0]}: ${row[1]}, expected ${want[i].distance}`));
+            await page.waitForFunction(() => /where=space/.test(location.hash) && /cuts=10/.test(location.hash) && /open=healing/.test(location.hash));
+        }));
+
+    test('two models: each and both, by the rule and the weights of a link', () =>
+        onPage(
+            async (page) => {
+                assert.equal(await page.locator('#both-result').isVisible(), false);
+                await page.locator('#second-load').click();
+                await page.locator('#both-table tbody tr').nth(2).waitFor();
+                const second = await Model.load(path.join(ROOT, 'models/family/draft-1m.gguf'));
+                opened.set('draft', second);
+                const both = new Ensemble([await model(), second], { rule: 'product', weights: [0.7, 0.3] });
+                const want = await both.next(FIRST);
+                await both.dispose();
+                const { series } = await page.evaluate(() => document.getElementById('both-chart').plot);
+                assert.deepEqual(series.map((s) => s.name), ['microtome-tiny', 'draft-1m', 'together']);
+                const best = want.bytes.indexOf(Math.max(...want.bytes));
+                assert.ok(Math.abs(Math.max(...series[2].values) - Math.exp(want.bytes[best])) < 0.01);
+                assert.deepEqual((await table(page, 'both-table')).map((row) => row[1]), ['0.700', '0.300', '']);
+                await page.locator('#rules input[value=posterior]').check();
+                await page.waitForFunction(() => document.querySelector('#both-table tbody td').textContent !== '0.700' && !('stale' in document.getElementById('both').dataset));
+                const [a, b] = (await table(page, 'both-table')).map((row) => Number(row[1]));
+                assert.ok(Math.abs(a + b - 1) < 0.002 && a !== 0.7, `earned: ${a}, ${b}`);
+                await page.waitForFunction(() => location.hash.includes('rule=posterior') && location.hash.includes('weight=70'));
+            },
+            { hash: '#open=both&rule=product&weight=70' },
+        ));
+
+    test('the parts below: open from a link, accessible, on a phone too', async () => {
+        for (const context of [{}, { viewport: { width: 390, height: 844 }, colorScheme: 'dark' }, { forcedColors: 'active' }])
+            await onPage(
+                async (page) => {
+                    await page.waitForFunction(() => ['covers', 'along', 'healing'].every((id) => document.getElementById(id).dataset.for === 'Once upon a ti'), null, { timeout: 60_000 });
+                    await page.locator('#covers .numbers summary').click();
+                    await axe(page, `depth, ${JSON.stringify(context)}`);
+                    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= (context.viewport?.width ?? 1280));
+                },
+                { context, hash: '#open=covers,along,healing,both' },
+            );
+    });
 
     for (const width of [390, 320]) {
         test(`fits ${width} pixels`, () =>
