@@ -159,6 +159,7 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
     done
     build_prose
     build_types
+    build_site
 }
 
 # The text that labs read when the user gives none: the sentences of our own guides, without code, tables and headings.
@@ -168,6 +169,18 @@ build_prose() {
     [ -z "$fresh" ] || return 0
     awk 'FNR == 1 { code = 0 } /^```/ { code = !code; next } code || /^[|#<!>-]/ || /^ *$/ { next }
         { gsub(/`|\*\*/, ""); gsub(/\]\([^)]*\)/, ""); gsub(/\[/, ""); print }' README.md docs/*.md | gzip -9n >"$out"
+}
+
+# What a page kept offline consists of, each file with its hash, and a version made of all: the service worker reads it.
+build_site() {
+    local out=demos/start/files.js
+    find demos web models/microtome-tiny.gguf -type f ! -path 'web/node/*' ! -path "$out" ! -name '*.md' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >build/site.sums
+    {
+        printf '// @ts-nocheck: made by build.sh\nself.MICROTOME_SITE = { version: "%s", files: {\n' "$(sha256sum <build/site.sums | cut -c1-16)"
+        sed 's/^\([0-9a-f]*\)  \(.*\)$/"\2": "\1",/' build/site.sums
+        printf '} };\n'
+    } >build/site.js
+    cmp -s build/site.js "$out" || cp build/site.js "$out"
 }
 
 build_types() {
@@ -250,6 +263,6 @@ format)
     need_native
     find src wasm tests -name '*.[ch]' -exec "$CLANG_FORMAT" -i {} +
     ;;
-clean) rm -rf build/* web/wasm web/lab/prose.txt.gz types ;;
+clean) rm -rf build/* dist web/wasm web/lab/prose.txt.gz demos/start/files.js types ;;
 *) die "unknown command '$command': build, native, start, test, bench, format, clean" ;;
 esac
