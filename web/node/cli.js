@@ -9,6 +9,7 @@ import { UsageError, helpOf, parseArguments, parseIds } from './args.js';
 import { locateDefinition } from './definition.js';
 import { gradCommand } from './grad.js';
 import { describeHeader } from './inspect.js';
+import { INSIDE, insideOf } from './inside.js';
 import { toNpy, toNpz } from './npy.js';
 import { parseFrom, parsePatch } from './patch.js';
 import { quantizeCommand } from './quantize.js';
@@ -204,16 +205,25 @@ async function promptIds(model, options, rest) {
   return ids.length ? ids : [model.tokenizer.bos ?? model.tokenizer.eos ?? 0];
 }
 
+const inside = insideOf({ line, json, visible, promptIds, picked });
+
 // ---- commands ---------------------------------------------------------------------------------------------------------------------
 
 /** @type {Record<string, CommandSpec & {run: (options: Record<string, any>, rest: string[]) => Promise<void>}>} */
 const COMMANDS = {
   inspect: {
-    summary: 'what a GGUF file or a tokenizer definition holds',
-    usage: 'inspect [options] FILE',
-    options: [JSON_OUT, { name: 'tensors', kind: 'flag', help: 'list the tensors too (--json always does)' }],
+    summary: 'what a GGUF file or a tokenizer definition holds; what goes on inside a model while it reads a text',
+    usage: 'inspect [options] FILE [TEXT...]',
+    options: [JSON_OUT, { name: 'tensors', kind: 'flag', help: 'list the tensors too (--json always does)' }, ...INSIDE, ...ENGINE],
     async run(options, rest) {
-      if (rest.length !== 1) throw new UsageError('inspect needs one FILE');
+      if (options.what) {
+        const [model, ...text] = rest;
+        if (model === undefined) throw new UsageError('inspect needs one FILE');
+        if (options.tensors) throw new UsageError('--tensors goes without --what');
+        return withModel({ ...options, model }, (loaded) => inside(loaded, options, text));
+      }
+      if (rest.length !== 1) throw new UsageError(rest.length ? 'inspect needs one FILE; with a TEXT, also --what' : 'inspect needs one FILE');
+      for (const { name } of [...INSIDE, ...ENGINE]) if (options[name] !== undefined) throw new UsageError(`--${name} goes with --what`);
       const file = mustExist(rest[0]);
       const gguf = await isGguf(file);
       if (gguf) {

@@ -9,7 +9,7 @@ import { UsageError } from './args.js';
 const PROBES = ['healing', 'spaces', 'typos', 'formats', 'dropout', 'comma', 'sums', 'embeddings'];
 const snake = (/** @type {string} */ name) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 /** Names as JSON of this program is written. @param {any} value @returns {any} */
-const renamed = (value) => (Array.isArray(value) ? value.map(renamed) : value && typeof value === 'object' && !ArrayBuffer.isView(value) ? Object.fromEntries(Object.entries(value).map(([name, x]) => [snake(name), renamed(x)])) : value);
+export const renamed = (value) => (Array.isArray(value) ? value.map(renamed) : value && typeof value === 'object' && !ArrayBuffer.isView(value) ? Object.fromEntries(Object.entries(value).map(([name, x]) => [snake(name), renamed(x)])) : value);
 
 /**
  * @param {{line: (text: string) => Promise<void>, json: (value: any) => string, textOf: (rest: string[]) => Promise<string | Uint8Array>, mustExist: (file: string) => string, visible: (bytes: Uint8Array) => string,
