@@ -135,7 +135,7 @@ export class MergeReplay extends HTMLElement {
     #step = 0;
     #timer = 0;
     #width = 0;
-    #first = h('button', { type: 'button', 'aria-label': 'To the start' }, '⏮\ufe0e');
+    #first = h('button', { type: 'button' }, 'Start');
     #back = h('button', { type: 'button' }, 'Back');
     #play = h('button', { type: 'button', class: 'play' }, 'Play');
     #on = h('button', { type: 'button' }, 'Step');

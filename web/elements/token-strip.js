@@ -11,6 +11,8 @@
  * Keyboard: one tab stop; left and right, Home and End walk over the tokens. Pointing at a token or focusing it shows
  * its id and bytes below and fires `mt-token` with `detail.index` (-1 when nothing is pointed at).
  *
+ * `strip.marked = [from, to]` marks the tokens from..to-1 (indices in `tokens`); null: none. So several strips can show one place.
+ *
  * Attributes
  *   label      what the list is called (default "Tokens")
  *   open-end   draws an empty place after the last token: what comes next
@@ -76,6 +78,7 @@ const STYLE = sheet(`
 .c2 { background: var(--_c3); border-color: var(--_l3); }
 .c3 { background: var(--_c4); border-color: var(--_l4); }
 [role=listitem].special { background: none; border: 1px dashed var(--_muted); color: var(--_muted); font-size: .8125rem; }
+[role=listitem].marked { outline: 2.5px solid var(--_ink); outline-offset: 0; }
 [role=listitem]:hover { outline: 1.5px solid var(--_muted); outline-offset: 1px; }
 [role=listitem]:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: 1.5px; }
 .ws { color: var(--_muted); }
@@ -264,6 +267,12 @@ export class TokenStrip extends HTMLElement {
     set tokens(tokens) {
         this.#tokens = tokens;
         this.#render();
+    }
+
+    /** @param {readonly [from: number, to: number] | null} range indices in `tokens` */
+    set marked(range) {
+        for (const item of this.#items.filter((i) => i.classList.contains('marked'))) item.classList.remove('marked');
+        if (range) for (const item of this.#items.slice(Math.max(0, range[0] - this.#first), Math.max(0, range[1] - this.#first))) item.classList.add('marked');
     }
 
     #render() {

@@ -1,0 +1,394 @@
+/**
+ * The page: one text, several tokenizers, one word of it, many languages. Everything is computed by the package in a
+ * worker; here is only who asks whom.
+ */
+import '../../web/elements/token-strip.js';
+import '../../web/elements/merge-replay.js';
+import '../../web/elements/lattice.js';
+import { PLOT_CSS } from '../../web/lab/plots.js';
+import { svgToPng, toCsv } from '../../web/elements/export.js';
+import { readState, writeState } from '../kit/address.js';
+import { take } from '../kit/handover.js';
+import { latest } from '../kit/latest.js';
+import { $, make, words } from '../kit/page.js';
+import { openWorker } from './client.js';
+import { dotPlot } from './dots.js';
+import { rankingRows, readParallel, referenceOf } from './languages.js';
+import { short } from './names.js';
+import { Panel } from './panel.js';
+import { BUNDLED, entriesOf } from './sources.js';
+
+/**
+ * @typedef {import('./sources.js').Entry} Entry
+ * @typedef {import('./languages.js').Measure} Measure
+ * @typedef {import('../../web/study.js').Premiums} Premiums
+ */
+
+const PRESETS = [
+    { label: 'a sentence', text: 'Tokenization decides what a language model can see.' },
+    { label: 'numbers', text: '1234567 + 89 = 1234656, and 3.14159 is about π.' },
+    { label: 'code', text: 'def total(items):\n    return sum(x["price"] * 1.19 for x in items)' },
+    { label: 'many scripts', text: 'Straße, naïve, λόγος, привет, שלום, 日本語, 한국어, ไทย 🙂👩‍👧' },
+    { label: 'spaces', text: 'one two  three   four\n\n\tindented ' },
+    { label: 'long words', text: 'antidisestablishmentarianism Donaudampfschifffahrtsgesellschaft epäjärjestelmällistyttämättömyydellään' },
+    { label: 'a control token', text: 'The end.<|endoftext|>Once upon a time' },
+];
+const DEFAULTS = ['tiny', 'bpe-16k', 'unigram-4k', 'byt5'];
+const LONGEST_IN_ADDRESS = 2000;
+const LONGEST_SPEED = 1 << 20; // characters of the user's text that speed is measured on
+const MOST_ROWS = 60; // languages in the picture of all tokenizers
+
+const input = /** @type {HTMLTextAreaElement} */ ($('text')), word = /** @type {HTMLInputElement} */ ($('word'));
+const wordOf = /** @type {HTMLSelectElement} */ ($('word-of')), languageOf = /** @type {HTMLSelectElement} */ ($('language-of')), languageBy = /** @type {HTMLSelectElement} */ ($('language-by'));
+const template = /** @type {HTMLInputElement} */ ($('template'));
+const replay = /** @type {import('../../web/elements/merge-replay.js').MergeReplay} */ ($('merges')), wall = /** @type {import('../../web/elements/lattice.js').LatticeView} */ ($('lattice'));
+
+const worker = openWorker();
+/** @type {Entry[]} */ const entries = [...BUNDLED];
+/** @type {Map<string, Panel>} in the order on the page */ const panels = new Map();
+
+/** @param {string} id @param {unknown} [error] */
+function problem(id, error) {
+    const text = error === undefined || error === null ? '' : words(error);
+    $(id).hidden = !text;
+    $(id).textContent = text;
+}
+
+/** @returns {import('./worker.js').How} */
+const how = () => ({ special: /** @type {any} */ (document.querySelector('#special input:checked'))?.value ?? 'own', template: template.checked });
+const open = () => [...panels.values()].filter((panel) => panel.info);
+
+// ---- which tokenizers --------------------------------------------------------------------------------------------
+
+function drawSources() {
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.key;
+    $('sources').replaceChildren(...entries.map((entry) => {
+        const box = make('input', { type: 'checkbox', checked: panels.has(entry.key) });
+        box.dataset.key = entry.key;
+        box.addEventListener('change', () => (box.checked ? void add(entry) : leave(entry.key)));
+        return make('label', { title: entry.about }, box, make('bdi', {}, entry.name));
+    }));
+    if (focused) /** @type {HTMLElement | null} */ (document.querySelector(`#sources input[data-key="${CSS.escape(focused)}"]`))?.focus();
+}
+
+/** @param {Entry} entry */
+async function add(entry) {
+    const panel = new Panel(entry, worker, { changed, pointed, leave: () => leave(entry.key) });
+    panels.set(entry.key, panel);
+    // In the order of the list, which is the order of the page.
+    const next = entries.slice(entries.indexOf(entry) + 1).map(({ key }) => panels.get(key)?.element).find(Boolean);
+    $('panels').insertBefore(panel.element, next ?? null);
+    keepAddress();
+    if (!(await panel.open()) || panels.get(entry.key) !== panel) return;
+    panel.ask({ text: input.value, how: how() });
+    listOpen();
+    void measure([panel]);
+}
+
+/** @param {string} key */
+function leave(key) {
+    panels.get(key)?.close();
+    panels.delete(key);
+    const entry = entries.find((e) => e.key === key);
+    if (entry?.own) entries.splice(entries.indexOf(entry), 1);
+    premiums.delete(key);
+    drawSources();
+    listOpen();
+    drawFigures();
+    keepAddress();
+}
+
+/** Which tokenizer was asked for. @type {Map<HTMLSelectElement, string>} */ const wishes = new Map();
+const inOrder = () => open().sort((a, b) => entries.indexOf(a.entry) - entries.indexOf(b.entry));
+/** The choices of one tokenizer, kept where they can be. */
+function listOpen() {
+    for (const select of [wordOf, languageOf]) {
+        const before = wishes.get(select);
+        select.replaceChildren(...inOrder().map(({ entry }) => make('option', { value: entry.key }, entry.name)));
+        select.value = open().find(({ entry }) => entry.key === before)?.entry.key ?? inOrder()[0]?.entry.key ?? '';
+    }
+    showWord();
+    void showLanguages();
+}
+
+/** @param {readonly File[]} files */
+function addFiles(files) {
+    problem('problem');
+    try {
+        for (const entry of entriesOf(files)) {
+            entries.push(entry);
+            void add(entry);
+        }
+        drawSources();
+    } catch (error) {
+        problem('problem', error);
+    }
+}
+
+// ---- the text ----------------------------------------------------------------------------------------------------
+
+let announceTimer = 0;
+/** @param {Panel} panel */
+function changed(panel) {
+    drawFigures();
+    if (!panel.shown) return;
+    clearTimeout(announceTimer);
+    announceTimer = window.setTimeout(() => ($('announce').textContent = open().map((p) => `${p.entry.name}: ${p.shown?.count.toLocaleString('en') ?? 'no'} tokens`).join('. ')), 1200);
+}
+
+/** A place in one strip, marked in the others. @param {Panel} from @param {number} index */
+function pointed(from, index) {
+    const span = from.span(index);
+    for (const panel of panels.values()) if (panel !== from) panel.mark(span);
+}
+
+let updateTimer = 0;
+function update() {
+    for (const button of $('presets').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.text === input.value));
+    keepAddress();
+    clearTimeout(updateTimer);
+    // A short text at once; a long one when typing pauses.
+    updateTimer = window.setTimeout(() => {
+        const question = { text: input.value, how: how() };
+        for (const panel of panels.values()) panel.ask(question);
+    }, input.value.length > 100_000 ? 150 : 0);
+}
+
+/** Best marks: most characters a token, fastest. */
+function drawFigures() {
+    const list = inOrder().filter((panel) => panel.shown);
+    const fewest = Math.min(...list.map((p) => p.shown?.count ?? Infinity)), fastest = Math.max(...list.map((p) => (Number.isFinite(p.speed) ? p.speed : -Infinity)));
+    $('figures').replaceChildren(...list.map((panel) => {
+        const { count, characters, bytes, unknown } = /** @type {import('./worker.js').Encoded} */ (panel.shown);
+        return make('tr', {}, make('th', { scope: 'row' }, make('bdi', {}, panel.entry.name)), make('td', {}, panel.info?.vocabSize.toLocaleString('en') ?? ''),
+            make('td', { className: count === fewest && list.length > 1 ? 'best' : '' }, count.toLocaleString('en')), make('td', {}, short(characters / count)), make('td', {}, short(bytes / count)), make('td', {}, unknown.toLocaleString('en')),
+            make('td', { className: panel.speed === fastest && list.length > 1 ? 'best' : '' }, Number.isFinite(panel.speed) ? panel.speed.toFixed(panel.speed < 10 ? 1 : 0) : '…'));
+    }));
+}
+
+const figuresOf = () => inOrder().flatMap(({ entry, info, shown, speed }) => (shown ? [{ name: entry.name, model: info?.model, vocabulary: info?.vocabSize, tokens: shown.count, characters: shown.characters, bytes: shown.bytes, unknown: shown.unknown, megabytesPerSecond: Number.isFinite(speed) ? speed : null }] : []));
+/** @type {any} */ ($('keep')).formats = {
+    CSV: () => toCsv(['tokenizer', 'model', 'vocabulary', 'tokens', 'characters', 'bytes', 'unknown', 'MB/s'], figuresOf().map((f) => Object.values(f))),
+    JSON: async () => JSON.stringify({ text: input.value, tokenizers: await Promise.all(inOrder().filter((p) => p.shown).map(async (p, i) => ({ ...figuresOf()[i], ids: Array.from(await worker.call('ids', { key: p.entry.key, text: input.value, how: how() })) }))) }, null, 1),
+};
+
+/** One after the other, behind what is asked for. @param {Panel[]} list */
+async function measure(list) {
+    const text = input.value.length >= 100_000 ? input.value.slice(0, LONGEST_SPEED) : undefined;
+    $('speed-note').textContent = `Measured over ${text ? 'your text' : 'the text of this project’s guides'}, repeated to about a megabyte, on one thread.`;
+    for (const panel of list) {
+        if (!panels.has(panel.entry.key) || !panel.info) continue;
+        try {
+            panel.speed = (await worker.call('speed', { key: panel.entry.key, text })).megabytesPerSecond;
+        } catch (error) {
+            if (!panels.has(panel.entry.key)) continue; // it has been closed meanwhile
+            $('speed-note').textContent = `The speed of ${panel.entry.name} could not be measured: ${words(error)}`;
+        }
+        drawFigures();
+    }
+}
+$('measure').addEventListener('click', () => {
+    for (const panel of open()) panel.speed = NaN;
+    drawFigures();
+    void measure(open());
+});
+
+// ---- one word ----------------------------------------------------------------------------------------------------
+
+const askWord = latest(
+    async (/** @type {{ key: string, word: string }} */ { key, word: text }) => {
+        const panel = panels.get(key);
+        const merges = panel?.info?.merges ? await worker.call('merges', { key, word: text }) : null;
+        const lattice = await worker.call('lattice', { key, word: text }).catch((error) => ({ error }));
+        return { merges, lattice, panel };
+    },
+    ({ merges, lattice, panel }) => {
+        $('merges-part').hidden = false;
+        replay.hidden = !merges;
+        replay.data = merges;
+        if (merges) replay.step = Math.floor(merges.steps.length / 2);
+        $('merges-note').textContent = !merges ? `${panel?.entry.name ?? 'This tokenizer'} does not merge (${panel?.info?.model}): only the wall below applies.`
+            : merges.direct.length ? `${merges.direct.map((/** @type {string} */ d) => `‘${d}’`).join(', ')}: taken whole, without merges, as this definition does with words that are tokens.`
+            : 'Between two pieces stands the rank of their merge, if there is one; the lowest rank goes next, until none is left.';
+        wall.data = 'error' in lattice ? null : lattice;
+        $('lattice-note').dataset.problem = 'error' in lattice ? words(lattice.error) : '';
+        $('lattice-note').textContent = 'error' in lattice ? `No picture: ${words(lattice.error)}` : LATTICE_NOTE;
+    },
+    (error) => {
+        replay.data = null;
+        wall.data = null;
+        $('merges-note').textContent = '';
+        $('lattice-note').textContent = words(error);
+    },
+);
+const LATTICE_NOTE = $('lattice-note').textContent ?? '';
+function showWord() {
+    if (wordOf.value) askWord({ key: wordOf.value, word: word.value });
+}
+/** @type {any} */ ($('keep-merges')).formats = { SVG: () => replay.svg(), PNG: () => svgToPng(replay.svg()), JSON: () => JSON.stringify({ word: word.value, tokenizer: panels.get(wordOf.value)?.entry.name, ...replay.data }, null, 1) };
+/** @type {any} */ ($('keep-word')).formats = {
+    SVG: () => wall.svg(), PNG: () => svgToPng(wall.svg()),
+    CSV: () => toCsv(['token', 'id', 'from', 'to', 'weight', 'chosen'], (wall.data?.edges ?? []).map((e) => [e.label, e.id, e.from, e.to, e.weight ?? '', e.best ?? false])),
+    JSON: () => JSON.stringify({ word: word.value, tokenizer: panels.get(wordOf.value)?.entry.name, segmentations: String(wall.count), ...wall.data }, null, 1),
+};
+
+// ---- languages ---------------------------------------------------------------------------------------------------
+
+/** @type {import('../../web/study.js').LanguageTexts[] | null} */ let languages = null;
+/** Of each tokenizer, for the languages on show. @type {Map<string, Premiums>} */ const premiums = new Map();
+const ours = (async () => {
+    const response = await fetch(new URL('parallel.tsv', import.meta.url));
+    if (!response.ok) throw new Error(`parallel.tsv: HTTP ${response.status}`);
+    return readParallel(await response.text());
+})();
+ours.then((found) => { languages ??= found; void showLanguages(); }, (error) => problem('languages-problem', error));
+
+let asked = 0;
+async function showLanguages() {
+    const list = languages, turn = ++asked;
+    if (!list || !open().length) return;
+    const reference = referenceOf(list), isOurs = list === await ours.catch(() => null);
+    for (const { entry } of [...open()].sort((a) => (a.entry.key === languageOf.value ? -1 : 0))) {
+        try {
+            if (!premiums.has(entry.key)) premiums.set(entry.key, await worker.call('premiums', { key: entry.key, languages: list, reference }));
+        } catch (error) {
+            if (panels.has(entry.key)) problem('languages-problem', `${entry.name}: ${words(error)}`);
+        }
+        if (turn !== asked) return;
+        drawLanguages(isOurs);
+    }
+}
+
+/** @param {boolean} isOurs */
+function drawLanguages(isOurs) {
+    const found = premiums.get(languageOf.value), by = /** @type {Measure} */ (languageBy.value);
+    const referenceName = languages?.find((l) => l.language === found?.reference)?.name ?? '';
+    $('languages-measure').textContent = by === 'premium' ? `tokens, times ${referenceName}` : by === 'closeness' ? 'tokens a character' : 'tokens';
+    $('languages').replaceChildren(...(found ? rankingRows(found, by) : []));
+    const n = found?.languages[0] ? languages?.[0].texts.length ?? 0 : 0;
+    $('languages-note').textContent = found
+        ? `${isOurs ? `${n} short sentences in ${found.languages.length} languages, written for this page: few, so read differences of a few percent as nothing.` : `${n} texts in ${found.languages.length} languages, from your file.`} Median premium ${short(found.median)}${found.most ? `, highest ${short(found.most.premium)} (${languages?.find((l) => l.language === found.most?.language)?.name ?? found.most.language})` : ''}.${found.left.length ? ` Left out, with another number of texts: ${found.left.slice(0, 12).join(', ')}${found.left.length > 12 ? ' …' : ''}.` : ''}`
+        : '';
+    const all = inOrder().filter(({ entry }) => premiums.has(entry.key)), first = premiums.get(all[0]?.entry.key);
+    if (!first) return;
+    const order = first.languages.map((l) => l.language);
+    const value = (/** @type {string} */ key, /** @type {string} */ language) => premiums.get(key)?.languages.find((l) => l.language === language)?.premium ?? NaN;
+    const mean = new Map(order.map((language) => [language, all.reduce((sum, { entry }) => sum + value(entry.key, language), 0) / all.length]));
+    order.sort((a, b) => (mean.get(a) ?? 0) - (mean.get(b) ?? 0));
+    const step = Math.max(1, Math.ceil(order.length / MOST_ROWS)), shown = order.filter((_, i) => i % step === 0 || i === order.length - 1);
+    const names = new Map(first.languages.map((l) => [l.language, l.name]));
+    picture = {
+        title: `Tokens for the same text, times ${referenceName}${step > 1 ? ` (every ${step}th language)` : ''}`, axis: `tokens, times ${referenceName} (logarithmic)`, rows: shown.map((l) => names.get(l) ?? l),
+        series: all.map(({ entry }) => ({ name: entry.name, values: shown.map((language) => value(entry.key, language)) })),
+    };
+    $('premiums').innerHTML = dotPlot({ ...picture, style: false });
+    $('premiums-head').replaceChildren(make('th', { scope: 'col' }, 'language'), ...all.map(({ entry }) => make('th', { scope: 'col' }, make('bdi', {}, entry.name))));
+    $('premiums-rows').replaceChildren(...order.map((language) => make('tr', {}, make('th', { scope: 'row' }, make('bdi', {}, names.get(language) ?? language)), ...all.map(({ entry }) => make('td', {}, short(value(entry.key, language)))))));
+}
+
+/** The picture of all tokenizers. @type {Parameters<typeof dotPlot>[0] | null} */ let picture = null;
+const premiumsOnShow = () => inOrder().flatMap(({ entry }) => (premiums.get(entry.key)?.languages ?? []).map((l) => ({ tokenizer: entry.name, ...l })));
+/** @type {any} */ ($('keep-premiums')).formats = {
+    SVG: () => (picture ? dotPlot(picture) : ''), PNG: () => svgToPng(picture ? dotPlot(picture) : ''), JSON: () => JSON.stringify(premiumsOnShow(), null, 1),
+    CSV: () => toCsv(['tokenizer', 'language', 'name', 'tokens', 'premium', 'parity', 'bytePremium', 'characterPremium', 'closeness', 'unknownRate'], premiumsOnShow().map((l) => [l.tokenizer, l.language, l.name, l.tokens, l.premium, l.parity, l.bytePremium, l.characterPremium, l.closeness, l.unknownRate])),
+};
+
+/** @param {File} file */
+async function useParallel(file) {
+    problem('languages-problem');
+    try {
+        const unpacked = /\.gz$/i.test(file.name) ? await new Response(file.stream().pipeThrough(new DecompressionStream('gzip'))).text() : await file.text();
+        languages = readParallel(unpacked);
+        $('parallel-own').hidden = false;
+        premiums.clear();
+        await showLanguages();
+    } catch (error) {
+        problem('languages-problem', `${file.name} could not be read as a parallel text: ${words(error)}`);
+    }
+}
+$('parallel').addEventListener('change', () => {
+    const box = /** @type {HTMLInputElement} */ ($('parallel')), file = box.files?.[0];
+    if (file) void useParallel(file);
+    box.value = '';
+});
+$('parallel-own').addEventListener('click', async () => {
+    languages = await ours;
+    premiums.clear();
+    $('parallel-own').hidden = true;
+    /** @type {HTMLElement} */ ($('parallel')).focus();
+    await showLanguages();
+});
+
+// ---- the address, and files from outside -------------------------------------------------------------------------
+
+function keepAddress() {
+    const { special, template: around } = how(), bundled = [...panels.keys()].filter((key) => BUNDLED.some((b) => b.key === key));
+    writeState({
+        text: input.value.length <= LONGEST_IN_ADDRESS ? input.value : null, with: bundled.join(','), word: word.value, special: special === 'own' ? null : special, template: around ? 1 : null,
+        of: BUNDLED.some((b) => b.key === wordOf.value) ? wordOf.value : null, by: languageBy.value === 'premium' ? null : languageBy.value,
+    });
+}
+
+function fromAddress() {
+    const state = readState();
+    input.value = state.get('text') ?? PRESETS[0].text;
+    word.value = state.get('word') ?? ' tokenization';
+    template.checked = state.get('template') === '1';
+    languageBy.value = ['closeness', 'tokens'].includes(state.get('by') ?? '') ? String(state.get('by')) : 'premium';
+    const special = /** @type {HTMLInputElement | null} */ (document.querySelector(`#special input[value="${CSS.escape(state.get('special') ?? 'own')}"]`));
+    if (special) special.checked = true;
+    const wanted = state.get('with')?.split(',').filter((key) => BUNDLED.some((b) => b.key === key)) ?? DEFAULTS;
+    return { wanted: wanted.length || state.has('open') ? wanted : DEFAULTS, handed: state.get('open'), of: state.get('of') };
+}
+
+let depth = 0;
+const carries = (/** @type {DragEvent} */ e) => e.dataTransfer?.types.includes('Files') ?? false;
+const over = (/** @type {number} */ change) => { depth = change ? Math.max(0, depth + change) : 0; $('over').hidden = depth === 0; };
+addEventListener('dragenter', (e) => { if (carries(e)) { e.preventDefault(); over(1); } });
+addEventListener('dragover', (e) => { if (carries(e)) e.preventDefault(); });
+addEventListener('dragleave', (e) => { if (carries(e)) over(-1); });
+addEventListener('drop', (e) => {
+    if (!carries(e)) return;
+    e.preventDefault();
+    over(0);
+    const files = [...(e.dataTransfer?.files ?? [])], tables = files.filter((f) => /\.(tsv|csv|jsonl)(\.gz)?$/i.test(f.name));
+    if (tables.length) void useParallel(tables[0]);
+    if (files.length > tables.length) addFiles(files.filter((f) => !tables.includes(f)));
+});
+$('file').addEventListener('change', () => {
+    const box = /** @type {HTMLInputElement} */ ($('file'));
+    addFiles([...(box.files ?? [])]);
+    box.value = '';
+});
+
+input.addEventListener('input', update);
+word.addEventListener('input', () => { showWord(); keepAddress(); });
+wordOf.addEventListener('change', () => { wishes.set(wordOf, wordOf.value); showWord(); keepAddress(); });
+languageOf.addEventListener('change', () => { wishes.set(languageOf, languageOf.value); void showLanguages(); });
+languageBy.addEventListener('change', () => { void showLanguages(); keepAddress(); });
+for (const radio of document.querySelectorAll('#special input')) radio.addEventListener('change', update);
+template.addEventListener('change', update);
+$('presets').replaceChildren(...PRESETS.map(({ label, text }) => {
+    const button = make('button', { type: 'button' }, label);
+    button.dataset.text = text;
+    button.addEventListener('click', () => { input.value = text; update(); });
+    return button;
+}));
+
+const { wanted, handed, of } = fromAddress();
+if (of) wishes.set(wordOf, of);
+const plotStyle = new CSSStyleSheet();
+plotStyle.replaceSync(PLOT_CSS);
+document.adoptedStyleSheets = [plotStyle];
+if (handed) {
+    const file = await take(handed).catch(() => null);
+    if (file) entries.push(...entriesOf([file]).map((entry) => ({ ...entry, about: 'trained here' })));
+    else problem('problem', `The tokenizer “${handed}” is not there any more: train it again, or save it as a file.`);
+}
+await Promise.all(entries.filter((e) => e.own || wanted.includes(e.key)).map((entry) => {
+    const opened = add(entry);
+    drawSources();
+    return opened;
+}));
+update();
+drawSources();
