@@ -6,6 +6,7 @@
 #   ./build.sh test [filter]    build everything, then all tests (or those whose file name contains the filter)
 #   ./build.sh test labs        the claims of the labs, in full: three seeds each, about half an hour
 #   ./build.sh bench [filter]   the benchmarks of tests/bench
+#   ./build.sh fuzz [target] [seconds]   fuzz targets of tests/fuzz (all, 60 seconds each); crashes are kept in build/fuzz
 #   ./build.sh format           clang-format over the C sources
 #   ./build.sh clean
 #
@@ -225,6 +226,33 @@ link_tests() { # link_tests COUNT OBJECTS... LIBRARY...: a program for each of t
     done
 }
 
+# Fuzz targets: the same sources under libFuzzer, AddressSanitizer and UBSan. First inputs are made by tests/fuzz/seeds.mjs;
+# what a run finds that reaches new code stays in build/fuzz/corpus.
+build_fuzz() {
+    need_native
+    local flags=("${C_FLAGS[@]}" "${NATIVE_FLAGS[@]/-fsanitize=address,undefined/-fsanitize=fuzzer-no-link,address,undefined}") lib o exe stale
+    # shellcheck disable=SC2046
+    compile build/fuzz/lib "${flags[@]}" -- $(core_sources)
+    lib=("${OBJECTS[@]}")
+    # shellcheck disable=SC2046
+    compile build/fuzz/targets "${flags[@]}" -Itests/native -Isrc -- $(find tests/fuzz -name 'fuzz_*.c' | LC_ALL=C sort)
+    for o in "${OBJECTS[@]}"; do
+        exe=${o%.o}; exe=build/fuzz/${exe##*tests_fuzz_fuzz_}
+        stale=; for dep in "$o" "${lib[@]}"; do [ "$dep" -nt "$exe" ] && { stale=1; break; }; done
+        [ -z "$stale" ] || "$CLANG" "${flags[@]/fuzzer-no-link/fuzzer}" "$o" "${lib[@]}" -lm -o "$exe"
+    done
+    node tests/fuzz/seeds.mjs
+}
+
+fuzz() { # fuzz TARGET SECONDS
+    local new=build/fuzz/corpus/$1
+    mkdir -p "$new" build/fuzz/crashes
+    say "fuzzing $1 for $2 seconds"
+    "build/fuzz/$1" -max_total_time="$2" -timeout=20 -rss_limit_mb=2048 -max_len=65536 -len_control=10 -print_final_stats=1 \
+        -artifact_prefix="build/fuzz/crashes/$1-" "$new" "build/fuzz/first/$1" 2>&1 | grep -E '^(stat::|==|SUMMARY|.*ERROR|.*DONE|tests/fuzz)' || true
+    [ "${PIPESTATUS[0]}" = 0 ] || die "$1 failed: the input is in build/fuzz/crashes"
+}
+
 # ---- commands -------------------------------------------------------------------------------------------------------
 
 command=${1:-build}
@@ -243,6 +271,7 @@ start)
 test)
     build
     build_native
+    build_fuzz
     need_browsers
     say "tests"
     filter=${1:-}
@@ -259,10 +288,19 @@ bench)
     [ ${#files[@]} -gt 0 ] || die "no benchmark matches '$filter'"
     for f in "${files[@]}"; do say "$f"; node "$f"; done
     ;;
+fuzz)
+    build_fuzz
+    targets=("${1:-all}")
+    [ "${targets[0]}" != all ] || mapfile -t targets < <(find tests/fuzz -name 'fuzz_*.c' -exec basename {} .c \; | sed 's/^fuzz_//' | LC_ALL=C sort)
+    for t in "${targets[@]}"; do
+        [ -f "tests/fuzz/fuzz_$t.c" ] || die "no fuzz target '$t'"
+        fuzz "$t" "${2:-60}"
+    done
+    ;;
 format)
     need_native
     find src wasm tests -name '*.[ch]' -exec "$CLANG_FORMAT" -i {} +
     ;;
 clean) rm -rf build/* dist web/wasm web/lab/prose.txt.gz demos/start/files.js types ;;
-*) die "unknown command '$command': build, native, start, test, bench, format, clean" ;;
+*) die "unknown command '$command': build, native, start, test, bench, fuzz, format, clean" ;;
 esac

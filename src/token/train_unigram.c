@@ -236,6 +236,7 @@ static mt_status finish(mt_u *u, mt_vocabulary *out) {
         if (u->pieces[i].score < lowest) lowest = u->pieces[i].score;
         MT_TRY_GOTO(mt_map_set(&index, u->pieces[i].text, (int32_t)i, u->err), done);
     }
+    if (lowest == INFINITY) lowest = 0; /* every piece was dropped: a single long word of one letter */
     for (size_t i = 0; i < u->o->alphabet_len; i++)
         MT_TRY_GOTO(require(u, &have, &index, final, &len, room, u->o->alphabet[i], lowest, &penalty), done);
     for (size_t w = 0; w < u->words->len; w++) {

@@ -555,23 +555,27 @@ static void test_failures(void) {
         CHECK(mt_live_allocations() == live, "trainer %d leaks", kind);
     }
     CASE("trainers: no words, one letter, broken UTF-8, sizes that cannot be");
-    mt_words none = {0}, one = {0}, broken = {0};
+    mt_words none = {0}, one = {0}, broken = {0}, long_one = {0}; /* the last: no piece is expected half a time */
     add(&one, "a", 3);
+    add(&long_one, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 1);
     CHECK_OK(mt_words_add(&broken, (const uint8_t *)"a\xff\xe2\x82", 4, 2, &err));
     for (int kind = 0; kind <= 10; kind++) {
-        const mt_words *list[3] = {&none, &one, &broken};
-        for (int i = 0; i < 3; i++) {
+        const mt_words *list[4] = {&none, &one, &broken, &long_one};
+        for (int i = 0; i < 4; i++) {
             mt_vocabulary v = {0};
             err.text[0] = 0;
             mt_status status = run(kind, list[i], NULL, NULL, &v);
-            if (status == MT_OK)
+            if (status == MT_OK) {
+                for (size_t k = 0; v.score && k < v.len; k++)
+                    CHECK(isfinite(v.score[k]), "trainer %d: score %zu", kind, k);
                 mt_vocabulary_free(&v);
-            else
+            } else
                 CHECK(err.text[0], "trainer %d: no message", kind);
         }
     }
     mt_words_free(&one);
     mt_words_free(&broken);
+    mt_words_free(&long_one);
     CHECK(mt_live_allocations() == live, "%d blocks are left", (int)(mt_live_allocations() - live));
     mt_words_free(&w);
 }
