@@ -3,6 +3,7 @@
 #   ./build.sh build            the WASM variants and the TypeScript declarations
 #   ./build.sh native           the native library and C tests under ASan + UBSan
 #   ./build.sh start [port]     build, then serve the demo site on localhost
+#   ./build.sh offline          build, then dist/microtome-offline.html: every page, the engine and the model in one file that opens from a disk
 #   ./build.sh test [filter]    build everything, then all tests (or those whose file name contains the filter)
 #   ./build.sh test labs        the claims of the labs, in full: three seeds each, about half an hour
 #   ./build.sh bench [filter]   the benchmarks of tests/bench
@@ -175,7 +176,7 @@ build_prose() {
 # What a page kept offline consists of, each file with its hash, and a version made of all: the service worker reads it.
 build_site() {
     local out=demos/start/files.js
-    find demos web models/microtome-tiny.gguf -type f ! -path 'web/node/*' ! -path "$out" ! -name '*.md' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >build/site.sums
+    find demos web models/microtome-tiny.gguf -type f ! -path 'web/node/*' ! -path 'demos/offline/*' ! -path "$out" ! -name '*.md' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >build/site.sums
     {
         printf '// @ts-nocheck: made by build.sh\nself.MICROTOME_SITE = { version: "%s", files: {\n' "$(sha256sum <build/site.sums | cut -c1-16)"
         sed 's/^\([0-9a-f]*\)  \(.*\)$/"\2": "\1",/' build/site.sums
@@ -268,6 +269,10 @@ start)
     flock -u 9
     exec node web/node/cli.js serve --root . --open-path demos/ ${1:+--port "$1"}
     ;;
+offline)
+    build
+    node demos/offline/pack.js dist/microtome-offline.html
+    ;;
 test)
     build
     build_native
@@ -302,5 +307,5 @@ format)
     find src wasm tests -name '*.[ch]' -exec "$CLANG_FORMAT" -i {} +
     ;;
 clean) rm -rf build/* dist web/wasm web/lab/prose.txt.gz demos/start/files.js types ;;
-*) die "unknown command '$command': build, native, start, test, bench, fuzz, format, clean" ;;
+*) die "unknown command '$command': build, native, start, offline, test, bench, fuzz, format, clean" ;;
 esac

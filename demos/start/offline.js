@@ -34,9 +34,9 @@ async function tell() {
 }
 
 export async function offerOffline() {
-    if (!('serviceWorker' in navigator)) { // an insecure origin, a private window, or a page from a disk
+    if (!('serviceWorker' in navigator) || location.protocol === 'file:') { // an insecure origin, a private window, or a page from a disk
         keep.hidden = true;
-        return say('This browser keeps no pages offline here: that needs https, or localhost.');
+        return say(location.protocol === 'file:' ? 'These pages are on this device already: they have been opened from a file.' : 'This browser keeps no pages offline here: that needs https, or localhost.');
     }
     keep.addEventListener('click', async () => {
         keep.disabled = true;
