@@ -5,7 +5,7 @@
 //   train/definition.js   the file                               train/core.js    the trainers in the core
 //   train/extend.js       tokenizers that grow
 import { Heap, MicrotomeError, throwIfAborted } from './runtime/worker.js';
-import { checkOptions, disposed } from './runtime/errors.js';
+import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { definitionOf, shapeOf } from './train/definition.js';
 import { TRAIN_OPTIONS, settle } from './train/options.js';
@@ -124,13 +124,15 @@ export class Trainer {
   }
 
   /**
-   * Trains on what was counted so far. Can be called again after more texts.
+   * Trains on what was counted so far. Can be called again after more texts, or with another size: the texts are counted once.
+   * @param {{vocabSize?: number}} [options] vocabSize: default that of Trainer.create
    * @returns {Trained}
    * @throws {MicrotomeError} ERANGE, EMISSING: the texts and options cannot give a vocabulary. AbortError when aborted
    */
-  train() {
+  train(options = {}) {
     const heap = this.#live();
-    const how = this.#how;
+    checkOptions('train', options, ['vocabSize']);
+    const how = options.vocabSize === undefined ? this.#how : { ...this.#how, vocabSize: checkNumber('vocabSize', options.vocabSize, 1, 2 ** 24, true) };
     return heap.scope((alloc) => {
       const { put, list } = putters(heap, alloc);
       const flags = flagsOf(heap, how);
