@@ -10,7 +10,7 @@ export { Ensemble } from './ensemble.js';
 export { MARGINAL_METHODS, bestTokenization, marginal, scoreTokenizations } from './marginal.js';
 export { editDistance, mapTokens, sortedDistance, steerLogits, transport, transportTokenizations, warpTokenizations } from './across.js';
 export { Trainer, trainTokenizer } from './train.js';
-export { replayMerges } from './merges.js';
+export { mergeOf, replayMerges } from './merges.js';
 export { Lattice, isCanonical, segment } from './lattice.js';
 export { SEGMENTERS } from './segmenters.js';
 export { Measure, alignTokenizations, divergence, parity, unreachableTokens, vocabularyOverlap } from './measure.js';

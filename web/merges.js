@@ -13,6 +13,18 @@ import { MicrotomeError } from './runtime/worker.js';
  */
 
 /**
+ * What two neighbours become, and the merge's rank: the lowest of a word goes first.
+ * @param {Tokenizer} tokenizer @param {number} left id @param {number} right id @returns {{id: number, rank: number} | null} null: these two do not merge, or the tokenizer works otherwise
+ */
+export function mergeOf(tokenizer, left, right) {
+  const { heap, at } = tokenizer.core();
+  return heap.scope((alloc) => {
+    const out = alloc(8);
+    return heap.exports.tok_merge(at, left, right, out) ? { rank: heap.u32(out), id: heap.u32(out + 4) } : null;
+  });
+}
+
+/**
  * The merges that a text's tokens are made by (Sennrich, Haddow & Birch 2016). Applying all steps to `symbols` gives `ids`, but for the tokens in `direct`.
  *
  *   const { symbols, steps } = replayMerges(tokenizer, ' tokenization');
@@ -39,7 +51,7 @@ export function replayMerges(tokenizer, text, options = {}) {
     for (;;) {
       let best = null, place = -1;
       for (let i = 0; i + 1 < parts.length; i++) {
-        const merge = tokenizer.merge(parts[i].id, parts[i + 1].id);
+        const merge = mergeOf(tokenizer, parts[i].id, parts[i + 1].id);
         if (merge && (!best || merge.rank < best.rank)) [best, place] = [merge, i];
       }
       if (!best) break;

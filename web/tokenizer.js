@@ -542,18 +542,6 @@ export class Tokenizer {
     return id < 0 ? null : id;
   }
 
-  /**
-   * Byte-pair encoding: what two neighbours become, and the merge's rank; the lowest of a word goes first. `replayMerges` plays a whole text.
-   * @param {number} left id @param {number} right id @returns {{id: number, rank: number} | null} null: these two do not merge, or the tokenizer works otherwise
-   */
-  merge(left, right) {
-    const heap = this.#live();
-    return heap.scope((alloc) => {
-      const out = alloc(8);
-      return heap.exports.tok_merge(this.#tok, left, right, out) ? { rank: heap.u32(out), id: heap.u32(out + 4) } : null;
-    });
-  }
-
   /** What matters about the definition for a byte model. `unsupported`: why there is no exact one, or ''. */
   get traits() {
     const heap = this.#live();

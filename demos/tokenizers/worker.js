@@ -2,7 +2,7 @@
  * The page's tokenizers live here, in a worker: nothing of them blocks the page. Calls and replies go as in
  * web/runtime/worker.js, whose protocol this is; client.js is the page's end.
  */
-import { Lattice, languagePremiums, MicrotomeError, replayMerges, Tokenizer } from '../../web/index.js';
+import { Lattice, languagePremiums, mergeOf, MicrotomeError, replayMerges, Tokenizer } from '../../web/index.js';
 import { wholeFile } from '../../web/runtime/gzip.js';
 import { toSource } from '../../web/runtime/source.js';
 import { serve } from '../../web/runtime/worker.js';
@@ -119,7 +119,7 @@ class TokenizerEngine {
         const name = (/** @type {number} */ id) => nameOf(tokenizer.token(id));
         const now = [...symbols];
         const ranks = (/** @type {number} */ least) => now.slice(1).map((right, i) => {
-            const merge = tokenizer.merge(now[i], right);
+            const merge = mergeOf(tokenizer, now[i], right);
             return merge && merge.rank >= least ? merge.rank : null; // a lower rank would have gone first: a word ends between the two
         });
         const shown = steps.map(({ at, id, rank }) => {
