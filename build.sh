@@ -71,6 +71,8 @@ need_browsers() {
     MISSING=
     apt_missing chromium chromium
     apt_missing firefox-esr firefox-esr
+    apt_missing WebKitWebDriver webkit2gtk-driver
+    apt_missing xvfb-run xvfb xauth
     apt_install
 }
 
