@@ -178,7 +178,8 @@ build_prose() {
 # What a page kept offline consists of, each file with its hash, and a version made of all: the service worker reads it.
 build_site() {
     local out=demos/start/files.js
-    find demos web models/microtome-tiny.gguf -type f ! -path 'web/node/*' ! -path 'demos/offline/*' ! -path "$out" ! -name '*.md' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >build/site.sums
+    # shellcheck disable=SC2046
+    find demos web $(cat demos/offline/models.txt) -type f ! -path 'web/node/*' ! -path 'demos/offline/*' ! -path "$out" ! -name '*.md' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >build/site.sums
     {
         printf '// @ts-nocheck: made by build.sh\nself.MICROTOME_SITE = { version: "%s", files: {\n' "$(sha256sum <build/site.sums | cut -c1-16)"
         sed 's/^\([0-9a-f]*\)  \(.*\)$/"\2": "\1",/' build/site.sums

@@ -45,6 +45,7 @@ export async function boot(pages, scripts) {
     };
     scope.MICROTOME_FILES = await unpackAll();
 
+    Object.defineProperty(document, 'baseURI', { get: () => here + location.hash }); // scripts name files from the page too
     const source = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, 'src');
     Object.defineProperty(HTMLImageElement.prototype, 'src', { ...source, set(/** @type {string} */ url) { source?.set?.call(this, pictureAt(url)); } });
 

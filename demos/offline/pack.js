@@ -73,6 +73,7 @@ const block = (path, content) => `<script type="application/octet-stream" data-p
 async function pack(out) {
     /** @type {Set<string>} */ const files = new Set(), workers = new Set();
     const pages = findPages(files);
+    for (const path of String(read('demos/offline/models.txt')).trim().split('\n')) files.add(path);
     for (const name of readdirSync(join(ROOT, 'demos'), { recursive: true }).map(String)) // what pages read by names that they put together
         if (/\.(svg|json)$/.test(name)) files.add(`demos/${name.replaceAll('\\', '/')}`);
     const shown = Object.fromEntries(Object.entries(pages).map(([name, { title, styles, body }]) => [name, { title, styles, body }]));
