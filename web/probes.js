@@ -142,6 +142,12 @@ export function withTypos(tokenizer, text, operator, edits, options = {}) {
   }
 }
 
+/** A text in another format. @param {string} text @param {string} format one of TEXT_FORMATS @returns {string} */
+export function inFormat(text, format) {
+  if (!Object.hasOwn(FORMATS, format)) throw new MicrotomeError(`unknown format ${JSON.stringify(format)}: known are ${TEXT_FORMATS.join(', ')}`, { code: 'EUNKNOWN' });
+  return FORMATS[format](text);
+}
+
 /** Levenshtein distance of two id lists. @param {ArrayLike<number>} a @param {ArrayLike<number>} b @returns {number} */
 export function tokenDistance(a, b) {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
@@ -209,10 +215,7 @@ export async function formatProbe(model, texts, options = {}) {
   needModel('formatProbe', model);
   needTexts('formatProbe', texts);
   const rows = [await variantRow(model, texts, texts, 'as it is', 0, exact, signal)];
-  for (const format of formats) {
-    if (!Object.hasOwn(FORMATS, format)) throw new MicrotomeError(`formatProbe: unknown format ${JSON.stringify(format)}: known are ${TEXT_FORMATS.join(', ')}`, { code: 'EUNKNOWN' });
-    rows.push(await variantRow(model, texts, texts.map(FORMATS[format]), format, 0, exact, signal));
-  }
+  for (const format of formats) rows.push(await variantRow(model, texts, texts.map((text) => inFormat(text, format)), format, 0, exact, signal));
   return rows;
 }
 

@@ -6,11 +6,12 @@ import '../../web/elements/chart.js';
 import { svgToPng, toCsv } from '../../web/elements/export.js';
 import { byteLabel, formatProbability } from '../../web/elements/format.js';
 import { $, make, words } from '../kit/page.js';
+import { Part } from '../kit/part.js';
+import { code, fill, number, some } from '../kit/table.js';
 import { alongOf, charactersOf, LONGEST, shadeOf } from './along.js';
 import { bothOf } from './both.js';
 import { COVER_HEAD, coverRows, COVERS_CSS, coversOf, coversPicture, spelling } from './covers.js';
 import { healedOf, likelyBytes } from './healing.js';
-import { Part } from './part.js';
 import { SAMPLE } from './sample.js';
 
 /** @typedef {import('./both.js').Mixing} Mixing */
@@ -21,21 +22,6 @@ sheet.replaceSync(COVERS_CSS);
 document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
 
 const say = (/** @type {number} */ p) => formatProbability(p);
-const number = (/** @type {number} */ x, digits = 2) => (Number.isNaN(x) ? '–' : x.toFixed(digits).replace('-', '−'));
-
-/** @param {number} n @param {string} one @param {string} [many] */
-const some = (n, one, many = `${one}s`) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
-
-/** @param {HTMLTableElement} table @param {string[]} head @param {(string | Node)[][]} rows the first cell of a row names it */
-function fill(table, head, rows) {
-    table.replaceChildren(
-        make('thead', {}, make('tr', {}, ...head.map((cell) => (cell ? make('th', { scope: 'col' }, cell) : make('td'))))),
-        make('tbody', {}, ...rows.map((row) => make('tr', {}, ...row.map((cell, i) => (i ? make('td', {}, cell) : make('th', { scope: 'row' }, cell)))))),
-    );
-}
-
-/** What stands in a table as code of a text. @param {string} text */
-const code = (text) => make('bdi', { className: 'code' }, text);
 
 /** The end of a text, and what follows. @param {string} given @param {string} made */
 const writes = (given, made) => make('bdi', { className: 'code' }, make('span', { className: 'given' }, given), make('span', { className: 'made' }, made || '(the text ends)'));
@@ -63,7 +49,7 @@ const covers = new Part(details('covers'), {
         $('covers-view').hidden = !bytes.length;
         if (bytes.length) picture.innerHTML = coversPicture(found, { rows: ROWS_SHOWN, style: false }); // made by us, escaped
         const rows = coverRows(found);
-        fill(/** @type {any} */ ($('covers-table')), ['tokens', 'share', 'log₂ P', 'bytes of the last token'], rows.slice(0, ROWS_IN_TABLE).map(([tokens, , hex, share, log]) => [code(String(tokens)), say(Number(share)), number(Number(log), 3), code(String(hex))]));
+        fill($('covers-table'), ['tokens', 'share', 'log₂ P', 'bytes of the last token'], rows.slice(0, ROWS_IN_TABLE).map(([tokens, , hex, share, log]) => [code(String(tokens)), say(Number(share)), number(Number(log), 3), code(String(hex))]));
         $('covers-left').textContent = rows.length > ROWS_IN_TABLE ? `${ROWS_IN_TABLE} of ${rows.length}; the files have all.` : '';
         const svg = () => coversPicture(found, { rows: ROWS_SHOWN });
         /** @type {any} */ ($('covers-export')).formats = {
@@ -93,7 +79,7 @@ const along = new Part(details('along'), {
             type: 'line', title: 'Bits for each byte of the text', x: 'byte of the text', y: 'bits',
             lines: [{ name: 'exact', points: [...exact].map((y, x) => [x + 1, y]) }, { name: 'after the cut', points: [...naive].map((y, x) => [x + 1, y]) }],
         };
-        fill(/** @type {any} */ ($('along-table')), ['', 'bits', 'bits a byte'], [
+        fill($('along-table'), ['', 'bits', 'bits a byte'], [
             ['exact, byte by byte', number(sum(exact), 1), number(sum(exact) / n, 3)],
             ['after the cut, byte by byte', number(sum(naive), 1), number(sum(naive) / n, 3)],
             [`the tokenizer’s own ${some(own.count, 'token')}`, number(own.bits, 1), number(own.bits / n, 3)],
@@ -107,7 +93,7 @@ const healing = new Part(details('healing'), {
     job: ({ model, text }, { signal, say: progress }) => healedOf(model, text, { signal, onWay: (name) => progress(`${name} …`) }),
     show(/** @type {import('./healing.js').Healed[]} */ healed, { text }) {
         const given = [...text].slice(-12).join('');
-        fill(/** @type {any} */ ($('healing-table')), ['treatment', 'distance to exact', 'likeliest byte', 'tokens given up', 'contexts', 'writes on'], healed.map(({ way, p, distance, dropped, contexts, written }) => {
+        fill($('healing-table'), ['treatment', 'distance to exact', 'likeliest byte', 'tokens given up', 'contexts', 'writes on'], healed.map(({ way, p, distance, dropped, contexts, written }) => {
             const best = p ? p.indexOf(Math.max(...p)) : -1;
             return [
                 make('span', {}, make('b', {}, way.name), make('span', { className: 'told' }, way.told)),
@@ -142,7 +128,7 @@ async function cutMany() {
         const { rows } = await healingTable(cutModel, SAMPLE, { where: /** @type {any} */ (where), cuts, signal: controller.signal, onProgress: (done, total) => (bar.value = done / total) });
         $('cuts-result').hidden = false;
         chart('cuts-chart').plot = { type: 'bar', title: `Distance to the exact next byte, mean of ${cuts} cuts`, y: 'total variation distance', bars: rows.map((r) => r.method), values: rows.map((r) => r.distance) };
-        fill(/** @type {any} */ ($('cuts-table')), ['treatment', 'distance', 'bits of the true byte', 'right at first'], rows.map((r) => [r.method, number(r.distance, 4), number(r.bits, 3), say(r.right)]));
+        fill($('cuts-table'), ['treatment', 'distance', 'bits of the true byte', 'right at first'], rows.map((r) => [r.method, number(r.distance, 4), number(r.bits, 3), say(r.right)]));
         $('cuts').dataset.for = `${where} ${cuts}`;
     } catch (error) {
         if (!controller.signal.aborted) {
@@ -178,7 +164,7 @@ const both = new Part(details('both'), {
         const bytes = Array.from({ length: 257 }, (_, b) => b).sort((a, b) => weight(b) - weight(a)).slice(0, 10).sort((a, b) => p[2][b] - p[2][a]);
         chart('both-chart').plot = { type: 'bar', title: 'The next byte, by each model and by both', x: 'next byte', y: 'probability', bars: bytes.map((b) => byteLabel(b).glyph), series: labels.map((name, i) => ({ name, values: bytes.map((b) => p[i][b]) })) };
         const given = [...text].slice(-12).join('');
-        fill(/** @type {any} */ ($('both-table')), ['', 'weight', 'likeliest byte', 'bits a byte of your text', 'writes on'], labels.map((label, i) => {
+        fill($('both-table'), ['', 'weight', 'likeliest byte', 'bits a byte of your text', 'writes on'], labels.map((label, i) => {
             const best = p[i].indexOf(Math.max(...p[i]));
             return [label, i < 2 ? number(weights[i], 3) : '', `${byteLabel(best).glyph} ${say(p[i][best])}`, number(bits[i], 3), writes(given, written[i])];
         }));

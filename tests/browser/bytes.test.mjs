@@ -492,7 +492,7 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     /** Opens a part below the first screen and waits for its answer. */
     async function deeper(page, id, text = FIRST) {
         await page.locator(`#${id} > summary`).click();
-        await page.waitForFunction(([id, text]) => document.getElementById(id).dataset.for === text && !('stale' in document.getElementById(id).dataset), [id, text], { timeout: 60_000 });
+        await page.waitForFunction(([id, text]) => document.getElementById(id).dataset.for === text && !['stale', 'failed'].some((state) => state in document.getElementById(id).dataset), [id, text], { timeout: 60_000 });
     }
     const table = (page, id) => page.evaluate((id) => [...document.querySelectorAll(`#${id} tbody tr`)].map((row) => [...row.cells].map((cell) => cell.textContent)), id);
     const model = async () => (await expected(FIRST), opened.get(BUNDLED));
