@@ -9,11 +9,11 @@ export const json = (value) => JSON.stringify(value, (_, x) => (ArrayBuffer.isVi
 
 /**
  * @param {HTMLElement} element an mt-export
- * @param {{ head: string[], rows: unknown[][], data: unknown, heat?: { title: string, rows: string[], cols: string[], values: ArrayLike<number>, min?: number, max?: number } }} what
+ * @param {{ head: string[], rows: unknown[][], data: unknown, heat?: () => { title: string, rows: string[], cols: string[], values: ArrayLike<number>, min?: number, max?: number } }} what heat: asked for when it is saved
  */
 export function keep(element, { head, rows, data, heat }) {
     const svg = () => {
-        const { title, rows: names, cols, values, min, max } = /** @type {NonNullable<typeof heat>} */ (heat);
+        const { title, rows: names, cols, values, min, max } = /** @type {NonNullable<typeof heat>} */ (heat)();
         return heatMap({ rows: names.length, cols: cols.length, values: Array.from(values), labels: { rows: names, cols }, min, max }, { title });
     };
     /** @type {any} */ (element).formats = { ...(heat && { SVG: svg, PNG: () => svgToPng(svg(), { scale: 2 }) }), CSV: () => toCsv(head, rows), JSON: () => json(data) };

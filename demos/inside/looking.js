@@ -46,7 +46,7 @@ function heads(host) {
             return { what: measure.value, columns: H, effects: null, values: headDetection(patterns)[/** @type {'previous'} */ (measure.value)] };
         },
         show({ what, columns, effects, values }, view) {
-            const { layers, heads: H } = view.model.info, most = what === 'worth' ? Math.max(...values, 1e-9) : 1, names = [...Array.from({ length: H }, (_, h) => `head ${h}`), 'attention', 'feed-forward'].slice(0, columns), rows = Array.from({ length: layers }, (_, l) => String(l));
+            const { layers, heads: H } = view.model.info, most = what === 'worth' ? Math.max(...values, 1e-9) : 1, names = [...Array.from({ length: H }, (_, h) => `H${h}`), 'attention', 'feed-forward'].slice(0, columns), rows = Array.from({ length: layers }, (_, l) => String(l));
             now = view;
             table.data = {
                 rows: rows.map((l) => `layer ${l}`), columns: names, measure: what === 'worth' ? 'share of the largest' : 'share of its weight',
@@ -54,7 +54,7 @@ function heads(host) {
             };
             keep($('heads-keep'), {
                 head: ['layer', 'part', what === 'worth' ? 'kl' : what], rows: Array.from(values, (value, i) => [Math.floor(i / columns), names[i % columns], value]), data: { what, columns: names, layers, values, effects: effects?.map(({ site, kl, logit, probability }) => ({ site, kl, logit, probability })) },
-                heat: { title: /** @type {HTMLOptionElement} */ (measure.selectedOptions[0]).text, rows, cols: names, values, min: 0 },
+                heat: () => ({ title: /** @type {HTMLOptionElement} */ (measure.selectedOptions[0]).text, rows, cols: names, values, min: 0 }),
             });
         },
     });
@@ -96,6 +96,14 @@ function attention(host) {
                 }
             }
             element.data = { tokens: view.texts, heads: H, pattern };
+            const names = view.texts.map((text) => visibleText(text, 10)), n = T * T;
+            keep($('attention-keep'), {
+                head: ['head', 'from', 'to', moved ? 'share' : 'weight'], rows: Array.from(pattern, (x, i) => [Math.floor(i / n), Math.floor((i % n) / T), i % T, x]).filter(([, i, j]) => j <= i), data: { layer: l, heads: H, tokens: view.texts, what: moved ? 'share of the length of what is moved' : 'weight', pattern },
+                heat: () => {
+                    const { head } = element; // the one that is seen
+                    return { title: `Layer ${l}, ${head === 'mean' ? 'mean of the heads' : `head ${head}`}`, rows: names, cols: names, values: head === 'mean' ? headMean(pattern, H) : pattern.subarray(head * n, (head + 1) * n), min: 0, max: 1 };
+                },
+            });
             const bars = view.texts.slice(0, p + 1).map((text, i) => `${i} ${visibleText(text, 10)}`), mean = headMean(patterns.patterns[layers - 1], H), of = (/** @type {ArrayLike<number>} */ x, /** @type {number} */ from) => Array.from({ length: p + 1 }, (_, j) => x[from + j]);
             chart.plot = { type: 'bar', title: `What reaches token ${p}`, y: 'share', bars, series: [{ name: 'rollout', values: of(rollout[layers - 1], p * T) }, ...(flow ? [{ name: 'flow', values: of(flow.share, 0) }] : []), { name: 'last layer alone', values: of(mean, p * T) }] };
         },

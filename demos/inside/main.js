@@ -102,6 +102,14 @@ function showAsked() {
     fill(against, [['mean', 'the mean of all tokens'], ['none', 'nothing'], ...top.filter((id) => id !== token).map((id) => /** @type {[string, string]} */ ([String(id), spelled(id)]))], target.against === null ? 'none' : String(target.against));
 }
 
+/** What the panel says, at the edge of a small screen while the panel is out of sight. */
+let docked = false, panelSeen = true;
+const showDock = () => { $('dock').hidden = !docked || panelSeen; };
+new IntersectionObserver(([entry]) => {
+    panelSeen = entry.isIntersecting;
+    showDock();
+}).observe($('panel'));
+
 /** Both distributions. @param {Float32Array} after @param {Site[]} out */
 function showPanel(after, out) {
     const before = row(), change = changeOf(before, after, 8), { token } = view();
@@ -121,10 +129,10 @@ function showPanel(after, out) {
         back.addEventListener('click', () => putBack(site));
         return make('li', { className: held.includes(site) ? 'held' : '' }, nameOf(site), ' ', back);
     }));
-    const dock = $('dock');
-    dock.hidden = !out.length;
+    docked = out.length > 0;
+    showDock();
     if (out.length) {
-        dock.textContent = `Without ${out.length === 1 ? nameOf(out[0]) : `${out.length} parts`}: KL ${change.kl.toFixed(3)}, likeliest ${spelled(best.token)} ${best.after.toFixed(2)}`;
+        $('dock').textContent = `Without ${out.length === 1 ? nameOf(out[0]) : `${out.length} parts`}: KL ${change.kl.toFixed(3)}, likeliest ${spelled(best.token)} ${best.after.toFixed(2)}`;
         announce(`Without ${out.map(nameOf).join(', ')}: KL ${change.kl.toFixed(3)} nats; likeliest is now ${spelled(best.token)} with ${best.after.toFixed(2)}.`);
     }
     problem('panel-problem');
@@ -177,7 +185,10 @@ function putBack(site) {
 /** @type {{ follow: (view: View) => void }[]} */ let sections = [];
 
 const read = latest(
-    async (/** @type {{ model: Model, list: number[] }} */ { model: m, list }, signal) => m.run(list, { all: true, signal }),
+    async (/** @type {{ model: Model, list: number[] }} */ { model: m, list }, signal) => {
+        if (m.info.bidirectional || m.info.encoderLayers || m.info.headless) throw new Error(`This page explains how a text goes on. ${m.info.architecture} is an encoder, or has no output layer: it does not say how.`);
+        return m.run(list, { all: true, signal });
+    },
     (result, { model: m, list }) => {
         if (m !== model) return;
         ids = list;
@@ -193,6 +204,9 @@ const read = latest(
     (error) => {
         problem('problem', error);
         $('panel').dataset.for = 'failed';
+        $('where-now').textContent = 'There is no answer for this text.';
+        $('next').replaceChildren();
+        $('effect').textContent = '';
     },
 );
 
@@ -314,6 +328,10 @@ $('restore').addEventListener('click', () => {
     chosen = null;
     updatePanel();
     $('panel-title').focus();
+});
+$('dock').addEventListener('click', () => {
+    $('panel').scrollIntoView();
+    $('panel-title').focus({ preventScroll: true });
 });
 for (const details of document.querySelectorAll('details.section')) details.addEventListener('toggle', keepAddress);
 copyLink(/** @type {HTMLButtonElement} */ ($('copy-link')), $('copied'), keepAddress);

@@ -15,6 +15,9 @@ import { textsOf } from './view.js';
 
 const VALUES = { state: 'hook_resid_pre', attention: 'hook_attn_out', mlp: 'hook_mlp_out', heads: 'attn.hook_z' };
 
+/** @param {number} x two decimals, with a minus that is one */
+const signed = (x) => x.toFixed(2).replace(/^-0\.00$/, '0.00').replace('-', '−');
+
 /** @returns {{ follow: (view: View) => void }} */
 export function pairSection() {
     const other = /** @type {HTMLInputElement} */ ($('other')), what = /** @type {HTMLSelectElement} */ ($('pair-what')), direction = /** @type {HTMLSelectElement} */ ($('pair-direction'));
@@ -34,15 +37,15 @@ export function pairSection() {
         show({ list, map, what: shown }, view) {
             const texts = textsOf(view.model, list), values = /** @type {Float64Array} */ (shown === 'heads' ? map.byHead : map.places[/** @type {'state'} */ (shown)]), quoted = (/** @type {number} */ id) => `“${visibleText(textsOf(view.model, [id])[0], 20)}”`;
             now = { map, view, ids: list, texts };
-            const columns = shown === 'heads' ? Array.from({ length: map.heads }, (_, h) => `head ${h}`) : view.texts.map((text, i) => (view.ids[i] === list[i] ? text : `${text}→${texts[i]}`)), rows = Array.from({ length: map.layers }, (_, l) => `layer ${l}`);
-            $('pair-said').textContent = `Measured is the logit of ${quoted(map.token)} less that of ${quoted(map.against)}: ${map.clean.toFixed(2)} for your text, ${map.corrupt.toFixed(2)} for the other. 0: the value changes nothing, 1: it makes the whole difference.`;
-            table.data = { rows, columns, measure: 'share of the difference', cells: Array.from(values, (value) => ({ text: value.toFixed(2).replace(/^-0\.00$/, '0.00').replace('-', '−'), value: Math.max(0, Math.min(1, value)) })) };
+            const columns = shown === 'heads' ? Array.from({ length: map.heads }, (_, h) => `H${h}`) : view.texts.map((text, i) => (view.ids[i] === list[i] ? text : `${text}→${texts[i]}`)), rows = Array.from({ length: map.layers }, (_, l) => `layer ${l}`);
+            $('pair-said').textContent = `Measured is the logit of ${quoted(map.token)} less that of ${quoted(map.against)}: ${signed(map.clean)} for your text, ${signed(map.corrupt)} for the other. 0: the value changes nothing, 1: it makes the whole difference.`;
+            table.data = { rows, columns, measure: 'share of the difference', cells: Array.from(values, (value) => ({ text: signed(value), value: Math.max(0, Math.min(1, value)) })) };
             const best = largest(values, 1)[0], column = best % columns.length;
             table.selected = { row: Math.floor(best / columns.length), column };
             put({ row: Math.floor(best / columns.length), column });
             keep($('pair-keep'), {
                 head: ['layer', shown === 'heads' ? 'head' : 'token', 'share'], rows: Array.from(values, (value, i) => [Math.floor(i / columns.length), columns[i % columns.length], value]), data: { ...map, mine: view.ids, other: list },
-                heat: { title: 'Share of the difference that one value makes', rows, cols: columns.map((c) => visibleText(c, 10)), values },
+                heat: () => ({ title: 'Share of the difference that one value makes', rows, cols: columns.map((c) => visibleText(c, 10)), values }),
             });
         },
     });

@@ -35,7 +35,7 @@ function lens(host) {
         chart.plot = T > 1 ? { type: 'line', title: 'How far each layer is from what follows', x: 'after layer (−1: the embedding)', y: 'nats, mean over the text', lines: [{ name: 'to the token that follows', points: step.map((x, r) => /** @type {[number, number]} */ ([x, found.crossEntropy[r]])) }, { name: 'to the output', points: step.map((x, r) => /** @type {[number, number]} */ ([x, found.crossToOutput[r]])) }] } : null;
         keep($('lens-keep'), {
             head: ['layer', 'token', 'text', 'likeliest', 'probability', 'entropy', 'kl', 'rank of the output'], rows: found.cells.map((c, i) => [found.rows[Math.floor(i / T)], i % T, view.texts[i % T], cells[i].text, c.probability, c.entropy, c.kl, c.rank]),
-            data: found, heat: { title: `Logit lens: ${measure.value}`, rows: names, cols: view.texts.map((t) => visibleText(t, 10)), values: cells.map((c) => c.value), min: 0, max: 1 },
+            data: found, heat: () => ({ title: `Logit lens: ${measure.value}`, rows: names, cols: view.texts.map((t) => visibleText(t, 10)), values: cells.map((c) => c.value), min: 0, max: 1 }),
         });
     }
     /** The chosen place stays marked. */
@@ -94,7 +94,7 @@ function parts(host) {
             for (const part of shown) if (part.layer >= 0) values[part.layer * (heads + 1) + (part.kind === 'head' ? /** @type {number} */ (part.head) : heads)] += part.value;
             keep($('parts-keep'), {
                 head: ['part', 'layer', 'head', 'logits'], rows: shown.map((part) => [partName(part), part.layer < 0 ? '' : part.layer, part.head ?? '', part.value]), data: found,
-                heat: { title: bars.data.title, rows: Array.from({ length: layers }, (_, l) => String(l)), cols: [...Array.from({ length: heads }, (_, h) => `head ${h}`), 'feed-forward'], values },
+                heat: () => ({ title: bars.data.title, rows: Array.from({ length: layers }, (_, l) => String(l)), cols: [...Array.from({ length: heads }, (_, h) => `head ${h}`), 'feed-forward'], values }),
             });
         },
     });
@@ -108,7 +108,7 @@ function neurons(host) {
         key: (/** @type {View} */ view) => `${placeKey(view)} ${layer.value}`,
         compute: ({ model, ids, position }, signal) => neuronReadings(model, ids, { layer: Number(layer.value), position, neurons: 12, tokens: 5, signal }),
         show(found, view) {
-            const texts = (/** @type {{ token: number, score: number }[]} */ list) => make('td', {}, ...list.flatMap(({ token, score }) => [make('span', { className: 'chip', title: `${score > 0 ? '+' : '−'}${Math.abs(score).toFixed(2)} logits` }, make('bdi', {}, visibleText(textsOf(view.model, [token])[0], 16))), ' ']));
+            const texts = (/** @type {{ token: number, score: number }[]} */ list) => make('td', { className: 'chips' }, ...list.flatMap(({ token, score }) => [make('span', { className: 'chip', title: `${score > 0 ? '+' : '−'}${Math.abs(score).toFixed(2)} logits` }, make('bdi', {}, visibleText(textsOf(view.model, [token])[0], 16))), ' ']));
             table.replaceChildren(
                 make('caption', { className: 'hidden' }, `Neurons of layer ${found.layer} that write most at token ${found.position}`),
                 make('thead', {}, make('tr', {}, ...['neuron', 'on', 'share', 'raises', 'lowers'].map((name) => make('th', { scope: 'col' }, name)))),
