@@ -88,13 +88,14 @@ function parts(host) {
             shown = found.parts;
             const quoted = (/** @type {number} */ id) => `“${visibleText(textsOf(view.model, [id])[0], 20)}”`;
             const than = found.against === null ? '' : found.against === 'mean' ? ', less the mean of all tokens' : `, less that of ${quoted(found.against)}`;
-            bars.data = { title: `Logit of ${quoted(found.token)}${than}`, unit: 'logits', total: found.logit, parts: shown.map((part) => ({ name: partName(part), value: part.value })) };
+            const title = `Logit of ${quoted(found.token)}${than}`;
+            bars.data = { title, unit: 'logits', total: found.logit, parts: shown.map((part) => ({ name: partName(part), value: part.value })) };
             $('parts-note').textContent = `The parts add up to ${found.sum.toFixed(4)}; the model’s own figure is ${found.logit.toFixed(4)}. The embedding and constants cannot be taken out.`;
             const layers = view.model.info.layers, heads = view.model.info.heads, values = new Float64Array(layers * (heads + 1));
             for (const part of shown) if (part.layer >= 0) values[part.layer * (heads + 1) + (part.kind === 'head' ? /** @type {number} */ (part.head) : heads)] += part.value;
             keep($('parts-keep'), {
                 head: ['part', 'layer', 'head', 'logits'], rows: shown.map((part) => [partName(part), part.layer < 0 ? '' : part.layer, part.head ?? '', part.value]), data: found,
-                heat: () => ({ title: bars.data.title, rows: Array.from({ length: layers }, (_, l) => String(l)), cols: [...Array.from({ length: heads }, (_, h) => `head ${h}`), 'feed-forward'], values }),
+                heat: () => ({ title, rows: Array.from({ length: layers }, (_, l) => String(l)), cols: [...Array.from({ length: heads }, (_, h) => `head ${h}`), 'feed-forward'], values }),
             });
         },
     });
