@@ -2,6 +2,7 @@
  * All branches as a nested list, and two of them beside each other.
  */
 import { formatProbability } from '../../web/elements/format.js';
+import { formatNumber } from '../../web/lab/plots.js';
 import { make } from '../kit/page.js';
 import { measure } from './tree.js';
 
@@ -49,6 +50,13 @@ export function showTree(host, { tree, tip, text, go, remove }) {
     if (focused !== undefined) /** @type {HTMLElement | null} */ (host.querySelector(`[data-key="${focused}"]`))?.focus();
 }
 
+/** The numbers of a whole text. @param {HTMLElement} host @param {Node[]} nodes */
+export function showSums(host, nodes) {
+    const { tokens, nats, bitsPerToken, perplexity, entropy } = measure(nodes), first = nodes.filter(({ taken }) => taken?.rank === 1).length;
+    const rows = { 'tokens written': String(tokens), 'surprisal, mean': `${bitsPerToken.toFixed(2)} bits`, 'entropy, mean': `${entropy.toFixed(2)} bits`, perplexity: perplexity.toFixed(perplexity < 100 ? 2 : 0), 'ln p of all': (-nats).toFixed(2).replace('-', '−'), 'model’s first choice': `${first} of ${tokens}` };
+    host.replaceChildren(...Object.entries(rows).map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
+}
+
 /** @param {HTMLElement} host @param {{ tree: Tree, one: Node, two: Node, text: (nodes: Node[]) => string }} what */
 export function showBeside(host, { tree, one, two, text }) {
     const common = tree.common(one, two), shared = tree.path(common);
@@ -61,6 +69,6 @@ export function showBeside(host, { tree, one, two, text }) {
             make('p', { className: 'muted small' }, own.length ? `After the fork: ${sums(own)}.` : 'It ends at the fork.'));
     };
     const ratio = totals[1] - totals[0], times = Math.exp(Math.abs(ratio));
-    const verdict = Math.abs(ratio) < 1e-9 ? 'The model gives both the same probability.' : `The ${ratio > 0 ? 'first' : 'second'} as a whole is ${times < 1e4 ? times.toPrecision(3).replace(/\.?0+$/, '') : times.toExponential(1)} times as likely as the ${ratio > 0 ? 'second' : 'first'}.`;
+    const verdict = Math.abs(ratio) < 1e-9 ? 'The model gives both the same probability.' : `The ${ratio > 0 ? 'first' : 'second'} as a whole is ${formatNumber(Number(times.toPrecision(3)))} times as likely as the ${ratio > 0 ? 'second' : 'first'}.${one.depth === two.depth ? '' : ' They differ in length: the bits of each token compare better.'}`;
     host.replaceChildren(side('The text above', one), side('The other', two), make('p', {}, `They share ${shared.length} written token${shared.length === 1 ? '' : 's'}, of probability ${formatProbability(Math.exp(-measure(shared).nats), true)}. ${verdict}`));
 }

@@ -14,6 +14,8 @@ import { Sampler } from '../../web/sampling.js';
  * @property {number} removed how many the step took away @property {number} removedMass their probability before it
  * @property {number} entropy of what is left, in bits
  * @property {number} others probability of the tokens that have no row
+ * @property {number} [kept] of a step that removes: the least likely token that stays @property {number} [dropped] the likeliest that goes
+ * @property {{ count: number, before: number, after: number }} [lowered] of the penalties: tokens that occurred, and their probability together
  * @typedef {{ id: number, p: number[] }} Row p: after each step
  * @typedef {{ steps: StepResult[], rows: Row[] }} Ladder
  * @typedef {object} Taken a token at its place
@@ -83,11 +85,15 @@ export class Chain {
         return found;
     }
 
+    /** The tokens that the penalties look at. @param {ArrayLike<number>} path @param {Settings} settings @returns {number[]} */
+    #window(path, { lastN }) {
+        return lastN === 0 ? [] : Array.prototype.slice.call(path, lastN < 0 ? 0 : Math.max(0, path.length - lastN));
+    }
+
     /** @param {Sampler} sampler @param {ArrayLike<number>} path @param {Settings} settings */
-    #read(sampler, path, { lastN }) {
+    #read(sampler, path, settings) {
         sampler.forget();
-        const from = lastN < 0 ? 0 : Math.max(0, path.length - lastN);
-        if (lastN !== 0) sampler.accept(Array.prototype.slice.call(path, from));
+        sampler.accept(this.#window(path, settings));
     }
 
     /**
@@ -130,7 +136,16 @@ export class Chain {
                 }
             }
             const others = Math.max(0, 1 - ids.reduce((sum, id) => sum + p[id], 0));
-            return { key, left, removed, removedMass, entropy: entropyOf(p), others: others < 1e-12 ? 0 : others };
+            /** @type {StepResult} */ const step = { key, left, removed, removedMass, entropy: entropyOf(p), others: others < 1e-12 ? 0 : others };
+            if (removed) {
+                [step.dropped] = largest(before, 1, (id) => p[id] === 0);
+                for (let id = 0; id < p.length; id++) if (p[id] > 0 && (step.kept === undefined || p[id] < p[step.kept])) step.kept = id;
+            }
+            if (key === 'penalties') {
+                const seen = new Set(this.#window(path, settings)), mass = (/** @type {Float64Array} */ q) => [...seen].reduce((sum, id) => sum + q[id], 0);
+                step.lowered = { count: seen.size, before: mass(before), after: mass(p) };
+            }
+            return step;
         });
         return { steps, rows: ids.map((id) => ({ id, p: laws.map(({ p }) => p[id]) })) };
     }

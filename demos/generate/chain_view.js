@@ -9,16 +9,46 @@ import { STEP_TEXTS } from './knobs.js';
 /**
  * @typedef {import('./chain.js').Ladder} Ladder
  * @typedef {import('./chain.js').Settings} Settings
+ * @typedef {import('./chain.js').StepResult} StepResult
  */
+
+/** @param {string} text */
+const token = (text) => make('bdi', { className: 'mono' }, visibleText(text, 18));
+const bits = (/** @type {number} */ x) => `${x.toFixed(2)} bits`;
+
+/**
+ * What a step did, in a sentence.
+ * @param {StepResult} step @param {StepResult} before @param {Ladder['rows']} rows @param {number} i of the step before @param {(id: number) => string} text @returns {(Node | string)[]}
+ */
+function told(step, before, rows, i, text) {
+    const name = make('b', {}, STEP_TEXTS[step.key].name);
+    const entropy = Math.abs(step.entropy - before.entropy) < 0.005 ? 'the entropy stays' : `entropy ${before.entropy.toFixed(2)} → ${bits(step.entropy)}`;
+    if (step.key === 'penalties') {
+        const { count, before: was, after } = /** @type {NonNullable<StepResult['lowered']>} */ (step.lowered);
+        return [name, `: the ${count.toLocaleString('en')} different tokens that occurred are lowered, from ${formatProbability(was)} together to ${formatProbability(after)}; ${entropy}.`];
+    }
+    const first = rows.reduce((best, row) => (row.p[i] > best.p[i] ? row : best));
+    if (step.key === 'temperature' && step.left > 1) return [name, ': the order stays; the likeliest, ', token(text(first.id)), `, goes from ${formatProbability(first.p[i])} to ${formatProbability(first.p[i + 1])}, ${entropy}.`];
+    if (step.dropped === undefined || step.kept === undefined) return [name, ': nothing is removed here.'];
+    return [name, `: keeps ${step.left.toLocaleString('en')}, removes ${step.removed.toLocaleString('en')} with ${formatProbability(step.removedMass)} of the probability; the last that stays is `, token(text(step.kept)), ', the first that goes ', token(text(step.dropped)), `; ${entropy}.`];
+}
 
 export class ChainView {
     #table;
+    #told;
     #pick;
 
-    /** @param {HTMLTableElement} table @param {(id: number) => void} pick */
-    constructor(table, pick) {
+    /** @param {HTMLTableElement} table @param {HTMLElement} list where each step is told in a sentence @param {(id: number) => void} pick */
+    constructor(table, list, pick) {
         this.#table = table;
+        this.#told = list;
         this.#pick = pick;
+    }
+
+    /** Nothing can come. */
+    clear() {
+        this.#table.replaceChildren();
+        this.#told.replaceChildren();
     }
 
     /** @param {{ ladder: Ladder, settings: Settings, text: (id: number) => string, chosen: number | null, here: string }} what chosen: the token that stands here; here: what precedes it */
@@ -43,17 +73,19 @@ export class ChainView {
             button.addEventListener('click', () => this.#pick(id));
             return make('tr', { className: id === chosen ? 'chosen' : p[p.length - 1] === 0 ? 'out' : '' }, make('th', { scope: 'row' }, button, ...(id === chosen ? [make('span', { className: 'here', ariaHidden: 'true' }, '◂')] : [])), ...p.map((_, i) => cell(p, i)));
         });
-        const foot = (/** @type {string} */ label, /** @type {(step: import('./chain.js').StepResult, i: number) => string} */ say, /** @type {string} */ className = '') =>
-            make('tr', { className }, make('th', { scope: 'row' }, label), ...steps.map((step, i) => make('td', {}, say(step, i))));
+        const foot = (/** @type {string} */ label, /** @type {(step: StepResult, i: number) => string | (Node | string)[]} */ say, /** @type {string} */ className = '') =>
+            make('tr', { className }, make('th', { scope: 'row' }, label), ...steps.map((step, i) => make('td', {}, ...[say(step, i)].flat())));
+        this.#table.classList.toggle('many', steps.length > 4);
         this.#table.replaceChildren(
             make('caption', {}, 'Next token after ', make('bdi', { className: 'mono' }, here), ': its probability after each step'),
             make('thead', {}, make('tr', {}, make('th', { scope: 'col' }, 'token'), ...steps.map(({ key }, i) => make('th', { scope: 'col' }, i ? '→ ' : '', name(key), make('span', { className: 'setting' }, setting(key)))))),
             make('tbody', {}, ...body, foot('all others', ({ others }) => percent(others), 'others')),
             make('tfoot', {},
                 foot('tokens left', ({ left }) => left.toLocaleString('en')),
-                foot('removed', ({ removed, removedMass }, i) => (i ? (removed ? `${percent(removedMass)} in ${removed.toLocaleString('en')}` : 'nothing') : '–')),
+                foot('removed', ({ removed, removedMass }, i) => (i ? (removed ? [percent(removedMass), make('span', { className: 'setting' }, `in ${removed.toLocaleString('en')}`)] : 'nothing') : '–')),
                 foot('entropy', ({ entropy }) => `${entropy.toFixed(2)} bits`)),
         );
+        this.#told.replaceChildren(...steps.slice(1).map((step, i) => make('li', {}, ...told(step, steps[i], rows, i, text))));
         if (had !== undefined) /** @type {HTMLElement | null} */ (this.#table.querySelector(`button[data-id="${had}"]`) ?? this.#table.querySelector('button'))?.focus();
     }
 }

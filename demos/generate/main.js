@@ -6,12 +6,12 @@ import '../../web/elements/export.js';
 import '../../web/elements/model-picker.js';
 import '../../web/elements/run-control.js';
 import { toCsv } from '../../web/elements/export.js';
-import { formatProbability } from '../../web/elements/format.js';
+import { formatProbability, hexBytes } from '../../web/elements/format.js';
 import { visibleText } from '../../web/elements/grid.js';
 import { copyLink, readState, writeState } from '../kit/address.js';
 import { latest } from '../kit/latest.js';
 import { $, make, words } from '../kit/page.js';
-import { showBeside, showTree } from './branches.js';
+import { showBeside, showSums, showTree } from './branches.js';
 import { ChainClient } from './chain_client.js';
 import { ChainView } from './chain_view.js';
 import { NEUTRAL } from './chain.js';
@@ -95,7 +95,7 @@ function textOf(id) {
     try {
         return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch {
-        return `⟨${Array.from(bytes, (b) => b.toString(16).toUpperCase().padStart(2, '0')).join(' ')}⟩`;
+        return `⟨${hexBytes(bytes)}⟩`;
     }
 }
 
@@ -128,7 +128,7 @@ const text = new TextView($('given'), $('tokens'), (at) => {
     place = at;
     show();
 });
-const chainView = new ChainView(/** @type {any} */ ($('chain')), (id) => void pick(id));
+const chainView = new ChainView(/** @type {any} */ ($('chain')), $('told'), (id) => void pick(id));
 
 /** @param {unknown} [error] */
 function tell(error) {
@@ -186,7 +186,7 @@ function showBranches() {
         $('compare').hidden = !other;
         otherBox.replaceChildren(...leaves.map((leaf, i) => {
             const path = tree.path(leaf);
-            return make('option', { value: String(leaf.key), selected: leaf === other }, `${i + 1}: … ${[...visibleText(textOfNodes(path.slice(-12)))].slice(-32).join('')} (${path.length} tokens)`);
+            return make('option', { value: String(leaf.key), selected: leaf === other }, `${i + 1}: …${[...textOfNodes(path.slice(-12)).replace(/\s+/g, ' ')].slice(-32).join('')} (${path.length} tokens)`);
         }));
         if (other) showBeside($('beside'), { tree, one: tip, two: other, text: textOfNodes });
         showCurve();
@@ -197,6 +197,7 @@ function showCurve() {
     const nodes = tree.path(tip);
     $('curve').hidden = !nodes.length;
     if (!nodes.length) return;
+    showSums($('sums'), nodes);
     const line = (/** @type {Node[]} */ list, /** @type {(taken: import('./chain.js').Taken) => number} */ of) => list.map((node, i) => /** @type {[number, number]} */ ([i + 1, of(/** @type {any} */ (node.taken))]));
     const surprisal = (/** @type {import('./chain.js').Taken} */ { logProb }) => -logProb / Math.LN2;
     chart.plot = {
@@ -228,7 +229,7 @@ const ask = latest(
 );
 
 function look() {
-    if (!model || !given.length) return;
+    if (!model || !given.length) return chainView.clear();
     const nodes = tree.path(tip), node = nodes[place];
     ask({ path: [...given, ...idsOf(nodes.slice(0, place))], at: place, chosen: node ? /** @type {any} */ (node.taken).id : null, settings: knobs.values });
 }
@@ -452,6 +453,7 @@ async function useModel(opened) {
     tokens = new Map();
     tree = new Tree();
     stand(tree.root);
+    given = []; // the other model's
     model = opened;
     reader = new Reader(opened);
     begin();

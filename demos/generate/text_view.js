@@ -2,7 +2,7 @@
  * The text, token by token: the prompt as given, then a list of tokens coloured by a number, then what comes next.
  * One tab stop; arrows, Home and End choose a place.
  */
-import { formatProbability } from '../../web/elements/format.js';
+import { formatProbability, hexByte, hexBytes } from '../../web/elements/format.js';
 import { spokenText } from '../../web/elements/grid.js';
 import { layoutTokens } from '../../web/elements/token-strip.js';
 import { make } from '../kit/page.js';
@@ -97,16 +97,19 @@ export class TextView {
     #rebuild(nodes, same) {
         // A character may be spread over tokens: what precedes the change may look different now.
         const from = Math.max(0, same - 4);
-        const { parts } = layoutTokens(nodes.map(this.#token));
+        const { parts, joint } = layoutTokens(nodes.map(this.#token));
         for (const item of this.#items.splice(from)) item.remove();
         this.#nodes = nodes.slice();
         for (let i = from; i < nodes.length; i++) {
-            const text = parts[i].map((part) => ('text' in part ? part.text : '')).join(''), token = this.#token(nodes[i]);
+            const text = parts[i].map((part) => ('text' in part ? part.text : hexBytes(part.bytes))).join(''), token = this.#token(nodes[i]);
             const item = make('span', { role: 'option', className: 'tok', tabIndex: -1, ariaSelected: 'false' });
             if (token.kind === 'special' || !token.bytes.length) item.append(make('span', { className: 'sign' }, token.piece || `#${token.id}`));
             for (const part of parts[i]) {
                 if ('text' in part) item.append(make('bdi', {}, ...shown(part.text)));
-                else item.append(...part.bytes.map((b) => make('span', { className: 'hex' }, b.toString(16).toUpperCase().padStart(2, '0'))));
+                else {
+                    item.append(...part.bytes.map((b) => make('span', { className: 'hex' }, hexByte(b))));
+                    if (part.of && joint[i] !== part.of) item.append(make('bdi', { className: 'glyph' }, part.of)); // here it is whole
+                }
             }
             item.append(make('span', { className: 'hidden' }, ''));
             item.dataset.said = text.trim() ? '' : spokenText(text);
