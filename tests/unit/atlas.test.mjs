@@ -4,12 +4,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { SYSTEMS, findSystem, runSystem } from '../../web/atlas/run.js';
 import { RUNS as BYTES } from '../../web/atlas/run_bytes.js';
+import { RUNS as INSIDE } from '../../web/atlas/run_inside.js';
 import { RUNS as TOKENS } from '../../web/atlas/run_tokens.js';
 import { LABS } from '../../web/lab/index.js';
 import { shared, skipWithoutShared } from '../support/shared.mjs';
 import { cli } from '../support/wasm.mjs';
 
-const RUNNERS = { lab: Object.fromEntries(LABS.map((lab) => [lab.id, lab])), bytes: BYTES, tokens: TOKENS };
+const RUNNERS = { lab: Object.fromEntries(LABS.map((lab) => [lab.id, lab])), bytes: BYTES, inside: INSIDE, tokens: TOKENS };
 const KEYS = ['id', 'title', 'status', 'claim', 'published', 'obtained', 'verdict', 'seconds'];
 
 /** Runs of n words. @param {string} text @param {number} n */

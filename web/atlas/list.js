@@ -10,7 +10,7 @@ import training from './list_training.js';
  * @typedef {object} Entry
  * @property {number} id @property {string} slug @property {string} title of the paper @property {string} field
  * @property {string} claim what the paper claims, in a sentence or two
- * @property {'lab' | 'bytes' | 'tokens'} [run] where its runner is (run.js) @property {string} [missing] without a runner: what the package lacks
+ * @property {'lab' | 'bytes' | 'inside' | 'tokens'} [run] where its runner is (run.js) @property {string} [missing] without a runner: what the package lacks
  */
 /** @typedef {Entry & {status: 'works' | 'not yet'}} System */
 

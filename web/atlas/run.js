@@ -19,7 +19,7 @@ export { SYSTEMS };
 /** @typedef {{id: number, title: string, status: 'works', claim: string, published: string, obtained: Obtained, verdict: 'holds' | 'fails', seconds: number}} SystemRun */
 
 /** Where runners are. @type {Record<Exclude<System['run'], undefined | 'lab'>, () => Promise<{RUNS: Record<number, Runner>}>>} */
-const RUNNERS = { bytes: () => import('./run_bytes.js'), tokens: () => import('./run_tokens.js') };
+const RUNNERS = { bytes: () => import('./run_bytes.js'), inside: () => import('./run_inside.js'), tokens: () => import('./run_tokens.js') };
 
 /** @param {number} id @param {Means} means @returns {Promise<Found & {published: string, scope: string}>} */
 async function runLab(id, { full, signal, onProgress }) {
