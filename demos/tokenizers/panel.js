@@ -72,6 +72,11 @@ export class Panel {
         this.#about.textContent = 'opening …';
     }
 
+    /** More to do with this one, before its own buttons. @param {...Node} nodes */
+    addTools(...nodes) {
+        this.#tools.prepend(...nodes);
+    }
+
     /** @returns {Promise<boolean>} false: it could not be opened; the panel says why */
     async open() {
         try {

@@ -4,19 +4,19 @@
 /** @typedef {import('./worker.js').Source} Source */
 /** @typedef {{ key: string, name: string, about: string, source: Source, own?: boolean, file?: string }} Entry file: decides what the bytes do not say */
 
-const at = (/** @type {string} */ path) => ({ url: new URL(`../../models/${path}`, import.meta.url).href });
+const at = (/** @type {URL} */ url) => ({ url: url.href }); // literal URLs: tools that bundle pages find the files by them
 
 /** All of them trained by this project's own trainers, MIT like the rest. @type {Entry[]} */
 export const BUNDLED = [
-    { key: 'tiny', name: 'microtome-tiny', about: 'the bundled model’s, byte-level BPE', source: at('microtome-tiny.gguf') },
-    { key: 'bpe-1k', name: 'bpe-1k', about: 'byte-level BPE', source: at('vocabularies/bpe-1k.json') },
-    { key: 'bpe-2k', name: 'bpe-2k', about: 'byte-level BPE', source: at('vocabularies/bpe-2k.json') },
-    { key: 'bpe-16k', name: 'bpe-16k', about: 'byte-level BPE', source: at('vocabularies/bpe-16k.json') },
-    { key: 'unigram-4k', name: 'unigram-4k', about: 'Unigram language model', source: at('vocabularies/unigram-4k.json') },
-    { key: 'pathpiece-4k', name: 'pathpiece-4k', about: 'fewest tokens', source: at('vocabularies/pathpiece-4k.json') },
-    { key: 'digits-ltr', name: 'digits-ltr', about: 'digits in threes from the left', source: at('vocabularies/digits-ltr.json') },
-    { key: 'digits-rtl', name: 'digits-rtl', about: 'digits in threes from the right', source: at('vocabularies/digits-rtl.json') },
-    { key: 'byte', name: 'byte', about: 'bytes with three control tokens', source: at('vocabularies/byte.json') },
+    { key: 'tiny', name: 'microtome-tiny', about: 'the bundled model’s, byte-level BPE', source: at(new URL('../../models/microtome-tiny.gguf', import.meta.url)) },
+    { key: 'bpe-1k', name: 'bpe-1k', about: 'byte-level BPE', source: at(new URL('../../models/vocabularies/bpe-1k.json', import.meta.url)) },
+    { key: 'bpe-2k', name: 'bpe-2k', about: 'byte-level BPE', source: at(new URL('../../models/vocabularies/bpe-2k.json', import.meta.url)) },
+    { key: 'bpe-16k', name: 'bpe-16k', about: 'byte-level BPE', source: at(new URL('../../models/vocabularies/bpe-16k.json', import.meta.url)) },
+    { key: 'unigram-4k', name: 'unigram-4k', about: 'Unigram language model', source: at(new URL('../../models/vocabularies/unigram-4k.json', import.meta.url)) },
+    { key: 'pathpiece-4k', name: 'pathpiece-4k', about: 'fewest tokens', source: at(new URL('../../models/vocabularies/pathpiece-4k.json', import.meta.url)) },
+    { key: 'digits-ltr', name: 'digits-ltr', about: 'digits in threes from the left', source: at(new URL('../../models/vocabularies/digits-ltr.json', import.meta.url)) },
+    { key: 'digits-rtl', name: 'digits-rtl', about: 'digits in threes from the right', source: at(new URL('../../models/vocabularies/digits-rtl.json', import.meta.url)) },
+    { key: 'byte', name: 'byte', about: 'bytes with three control tokens', source: at(new URL('../../models/vocabularies/byte.json', import.meta.url)) },
     { key: 'byt5', name: 'ByT5', about: 'bytes', source: { builtin: 'byt5' } },
     { key: 'canine', name: 'CANINE', about: 'code points', source: { builtin: 'canine' } },
 ];

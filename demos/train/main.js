@@ -23,12 +23,21 @@ import { KINDS, NORMALIZERS, SPLITTERS } from './kinds.js';
  * @typedef {import('./worker.js').Result} Result
  * @typedef {import('./worker.js').Word} Word
  * @typedef {import('./kinds.js').Kind} Kind
- * @typedef {{ name: string, kind: Kind, rungs: Rung[], result: Result | null, panel: Panel | null, element: HTMLElement | null }} Run
+ * @typedef {{ name: string, key: string, kind: Kind, rungs: Rung[], result: Result | null, panel: Panel | null }} Run
  */
 
+/** What a press of a preset trains, one after the other. @type {{ label: string, runs: [kind: string, size: number][] }[]} */
+const PRESETS = [
+    { label: 'BPE, 2,000 tokens', runs: [['bpe', 2000]] },
+    { label: 'three methods, one size', runs: [['bpe', 2000], ['unigram', 2000], ['pathpiece', 2000]] },
+    { label: 'BPE, and picky', runs: [['bpe', 3000], ['picky-bpe', 3000]] },
+    { label: 'as SentencePiece does', runs: [['sentencepiece-bpe', 2000], ['sentencepiece-unigram', 2000]] },
+    { label: 'far too large', runs: [['bpe', 8000]] },
+];
 const SAMPLE = 'Tokenizers learn the pieces that a text is made of.';
 const COMPARED = 'The unreadable handwriting of an absent-minded tokenizer costs 1,234 tokens.';
 const [SMALLEST, LARGEST] = [260, 100_000];
+const NEWEST = 36; // tokens shown as new at a size
 const ROWS = 200; // of the vocabulary at once
 const PATIENCE_MS = 1500; // a training that does not stop by itself is ended with its worker
 
@@ -106,16 +115,25 @@ function options() {
 
 // ---- training ----------------------------------------------------------------------------------------------------
 
+/** @returns {Promise<boolean>} has it been trained? */
 async function train() {
     problem('problem');
-    if (sizeNow() === null) return void size.focus();
-    const wanted = options(), of = chosen();
-    /** @type {Run} */ const run = (running = { name: '', kind: of, rungs: [], result: null, panel: null, element: null });
+    if (sizeNow() === null) {
+        size.focus();
+        return false;
+    }
+    const wanted = options(), of = chosen(), key = source() === 'prose' ? JSON.stringify([wanted, sample.value]) : '';
+    const same = runs.findIndex((r) => key && r.key === key);
+    if (same >= 0) {
+        $('where').textContent = `${runs[same].name} is here already.`;
+        listRuns(String(same));
+        return true;
+    }
+    /** @type {Run} */ const run = (running = { name: '', key, kind: of, rungs: [], result: null, panel: null });
     const stop = (controller = new AbortController());
     $('go').textContent = 'Cancel';
     box('progress').removeAttribute('value');
     $('where').textContent = 'Reading the text.';
-    $('newest').hidden = true;
     try {
         const { texts, name } = await textsToLearn();
         run.name = `${of.name} ${Number(wanted.vocabSize).toLocaleString('en')}, ${name}${runs.some((r) => r.kind === of) ? ` (${made + 1})` : ''}`;
@@ -140,8 +158,9 @@ async function train() {
         controller = null;
         $('go').textContent = 'Train';
         drawCurve();
-        listRuns();
+        listRuns(run.result ? String(runs.length - 1) : undefined);
     }
+    return run.result !== null;
 }
 
 function cancel() {
@@ -166,14 +185,10 @@ function heard(run, event, value) {
     }
     /** @type {Rung} */ const rung = value;
     run.rungs.push(rung);
-    const news = rung.merges.length ? rung.merges.map(([left, right]) => `${left}+${right}`) : rung.added;
-    $('newest').hidden = false;
-    $('newest').textContent = `Newest: ${news.slice(-14).reverse().join('  ')}`;
     drawCurve();
     if (select('rung-of').value !== 'now') listRuns('now');
     showRung(true);
-    // The vocabulary as it grows, newest first.
-    if (run === running) drawWords(news.slice(-ROWS).reverse(), rung);
+    $('vocabulary-note').textContent = `Training: ${rung.size.toLocaleString('en')} tokens so far.`;
 }
 
 // ---- what is on show ---------------------------------------------------------------------------------------------
@@ -213,24 +228,21 @@ function showRung(last = false) {
     $('rung-size').textContent = rung ? rung.size.toLocaleString('en') : '–';
     bar.setAttribute('aria-valuetext', rung ? `${rung.size} tokens in the vocabulary, ${rung.sample.length} in the sentence` : 'nothing yet');
     strip.tokens = rung?.sample ?? [];
+    $('newest-title').textContent = rung ? `New at size ${rung.size.toLocaleString('en')}` : 'New at this size';
+    const merged = (rung?.merges ?? []).slice(-NEWEST).reverse().map(([left, right]) => make('li', {}, make('bdi', {}, visible(left), make('span', { className: 'plus' }, ' + '), visible(right))));
+    const joined = (rung?.added ?? []).slice(-NEWEST).reverse().map((token) => make('li', {}, make('bdi', {}, visible(token))));
+    $('newest').replaceChildren(...merged, ...joined);
 }
 
 /** @type {Word[]} the vocabulary on show, found and ordered */ let found = [];
 let page = 0;
 const ORDERS = /** @type {Record<string, (a: Word, b: Word) => number>} */ ({
-    id: (a, b) => a.id - b.id, count: (a, b) => b.count - a.count || a.id - b.id, length: (a, b) => b.length - a.length || a.id - b.id, unused: (a, b) => a.count - b.count || b.id - a.id,
+    newest: (a, b) => b.id - a.id, id: (a, b) => a.id - b.id, count: (a, b) => b.count - a.count || a.id - b.id, length: (a, b) => b.length - a.length || a.id - b.id, unused: (a, b) => a.count - b.count || b.id - a.id,
     score: (a, b) => (Number.isNaN(b.score) ? 0 : b.score) - (Number.isNaN(a.score) ? 0 : a.score) || a.id - b.id,
 });
 const visible = (/** @type {string} */ text) => text.replaceAll(' ', '␣').replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll('\r', '␍');
 
-/** @param {string[]} [growing] what is new, while it trains @param {Rung} [rung] */
-function drawWords(growing, rung) {
-    if (growing && rung) {
-        $('words').replaceChildren(...growing.map((token) => make('tr', {}, make('th', { scope: 'row' }, make('bdi', {}, token.replace('+', ''))), make('td'), make('td', {}, token.includes('+') ? make('bdi', {}, token) : ''), make('td'), make('td'), make('td'))));
-        $('vocabulary-note').textContent = `Training: ${rung.size.toLocaleString('en')} tokens so far, the newest first.`;
-        $('words-place').textContent = '';
-        return;
-    }
+function drawWords() {
     const result = runs[Number(select('vocabulary-of').value)]?.result;
     if (!result) {
         $('words').replaceChildren();
@@ -245,7 +257,7 @@ function drawWords(growing, rung) {
     const unused = all.filter((w) => w.count === 0 && w.kind === 'normal').length, longest = all.reduce((a, b) => (b.kind === 'normal' && b.length > a.length ? b : a), all[0]);
     $('vocabulary-note').textContent = `${all.length.toLocaleString('en')} tokens${needle ? `, ${found.length.toLocaleString('en')} with ‘${needle}’` : ''}; ${unused.toLocaleString('en')} never used in the training text; the longest has ${longest?.length ?? 0} bytes: ‘${visible(longest?.name ?? '')}’.`;
     const from = page * ROWS, rows = found.slice(from, from + ROWS);
-    $('words').replaceChildren(...rows.map((w) => make('tr', {}, make('th', { scope: 'row' }, make('bdi', {}, visible(w.name))), make('td', {}, String(w.id)), make('td', {}, make('bdi', {}, w.from)), make('td', {}, w.kind === 'special' ? '' : String(w.length)), make('td', {}, w.count.toLocaleString('en')), make('td', {}, Number.isNaN(w.score) ? '' : w.score.toFixed(3)))));
+    $('words').replaceChildren(...rows.map((w) => make('tr', {}, make('th', { scope: 'row' }, make('bdi', {}, visible(w.name))), make('td', {}, String(w.id)), make('td', {}, make('bdi', {}, visible(w.from).replaceAll('␣+␣', ' + '))), make('td', {}, w.kind === 'special' ? '' : String(w.length)), make('td', {}, w.count.toLocaleString('en')), make('td', {}, Number.isNaN(w.score) ? '' : w.score.toFixed(3)))));
     $('words-place').textContent = found.length ? `${(from + 1).toLocaleString('en')} to ${(from + rows.length).toLocaleString('en')} of ${found.length.toLocaleString('en')}` : 'nothing found';
     $('fewer').setAttribute('aria-disabled', String(page === 0));
     $('more').setAttribute('aria-disabled', String(from + ROWS >= found.length));
@@ -277,19 +289,19 @@ async function keep(run) {
             problem('problem', `The browser keeps no files for other pages here (${words(error)}): save the file and open it there.`);
         }
     });
-    const drop = make('button', { type: 'button', className: 'quiet', ariaLabel: `Remove ${run.name}` }, 'Remove');
-    drop.addEventListener('click', () => {
-        run.panel?.close();
-        runs.splice(runs.indexOf(run), 1);
-        drawCurve();
-        listRuns();
-        /** @type {HTMLElement} */ ($('go')).focus();
-    });
-    run.element = make('div', { className: 'row' }, open, drop);
-    run.panel = new Panel({ key: `run-${made}`, name: run.name, about: 'trained here', source: { file }, own: true, file: file.name }, encoder, { changed: () => {}, pointed, leave: () => drop.click() });
-    /** @type {any} */ (run).files = files;
+    run.panel = new Panel({ key: `run-${made}`, name: run.name, about: 'trained here', source: { file }, own: true, file: file.name }, encoder, { changed: drawRuns, pointed, leave: () => forget(run) });
+    run.panel.addTools(files, open);
     $('panels').append(run.panel.element);
     if (await run.panel.open()) run.panel.ask(question());
+}
+
+/** @param {Run} run */
+function forget(run) {
+    run.panel?.close();
+    runs.splice(runs.indexOf(run), 1);
+    drawCurve();
+    listRuns();
+    $('go').focus();
 }
 
 /** @returns {import('../tokenizers/panel.js').Question} */
@@ -307,7 +319,7 @@ function drawRuns() {
     $('runs').replaceChildren(...runs.map((run) => {
         const { name, tokens, bytesPerToken, unknown, efficiency, seconds } = figures(run);
         return make('tr', {}, make('th', { scope: 'row' }, make('bdi', {}, name)), make('td', {}, tokens.toLocaleString('en')), make('td', {}, short(bytesPerToken)), make('td', {}, `${(100 * unknown).toFixed(unknown ? 2 : 0)}%`), make('td', {}, efficiency.toFixed(3)), make('td', {}, short(seconds)),
-            make('td', {}, /** @type {any} */ (run).files ?? ''), make('td', {}, run.element ?? ''));
+            make('td', {}, run.panel?.shown ? run.panel.shown.count.toLocaleString('en') : ''));
     }));
 }
 /** @type {any} */ ($('keep-runs')).formats = {
@@ -369,6 +381,21 @@ addEventListener('drop', (e) => {
     showForm();
 });
 
+$('presets').replaceChildren(...PRESETS.map(({ label, runs: list }) => {
+    const button = make('button', { type: 'button' }, label);
+    button.addEventListener('click', async () => {
+        if (running) return;
+        for (const [method, n] of list) {
+            kind.value = method;
+            size.value = String(n);
+            showForm();
+            if (!(await train())) break;
+        }
+    });
+    return button;
+}));
+
 showForm();
 drawCurve();
 listRuns();
+void train(); // what the link says, or the first preset: of the bundled text

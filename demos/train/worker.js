@@ -25,7 +25,7 @@ import { nameOf } from '../tokenizers/names.js';
 const MEASURED = 4 << 20; // bytes of the training text that are encoded again to be counted
 const SAMPLE = 400; // tokens of the sample text
 const BUDGET_MS = 6000; // for the sizes on the way
-const NEW = 2000; // entries told at one size
+const NEW = 100; // entries told at one size, the last ones
 
 /** Sizes on the way to the last, each a quarter more than the one before. @param {number} target */
 function ladder(target) {
@@ -66,11 +66,11 @@ class TrainEngine {
                 const measure = new Measure(tokenizer);
                 try {
                     const used = measure.add(measured, { specialAsText: true }), { unknownRate } = measure.read();
-                    const known = new Map();
+                    const known = new Map(), shown = speller(tokenizer);
                     const strip = Array.from(tokenizer.encode(sample, { offsets: false, specialAsText: true }).ids.subarray(0, SAMPLE), (id) => known.get(id) ?? known.set(id, tokenizer.token(id)).get(id));
                     /** @type {Rung} */ const rung = {
                         size: tokens.length, tokensPerByte: used / measured.length, unknown: unknownRate, sample: strip, seconds,
-                        merges: merges.slice(mergesBefore).slice(-NEW), added: merges.length ? [] : tokens.filter((token) => !before.has(token)).slice(-NEW),
+                        merges: merges.slice(mergesBefore).slice(-NEW).map(([left, right]) => [shown(left), shown(right)]), added: merges.length ? [] : tokens.filter((token) => !before.has(token)).slice(-NEW).map(shown),
                     };
                     event('rung', rung);
                     if (last) return { ...finished(made, measured), binary: await tokenizer.toBinary(), bytes: texts.reduce((n, t) => n + t.size, 0), seconds: (performance.now() - began) / 1000, measured: measured.length, efficiency: measure.efficiency() };
@@ -94,13 +94,20 @@ class TrainEngine {
 function finished({ tokenizer, tokenizerJson, sentencePieceModel, merges, scores, seen }, measured) {
     const counts = new Float64Array(tokenizer.vocabSize);
     for (const id of tokenizer.encode(measured, { offsets: false, specialAsText: true }).ids) counts[id]++;
+    const shown = speller(tokenizer);
     /** @type {Map<string, string>} */ const parts = new Map();
-    for (const [left, right] of merges) if (!parts.has(left + right)) parts.set(left + right, `${left} + ${right}`);
+    for (const [left, right] of merges) if (!parts.has(left + right)) parts.set(left + right, `${shown(left)} + ${shown(right)}`);
     const words = [...tokenizer.tokens()].filter(({ kind }) => kind !== 'hole').map((token) => ({
-        id: token.id, name: nameOf(token), piece: token.piece, kind: token.kind, length: token.bytes.length, count: counts[token.id], score: scores?.[token.id] ?? NaN, from: parts.get(token.piece) ?? '',
+        id: token.id, name: shown(token.piece), piece: token.piece, kind: token.kind, length: token.bytes.length, count: counts[token.id], score: scores?.[token.id] ?? NaN, from: parts.get(token.piece) ?? '',
     }));
     return { tokenizerJson, sentencePieceModel, words, seen, model: tokenizer.model };
 }
+
+/** Pieces as people read them; WordPiece's keep the sign that says that they are not at a word's beginning. @param {import('../../web/tokenizer.js').Tokenizer} tokenizer @returns {(piece: string) => string} */
+const speller = (tokenizer) => (piece) => {
+    const id = piece.startsWith('##') && tokenizer.model === 'WordPiece' ? null : tokenizer.findPiece(piece);
+    return id === null ? piece : nameOf(tokenizer.token(id));
+};
 
 const scope = /** @type {any} */ (globalThis);
 serve(scope, (handler) => { scope.onmessage = (/** @type {MessageEvent} */ event) => handler(event.data); }, new TrainEngine());

@@ -180,6 +180,7 @@ export function layoutEdges(edges) {
 /** A label in so many characters. @param {string} label @param {number} most */
 const cut = (label, most) => ([...label].length > most ? (most > 1 ? `${[...label].slice(0, most - 1).join('')}…` : '·') : label);
 const SIGNS = /** @type {Record<string, string>} */ ({ ' ': '␣', '\t': '⇥', '\n': '⏎', '\r': '␍' });
+const visible = (/** @type {string} */ label) => [...label].map((c) => SIGNS[c] ?? c).join('');
 const number = (/** @type {number} */ x) => String(Math.round(x * 1000) / 1000).replace('-', '−');
 
 /** Large counts as powers. @param {bigint} n */
@@ -307,7 +308,7 @@ export class LatticeView extends HTMLElement {
         this.#bricks = new Map();
         const nodes = shown.map((i, k) => {
             const { from, to, label, best, id, weight } = edges[i], x = EDGE + from * cell + 1.5, w = (to - from) * cell - 3;
-            const text = cut([...label].map((c) => SIGNS[c] ?? c).join(''), Math.max(1, Math.floor((w - 4) / GLYPH)));
+            const text = cut(visible(label), Math.max(1, Math.floor((w - 4) / GLYPH)));
             const spoken = `${label.replace(/^ +/, 'space ')}, bytes ${from} to ${to}${id === undefined ? '' : `, id ${id}`}${weight === undefined ? '' : `, weight ${number(weight)}`}${best ? ', chosen' : ''}`;
             const y = wall - (rows[k] + 1) * ROW + (ROW - BRICK) / 2;
             const brick = s('g', { class: best ? 'brick best' : 'brick', role: 'button', tabindex: '-1', 'data-i': i, 'aria-label': spoken },
@@ -333,7 +334,7 @@ export class LatticeView extends HTMLElement {
             return;
         }
         this.#rows.replaceChildren(...(this.#data?.edges ?? []).map(({ from, to, label, weight, id }, i) =>
-            h('tr', {}, h('th', { scope: 'row' }, h('bdi', {}, label)), ...[id ?? '', from, to, weight === undefined ? '' : number(weight), counted(this.#paths.through[i])].map((value) => h('td', {}, String(value))))));
+            h('tr', {}, h('th', { scope: 'row' }, h('bdi', {}, visible(label))), ...[id ?? '', from, to, weight === undefined ? '' : number(weight), counted(this.#paths.through[i])].map((value) => h('td', {}, String(value))))));
     }
 
     /** @param {number} i index of an edge, or -1 */

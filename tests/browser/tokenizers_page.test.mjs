@@ -1,0 +1,291 @@
+/**
+ * The page demos/tokenizers in real browsers: what it shows is compared with what the package says in Node.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { spawnSync } from 'node:child_process';
+import { gzipSync } from 'node:zlib';
+import { Lattice, languagePremiums, parseTable, replayMerges, Tokenizer } from '../../web/index.js';
+import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, watch } from './support.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const TEXT = 'Straße, naïve λόγος 🙂 and 1234<|endoftext|> tokens';
+const HASH = `#${new URLSearchParams({ text: TEXT, with: 'tiny,unigram-4k,byt5', word: ' tokenization' })}`;
+const FILES = { tiny: 'microtome-tiny.gguf', 'unigram-4k': 'vocabularies/unigram-4k.json', 'bpe-1k': 'vocabularies/bpe-1k.json' };
+const known = new Map();
+const tokenizer = async (key) => known.get(key) ?? known.set(key, key === 'byt5' ? await Tokenizer.builtin('byt5') : await Tokenizer.load(path.join(ROOT, 'models', FILES[key]))).get(key);
+
+/** Runs in the page: the panels answer to the text that stands there. */
+const answered = ({ length, keys }) => keys.every((key) => document.querySelector(`.panel[data-key="${key}"]`)?.dataset.for === String(length)) && document.querySelectorAll('.panel').length === keys.length;
+const ready = (page, text = TEXT, keys = ['tiny', 'unigram-4k', 'byt5']) => page.waitForFunction(answered, { length: text.length, keys }, { timeout: 30_000 });
+/** Runs in the page: what the strip of a tokenizer shows, below the pieces. */
+const countOf = (key) => document.querySelector(`.panel[data-key="${key}"] .count`).textContent;
+/** Runs in the page: the lattice and the replay are about this word. */
+const pictured = (count) => String(document.querySelector('mt-lattice').count) === count;
+
+describe('demos/tokenizers in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
+  let server, browser;
+  before(async () => {
+    server = await serve({ isolated: false, base: '/site/' });
+    browser = await chromium();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  async function onPage(body, { hash = HASH, context = {}, wait = true, allow = [] } = {}) {
+    const made = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, permissions: ['clipboard-read', 'clipboard-write'], ...context });
+    try {
+      const page = await made.newPage();
+      const seen = watch(page, server.origin);
+      await page.goto(server.url(`demos/tokenizers/${hash}`));
+      if (wait) await ready(page);
+      await body(page);
+      assert.deepEqual(seen.errors.filter((e) => !allow.some((pattern) => pattern.test(e))), []);
+      assert.deepEqual(seen.foreign, []);
+    } finally {
+      await made.close();
+    }
+  }
+
+  async function axe(page, what) {
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
+  }
+
+  async function saved(page, press) {
+    const [download] = await Promise.all([page.waitForEvent('download'), press()]);
+    return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
+  }
+
+  /** Drops files on the page. */
+  const drop = (page, files) => page.evaluate((list) => {
+    const data = new DataTransfer();
+    for (const { name, text, bytes } of list) data.items.add(new File([bytes ? Uint8Array.from(bytes) : text], name));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+  }, files);
+
+  test('tokens, ids, offsets in both units: as the package has them', () => onPage(async (page) => {
+    for (const key of ['tiny', 'unigram-4k', 'byt5']) {
+      const tok = await tokenizer(key), bytes = tok.encode(TEXT, { offsets: 'bytes' }), units = tok.encode(TEXT);
+      assert.equal(await page.evaluate(countOf, key), `${bytes.ids.length} tokens`);
+      await page.locator(`.panel[data-key="${key}"] summary`).first().click();
+      const rows = await page.locator(`.panel[data-key="${key}"] tbody tr`).evaluateAll((list) => list.map((row) => [...row.cells].map((cell) => cell.textContent)));
+      assert.deepEqual(rows.map((row) => [row[2], row[4], row[5]]), Array.from(bytes.ids, (id, i) => [String(id), `${bytes.offsets[2 * i]}–${bytes.offsets[2 * i + 1]}`, `${units.offsets[2 * i]}–${units.offsets[2 * i + 1]}`]));
+      await page.locator(`.panel[data-key="${key}"]`).getByRole('button', { name: 'Copy ids' }).click();
+      await page.waitForFunction((k) => /clipboard/.test(document.querySelector(`.panel[data-key="${k}"] .status`).textContent), key);
+      assert.deepEqual(JSON.parse(await page.evaluate(() => navigator.clipboard.readText())), [...bytes.ids]);
+    }
+    const { name, text } = await saved(page, () => page.locator('#keep').getByRole('button', { name: /JSON/ }).click());
+    const file = JSON.parse(text);
+    assert.deepEqual([name, file.text, file.tokenizers.map((t) => t.name)], ['tokenizers.json', TEXT, ['microtome-tiny', 'unigram-4k', 'ByT5']]);
+    assert.deepEqual(file.tokenizers[0].ids, [...(await tokenizer('tiny')).encode(TEXT).ids]);
+  }));
+
+  test('special tokens: as text, as tokens, with what stands around a text', () => onPage(async (page) => {
+    const tok = await tokenizer('tiny');
+    await page.locator('.how summary').click();
+    await page.locator('#special input[value=text]').check();
+    await page.waitForFunction(([key, want]) => document.querySelector(`.panel[data-key="${key}"] .count`).textContent === want, ['tiny', `${tok.count(TEXT, { specialAsText: true })} tokens`]);
+    assert.notEqual(tok.count(TEXT, { specialAsText: true }), tok.count(TEXT));
+    await page.waitForFunction(() => location.hash.includes('special=text'));
+    await page.locator('#template').check();
+    await page.waitForFunction(([key, want]) => document.querySelector(`.panel[data-key="${key}"] .count`).textContent === want, ['byt5', `${(await tokenizer('byt5')).count(TEXT, { specialAsText: true, addSpecialTokens: true })} tokens`]);
+    const specials = page.locator('.panel[data-key=tiny] details').nth(1);
+    await specials.locator('summary').click();
+    assert.deepEqual(await specials.locator('li bdi').allTextContents(), tok.specialTokens);
+  }));
+
+  test('the same place in every strip', () => onPage(async (page) => {
+    const marked = (key) => page.evaluate((k) => [...document.querySelector(`.panel[data-key="${k}"] mt-token-strip`).shadowRoot.querySelectorAll('.marked')].map((e) => Number(e.getAttribute('aria-posinset')) - 1), key);
+    const tiny = (await tokenizer('tiny')).encode(TEXT, { offsets: 'bytes' });
+    for (const at of [0, 3, 12]) {
+      await page.locator('.panel[data-key=tiny] mt-token-strip [role=listitem]').nth(at).hover();
+      const [from, to] = [tiny.offsets[2 * at], tiny.offsets[2 * at + 1]];
+      for (const key of ['unigram-4k', 'byt5']) {
+        const { offsets } = (await tokenizer(key)).encode(TEXT, { offsets: 'bytes' });
+        const want = Array.from({ length: offsets.length / 2 }, (_, i) => i).filter((i) => offsets[2 * i] < to && offsets[2 * i + 1] > from);
+        assert.deepEqual(await marked(key), want);
+      }
+    }
+    await page.mouse.move(5, 5);
+    assert.deepEqual(await marked('byt5'), []);
+  }));
+
+  test('one word: the merges and the wall are the package’s; the replay plays and steps', () => onPage(async (page) => {
+    const tok = await tokenizer('tiny'), { steps } = replayMerges(tok, ' tokenization'), lattice = new Lattice(tok, ' tokenization');
+    await page.waitForFunction(pictured, String(lattice.count));
+    const shown = await page.evaluate(() => ({ steps: document.querySelector('mt-merge-replay').data.steps.map(({ at, rank, id }) => ({ at, rank, id })), best: document.querySelector('mt-lattice').data.edges.filter((e) => e.best).map((e) => e.id) }));
+    assert.deepEqual(shown.steps, steps.map(({ at, rank, id }) => ({ at, rank, id })));
+    assert.deepEqual(shown.best, [...tok.encode(' tokenization').ids]);
+    // Every step does the lowest rank of those shown.
+    assert.ok(await page.evaluate(() => document.querySelector('mt-merge-replay').data.steps.every(({ pairs, at, rank }) => pairs[at] === rank && pairs.every((p) => p === null || p >= rank))));
+    const replay = page.locator('mt-merge-replay'), step = () => page.evaluate(() => document.querySelector('mt-merge-replay').step);
+    await replay.getByRole('button', { name: 'Start' }).click();
+    assert.equal(await step(), 0);
+    await replay.getByRole('button', { name: 'Step' }).press('Enter');
+    assert.equal(await step(), 1);
+    await replay.getByRole('slider').press('End');
+    assert.equal(await step(), steps.length);
+    assert.match(await replay.locator('.said').textContent(), /^Done: 4 tokens after 9 merges/);
+    await page.evaluate(() => document.querySelector('mt-merge-replay').setAttribute('pause-ms', '50'));
+    await replay.getByRole('button', { name: 'Play' }).click();
+    await page.waitForFunction((n) => { const r = document.querySelector('mt-merge-replay'); return r.step === n && !r.playing; }, steps.length);
+    await replay.locator('summary').click();
+    assert.equal(await replay.locator('tbody tr').count(), steps.length);
+    assert.match(await page.evaluate(() => document.querySelector('mt-merge-replay').svg()), /^<svg [^]*<\/svg>\n$/);
+    await page.locator('#word-of').selectOption('unigram-4k');
+    const unigram = new Lattice(await tokenizer('unigram-4k'), ' tokenization');
+    await page.waitForFunction(pictured, String(unigram.count));
+    assert.match(await page.locator('#merges-note').textContent(), /does not merge \(Unigram\)/);
+    await page.locator('#word').fill('x'.repeat(120));
+    await page.waitForFunction(() => /too long to draw: at most 96/.test(document.getElementById('lattice-note').textContent));
+    await page.locator('#word').fill('');
+    await page.waitForFunction(() => !/too long/.test(document.getElementById('lattice-note').textContent));
+    lattice.dispose();
+    unigram.dispose();
+  }));
+
+  test('languages: the ranking is languagePremiums’; a table of 500 languages; one that is none', () => onPage(async (page) => {
+    const rows = parseTable(readFileSync(path.join(ROOT, 'demos/tokenizers/parallel.tsv'), 'utf8')), n = Object.keys(rows[0]).length - 2;
+    const languages = rows.map((row) => ({ language: row.language, name: row.name, texts: Array.from({ length: n }, (_, i) => String(row[i + 1])) }));
+    assert.ok(languages.length >= 30 && languages.every((l) => l.texts.every((t) => t && t !== 'undefined')));
+    const want = languagePremiums(await tokenizer('tiny'), languages);
+    await page.waitForFunction((count) => document.querySelectorAll('#languages tr').length === count && /microtome-tiny/.test(document.querySelector('#premiums svg')?.textContent ?? ''), languages.length);
+    const order = [...want.languages].sort((a, b) => Number(b.counted) - Number(a.counted) || a.premium - b.premium);
+    assert.deepEqual(await page.locator('#languages tr').evaluateAll((list) => list.map((row) => [row.querySelector('bdi').textContent, row.querySelector('.bar span').textContent])), order.map((l) => [l.name, l.premium >= 10 ? l.premium.toFixed(1) : l.premium.toFixed(2)]));
+    assert.match(await page.locator('#languages-note').textContent(), /10 short sentences in 36 languages, written for this page: few/);
+    const csv = await saved(page, () => page.locator('#keep-premiums').getByRole('button', { name: /CSV/ }).click());
+    assert.equal(csv.text.trim().split('\r\n').length, 1 + 3 * languages.length);
+    const many = `language\tname\ttext\n${Array.from({ length: 500 }, (_, i) => `l${i}\tLanguage ${i}\t${'word '.repeat(1 + (i % 7))}\nl${i}\tLanguage ${i}\tand more`).join('\n')}`;
+    await page.locator('#parallel').setInputFiles({ name: 'many.tsv.gz', mimeType: '', buffer: gzipSync(many) });
+    await page.waitForFunction(() => document.querySelectorAll('#languages tr').length === 500);
+    assert.match(await page.locator('#languages-note').textContent(), /^2 texts in 500 languages, from your file/);
+    await drop(page, [{ name: 'bad.tsv', text: 'language\ttext\nen\ta\tb' }]);
+    await page.waitForFunction(() => /bad\.tsv could not be read as a parallel text.*row 1 has 3 columns/.test(document.getElementById('languages-problem').textContent));
+    await drop(page, [{ name: 'lines.jsonl', text: '{"lang":"a","articles":["x y"]}\n{"lang":"b","articles":["xx yy zz"]}' }]);
+    await page.waitForFunction(() => document.querySelectorAll('#languages tr').length === 2);
+    await page.locator('#parallel-own').click();
+    await page.waitForFunction((count) => document.querySelectorAll('#languages tr').length === count, languages.length);
+  }));
+
+  test('files of one’s own: a pair of files, a broken one, merges alone; a control token in a name is text', () => onPage(async (page) => {
+    const { model } = JSON.parse(readFileSync(path.join(ROOT, 'models/vocabularies/bpe-1k.json'), 'utf8'));
+    const merges = `#version: 0.2\n${model.merges.map((m) => (Array.isArray(m) ? m.join(' ') : m)).join('\n')}\n`;
+    await drop(page, [{ name: 'vocab.json', text: JSON.stringify(model.vocab) }, { name: 'merges.txt', text: merges }]);
+    await page.waitForFunction(() => document.querySelectorAll('.panel[data-state=open]').length === 4);
+    const own = page.locator('.panel[data-key^=own]');
+    assert.equal(await own.locator('h2').textContent(), 'vocab.json');
+    await page.locator('#text').fill('hello world');
+    const want = (await tokenizer('bpe-1k')).count('hello world');
+    await page.waitForFunction((count) => document.querySelector('.panel[data-key^=own] .count').textContent === count, `${want} tokens`);
+    await drop(page, [{ name: 'merges.txt', text: merges }]);
+    await page.waitForFunction(() => /merges\.txt needs its vocab\.json/.test(document.getElementById('problem').textContent));
+    await drop(page, [{ name: '<b>broken</b>.json', text: '{"model": {"type": "BPE"' }]);
+    await page.waitForFunction(() => document.querySelector('.panel[data-state=failed] .problem')?.textContent.includes('<b>broken</b>.json could not be opened.'));
+    assert.equal(await page.locator('.panel b').count(), 0);
+    await axe(page, 'with a broken file');
+    await page.locator('.panel[data-state=failed]').getByRole('button', { name: 'Close' }).click();
+    await own.getByRole('button', { name: 'Close' }).click();
+    await page.locator('#sources input[data-key=byt5]').uncheck();
+    await page.waitForFunction(() => document.querySelectorAll('.panel').length === 2);
+    assert.equal(await page.evaluate(() => document.activeElement.dataset.key), 'byt5', 'the focus stays');
+    await page.waitForFunction(() => location.hash.includes('with=tiny%2Cunigram-4k&'));
+  }));
+
+  test('a megabyte: every tokenizer counts it, pages of tokens, an empty text', () => onPage(async (page) => {
+    const large = 'The quick brown fox; '.repeat(50_000);
+    await page.locator('#text').fill(large);
+    await ready(page, large);
+    for (const key of ['tiny', 'byt5']) assert.equal(await page.evaluate(countOf, key), `${(await tokenizer(key)).count(large).toLocaleString('en')} tokens`);
+    const panel = page.locator('.panel[data-key=byt5]');
+    assert.equal(await panel.locator('mt-token-strip [role=listitem]').count(), 300);
+    await panel.getByRole('button', { name: 'Later' }).click();
+    await page.waitForFunction(() => /^Tokens 301 to 600 of 1,050,000$/.test(document.querySelector('.panel[data-key=byt5] .pages span').textContent));
+    assert.ok(!(await page.evaluate(() => location.hash)).includes('text='), 'a link stays short');
+    await page.locator('#text').fill('');
+    await ready(page, '');
+    assert.equal(await page.evaluate(countOf, 'tiny'), '0 tokens');
+  }));
+
+  test('the keyboard alone, a link, light and dark and forced colours', async () => {
+    for (const context of [{}, { colorScheme: 'dark' }, { forcedColors: 'active' }])
+      await onPage(async (page) => {
+        await page.waitForFunction(() => document.querySelectorAll('#languages tr').length > 30 && document.querySelector('mt-lattice').count > 0n && [...document.querySelectorAll('#figures td:last-child')].every((cell) => /\d/.test(cell.textContent)));
+        await axe(page, JSON.stringify(context));
+      }, { context });
+    await onPage(async (page) => {
+      await page.locator('#text').focus();
+      await page.keyboard.press('Tab');
+      assert.equal(await page.evaluate(() => document.activeElement.textContent), 'a sentence');
+      await page.keyboard.press('Enter');
+      await page.waitForFunction(() => document.activeElement.getAttribute('aria-pressed') === 'true' && document.getElementById('text').value.startsWith('Tokenization decides'));
+      const hash = await page.waitForFunction(() => location.hash.includes('Tokenization+decides') && location.hash);
+      await page.goto('about:blank');
+      await page.goto(server.url(`demos/tokenizers/${await hash.jsonValue()}`));
+      await ready(page, 'Tokenization decides what a language model can see.');
+      assert.equal(await page.locator('#word').inputValue(), ' tokenization');
+    });
+  });
+
+  test('on a phone, in the dark', () => onPage(async (page) => {
+    await page.waitForFunction(() => document.querySelectorAll('#languages tr').length > 30);
+    for (const fold of await page.locator('summary').all()) if (await fold.evaluate((e) => !e.parentElement.open && e.offsetParent !== null)) await fold.click();
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390);
+    const small = await page.evaluate(() => [...document.querySelectorAll('main button, main summary, main select, main label.check, #sources label')].map((e) => [e.textContent || e.id, e.getBoundingClientRect()]).filter(([, r]) => r.width && (r.width < 24 || r.height < 24)).map(([name, r]) => `${name} ${r.width}x${r.height}`));
+    assert.deepEqual(small, [], 'targets of at least 24 pixels');
+    await axe(page, 'phone');
+  }, { context: { viewport: { width: 390, height: 844 }, colorScheme: 'dark' } }));
+
+  test('a worker that cannot start says so', async () => {
+    const missing = await serve({ isolated: false, routes: { '/demos/tokenizers/worker.js': (_, response) => response.writeHead(404).end() } });
+    const made = await browser.newContext();
+    try {
+      const page = await made.newPage();
+      await page.goto(missing.url('demos/tokenizers/'));
+      await page.waitForFunction(() => document.querySelectorAll('.panel[data-state=failed]').length === 4);
+      assert.match(await page.locator('.panel .problem').first().textContent(), /could not be opened\. .*worker/);
+    } finally {
+      await made.close();
+      await missing.close();
+    }
+  });
+});
+
+test('the code on the page runs and prints what the package says', async () => {
+  const html = readFileSync(path.join(ROOT, 'demos/tokenizers/index.html'), 'utf8');
+  const code = /<code id="code">([^]*?)<\/code>/.exec(html)[1].replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', code.replace("'microtome-tiny.gguf'", JSON.stringify(path.join(ROOT, 'models/microtome-tiny.gguf')))], { cwd: ROOT, encoding: 'utf8', timeout: 60_000 });
+  assert.equal(run.status, 0, run.stderr);
+  const tok = await tokenizer('tiny'), n = tok.count('Tokenization of naïve words'), lines = run.stdout.trim().split('\n');
+  assert.match(lines[n], new RegExp(`^${n} tokens, `));
+  assert.equal(lines.filter((line) => / \+ .* = /.test(line)).length, replayMerges(tok, ' words').steps.length);
+  assert.match(run.stdout, /\d+n? segmentations/);
+});
+
+describe('demos/tokenizers in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
+  test('opens, cuts, replays, ranks', async () => {
+    const server = await serve({ isolated: false });
+    const { browser, close } = await firefox();
+    try {
+      const page = await browser.newPage(), errors = [];
+      page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
+      page.on('pageerror', (e) => errors.push(String(e)));
+      await page.goto(server.url(`demos/tokenizers/${HASH}`));
+      await page.waitForFunction(answered, {}, { length: TEXT.length, keys: ['tiny', 'unigram-4k', 'byt5'] });
+      assert.equal(await page.evaluate(countOf, 'tiny'), `${(await tokenizer('tiny')).count(TEXT)} tokens`);
+      const lattice = new Lattice(await tokenizer('tiny'), ' tokenization');
+      await page.waitForFunction(pictured, {}, String(lattice.count));
+      await page.waitForFunction(() => document.querySelectorAll('#languages tr').length > 30);
+      assert.deepEqual(errors, []);
+    } finally {
+      await close();
+      await server.close();
+    }
+  });
+});
