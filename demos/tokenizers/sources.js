@@ -11,6 +11,7 @@ export const BUNDLED = [
     { key: 'tiny', name: 'microtome-tiny', about: 'the bundled model’s, byte-level BPE', source: at(new URL('../../models/microtome-tiny.gguf', import.meta.url)) },
     { key: 'bpe-1k', name: 'bpe-1k', about: 'byte-level BPE', source: at(new URL('../../models/vocabularies/bpe-1k.json', import.meta.url)) },
     { key: 'bpe-2k', name: 'bpe-2k', about: 'byte-level BPE', source: at(new URL('../../models/vocabularies/bpe-2k.json', import.meta.url)) },
+    { key: 'bpe-4k', name: 'bpe-4k', about: 'byte-level BPE', source: at(new URL('../../models/vocabularies/bpe-4k.json', import.meta.url)) },
     { key: 'bpe-16k', name: 'bpe-16k', about: 'byte-level BPE', source: at(new URL('../../models/vocabularies/bpe-16k.json', import.meta.url)) },
     { key: 'unigram-4k', name: 'unigram-4k', about: 'Unigram language model', source: at(new URL('../../models/vocabularies/unigram-4k.json', import.meta.url)) },
     { key: 'pathpiece-4k', name: 'pathpiece-4k', about: 'fewest tokens', source: at(new URL('../../models/vocabularies/pathpiece-4k.json', import.meta.url)) },
