@@ -161,18 +161,8 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
         *) die "no such variant: $v" ;;
         esac
     done
-    build_prose
     build_types
     build_site
-}
-
-# The text that labs read when the user gives none: the sentences of our own guides, without code, tables and headings.
-build_prose() {
-    local out=web/lab/prose.txt.gz f fresh=1
-    for f in README.md docs/*.md build.sh; do [ "$f" -nt "$out" ] && fresh=; done
-    [ -z "$fresh" ] || return 0
-    awk 'FNR == 1 { code = 0 } /^```/ { code = !code; next } code || /^[|#<!>-]/ || /^ *$/ { next }
-        { gsub(/`|\*\*/, ""); gsub(/\]\([^)]*\)/, ""); gsub(/\[/, ""); print }' README.md docs/*.md | gzip -9n >"$out"
 }
 
 # What a page kept offline consists of, each file with its hash, and a version made of all: the service worker reads it.
@@ -309,6 +299,6 @@ format)
     need_native
     find src wasm tests -name '*.[ch]' -exec "$CLANG_FORMAT" -i {} +
     ;;
-clean) rm -rf build/* dist web/wasm web/lab/prose.txt.gz demos/start/files.js types ;;
+clean) rm -rf build/* dist web/wasm demos/start/files.js types ;;
 *) die "unknown command '$command': build, native, start, offline, test, bench, fuzz, format, clean" ;;
 esac

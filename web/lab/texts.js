@@ -7,7 +7,7 @@ import { toSource } from '../runtime/source.js';
 
 /** Bundled texts by name. Literal URLs, so that bundlers find and copy the files. @type {Record<string, {about: string, url: () => URL}>} */
 export const TEXTS = {
-  prose: { about: 'Sentences of this package’s own guides, about 60 kB of English', url: () => new URL('./prose.txt.gz', import.meta.url) }, // build.sh makes it
+  prose: { about: 'Sentences of this package’s own guides, about 60 kB of English', url: () => new URL('./prose.txt.gz', import.meta.url) }, // as they once stood: what labs find in a text must not change with a sentence of the guides
 };
 
 /**
