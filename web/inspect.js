@@ -10,6 +10,7 @@ export { Readout, argmax, changeOf, entropyOf, klOf, largest, logSoftmax } from 
 export { convergenceRow, logitLens } from './inspect/lens.js';
 export { logitAttribution } from './inspect/attribution.js';
 export { attentionFlow, attentionNorms, attentionOf, attentionRollout, headMean } from './inspect/attention.js';
+export { feedForwardMaps } from './inspect/feedforward.js';
 export { Network } from './inspect/flow.js';
 export { attentionSinks, massiveActivations, stateNorms } from './inspect/sinks.js';
 export { neuronReadings, neuronVocabulary, valueVectors } from './inspect/neurons.js';

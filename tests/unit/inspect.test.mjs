@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { Model } from '../../web/index.js';
 import {
-  Network, Readout, ablate, ablationPatches, ablationSweep, argmax, attentionFlow, attentionNorms, attentionOf, attentionRollout, attentionSinks, attributionPatching, changeOf, convergenceRow, entropyOf, headDetection, headMean, headScores, inputGradients, klOf, largest, leaveOneOut,
+  Network, Readout, ablate, ablationPatches, ablationSweep, argmax, attentionFlow, attentionNorms, attentionOf, attentionRollout, attentionSinks, attributionPatching, changeOf, convergenceRow, entropyOf, feedForwardMaps, headDetection, headMean, headScores, inputGradients, klOf, largest, leaveOneOut,
   logSoftmax, logitAttribution, logitLens, massiveActivations, meanEmbedding, neuronReadings, neuronVocabulary, patchingMap, siteName, stateNorms, valueVectors,
 } from '../../web/inspect.js';
 import { GGML } from '../support/gguf_write.mjs';
@@ -192,6 +192,27 @@ for (const [title, file] of /** @type {[string, Uint8Array][]} */ ([['llama, F32
       for (let h = 0; h < H; h++) near([perHead[h * T * T]], [Math.hypot(...own.slice(h * D, (h + 1) * D))], 1e-4, `head ${h}`);
       near([patterns[1][0]], [1], 1e-6, 'it does');
       await assert.rejects(attentionNorms(model, IDS, { layer: 9 }), { code: 'ERANGE' });
+    });
+
+    test('maps through a feed-forward layer: complete, and the integral of the gradient', async () => {
+      const layer = 1, at = (/** @type {string} */ what) => `blocks.1.${what}`, maps = await feedForwardMaps(model, IDS, { layer });
+      assert.ok(maps.error < 1e-3, String(maps.error));
+      // What attention brings is what the norm map says, where the residual path is not in it.
+      const { summed } = await attentionNorms(model, IDS, { layer }), i = 6, j = 2;
+      near([maps.attention[i * T + j]], [summed[i * T + j]], 1e-4, 'brought');
+      // Token 0 alone reaches token 0: its part is all that the layer writes beyond its baseline, which is nothing here (no biases).
+      const { traces } = await model.run(IDS, { all: true, trace: [at('hook_mlp_out'), at('hook_resid_mid'), at('ln2.hook_scale'), at('hook_resid_post'), at('ln2.hook_normalized'), at('attn.hook_pattern')] });
+      near([maps.feedForward[0], maps.both[0]], [Math.hypot(...traces[at('hook_mlp_out')].data.slice(0, D)), Math.hypot(...traces[at('hook_resid_post')].data.slice(0, D))], 1e-3 * maps.both[0], 'the first token');
+      // One pair by brute force: derivatives of the layer along the path, in the direction of j's share of the normed input.
+      const pattern = at('attn.hook_pattern'), alone = traces[pattern].data.map((a, k) => (k % T === j ? a : 0)); // of what is read, j alone
+      const only = (await model.run(IDS, { all: true, patch: [{ name: pattern, kind: 'replace', value: alone }], trace: at('hook_attn_out') })).traces[at('hook_attn_out')].data.slice(i * D, (i + 1) * D);
+      const normed = (await model.run([0], { from: { name: at('hook_resid_mid'), data: only }, patch: [{ name: at('ln2.hook_scale'), kind: 'replace', value: traces[at('ln2.hook_scale')].data[i] }], stopAt: at('ln2.hook_normalized') })).traces[at('ln2.hook_normalized')].data;
+      const whole = traces[at('ln2.hook_normalized')].data.slice(i * D, (i + 1) * D), K = 16, h = 0.25, rows = new Float32Array(2 * K * D), sum = new Float64Array(D);
+      for (let k = 0; k < K; k++) for (let d = 0; d < D; d++) for (const s of [0, 1]) rows[(2 * k + s) * D + d] = ((k + 0.5) / K) * whole[d] + (s ? h : -h) * normed[d];
+      const out = (await model.run(new Array(2 * K).fill(0), { from: { name: at('ln2.hook_normalized'), data: rows }, stopAt: at('hook_mlp_out') })).traces[at('hook_mlp_out')].data;
+      for (let k = 0; k < K; k++) for (let d = 0; d < D; d++) sum[d] += (out[(2 * k + 1) * D + d] - out[2 * k * D + d]) / (2 * h * K);
+      near([maps.feedForward[i * T + j]], [Math.hypot(...sum)], 0.02 * Math.hypot(...sum), 'the integral');
+      await assert.rejects(feedForwardMaps(model, IDS, { layer: 3 }), { code: 'ERANGE' });
     });
 
     test('ablation: what is zero changes nothing, what is all of it is the bare embedding', async () => {

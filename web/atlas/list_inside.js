@@ -10,7 +10,7 @@ export default [
     run: 'inside' },
   { id: 34, slug: 'ff-attention-map', title: 'Analyzing Feed-Forward Blocks in Transformers through the Lens of Attention Map', field: 'interpretability',
     claim: 'Feed-forward blocks change what context contributes, strengthening some compositions, and much of what they do is cancelled by the residual path and the norm that surround them.',
-    missing: 'Norm-based attention maps with integrated gradients through the feed-forward block.' },
+    run: 'inside' },
   { id: 41, slug: 'llm-microscope', title: 'LLM-Microscope: Uncovering the Hidden Role of Punctuation in Context Memory of Transformers', field: 'interpretability',
     claim: 'Punctuation, articles and stop-words carry more of the context than their meaning suggests: prefixes can be rebuilt from their states, and removing them costs quality. Memory of context and linearity of layers go together.',
     missing: 'A trained decoder that rebuilds prefixes from states.' },

@@ -1,5 +1,6 @@
 // Systems that look inside the bundled model. Each gives what it measured beside what the claim demands.
 import { attentionOf } from '../inspect/attention.js';
+import { feedForwardMaps } from '../inspect/feedforward.js';
 import { logitLens } from '../inspect/lens.js';
 import { neuronReadings, valueVectors } from '../inspect/neurons.js';
 import { attentionSinks, stateNorms } from '../inspect/sinks.js';
@@ -67,6 +68,30 @@ export const RUNS = {
         headline: { label: 'heads with a sink at the first token of stories', value: rates.story, unit: '%' },
         checks: [above('heads with a sink at the first token of stories, %', rates.story, 5), above('the same on random tokens, %', rates.random, 5), atMost('the same on one token repeated, %', rates.repeated, 0), below('the most at any later token of the stories, over that', Math.max(...later) / rates.story, 0.1),
           above('length of the first token’s state in the middle layer, over that of the others', states, 1.5), below('length of its values, over that of the others', values, 0.7)],
+      };
+    },
+  },
+  34: {
+    published: 'In twelve masked and causal models feed-forward layers change the map of attention, above all for compositions into words and phrases; the residual path and the norm behind them cancel much of the change.',
+    scope: 'The bundled model on its stories: maps by lengths before, in and behind each feed-forward layer, compared by rank correlation. The norm of the next layer is not counted, and which compositions gain is not judged.',
+    async run({ model, full, signal, onProgress }) {
+      const tiny = await model(), { layers } = tiny.info, texts = STORY.slice(0, full ? undefined : 4), changes = Array.from({ length: layers }, () => ({ within: 0, behind: 0 }));
+      let error = 0;
+      for (const [i, text] of texts.entries()) {
+        const ids = idsOf(tiny, text).slice(0, 20);
+        for (let layer = 0; layer < layers; layer++) {
+          const maps = await feedForwardMaps(tiny, ids, { layer, signal }), seen = (/** @type {Float64Array} */ x) => x.filter((_, k) => k >= maps.tokens && k % maps.tokens <= Math.floor(k / maps.tokens));
+          changes[layer].within += (1 - spearman(seen(maps.attention), seen(maps.feedForward))) / texts.length;
+          changes[layer].behind += (1 - spearman(seen(maps.attention), seen(maps.both))) / texts.length;
+          error = Math.max(error, maps.error);
+          onProgress(i * layers + layer + 1, texts.length * layers);
+        }
+      }
+      const within = mean(changes.map((c) => c.within)), behind = mean(changes.map((c) => c.behind));
+      return {
+        headline: { label: 'share of the change by feed-forward layers that the residual path takes back', value: 1 - behind / within },
+        checks: [below('what the maps’ parts lack of what the layer writes, as a share', error, 1e-3), above('change of the map by the feed-forward layer, 1 - rank correlation, mean over layers', within, 0.02), below('change left behind the residual path, over that', behind / within, 0.5),
+          atMost('layers behind whose residual path the map has changed more than in them', changes.filter((c) => c.behind > c.within).length, 0)],
       };
     },
   },
