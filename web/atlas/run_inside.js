@@ -72,7 +72,7 @@ export const RUNS = {
     },
   },
   34: {
-    published: 'In twelve masked and causal models feed-forward layers change the map of attention, above all for compositions into words and phrases; the residual path and the norm behind them cancel much of the change.',
+    published: 'In masked and causal models feed-forward layers change the map of attention, above all for compositions into words and phrases; the residual path and the norm behind them cancel much of the change.',
     scope: 'The bundled model on its stories: maps by lengths before, in and behind each feed-forward layer, compared by rank correlation. The norm of the next layer is not counted, and which compositions gain is not judged.',
     async run({ model, full, signal, onProgress }) {
       const tiny = await model(), { layers } = tiny.info, texts = STORY.slice(0, full ? undefined : 4), changes = Array.from({ length: layers }, () => ({ within: 0, behind: 0 }));

@@ -61,7 +61,7 @@ export async function logitLens(model, prompt, options = {}) {
 }
 
 /**
- * Where a curve of cross-entropies first lies below a threshold (convergence of the guess; Kim et al. 2024, "Uncovering Uncertainty in Transformer Inference").
+ * Where a curve of cross-entropies first lies below a threshold (convergence of the guess; Brothers et al. 2024, "Uncovering Uncertainty in Transformer Inference", arXiv:2412.05768).
  * @param {ArrayLike<number>} nats one for each row of the lens @param {number} threshold nats @returns {number} a row; -1: nowhere @throws {MicrotomeError} ERANGE: no curve
  */
 export function convergenceRow(nats, threshold) {
