@@ -144,14 +144,14 @@ function pointed(from, index) {
 
 let updateTimer = 0;
 function update() {
-    for (const button of $('presets').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.text === input.value));
+    const text = input.value;
+    for (const button of $('presets').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.text === text));
     keepAddress();
     clearTimeout(updateTimer);
     // A short text at once; a long one when typing pauses.
     updateTimer = window.setTimeout(() => {
-        const question = { text: input.value, how: how() };
-        for (const panel of panels.values()) panel.ask(question);
-    }, input.value.length > 100_000 ? 150 : 0);
+        for (const panel of panels.values()) panel.ask({ text, how: how() });
+    }, text.length > 100_000 ? 150 : 0);
 }
 
 /** Best marks: most characters a token, fastest. */
@@ -255,8 +255,9 @@ async function showLanguages() {
             if (panels.has(entry.key)) problem('languages-problem', `${entry.name}: ${words(error)}`);
         }
         if (turn !== asked) return;
-        drawLanguages(isOurs);
+        if (entry.key === languageOf.value) drawLanguages(isOurs); // the others join when all are there
     }
+    drawLanguages(isOurs);
 }
 
 /** @param {boolean} isOurs */

@@ -16,7 +16,7 @@ import { nameOf, short } from './names.js';
  * @typedef {{ model: string, vocabSize: number, bos: number | null, eos: number | null, specialIsText: boolean, warnings: string[], special: { piece: string, id: number | null }[], specialCount: number, byteComplete: boolean, merges: boolean }} Info
  */
 
-export const PAGE = 300; // tokens drawn at once
+export const PAGE = 200; // tokens drawn at once: a strip is drawn within a few frames
 const KINDS = /** @type {Record<string, string>} */ ({ normal: '', byte: 'byte', special: 'special', unknown: 'unknown', user: 'added', unused: 'unused' });
 
 export class Panel {
