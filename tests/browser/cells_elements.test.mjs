@@ -165,6 +165,18 @@ describe('elements of cells and bars in Chromium', { skip: CHROMIUM ? false : 'n
       assert.deepEqual(await page.evaluate(() => [globalThis.heard, document.querySelector('mt-lens-table').selected]), [[{ row: 0, column: 1 }, { row: 1, column: 1 }, { row: 5, column: 1 }, { row: 2, column: 2 }], { row: 2, column: 2 }]);
       assert.match(await page.locator('mt-lens-table .detail').textContent(), /^layer 2, column 3 ·a: ·t2 probability 50\.0%·t2 50\.0%⏎ 1\.00%$/);
       assert.equal(await page.locator('mt-lens-table td[aria-selected=true]').count(), 1);
+      await page.mouse.move(0, 0);
+      // Thousands of cells come in slices; a cell that is asked for is there at once.
+      const [first, asked] = await page.evaluate(() => {
+        const el = document.querySelector('mt-lens-table'), count = () => el.shadowRoot.querySelectorAll('td').length;
+        el.data = { rows: Array.from({ length: 25 }, (_, i) => `layer ${i}`), columns: Array.from({ length: 256 }, (_, i) => `t${i}`), cells: Array.from({ length: 6400 }, (_, i) => ({ text: String(i), value: i / 6400 })) };
+        const first = count();
+        el.selected = { row: 11, column: 255 };
+        return [first, count()];
+      });
+      assert.deepEqual([first, asked], [768, 12 * 256]);
+      assert.match(await page.locator('mt-lens-table .detail').textContent(), /^layer 11, column 256 t255: 3071 probability 48\.0%$/);
+      await page.waitForFunction(() => document.querySelector('mt-lens-table').shadowRoot.querySelectorAll('td').length === 6400);
     }));
 
   test('bars: signed, sorted, added up; the list is walked', () =>

@@ -42,6 +42,7 @@ const LEAST_CELL = 5, MOST_CELL = 36; // pixels
 const ARC_ROW = 24; // height of a token beside the curves
 const LINE = 12; // a label needs so much
 const THUMB = 40;
+const SLICE = 12; // milliseconds of drawing at a time
 const FAINT = 0.02; // weights below it are no curve
 const FONT = 12;
 
@@ -136,6 +137,7 @@ export class Attention extends HTMLElement {
     /** @type {{ key: string, canvas: HTMLCanvasElement } | null} the head as one pixel a cell */ #image = null;
     /** Places, in pixels. */ #at = { left: 0, top: 0, cell: 0, labels: 0 };
     #frame = 0;
+    #later = 0;
     /** @type {AbortController | null} */ #listeners = null;
     #canvas = h('canvas', { 'aria-hidden': 'true' });
     #grid = h('div', { role: 'grid', 'aria-readonly': 'true' });
@@ -207,6 +209,7 @@ export class Attention extends HTMLElement {
         this.#listeners?.abort();
         cancelAnimationFrame(this.#frame);
         this.#frame = 0;
+        clearTimeout(this.#later);
     }
 
     attributeChangedCallback() {
@@ -450,12 +453,17 @@ export class Attention extends HTMLElement {
         this.#plan();
         this.#say();
         this.#fill();
-        if (!this.#data || !this.isConnected) return;
-        const { weight } = this.#palette();
-        for (const input of this.#heads.querySelectorAll('input')) {
-            const canvas = /** @type {HTMLCanvasElement} */ (input.parentElement?.querySelector('canvas'));
-            this.#thumb(canvas, input.value === 'mean' ? 'mean' : Number(input.value), weight);
+        if (this.#data && this.isConnected && this.#data.heads > 1) this.#drawHeads([...this.#heads.querySelectorAll('input')], this.#palette().weight);
+    }
+
+    /** The small pictures, a few at a time: many heads of a long text are millions of weights. @param {HTMLInputElement[]} left @param {string} colour */
+    #drawHeads(left, colour) {
+        clearTimeout(this.#later);
+        for (const until = performance.now() + SLICE; left.length && performance.now() < until && this.#data; ) {
+            const { value, parentElement } = /** @type {HTMLInputElement} */ (left.shift());
+            this.#thumb(/** @type {HTMLCanvasElement} */ (parentElement?.querySelector('canvas')), value === 'mean' ? 'mean' : Number(value), colour);
         }
+        if (left.length) this.#later = window.setTimeout(() => this.#drawHeads(left, colour));
     }
 
     /** @returns {Palette} */

@@ -9,6 +9,7 @@
  *   };
  *   lens.addEventListener('mt-cell', ({ detail }) => console.log(detail.row, detail.column));
  *
+ * All columns are equally wide, so that large tables (some thousands of cells) are laid out at once.
  * The number is drawn twice: as the ground's colour and as the length of the line under the text. What else a cell has (`top`) stands
  * below the table, for the cell that is pointed at or chosen.
  *
@@ -50,19 +51,20 @@ const STYLE = sheet(`
 }
 :host([hidden]), [hidden] { display: none !important; }
 .scroll { overflow: auto; max-height: min(34rem, 78vh); }
-table { border-collapse: separate; border-spacing: 2px; }
+table { border-collapse: separate; border-spacing: 2px; table-layout: fixed; width: 0; }
+col { width: 5.6rem; }
+col:first-child { width: var(--_first, 6rem); }
 th { font-weight: 500; color: var(--_muted); white-space: nowrap; background: var(--_surface); }
-thead th { position: sticky; top: 0; z-index: 1; padding: .15rem .4rem; font-family: var(--_mono); font-size: .8125rem; max-width: 8rem; overflow: hidden; text-overflow: ellipsis; }
-tbody th { position: sticky; left: 0; z-index: 1; padding: 0 .6rem 0 0; text-align: left; }
+thead th { position: sticky; top: 0; z-index: 1; padding: .15rem .4rem; font-family: var(--_mono); font-size: .8125rem; overflow: hidden; text-overflow: ellipsis; }
+tbody th { position: sticky; left: 0; z-index: 1; padding: 0 .6rem 0 0; text-align: left; overflow: hidden; text-overflow: ellipsis; }
 thead th:first-child { left: 0; z-index: 2; font-family: inherit; text-align: left; }
 .named { color: var(--_ink); font-weight: 700; }
 td {
-    position: relative; min-width: 3.6rem; max-width: 8rem; height: 1.75rem; padding: 0 .4rem 3px; box-sizing: border-box; overflow: hidden; text-overflow: ellipsis; white-space: pre;
+    height: 1.75rem; padding: 0 .4rem 3px; box-sizing: border-box; overflow: hidden; text-overflow: ellipsis; white-space: pre; unicode-bidi: plaintext;
     text-align: center; font-family: var(--_mono); font-size: .8125rem; border-radius: 4px; cursor: default;
-    background: color-mix(in srgb, var(--_value) calc(45% * var(--v, 0)), var(--_surface));
+    background: linear-gradient(var(--_value), var(--_value)) 0 100% / calc(100% * var(--v, 0)) 3px no-repeat, color-mix(in srgb, var(--_value) calc(45% * var(--v, 0)), var(--_surface));
     scroll-margin: 2.2rem 2rem 2rem 7rem;
 }
-td::after { content: ''; position: absolute; left: 0; bottom: 0; height: 3px; width: calc(100% * var(--v, 0)); background: var(--_value); }
 td:hover { outline: 1.5px solid var(--_muted); outline-offset: -1px; }
 td[aria-selected=true] { outline: 2.5px solid var(--_chosen); outline-offset: -2px; }
 td:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: -1px; }
@@ -76,10 +78,11 @@ li { border-bottom: 3px solid color-mix(in srgb, var(--_value) calc(100% * max(.
 li bdi { font-family: var(--_mono); }
 @media (forced-colors: active) {
     :host { --_value: CanvasText; --_focus: Highlight; --_chosen: Highlight; --_surface: Canvas; --_line: GrayText; }
-    td { border: 1px solid GrayText; }
-    td::after { forced-color-adjust: none; }
+    td { forced-color-adjust: none; border: 1px solid GrayText; color: CanvasText; background-color: Canvas; }
 }
 `);
+
+const SLICE = 600; // cells that are made at a time
 
 /** @param {string} why */
 const refuse = (why) => new MicrotomeError(`mt-lens-table: ${why}`, { code: 'ERANGE' });
@@ -101,6 +104,8 @@ export class LensTable extends HTMLElement {
     /** @type {LensPlace} where the tab stop is */ #active = { row: 0, column: 0 };
     /** @type {HTMLTableCellElement[]} */ #cells = [];
     /** @type {HTMLTableCellElement[]} */ #names = [];
+    /** Makes a row. @type {(row: number) => void} */ #row = () => {};
+    #later = 0;
     #table = h('table', { role: 'grid', 'aria-readonly': 'true' });
     #scroll = h('div', { class: 'scroll' }, this.#table);
     #detail = h('div', { class: 'detail' });
@@ -167,6 +172,7 @@ export class LensTable extends HTMLElement {
         this.#scroll.hidden = this.#detail.hidden = data === null;
         this.#cells = [];
         this.#names = [];
+        clearTimeout(this.#later);
         if (!data) {
             this.#table.replaceChildren();
             return;
@@ -174,19 +180,23 @@ export class LensTable extends HTMLElement {
         const { rows, columns, cells, measure = 'probability' } = data;
         this.#active = { row: Math.min(this.#active.row, rows.length - 1), column: Math.min(this.#active.column, columns.length - 1) };
         const tops = columns.map((text) => h('th', { scope: 'col', title: text }, h('bdi', {}, visibleText(text, 14))));
-        const lines = rows.map((name, r) => {
-            const head = h('th', { scope: 'row' }, h('bdi', {}, name));
-            this.#names.push(head);
-            return h('tr', {}, head, ...columns.map((column, c) => {
+        const spoken = columns.map(spokenText);
+        const heads = rows.map((name) => h('th', { scope: 'row' }, h('bdi', {}, name))), body = h('tbody');
+        this.#names = [...heads, ...tops];
+        this.#row = (r) => {
+            const cellsOf = columns.map((_, c) => {
                 const { text, value } = cells[r * columns.length + c];
-                const td = h('td', { tabindex: '-1', 'aria-label': `${spokenText(text)}, ${measure} ${formatProbability(value)}; ${name}, ${c + 1}: ${spokenText(column)}` }, h('bdi', {}, visibleText(text, 18)));
+                const td = h('td', { tabindex: '-1', 'aria-label': `${spokenText(text)}, ${measure} ${formatProbability(value)}; ${rows[r]}, ${c + 1}: ${spoken[c]}` }, visibleText(text, 18));
                 if (value > 0) td.style.setProperty('--v', String(value));
-                this.#cells.push(td);
                 return td;
-            }));
-        });
-        this.#names.push(...tops);
-        this.#table.replaceChildren(h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, this.#corner), ...tops)), h('tbody', {}, ...lines));
+            });
+            this.#cells.push(...cellsOf);
+            body.append(h('tr', {}, heads[r], ...cellsOf));
+        };
+        this.#table.style.setProperty('--_first', `${Math.min(11, 1.4 + 0.55 * Math.max(...rows.map((name) => name.length), this.#corner.length))}rem`);
+        this.#table.setAttribute('aria-rowcount', String(rows.length + 1));
+        this.#table.replaceChildren(h('colgroup', {}, ...['', ...columns].map(() => h('col'))), h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, this.#corner), ...tops)), body);
+        this.#build(SLICE);
         this.#stop(this.#active, hadFocus);
         this.#show(null);
     }
@@ -205,9 +215,20 @@ export class LensTable extends HTMLElement {
         this.#show(this.#selected);
     }
 
+    /** Rows, until so many cells more are there; the others follow when the page has had its turn. @param {number} count */
+    #build(count) {
+        clearTimeout(this.#later);
+        if (!this.#data) return;
+        const { rows, columns } = this.#data, until = this.#cells.length + count;
+        while (this.#cells.length < until && this.#cells.length < rows.length * columns.length) this.#row(this.#cells.length / columns.length);
+        if (this.#cells.length < rows.length * columns.length) this.#later = window.setTimeout(() => this.#build(SLICE));
+    }
+
     /** @param {LensPlace} place */
     #cellAt({ row, column }) {
-        return this.#cells[row * (this.#data?.columns.length ?? 0) + column];
+        const i = row * (this.#data?.columns.length ?? 0) + column;
+        if (i >= this.#cells.length) this.#build(i + 1 - this.#cells.length);
+        return this.#cells[i];
     }
 
     /** @param {LensPlace | null} place */

@@ -52,7 +52,10 @@ progress::-moz-progress-bar { background: var(--_bar); border-radius: 4px; }
 .text { margin: .25rem 0 0; color: var(--_muted); font-size: .875rem; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .text:empty { display: none; }
 @media (forced-colors: active) {
-    progress { border: 1px solid CanvasText; }
+    progress { forced-color-adjust: none; border: 1px solid CanvasText; background: Canvas; }
+    progress::-webkit-progress-bar { background: Canvas; }
+    progress::-webkit-progress-value { background: Highlight; }
+    progress::-moz-progress-bar { background: Highlight; }
     button.play { border-width: 2px; }
     button[aria-disabled=true] { color: GrayText; border-color: GrayText; }
 }
