@@ -364,15 +364,18 @@ function again() {
     return work(async (signal) => {
         const nodes = tree.path(tip), parent = nodes[place - 1] ?? tree.root, here = nodes[place]?.taken?.id;
         if (ended(parent)) return;
-        for (let tries = 0; tries < 200; tries++) {
+        for (let tries = 0; tries < 100; tries++) {
             if (here !== undefined || tries) setSeed(seed + 1);
             const node = await write(parent, { seed }, 'drawn', signal);
-            if (node.taken?.id === here) continue;
+            if (node.taken?.id === here) {
+                if (node.taken?.left === 1) break;
+                continue;
+            }
             stand(node);
             place = here === undefined ? node.depth : node.depth - 1;
             return;
         }
-        throw new Error('200 seeds drew the same token: nothing else is left of the law, or next to nothing');
+        throw new Error('No other token was drawn: the sampler leaves nothing else here, or next to nothing. Press the name of one, or loosen the sampler.');
     });
 }
 

@@ -91,6 +91,8 @@ export class TextView {
                 item.setAttribute('tabindex', '-1');
             }
         this.#focus = focus;
+        const page = this.#list.parentElement;
+        if (page && focus === nodes.length) page.scrollTop = page.scrollHeight; // where it is being written
     }
 
     /** @param {Node[]} nodes @param {number} same how many stay */

@@ -190,13 +190,17 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       const want = await page.evaluate(async ({ lib, file }) => {
         const { Model } = await import(lib);
         const model = await Model.load(file);
-        const out = [];
-        for await (const { id } of model.generate('Once upon a time', { temperature: 0.9, topP: 0.9, seed: 7, maxTokens: 20, stop: [] })) out.push(id);
+        const ids = [], logProbs = [];
+        for await (const { id, logProb } of model.generate('Once upon a time', { temperature: 0.9, topP: 0.9, seed: 7, maxTokens: 20, stop: [], logProbs: true })) {
+          ids.push(id);
+          logProbs.push(logProb);
+        }
         await model.dispose();
-        return out;
+        return { ids, logProbs };
       }, { lib: server.url('web/index.js'), file: server.url('models/microtome-tiny.gguf') });
       const file = JSON.parse(await saved(page, 'JSON'));
-      assert.deepEqual(file.nodes.map(({ id }) => id), want);
+      assert.deepEqual(file.nodes.map(({ id }) => id), want.ids);
+      file.nodes.forEach(({ logProb }, i) => assert.ok(Math.abs(logProb - want.logProbs[i]) < 1e-9, `token ${i}: ${logProb}, the package says ${want.logProbs[i]}`));
       assert.equal((await shown(page)).join(''), file.nodes.map(({ text }) => text).join(''));
       assert.match(await page.locator('mt-run-control .text').textContent(), /^20 written, 25 of 512 tokens$/);
       await page.waitForFunction(() => location.hash.includes('path='));
@@ -328,6 +332,29 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await axe(page, 'phone');
     }, { context: { viewport: { width: 390, height: 844 }, colorScheme: 'dark' } }));
 
+  test('where the law leaves one token, another draw says so; a model that reads both ways is refused; forced colours', () =>
+    onPage(async (page) => {
+      await FAST(page, 4);
+      await press(page, 'Play');
+      await settled(page, 4);
+      await page.locator('#tokens .tok').nth(2).click();
+      await settled(page, 4);
+      await page.locator('#again').click();
+      await page.waitForFunction(() => /No other token was drawn/.test(document.getElementById('problem').textContent));
+      assert.equal((await shown(page)).length, 4);
+      assert.match(await page.locator('#told').textContent(), /^temperature: keeps 1, removes 2,047 with .*% of the probability; the last that stays is .*, the first that goes /);
+      await axe(page, 'forced colours');
+      await page.evaluate(() => document.querySelector('mt-model-picker').load('/models/family/encoder.gguf'));
+      await page.waitForFunction(() => /does not write from left to right/.test(document.getElementById('problem').textContent));
+      assert.equal(await page.locator('#chain tr').count(), 0);
+      await page.evaluate(() => document.querySelector('mt-model-picker').load('/models/family/twin-byte.gguf'));
+      await page.locator('#problem').waitFor({ state: 'hidden' });
+      await settled(page, 0);
+      await press(page, 'Play');
+      await settled(page, 4);
+      assert.match(await page.locator('mt-run-control .text').textContent(), /^4 written, 21 of 1,024 tokens$/);
+    }, { hash: '#t=0', context: { forcedColors: 'active' } }));
+
   test('errors: a prompt that is too long, a broken file, a link of another model, a worker that cannot start', async () => {
     await onPage(async (page) => {
       await page.waitForFunction(() => /written by another model/.test(document.getElementById('problem').textContent));
@@ -358,7 +385,7 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
 
 describe('demos/generate in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
   test('writes, branches, tells', async () => {
-    const server = await serve({ isolated: false });
+    const server = await serve({ isolated: false, base: '/some/folder/' });
     const { browser, close } = await firefox();
     try {
       const page = await browser.newPage();
