@@ -1,0 +1,77 @@
+// <mt-chart> and <mt-export>: each kind of plot with its table and its files, under the policy of the pages; the list of elements in docs/elements.md.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, describe, test } from 'node:test';
+import { numbersOf } from '../../web/elements/numbers.js';
+import { CHROMIUM, ROOT, chromium, serve, watch } from './support.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** @type {import('../../web/elements/numbers.js').ChartPlot[]} */
+const PLOTS = [
+  { type: 'line', title: 'Lines <b>', x: 'token', y: 'bits', lines: [{ name: 'a', points: [[0, 2], [1, 0.25]] }, { name: 'b, "c"', points: [[1, 1], [2, NaN]] }] },
+  { type: 'bar', title: 'Bars', x: 'language', bars: ['de', 'fi'], series: [{ name: 'tokens', values: [1.5, 2] }, { name: 'bytes', values: Float32Array.of(1, -1) }] },
+  { type: 'scatter', title: 'Points', x: 'norm', y: 'share', xs: [1, 2, 3], ys: [3, 2, 1], labels: ['p', 'q', 'r'], groups: [0, 1, 0], groupNames: ['left', 'right'] },
+  { type: 'heat', title: 'Shades', rows: 2, cols: 2, values: [0, 1, -1, 0.5], labels: { rows: ['x', 'y'], cols: ['u', 'v'] } },
+];
+const PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>chart</title><link rel="icon" href="/demos/icon.svg"><link rel="stylesheet" href="/demos/style.css"><script type="module" src="/web/elements/chart.js"></script><body><main><h1>Charts</h1><mt-chart id="chart"></mt-chart></main>';
+
+test('the numbers of plots', () => {
+  const [lines, bars, points, shades] = PLOTS.map(numbersOf);
+  assert.deepEqual(lines, { head: ['token', 'a', 'b, "c"'], rows: [[0, 2, NaN], [1, 0.25, 1], [2, NaN, NaN]] });
+  assert.deepEqual(bars, { head: ['language', 'tokens', 'bytes'], rows: [['de', 1.5, 1], ['fi', 2, -1]] });
+  assert.deepEqual(points, { head: ['point', 'norm', 'share', 'group'], rows: [['p', 1, 3, 'left'], ['q', 2, 2, 'right'], ['r', 3, 1, 'left']] });
+  assert.deepEqual(shades, { head: ['', 'u', 'v'], rows: [['x', 0, 1], ['y', -1, 0.5]] });
+});
+
+test('docs/elements.md has every element, and no other', () => {
+  const listed = [...readFileSync(`${ROOT}docs/elements.md`, 'utf8').matchAll(/^\| `mt-([a-z-]+)` \(\[source\]\(\.\.\/web\/elements\/([a-z-]+)\.js\)\)/gm)].map(([, tag, file]) => [tag, file]);
+  const defined = readdirSync(`${ROOT}web/elements`).flatMap((file) => [...readFileSync(`${ROOT}web/elements/${file}`, 'utf8').matchAll(/customElements\.define\('mt-([a-z-]+)'/g)].map(([, tag]) => [tag, file.replace('.js', '')]));
+  assert.deepEqual(listed.sort(), defined.sort());
+});
+
+describe('mt-chart in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
+  let browser, server;
+  before(async () => {
+    browser = await chromium();
+    server = await serve({ routes: { '/chart.html': (_, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end(PAGE) } });
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  test('draws, tells, saves; an empty one has no buttons', async () => {
+    const page = await browser.newPage(), { errors, foreign } = watch(page, server.origin);
+    await page.goto(server.url('chart.html'));
+    await page.waitForFunction(() => customElements.get('mt-chart'));
+    assert.equal(await page.locator('mt-export button:visible').count(), 0);
+    for (const plot of PLOTS) {
+      await page.evaluate((given) => { /** @type {any} */ (document.getElementById('chart')).plot = given; }, { ...plot, ...('series' in plot && { series: plot.series?.map(({ name, values }) => ({ name, values: Array.from(values) })) }) });
+      assert.equal(await page.locator('#chart svg title').textContent(), plot.title);
+      if (!(await page.locator('#chart details').evaluate((el) => /** @type {HTMLDetailsElement} */ (el).open))) await page.locator('#chart summary').click();
+      await page.waitForFunction((title) => document.getElementById('chart')?.shadowRoot?.querySelector('[role=region]')?.getAttribute('aria-label') === `Table: ${title}`, plot.title);
+      assert.equal(await page.locator('#chart tbody tr').count(), numbersOf(plot).rows.length);
+      /** @type {Record<string, Buffer>} */ const files = {};
+      for (const format of ['SVG', 'PNG', 'CSV', 'JSON']) {
+        const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#chart mt-export button', { hasText: format }).click()]);
+        assert.match(download.suggestedFilename(), new RegExp(`^[a-z-]+\\.${format.toLowerCase()}$`));
+        files[format] = readFileSync(await download.path());
+      }
+      assert.match(files.SVG.toString(), /^<svg [^]*<style>[^]*<\/svg>\s*$/);
+      assert.deepEqual([...files.PNG.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47]);
+      assert.ok(files.PNG.readUInt32BE(16) === 1280, 'twice the size of the picture');
+      assert.equal(files.CSV.toString().split('\r\n').length, numbersOf(plot).rows.length + 2);
+      assert.equal(JSON.parse(files.JSON.toString()).title, plot.title);
+      await page.evaluate(AXE);
+      const { violations } = await page.evaluate(() => /** @type {any} */ (globalThis).axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+      assert.deepEqual(violations.map((/** @type {any} */ v) => `${v.id}: ${v.nodes.map((/** @type {any} */ n) => n.failureSummary).join(' | ')}`), [], plot.type);
+    }
+    assert.match(await page.evaluate(() => /** @type {any} */ (document.getElementById('chart')).csv()), /^,u,v\r\nx,0,1\r\n/);
+    await page.evaluate(() => { /** @type {any} */ (document.getElementById('chart')).shadowRoot.querySelector('mt-export').formats = { PNG: () => { throw new Error('no picture'); } }; });
+    await page.locator('#chart mt-export button').click();
+    assert.match(await page.locator('#chart mt-export [role=alert]').textContent() ?? '', /PNG could not be saved: no picture/);
+    assert.deepEqual([errors, foreign], [[], []]);
+    await page.close();
+  });
+});
