@@ -111,19 +111,20 @@ $('sums-go').addEventListener('click', async () => {
 /** @param {SumRow[]} rows @returns {number} share */
 const share = (rows) => rows.reduce((s, r) => s + r.right * r.count, 0) / Math.max(1, rows.reduce((s, r) => s + r.count, 0));
 
-/** @param {{ name: string, rows: SumRow[] }[]} results */
+/** All were asked the same sums. @param {{ name: string, rows: SumRow[] }[]} results */
 function showSums(results) {
     const all = (/** @type {SumRow[]} */ rows) => rows.reduce((s, r) => s + r.count, 0);
     $('sums-result').hidden = false;
-    $('sums-told').textContent = `${results.map(({ name, rows }) => `${name[0].toUpperCase()}${name.slice(1)}: ${formatProbability(share(rows))} of ${some(all(rows), 'sum')} right, ${formatProbability(share(rows.filter((r) => r.longer)))} where the sum is longer`).join('. ')}.`;
+    $('sums-told').textContent = `${results.map(({ name, rows }) => `${name[0].toUpperCase()}${name.slice(1)}: ${formatProbability(share(rows))} of ${some(all(rows), 'sum')} right, ${formatProbability(share(rows.filter((r) => r.longer)))} where the sum is longer`).join('. ')}.`
+        + (results.length > 1 && results.every(({ rows }) => share(rows) === share(results[0].rows)) ? ' The side makes no difference here.' : '');
     const lengths = [...new Set(results[0].rows.map((r) => r.digits))];
     chart('sums-chart').plot = {
         type: 'line', title: 'Sums that are right', x: 'digits of the longer addend', y: 'share',
         lines: results.map(({ name, rows }) => ({ name, points: lengths.map((d) => /** @type {[number, number]} */ ([d, share(rows.filter((r) => r.digits === d))])) })),
     };
-    fill($('sums-table'), ['digits', 'sum', ...results.flatMap(({ name }) => [name, 'asked'])], lengths.flatMap((d) => [false, true].flatMap((longer) => {
-        const found = results.map(({ rows }) => rows.find((r) => r.digits === d && r.longer === longer));
-        return found.some(Boolean) ? [[String(d), longer ? 'a digit longer' : 'no longer', ...found.flatMap((r) => [r ? formatProbability(r.right) : '–', r ? String(r.count) : '0'])]] : [];
+    fill($('sums-table'), ['digits', 'sums', ...results.map(({ name }) => name)], lengths.flatMap((d) => [false, true].flatMap((longer) => {
+        const found = results.map(({ rows }) => rows.find((r) => r.digits === d && r.longer === longer)), [first] = found;
+        return first ? [[longer ? `${d}, the sum ${d + 1}` : String(d), String(first.count), ...found.map((r) => (r ? formatProbability(r.right) : '–'))]] : [];
     })));
 }
 

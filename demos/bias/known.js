@@ -124,7 +124,7 @@ const part = new Part(panel, {
             JSON: () => JSON.stringify({ setting, ...found }, null, 1),
         };
         showChain(setting);
-        fill($('entropies'), ['nats a letter', ''], [['letters alone, H(X)', number(found.entropy, 4)], ...found.blocks.slice(1).map(([size, loss]) => [`blocks of ${size}`, number(loss, 4)]), ['with the whole past, H∞', number(found.rate, 4)]]);
+        fill($('entropies'), ['', 'nats a letter'], [['letters alone: H(X)', number(found.entropy, 4)], ...found.blocks.slice(1).map(([size, loss]) => [`blocks of ${size} letters`, number(loss, 4)]), ['the whole past: H∞', number(found.rate, 4)]]);
     },
 });
 

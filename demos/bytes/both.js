@@ -33,7 +33,7 @@ export async function bothOf(first, second, text, { rule, weight }, { signal, sa
         for (const source of [...members, both]) {
             let made = '';
             for await (const part of complete(source, text, { temperature: 0, maxBytes: WRITTEN, signal })) made += part.text;
-            written.push(made);
+            written.push(made.replace(/\ufffd+$/, '')); // without the bytes of a character that was cut off
         }
         say?.('Scoring the text …');
         const scored = new TextEncoder().encode(text).subarray(0, SCORED);

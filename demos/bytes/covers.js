@@ -63,7 +63,7 @@ export function groupsOf({ covers }, rows) {
 
 // ---- the picture -------------------------------------------------------------------------------------------------
 
-const COLUMN = 11, ROW = 30, BAR = 110, BEFORE = 26, AFTER = 16; // pixels; bytes shown before and after the end of the text
+const COLUMN = 11, ROW = 30, BAR = 110, NUMBER = 58, BEFORE = 26, AFTER = 16; // pixels; bytes shown before and after the end of the text
 const INK = { ink: ['#1c2430', '#e8eaee'], muted: ['#5a6472', '#a2abb8'], line: ['#c9ced6', '#454d59'], exact: ['#2268b2', '#6cb0f7'], naive: ['#c4700c', '#eda94b'] };
 
 /** What the classes of the picture look like; for the page and for the file. */
@@ -117,7 +117,7 @@ export function coversPicture(found, { rows = 12, style = true } = {}) {
     }));
     const from = Math.max(first, end - BEFORE);
     const beyond = Math.min(AFTER, Math.max(8, ...groups.flatMap((g) => g.shown.map((c) => c.start + /** @type {Uint8Array} */ (c.tokens.at(-1)).length - end))));
-    const left = from > 0 ? 26 : 8, right = left + (end - from + beyond) * COLUMN + 22;
+    const left = from > 0 ? 26 : 8, right = left + (end - from + beyond) * COLUMN + 8;
     const x = (/** @type {number} */ at) => left + (Math.min(at, end + beyond) - from) * COLUMN;
     const out = [];
     let y = 30;
@@ -144,8 +144,8 @@ export function coversPicture(found, { rows = 12, style = true } = {}) {
 
     const widest = Math.max(...groups.flatMap((g) => [...g.shown.map((c) => c.share), g.leftShare]));
     const share = (/** @type {number} */ p, /** @type {number} */ y) => out.push(
-        `<rect class="cv-b" x="${right}" y="${y + 5}" width="${Math.max(1, (p / widest) * BAR).toFixed(1)}" height="${ROW - 16}" rx="2"/>`,
-        `<text class="cv-m" x="${right + BAR + 8}" y="${y + 17}">${escaped(formatProbability(p))}</text>`,
+        `<text class="cv-m" x="${right + NUMBER}" y="${y + 17}" text-anchor="end">${escaped(formatProbability(p))}</text>`,
+        `<rect class="cv-b" x="${right + NUMBER + 10}" y="${y + 5}" width="${Math.max(1, (p / widest) * BAR).toFixed(1)}" height="${ROW - 16}" rx="2"/>`,
     );
     for (const group of groups) {
         const top = y;
@@ -176,7 +176,7 @@ export function coversPicture(found, { rows = 12, style = true } = {}) {
         const above = groups.slice(0, i).reduce((sum, g) => sum + (g.shown.length + Number(g.left > 0)) * ROW + 10, 30);
         out.push(`<text x="6" y="${above + 17}">…</text>`);
     });
-    const line = x(end), width = right + BAR + 76;
+    const line = x(end), width = right + NUMBER + BAR + 14;
     const told = `${covers.length} covers. ${groups.flatMap((g) => g.shown).sort((a, b) => b.share - a.share).slice(0, 5).map((c) => `${c.tokens.map(spelling).join(' | ')}: ${formatProbability(c.share)}`).join('. ')}`;
     return `<svg xmlns="http://www.w3.org/2000/svg" class="cv" viewBox="0 0 ${width} ${y}" width="${width}" height="${y}" role="img"><title>Cover encodings of the text</title><desc>${escaped(told)}</desc>`
         + `${style ? `<style>${COVERS_CSS}</style>` : ''}${out.join('')}<path class="cv-e" d="M${line} 22V${y - 4}"/><text class="cv-m" x="${line}" y="14" text-anchor="${line < 90 ? 'start' : 'middle'}">end of your text</text></svg>\n`;

@@ -97,11 +97,16 @@ const healing = new Part(details('healing'), {
             const best = p ? p.indexOf(Math.max(...p)) : -1;
             return [
                 make('span', {}, make('b', {}, way.name), make('span', { className: 'told' }, way.told)),
-                number(distance, 3), p ? `${byteLabel(best).glyph} ${say(p[best])}` : '–', dropped === null ? '–' : String(dropped), contexts === null ? '–' : String(contexts),
+                number(distance, 3), p ? `${byteLabel(best).glyph} ${say(p[best])}` : 'too many spellings', dropped === null ? '–' : String(dropped), contexts === null ? '–' : String(contexts),
                 written === null ? '–' : writes(given, written),
             ];
         }));
-        const bytes = likelyBytes(healed, 10), shown = healed.filter(({ way }) => way.name !== 'cover');
+        const rows = healed.map(({ way, distance, dropped, contexts, written, p }) => ({ treatment: way.name, distance: p && distance, dropped, contexts, written, p: p && Array.from(p) }));
+        /** @type {any} */ ($('healing-export')).formats = {
+            CSV: () => toCsv(['treatment', 'distance', 'tokens given up', 'contexts', 'writes on'], rows.map((r) => [r.treatment, r.distance, r.dropped, r.contexts, r.written])),
+            JSON: () => JSON.stringify({ text, treatments: rows }, null, 1),
+        };
+        const bytes = likelyBytes(healed, 10), shown = healed.filter(({ way, p }) => p && way.name !== 'cover');
         chart('healing-chart').plot = {
             type: 'heat', title: 'The next byte by each treatment', rows: shown.length, cols: bytes.length, min: 0, max: 1,
             values: shown.flatMap(({ p }) => bytes.map((b) => /** @type {Float64Array} */ (p)[b])), labels: { rows: shown.map(({ way }) => way.name), cols: bytes.map((b) => byteLabel(b).glyph) }, x: 'next byte',
