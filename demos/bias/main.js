@@ -42,7 +42,6 @@ function show(name, { focus = false } = {}) {
     variants.look();
     digits.look();
     rare.look();
-    if (tab !== 'source') load();
 }
 
 $('tabs').addEventListener('click', (e) => {
@@ -59,17 +58,10 @@ $('tabs').addEventListener('keydown', (e) => {
     keep();
 });
 
-// ---- the model comes when a tab needs it -----------------------------------------------------------------------------------
+// ---- the model comes while the first tab is read --------------------------------------------------------------------------
 
-let begun = false;
-function load() {
-    if (begun) return;
-    begun = true;
-    void picker.load(picker.src, picker.bundledName);
-}
 picker.addEventListener('mt-model', (e) => {
     const old = model;
-    begun = true;
     model = /** @type {CustomEvent} */ (e).detail.model;
     follow(); // before the old model goes, so that what it still owes is no longer wanted
     void old?.dispose();
@@ -134,6 +126,7 @@ function restoreAll() {
 }
 window.addEventListener('hashchange', restoreAll);
 copyLink($('copy-link'), $('copied'));
+void picker.load(picker.src, picker.bundledName);
 const { TEXT_FORMATS } = await import('../../web/index.js');
 $('format').replaceChildren(...TEXT_FORMATS.map((name) => make('option', { value: name }, name)));
 restoreAll();

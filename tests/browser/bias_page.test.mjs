@@ -287,16 +287,14 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             assert.equal((await table(page, 'rare-table')).length, 20);
         }, { hash: '#tab=rare', ready: 'rare' }));
 
-    test('tabs by keyboard; the model comes when a tab needs it', () => {
-        const loads = () => server.requests.filter((r) => r === '/models/microtome-tiny.gguf').length, before = loads();
-        return onPage(async (page) => {
+    test('tabs by keyboard; the first one shows no model', () =>
+        onPage(async (page) => {
             assert.equal(await page.locator('#model').isVisible(), false);
-            assert.equal(loads(), before);
             await page.locator('#tab-source').focus();
             await page.keyboard.press('ArrowRight');
             assert.deepEqual(await page.evaluate(() => [document.activeElement.id, document.getElementById('typos').hidden, document.getElementById('source').hidden]), ['tab-typos', false, true]);
             await answered(page, 'typos');
-            assert.ok(loads() > before);
+            assert.equal(await page.locator('#model').isVisible(), true);
             await page.keyboard.press('End');
             assert.equal(await page.evaluate(() => document.activeElement.id), 'tab-rare');
             await answered(page, 'rare');
@@ -308,7 +306,21 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             assert.equal(await page.evaluate(() => document.activeElement.textContent), PRESETS[0].label);
             await page.keyboard.press('Enter');
             await page.waitForFunction(() => location.hash === '' || location.hash === '#');
-        });
+        }));
+
+    test('the first tab does not wait for the model, and a tab says so until it comes', async () => {
+        const stuck = await serve({ routes: { '/models/microtome-tiny.gguf': () => {} } });
+        try {
+            await onPage(async (page) => {
+                await sameAsPackage(page, {});
+                await page.locator('#tab-rare').click();
+                assert.match(await text(page, 'rare-told'), /Waiting/);
+                assert.equal(await page.locator('mt-model-picker progress').isVisible(), true);
+                await axe(page, 'while the model loads');
+            }, { at: stuck });
+        } finally {
+            await stuck.close();
+        }
     });
 
     test('a link restores tab and controls; what it does not name is as usual', () =>
