@@ -43,7 +43,7 @@ const STYLE = sheet(`
 :host([hidden]), [hidden] { display: none !important; }
 h3 { margin: 0 0 .5rem; font-size: .9375rem; font-weight: 600; overflow-wrap: anywhere; }
 .unit { font-weight: 400; color: var(--_muted); }
-.list { max-height: 32rem; overflow: auto; padding: 3px; margin: -3px; }
+.list { max-height: 38rem; overflow: auto; padding: 3px; margin: -3px; }
 .part { display: grid; position: relative; grid-template-columns: minmax(5rem, 11rem) minmax(0, 1fr) 4.6rem; gap: .6rem; align-items: center; min-height: 1.6rem; border-radius: 4px; }
 [role=option] { cursor: default; }
 [role=option]:hover { background: color-mix(in srgb, var(--_line) 45%, transparent); }
