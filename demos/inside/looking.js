@@ -4,6 +4,7 @@
 import { visibleText } from '../../web/elements/grid.js';
 import { ablationSweep } from '../../web/inspect/ablation.js';
 import { attentionFlow, attentionNorms, attentionOf, attentionRollout, headMean } from '../../web/inspect/attention.js';
+import { feedForwardMaps } from '../../web/inspect/feedforward.js';
 import { headDetection } from '../../web/inspect/heads.js';
 import { attentionSinks, massiveActivations, stateNorms } from '../../web/inspect/sinks.js';
 import { $, make } from '../kit/page.js';
@@ -71,24 +72,26 @@ function heads(host) {
 
 /** @param {Host} host */
 function attention(host) {
-    const element = /** @type {import('../../web/elements/attention.js').Attention} */ ($('attention-view')), layer = /** @type {HTMLSelectElement} */ ($('attention-layer')), norms = /** @type {HTMLInputElement} */ ($('attention-norms')), chart = /** @type {import('../../web/elements/chart.js').MtChart} */ ($('flow-chart'));
+    const element = /** @type {import('../../web/elements/attention.js').Attention} */ ($('attention-view')), layer = /** @type {HTMLSelectElement} */ ($('attention-layer')), shown = /** @type {HTMLSelectElement} */ ($('attention-what')), chart = /** @type {import('../../web/elements/chart.js').MtChart} */ ($('flow-chart'));
     /** @type {View | null} */ let last = null;
     element.addEventListener('mt-head', (e) => {
         const { head } = /** @type {CustomEvent} */ (e).detail;
-        host.choose(head === 'mean' ? { kind: 'attention', layer: Number(layer.value) } : { kind: 'head', layer: Number(layer.value), head });
+        if (shown.value === 'through') host.choose({ kind: 'mlp', layer: Number(layer.value) });
+        else host.choose(head === 'mean' ? { kind: 'attention', layer: Number(layer.value) } : { kind: 'head', layer: Number(layer.value), head });
     });
     element.addEventListener('mt-cell', (e) => host.goTo(/** @type {CustomEvent} */ (e).detail.row));
     const section = new Section(/** @type {HTMLDetailsElement} */ ($('attention')), {
-        key: (/** @type {View} */ view) => `${placeKey(view)} ${layer.value} ${norms.checked}`,
+        key: (/** @type {View} */ view) => `${placeKey(view)} ${layer.value} ${shown.value}`,
         async compute({ model, ids, position }, signal, progress) {
             const patterns = await attentionOf(model, ids, { signal }), rollout = await attentionRollout(patterns, { signal }), flow = ids.length <= FLOW_TOKENS ? await attentionFlow(patterns, { position, signal, onProgress: progress }) : null;
-            return { patterns, rollout, flow, moved: norms.checked ? await attentionNorms(model, ids, { layer: Number(layer.value), signal }) : null, layer: Number(layer.value) };
+            const l = Number(layer.value), lengths = shown.value === 'norms' ? (await attentionNorms(model, ids, { layer: l, signal })).perHead : shown.value === 'through' ? (await feedForwardMaps(model, ids, { layer: l, signal })).feedForward : null;
+            return { patterns, rollout, flow, lengths, layer: l };
         },
-        show({ patterns, rollout, flow, moved, layer: l }, view) {
-            const T = view.ids.length, { heads: H, layers } = patterns, p = view.position;
+        show({ patterns, rollout, flow, lengths, layer: l }, view) {
+            const T = view.ids.length, { layers } = patterns, p = view.position, H = lengths ? lengths.length / (T * T) : patterns.heads;
             let pattern = patterns.patterns[l];
-            if (moved) { // each row as shares of what is moved
-                pattern = Float32Array.from(moved.perHead);
+            if (lengths) { // each row as shares
+                pattern = Float32Array.from(lengths);
                 for (let r = 0; r < H * T; r++) {
                     let sum = 0;
                     for (let j = 0; j < T; j++) sum += pattern[r * T + j];
@@ -98,17 +101,18 @@ function attention(host) {
             element.data = { tokens: view.texts, heads: H, pattern };
             const names = view.texts.map((text) => visibleText(text, 10)), n = T * T;
             keep($('attention-keep'), {
-                head: ['head', 'from', 'to', moved ? 'share' : 'weight'], rows: Array.from(pattern, (x, i) => [Math.floor(i / n), Math.floor((i % n) / T), i % T, x]).filter(([, i, j]) => j <= i), data: { layer: l, heads: H, tokens: view.texts, what: moved ? 'share of the length of what is moved' : 'weight', pattern },
+                head: ['head', 'from', 'to', lengths ? 'share' : 'weight'], rows: Array.from(pattern, (x, i) => [Math.floor(i / n), Math.floor((i % n) / T), i % T, x]).filter(([, i, j]) => j <= i), data: { layer: l, heads: H, tokens: view.texts, what: /** @type {HTMLOptionElement} */ (shown.selectedOptions[0]).text, pattern },
                 heat: () => {
                     const { head } = element; // the one that is seen
                     return { title: `Layer ${l}, ${head === 'mean' ? 'mean of the heads' : `head ${head}`}`, rows: names, cols: names, values: head === 'mean' ? headMean(pattern, H) : pattern.subarray(head * n, (head + 1) * n), min: 0, max: 1 };
                 },
             });
-            const bars = view.texts.slice(0, p + 1).map((text, i) => `${i} ${visibleText(text, 10)}`), mean = headMean(patterns.patterns[layers - 1], H), of = (/** @type {ArrayLike<number>} */ x, /** @type {number} */ from) => Array.from({ length: p + 1 }, (_, j) => x[from + j]);
+            const bars = view.texts.slice(0, p + 1).map((text, i) => `${i} ${visibleText(text, 10)}`), mean = headMean(patterns.patterns[layers - 1], patterns.heads), of = (/** @type {ArrayLike<number>} */ x, /** @type {number} */ from) => Array.from({ length: p + 1 }, (_, j) => x[from + j]);
+            $('flow-note').hidden = flow !== null;
             chart.plot = { type: 'bar', title: `What reaches token ${p}`, y: 'share', bars, series: [{ name: 'rollout', values: of(rollout[layers - 1], p * T) }, ...(flow ? [{ name: 'flow', values: of(flow.share, 0) }] : []), { name: 'last layer alone', values: of(mean, p * T) }] };
         },
     });
-    for (const control of [layer, norms]) control.addEventListener('change', () => { if (last) section.follow(last); });
+    for (const control of [layer, shown]) control.addEventListener('change', () => { if (last) section.follow(last); });
     return {
         /** @param {View} view */
         follow(view) {

@@ -25,7 +25,7 @@ function lens(host) {
     let row = -1;
     function draw() {
         if (!now) return;
-        const { found, view } = now, { vocab } = view.model.info, T = view.ids.length, names = found.rows.map((name) => (name === 'embed' ? 'embedding' : name));
+        const { found, view } = now, { vocab } = view.model.info, T = view.ids.length, names = found.rows.map((name) => (name === 'embed' ? 'embedding' : `layer ${name}`));
         const value = { probability: (/** @type {any} */ c) => c.probability, closeness: (/** @type {any} */ c) => Math.exp(-c.kl), certainty: (/** @type {any} */ c) => Math.max(0, 1 - c.entropy / Math.log(vocab)) }[measure.value] ?? (() => 0);
         const spell = (/** @type {number} */ id) => textsOf(view.model, [id])[0];
         const cells = found.cells.map((cell) => ({ text: spell(cell.token), value: Math.min(1, value(cell)), top: cell.top.map((t) => /** @type {[string, number]} */ ([spell(t.token), t.probability])) }));

@@ -9,7 +9,6 @@ import { words } from '../kit/page.js';
  */
 export class Section {
     /** @type {I | null} */ #input = null;
-    /** @type {string} what is on show */ #shown = '';
     /** @type {string} what was asked for last */ #asked = '';
     #details;
     #status;
@@ -40,15 +39,14 @@ export class Section {
                 }
             },
             (output, input) => {
-                this.#shown = key(input);
                 this.#say('');
                 body.hidden = false;
                 show(output, input);
-                details.dataset.for = this.#shown;
+                details.dataset.for = key(input);
             },
             (error, input) => {
                 body.hidden = true;
-                this.#shown = '';
+                this.#asked = ''; // opened again, it tries again
                 this.#say(words(error), true);
                 details.dataset.for = key(input);
             },
@@ -72,7 +70,7 @@ export class Section {
     #run() {
         if (!this.#details.open || this.#input === null) return;
         const key = this.#key(this.#input);
-        if (key === this.#shown && this.#asked === key) return;
+        if (key === this.#asked) return; // on show, or under way
         this.#asked = key;
         this.#ask(this.#input);
     }

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fits, keyOf, nameOf, siteFrom } from '../../demos/inside/sites.js';
 import { Model } from '../../web/index.js';
-import { ablate, ablationSweep, attentionOf, logSoftmax, logitAttribution, logitLens, neuronReadings, patchingMap } from '../../web/inspect.js';
+import { ablate, ablationSweep, attentionOf, feedForwardMaps, logSoftmax, logitAttribution, logitLens, neuronReadings, patchingMap } from '../../web/inspect.js';
 import { GGML } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
 import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, watch } from './support.mjs';
@@ -103,7 +103,7 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       await open(page, 'lens');
       const table = page.locator('#lens-table');
       assert.equal(await table.locator('tbody tr').count(), 7);
-      assert.deepEqual(await table.locator('tbody tr').nth(5).locator('td bdi').allTextContents(), cells.slice(5 * ids.length, 6 * ids.length).map((c) => model.tokenizer.decode([c.token]).replaceAll(' ', '·') || model.tokenizer.tokenPiece(c.token)));
+      assert.deepEqual(await table.locator('tbody tr').nth(5).locator('td').allTextContents(), cells.slice(5 * ids.length, 6 * ids.length).map((c) => model.tokenizer.decode([c.token]).replaceAll(' ', '·') || model.tokenizer.tokenPiece(c.token)));
       await open(page, 'parts');
       const { parts, logit } = await logitAttribution(model, MINE, { against: 'mean' }), best = parts.reduce((a, b) => (Math.abs(b.value) > Math.abs(a.value) ? b : a));
       assert.equal(best.name, 'L5H1');
@@ -187,12 +187,16 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       assert.ok(got.pattern.every((x, i) => Math.abs(x - patterns[5][i]) < 5e-3), 'the last layer');
       await page.locator('#attention-layer').selectOption('1');
       await page.waitForFunction((want) => Math.abs(document.querySelector('#attention-view').data.pattern[200] - want) < 5e-3, patterns[1][200]);
-      await page.locator('#attention-norms').check();
+      await page.locator('#attention-what').selectOption('norms');
       await page.waitForFunction((want) => Math.abs(document.querySelector('#attention-view').data.pattern[72] - want) > 2e-2, patterns[1][72]);
       const norms = await page.evaluate(() => [...document.querySelector('#attention-view').data.pattern]);
       for (let r = 0; r < 54; r++) assert.ok(Math.abs(norms.slice(9 * r, 9 * r + 9).reduce((a, b) => a + b, 0) - 1) < 1e-4, 'rows are shares');
       await page.evaluate(() => document.querySelector('#attention-view').shadowRoot.querySelector('input[value="2"]').click());
       await panel(page, 'L1H2');
+      await page.locator('#attention-what').selectOption('through');
+      await page.waitForFunction(() => document.querySelector('#attention-view').data.heads === 1);
+      const { feedForward } = await feedForwardMaps(model, MINE, { layer: 1 }), row = feedForward.slice(72), all = row.reduce((a, b) => a + b, 0);
+      near(await page.evaluate(() => [...document.querySelector('#attention-view').data.pattern].slice(72)), row.map((x) => x / all), 5e-3, 'through the feed-forward layer');
       await open(page, 'sinks');
       assert.match(await text(page, 'sinks-said'), /29 of 36 heads give the first token more than 0\.3/);
       await page.locator('#restore').click();
@@ -276,6 +280,8 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       await page.locator('#text').fill('');
       await page.waitForFunction(() => document.querySelector('#lens-table').data.columns.length === 1);
       assert.match(await text(page, 'sinks-said'), /one token/);
+      await page.locator('#text').fill('one of many words '.repeat(10));
+      await page.waitForFunction(() => !document.getElementById('flow-note').hidden);
     }));
 
   test('a model without a tokenizer says so', () =>
