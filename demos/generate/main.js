@@ -138,8 +138,12 @@ function tell(error) {
 
 const knobs = new Knobs($('knobs'), $('penalties'), () => settingsChanged());
 
+/** @param {Settings} a @param {Settings} b */
+const same = (a, b) => KNOBS.every(({ key }) => a[key] === b[key]);
+
 function settingsChanged() {
-    for (const [i, button] of [...$('samplers').children].entries()) button.setAttribute('aria-pressed', String(KNOBS.every(({ key }) => knobs.values[key] === (SAMPLERS[i].settings[key] ?? NEUTRAL[key]))));
+    for (const [i, button] of [...$('samplers').children].entries()) button.setAttribute('aria-pressed', String(same(knobs.values, { ...NEUTRAL, ...SAMPLERS[i].settings })));
+    showFact(tree.path(tip), model ? ended(tip) : null);
     look();
     keep();
 }
@@ -170,7 +174,7 @@ function showFact(nodes, end) {
     if (!node) return $('fact').replaceChildren(end ? end.long : 'Nothing stands here yet: this is what the next token is drawn from.');
     const { taken, how } = node, { id, logProb, rank, share, entropy, left } = /** @type {import('./chain.js').Taken} */ (taken);
     const came = how === 'picked' ? 'picked by hand' : how === 'given' ? 'from a link' : `drawn from ${left.toLocaleString('en')} with seed ${node.seed}`;
-    $('fact').replaceChildren(b(textOf(id)), `, token ${place + 1}, ${came}: the model gave it ${formatProbability(Math.exp(logProb), true)} (${(-logProb / Math.LN2).toFixed(2)} bits, rank ${rank.toLocaleString('en')}), the sampler ${formatProbability(share, true)}. Entropy ${entropy.toFixed(2)} bits.`);
+    $('fact').replaceChildren(b(textOf(id)), `, token ${place + 1}, ${came}: the model gave it ${formatProbability(Math.exp(logProb), true)} (${(-logProb / Math.LN2).toFixed(2)} bits, rank ${rank.toLocaleString('en')}), the sampler ${formatProbability(share, true)}${node.settings && !same(node.settings, knobs.values) ? ', as it was set then' : ''}. Entropy ${entropy.toFixed(2)} bits.`);
 }
 
 let branchTimer = 0;
@@ -242,7 +246,7 @@ function keep() {
     writeState({
         prompt: prompt.value.length <= LONGEST_LINK ? prompt.value : null,
         ...Object.fromEntries(KNOBS.map(({ key, letter }) => [letter, knobs.values[key] === NEUTRAL[key] ? null : knobs.values[key]])),
-        sampler: KNOBS.every(({ key }) => knobs.values[key] === NEUTRAL[key]) ? 'none' : null,
+        sampler: same(knobs.values, NEUTRAL) ? 'none' : null,
         seed, stop: stopBox.value, count: count === 40 ? null : count, by: byBox.value === 'probability' ? null : byBox.value,
         path: path.length <= LONGEST_LINK ? path : null, at: place === nodes.length ? null : place,
         empty: prompt.value ? null : 1,
@@ -319,10 +323,10 @@ const sleep = (ms, signal) => new Promise((resolve, reject) => {
 async function write(parent, what, how, signal) {
     if (!reader || !chain) throw new DOMException('no model', 'AbortError');
     const path = [...given, ...idsOf(tree.path(parent))];
-    const logits = await reader.logits(path, signal);
-    const taken = await chain.take(logits, path, knobs.values, 'id' in what ? what : { seed: what.seed, depth: parent.depth });
+    const settings = knobs.values, logits = await reader.logits(path, signal);
+    const taken = await chain.take(logits, path, settings, 'id' in what ? what : { seed: what.seed, depth: parent.depth });
     signal.throwIfAborted();
-    return tree.add(parent, taken, how, 'seed' in what ? what.seed : seed);
+    return tree.add(parent, taken, how, 'seed' in what ? what.seed : seed, settings);
 }
 
 /** @param {Node} node */
@@ -469,13 +473,19 @@ async function useModel(opened) {
 /** All branches, as an object of plain values. */
 function exported() {
     const { name, architecture, parameters, vocab } = model.info;
+    /** Those that tokens came with; a token names its own by its place. @type {Settings[]} */ const settings = [];
+    const placeOf = (/** @type {Settings | null} */ one) => {
+        if (!one) return null;
+        const at = settings.findIndex((other) => same(other, one));
+        return at < 0 ? settings.push(one) - 1 : at;
+    };
+    const nodes = tree.nodes().map(({ key, parent, taken, how, seed: drawnWith, settings: then }) => {
+        const { id, logProb, rank, share, entropy, left } = /** @type {import('./chain.js').Taken} */ (taken);
+        return { key, parent: parent?.key ?? 0, id, text: textOf(id), logProb, rank, probabilityAfterSampler: share, entropyBits: entropy, tokensLeft: left, how, ...(how === 'drawn' && { seed: drawnWith }), settings: placeOf(then) };
+    });
     return {
         format: 'microtome-tree', version: 1, model: { name, file: model.file, architecture, parameters, vocab },
-        prompt: { text: prompt.value, ids: given }, settings: { ...knobs.values, seed, stop: stops() }, shown: tip.key,
-        nodes: tree.nodes().map(({ key, parent, taken, how, seed: drawnWith }) => {
-            const { id, logProb, rank, share, entropy, left } = /** @type {import('./chain.js').Taken} */ (taken);
-            return { key, parent: parent?.key ?? 0, id, text: textOf(id), logProb, rank, probabilityAfterSampler: share, entropyBits: entropy, tokensLeft: left, how, ...(how === 'drawn' && { seed: drawnWith }) };
-        }),
+        prompt: { text: prompt.value, ids: given }, stop: stops(), shown: tip.key, settings, nodes,
     };
 }
 

@@ -11,19 +11,19 @@
  * @property {Node[]} children
  * @property {number} depth tokens after the prompt; 0: the prompt itself
  * @property {Taken | null} taken null: the prompt
- * @property {How} how @property {number} seed that it was drawn with
+ * @property {How} how @property {number} seed that it was drawn with @property {import('./chain.js').Settings | null} settings of the sampler then
  * @typedef {{ nodes: Node[], children: Run[] }} Run a stretch without a fork, and what follows it
  */
 
 export class Tree {
     #keys = 0;
-    /** @type {Node} */ root = { key: 0, parent: null, children: [], depth: 0, taken: null, how: 'given', seed: 0 };
+    /** @type {Node} */ root = { key: 0, parent: null, children: [], depth: 0, taken: null, how: 'given', seed: 0, settings: null };
 
-    /** A token after a node; the child that is there if it is there. @param {Node} parent @param {Taken} taken @param {How} how @param {number} seed @returns {Node} */
-    add(parent, taken, how, seed) {
+    /** A token after a node; the child that is there if it is there. @param {Node} parent @param {Taken} taken @param {How} how @param {number} seed @param {import('./chain.js').Settings | null} [settings] @returns {Node} */
+    add(parent, taken, how, seed, settings = null) {
         const found = parent.children.find((child) => child.taken?.id === taken.id);
         if (found) return found;
-        const node = { key: ++this.#keys, parent, children: [], depth: parent.depth + 1, taken, how, seed };
+        const node = { key: ++this.#keys, parent, children: [], depth: parent.depth + 1, taken, how, seed, settings };
         parent.children.push(node);
         return node;
     }

@@ -249,6 +249,11 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       const file = JSON.parse(await saved(page, 'JSON'));
       assert.equal(file.nodes.length, 12);
       assert.deepEqual(file.nodes.filter(({ parent }) => parent === 0).map(({ how }) => how), ['picked', 'picked']);
+      assert.deepEqual([file.settings.map(({ topK }) => topK), file.nodes.every(({ settings }) => settings === 0)], [[3], true]);
+      await page.locator('#knob-topK').fill('9');
+      await page.locator('#knob-topK').press('Tab');
+      await page.locator('#tokens .tok').nth(2).click();
+      await page.waitForFunction(() => /, as it was set then\. Entropy/.test(document.getElementById('fact').textContent));
       assert.equal((await saved(page, 'CSV')).trim().split('\r\n').length, 7);
       assert.ok((await saved(page, 'TXT')).startsWith('Once upon a time'));
       // Back to the first branch, then it goes.
