@@ -8,6 +8,7 @@ import '../../web/elements/lattice.js';
 import { PLOT_CSS } from '../../web/lab/plots.js';
 import { svgToPng, toCsv } from '../../web/elements/export.js';
 import { readState, writeState } from '../kit/address.js';
+import { onDrop } from '../kit/drop.js';
 import { take } from '../kit/handover.js';
 import { latest } from '../kit/latest.js';
 import { $, make, words } from '../kit/page.js';
@@ -35,6 +36,8 @@ const PRESETS = [
 ];
 const DEFAULTS = ['tiny', 'bpe-16k', 'unigram-4k', 'byt5'];
 const LONGEST_IN_ADDRESS = 2000;
+const LONG = 100_000; // characters pasted at once that are kept out of the box
+const SHOWN_OF_LONG = 2000;
 const LONGEST_SPEED = 1 << 20; // characters of the user's text that speed is measured on
 const MOST_ROWS = 60; // languages in the picture of all tokenizers
 
@@ -80,7 +83,7 @@ async function add(entry) {
     $('panels').insertBefore(panel.element, next ?? null);
     keepAddress();
     if (!(await panel.open()) || panels.get(entry.key) !== panel) return;
-    panel.ask({ text: input.value, how: how() });
+    panel.ask({ text: textNow(), how: how() });
     listOpen();
     void measure([panel]);
 }
@@ -127,6 +130,30 @@ function addFiles(files) {
 
 // ---- the text ----------------------------------------------------------------------------------------------------
 
+/** A long text that was pasted; boxes of browsers are slow with those. @type {string | null} */ let held = null;
+const textNow = () => held ?? input.value;
+/** @param {string | null} text null: the box holds the text itself again */
+function hold(text) {
+    held = text;
+    input.readOnly = text !== null;
+    if (text !== null) input.value = `${text.slice(0, SHOWN_OF_LONG)} …`;
+    $('held').hidden = text === null;
+    $('held-note').textContent = text === null ? '' : `All ${text.length.toLocaleString('en')} characters are counted; the box shows the first ${SHOWN_OF_LONG.toLocaleString('en')}.`;
+}
+input.addEventListener('paste', (e) => {
+    const pasted = e.clipboardData?.getData('text/plain') ?? '';
+    if (pasted.length <= LONG) return;
+    e.preventDefault();
+    hold(pasted);
+    update();
+});
+$('release').addEventListener('click', () => {
+    hold(null);
+    input.value = '';
+    input.focus();
+    update();
+});
+
 let announceTimer = 0;
 /** @param {Panel} panel */
 function changed(panel) {
@@ -144,7 +171,7 @@ function pointed(from, index) {
 
 let updateTimer = 0;
 function update() {
-    const text = input.value;
+    const text = textNow();
     for (const button of $('presets').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.text === text));
     keepAddress();
     clearTimeout(updateTimer);
@@ -169,12 +196,12 @@ function drawFigures() {
 const figuresOf = () => inOrder().flatMap(({ entry, info, shown, speed }) => (shown ? [{ name: entry.name, model: info?.model, vocabulary: info?.vocabSize, tokens: shown.count, characters: shown.characters, bytes: shown.bytes, unknown: shown.unknown, megabytesPerSecond: Number.isFinite(speed) ? speed : null }] : []));
 /** @type {any} */ ($('keep')).formats = {
     CSV: () => toCsv(['tokenizer', 'model', 'vocabulary', 'tokens', 'characters', 'bytes', 'unknown', 'MB/s'], figuresOf().map((f) => Object.values(f))),
-    JSON: async () => JSON.stringify({ text: input.value, tokenizers: await Promise.all(inOrder().filter((p) => p.shown).map(async (p, i) => ({ ...figuresOf()[i], ids: Array.from(await worker.call('ids', { key: p.entry.key, text: input.value, how: how() })) }))) }, null, 1),
+    JSON: async () => JSON.stringify({ text: textNow(), tokenizers: await Promise.all(inOrder().filter((p) => p.shown).map(async (p, i) => ({ ...figuresOf()[i], ids: Array.from(await worker.call('ids', { key: p.entry.key, text: textNow(), how: how() })) }))) }, null, 1),
 };
 
 /** One after the other, behind what is asked for. @param {Panel[]} list */
 async function measure(list) {
-    const text = input.value.length >= 100_000 ? input.value.slice(0, LONGEST_SPEED) : undefined;
+    const whole = textNow(), text = whole.length >= 100_000 ? whole.slice(0, LONGEST_SPEED) : undefined;
     $('speed-note').textContent = `Measured over ${text ? 'your text' : 'the text of this project’s guides'}, repeated to about a megabyte, on one thread.`;
     for (const panel of list) {
         if (!panels.has(panel.entry.key) || !panel.info) continue;
@@ -325,7 +352,7 @@ $('parallel-own').addEventListener('click', async () => {
 function keepAddress() {
     const { special, template: around } = how(), bundled = [...panels.keys()].filter((key) => BUNDLED.some((b) => b.key === key));
     writeState({
-        text: input.value.length <= LONGEST_IN_ADDRESS ? input.value : null, with: bundled.join(','), word: word.value, special: special === 'own' ? null : special, template: around ? 1 : null,
+        text: textNow().length <= LONGEST_IN_ADDRESS ? textNow() : null, with: bundled.join(','), word: word.value, special: special === 'own' ? null : special, template: around ? 1 : null,
         of: BUNDLED.some((b) => b.key === wordOf.value) ? wordOf.value : null, by: languageBy.value === 'premium' ? null : languageBy.value,
     });
 }
@@ -342,17 +369,8 @@ function fromAddress() {
     return { wanted: wanted.length || state.has('open') ? wanted : DEFAULTS, handed: state.get('open'), of: state.get('of') };
 }
 
-let depth = 0;
-const carries = (/** @type {DragEvent} */ e) => e.dataTransfer?.types.includes('Files') ?? false;
-const over = (/** @type {number} */ change) => { depth = change ? Math.max(0, depth + change) : 0; $('over').hidden = depth === 0; };
-addEventListener('dragenter', (e) => { if (carries(e)) { e.preventDefault(); over(1); } });
-addEventListener('dragover', (e) => { if (carries(e)) e.preventDefault(); });
-addEventListener('dragleave', (e) => { if (carries(e)) over(-1); });
-addEventListener('drop', (e) => {
-    if (!carries(e)) return;
-    e.preventDefault();
-    over(0);
-    const files = [...(e.dataTransfer?.files ?? [])], tables = files.filter((f) => /\.(tsv|csv|jsonl)(\.gz)?$/i.test(f.name));
+onDrop($('over'), (files) => {
+    const tables = files.filter((f) => /\.(tsv|csv|jsonl)(\.gz)?$/i.test(f.name));
     if (tables.length) void useParallel(tables[0]);
     if (files.length > tables.length) addFiles(files.filter((f) => !tables.includes(f)));
 });
@@ -372,7 +390,7 @@ template.addEventListener('change', update);
 $('presets').replaceChildren(...PRESETS.map(({ label, text }) => {
     const button = make('button', { type: 'button' }, label);
     button.dataset.text = text;
-    button.addEventListener('click', () => { input.value = text; update(); });
+    button.addEventListener('click', () => { hold(null); input.value = text; update(); });
     return button;
 }));
 
@@ -380,7 +398,7 @@ const { wanted, handed, of } = fromAddress();
 if (of) wishes.set(wordOf, of);
 const plotStyle = new CSSStyleSheet();
 plotStyle.replaceSync(PLOT_CSS);
-document.adoptedStyleSheets = [plotStyle];
+document.adoptedStyleSheets = [...document.adoptedStyleSheets, plotStyle];
 if (handed) {
     const file = await take(handed).catch(() => null);
     if (file) entries.push(...entriesOf([file]).map((entry) => ({ ...entry, about: 'trained here' })));

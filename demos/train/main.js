@@ -6,11 +6,13 @@ import '../../web/elements/chart.js';
 import '../../web/elements/token-strip.js';
 import '../../web/elements/export.js';
 import { toCsv } from '../../web/elements/export.js';
+import { visible } from '../../web/elements/format.js';
 import { TEXTS } from '../../web/lab/texts.js';
 import { WorkerClient } from '../../web/runtime/client.js';
 import { wholeFile } from '../../web/runtime/gzip.js';
 import { toSource } from '../../web/runtime/source.js';
 import { copyLink, readState, writeState } from '../kit/address.js';
+import { onDrop } from '../kit/drop.js';
 import { leave } from '../kit/handover.js';
 import { $, make, words } from '../kit/page.js';
 import { openWorker } from '../tokenizers/client.js';
@@ -240,7 +242,6 @@ const ORDERS = /** @type {Record<string, (a: Word, b: Word) => number>} */ ({
     newest: (a, b) => b.id - a.id, id: (a, b) => a.id - b.id, count: (a, b) => b.count - a.count || a.id - b.id, length: (a, b) => b.length - a.length || a.id - b.id, unused: (a, b) => a.count - b.count || b.id - a.id,
     score: (a, b) => (Number.isNaN(b.score) ? 0 : b.score) - (Number.isNaN(a.score) ? 0 : a.score) || a.id - b.id,
 });
-const visible = (/** @type {string} */ text) => text.replaceAll(' ', '␣').replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll('\r', '␍');
 
 function drawWords() {
     const result = runs[Number(select('vocabulary-of').value)]?.result;
@@ -284,7 +285,10 @@ async function keep(run) {
     open.addEventListener('click', async () => {
         try {
             await leave(file);
-            location.href = new URL(`../tokenizers/#open=${encodeURIComponent(file.name)}`, document.baseURI).href;
+            const link = make('a', { href: `../tokenizers/#open=${encodeURIComponent(file.name)}` });
+            document.body.append(link);
+            link.click();
+            link.remove();
         } catch (error) {
             problem('problem', `The browser keeps no files for other pages here (${words(error)}): save the file and open it there.`);
         }
@@ -365,17 +369,8 @@ $('fewer').addEventListener('click', () => { page--; drawWords(); });
 $('more').addEventListener('click', () => { page++; drawWords(); });
 copyLink($('copy-link'), $('where'), showForm);
 
-let depth = 0;
-const carries = (/** @type {DragEvent} */ e) => e.dataTransfer?.types.includes('Files') ?? false;
-const over = (/** @type {number} */ change) => { depth = change ? Math.max(0, depth + change) : 0; $('over').hidden = depth === 0; };
-addEventListener('dragenter', (e) => { if (carries(e)) { e.preventDefault(); over(1); } });
-addEventListener('dragover', (e) => { if (carries(e)) e.preventDefault(); });
-addEventListener('dragleave', (e) => { if (carries(e)) over(-1); });
-addEventListener('drop', (e) => {
-    if (!carries(e)) return;
-    e.preventDefault();
-    over(0);
-    files = [...(e.dataTransfer?.files ?? [])];
+onDrop($('over'), (dropped) => {
+    files = dropped;
     const radio = /** @type {HTMLInputElement | null} */ (document.querySelector('input[name=source][value=files]'));
     if (radio) radio.checked = true;
     showForm();

@@ -50,6 +50,15 @@ export function hexBytes(bytes) {
     return Array.from(bytes, hexByte).join(' ');
 }
 
+/** @type {Record<string, string>} */
+const SIGNS = { ' ': '␣', '\t': '⇥', '\n': '⏎', '\r': '␍' };
+
+/**
+ * White space made visible. @param {string} text
+ * @returns {string} '␣the'
+ */
+export const visible = (text) => text.replace(/[ \t\n\r]/g, (c) => SIGNS[c]);
+
 /**
  * A probability as a percentage of two or three digits. What is too small for that reads "<0.001%", never "0%"; only
  * a true zero is "0". With `full`, small ones are written as powers of ten instead.

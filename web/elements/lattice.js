@@ -25,12 +25,12 @@
  *
  * Custom properties: --mt-ink, --mt-muted, --mt-line, --mt-surface, --mt-focus, --mt-exact, --mt-naive, --mt-mono.
  */
-import { h, sheet } from './format.js';
+import { h, sheet, visible } from './format.js';
+import { s, standalone } from './svg.js';
 
 /** @typedef {{ from: number, to: number, label: string, weight?: number, best?: boolean, id?: number }} Edge */
 /** @typedef {{ text: string, edges: Edge[] }} LatticeData */
 
-const SVG = 'http://www.w3.org/2000/svg';
 const ROW = 30; // pixels from one row of bricks to the next
 const BRICK = 25;
 const RULER = 44; // the word itself, below the bricks
@@ -89,14 +89,6 @@ thead th:first-child { text-align: left; }
     .dim .brick:not(.through) { opacity: 1; }
 }
 `);
-
-/** @param {string} tag @param {Record<string, string | number>} [attributes] @param {...(Node | string)} children */
-function s(tag, attributes = {}, ...children) {
-    const el = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) el.setAttribute(name, String(value));
-    el.append(...children);
-    return el;
-}
 
 /** Edges in the order of their beginnings: every path passes them in this order. @param {Edge[]} edges @returns {number[]} indices */
 const inOrder = (edges) => edges.map((_, i) => i).sort((a, b) => edges[a].from - edges[b].from || edges[a].to - edges[b].to || a - b);
@@ -179,8 +171,6 @@ export function layoutEdges(edges) {
 
 /** A label in so many characters. @param {string} label @param {number} most */
 const cut = (label, most) => ([...label].length > most ? (most > 1 ? `${[...label].slice(0, most - 1).join('')}…` : '·') : label);
-const SIGNS = /** @type {Record<string, string>} */ ({ ' ': '␣', '\t': '⇥', '\n': '⏎', '\r': '␍' });
-const visible = (/** @type {string} */ label) => [...label].map((c) => SIGNS[c] ?? c).join('');
 const number = (/** @type {number} */ x) => String(Math.round(x * 1000) / 1000).replace('-', '−');
 
 /** Large counts as powers. @param {bigint} n */
@@ -298,7 +288,7 @@ export class LatticeView extends HTMLElement {
             const size = new TextEncoder().encode(character).length;
             ruler.append(s('line', { class: 'tick character', x1: EDGE + at * cell, x2: EDGE + at * cell, y1: wall - 2, y2: wall + 26 }));
             for (let k = 1; k < size; k++) ruler.append(s('line', { class: 'tick', x1: EDGE + (at + k) * cell, x2: EDGE + (at + k) * cell, y1: wall - 2, y2: wall + 8 }));
-            ruler.append(s('text', { class: 'glyph', x: EDGE + (at + size / 2) * cell, y: wall + 20 }, SIGNS[character] ?? (/^\p{M}/u.test(character) ? `◌${character}` : character)));
+            ruler.append(s('text', { class: 'glyph', x: EDGE + (at + size / 2) * cell, y: wall + 20 }, /^\p{M}/u.test(character) ? `◌${character}` : visible(character)));
             at += size;
         }
         if (n) ruler.append(s('line', { class: 'tick character', x1: EDGE + n * cell, x2: EDGE + n * cell, y1: wall - 2, y2: wall + 26 }));
@@ -399,17 +389,7 @@ export class LatticeView extends HTMLElement {
 
     /** The picture as the text of an SVG file, in the colours on show. @returns {string} */
     svg() {
-        const copy = /** @type {SVGElement} */ (this.#svg.cloneNode(true));
-        const from = [this.#svg, ...this.#svg.querySelectorAll('*')], to = [copy, ...copy.querySelectorAll('*')];
-        from.forEach((el, i) => {
-            const style = getComputedStyle(el);
-            for (const name of ['fill', 'stroke', 'stroke-width', 'font-family', 'font-size', 'font-weight', 'text-anchor']) if (el !== this.#svg) to[i].setAttribute(name, style.getPropertyValue(name));
-            for (const name of ['tabindex', 'role', 'class', 'data-i']) to[i].removeAttribute(name);
-        });
-        copy.setAttribute('xmlns', SVG);
-        copy.setAttribute('role', 'img');
-        copy.prepend(s('rect', { width: '100%', height: '100%', fill: getComputedStyle(this.#scroll).backgroundColor }));
-        return `${new XMLSerializer().serializeToString(copy)}\n`;
+        return standalone(this.#svg, this.#scroll);
     }
 }
 

@@ -23,13 +23,13 @@
  *
  * Custom properties: --mt-ink, --mt-muted, --mt-line, --mt-surface, --mt-focus, --mt-exact, --mt-naive, --mt-mono.
  */
-import { h, sheet, VISUALLY_HIDDEN } from './format.js';
+import { h, sheet, visible, VISUALLY_HIDDEN } from './format.js';
+import { s, standalone } from './svg.js';
 
 /** @typedef {{ at: number, label: string, rank?: number, id?: number, pairs?: (number | null)[] }} Step */
 /** @typedef {{ symbols: string[], steps: Step[], last?: (number | null)[] }} ReplayData */
 /** A piece of the picture: a symbol, or what a step made. step: when it comes, 0 for symbols; gone: when it is merged. @typedef {{ label: string, from: number, to: number, level: number, step: number, gone: number }} Piece */
 
-const SVG = 'http://www.w3.org/2000/svg';
 const ROW = 34;
 const BRICK = 24;
 const GLYPH = 8.1;
@@ -96,16 +96,6 @@ tr[aria-current] { background: color-mix(in srgb, var(--_next) 18%, transparent)
 }
 `);
 
-/** @param {string} tag @param {Record<string, string | number>} [attributes] @param {...(Node | string)} children */
-function s(tag, attributes = {}, ...children) {
-    const el = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) el.setAttribute(name, String(value));
-    el.append(...children);
-    return el;
-}
-
-const SIGNS = /** @type {Record<string, string>} */ ({ ' ': '␣', '\t': '⇥', '\n': '⏎', '\r': '␍' });
-const visible = (/** @type {string} */ label) => [...label].map((c) => SIGNS[c] ?? c).join('');
 
 /**
  * Every piece of the picture, and the sequence after each step.
@@ -306,16 +296,7 @@ export class MergeReplay extends HTMLElement {
 
     /** The picture as the text of an SVG file, in the colours on show. @returns {string} */
     svg() {
-        const copy = /** @type {SVGElement} */ (this.#svg.cloneNode(true));
-        const to = copy.querySelectorAll('*');
-        this.#svg.querySelectorAll('*').forEach((el, i) => {
-            const style = getComputedStyle(el);
-            for (const name of ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'font-family', 'font-size', 'text-anchor', 'visibility']) to[i].setAttribute(name, style.getPropertyValue(name));
-            to[i].removeAttribute('class');
-        });
-        copy.setAttribute('xmlns', SVG);
-        copy.prepend(s('rect', { width: '100%', height: '100%', fill: getComputedStyle(this.#scroll).backgroundColor }));
-        return `${new XMLSerializer().serializeToString(copy)}\n`;
+        return standalone(this.#svg, this.#scroll);
     }
 }
 
