@@ -23,7 +23,7 @@ before(() => {
 after(() => folder && rmSync(folder, { recursive: true, force: true }));
 
 /** Both drivers: a condition in the page. */
-const until = (page, condition, arg) => page.waitForFunction(condition, ...('waitForURL' in page ? [arg, { timeout: 60_000 }] : [{ timeout: 60_000 }, arg]));
+const until = (page, condition, arg) => page.waitForFunction(condition, ...('waitForURL' in page ? [arg, { timeout: 150_000 }] : [{ timeout: 150_000 }, arg]));
 
 /** What every edition must do; `open` gives a page. @param {() => Promise<any>} open @param {() => string[]} wrong */
 async function walk(open, wrong) {
