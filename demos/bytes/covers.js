@@ -182,6 +182,6 @@ export function coversPicture(found, { rows = 12, style = true } = {}) {
         + `${style ? `<style>${COVERS_CSS}</style>` : ''}${out.join('')}<path class="cv-e" d="M${line} 22V${y - 4}"/><text class="cv-m" x="${line}" y="14" text-anchor="${line < 90 ? 'start' : 'middle'}">end of your text</text></svg>\n`;
 }
 
-/** The numbers of the picture and of all other covers. @param {Covers} found */
-export const coverRows = ({ covers }) => covers.map((c) => [c.tokens.map(spelling).join(' | '), c.ids.join(' '), hexBytes(c.tokens.at(-1) ?? []), c.share, c.logProb / Math.LN2]);
+/** The numbers of covers. @param {Cover[]} covers */
+export const coverRows = (covers) => covers.map((c) => [c.tokens.map(spelling).join(' | '), c.ids.join(' '), hexBytes(c.tokens.at(-1) ?? []), c.share, c.logProb / Math.LN2]);
 export const COVER_HEAD = ['tokens', 'ids', 'bytes of the last token', 'share', 'log2 of the probability'];

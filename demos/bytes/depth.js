@@ -48,13 +48,12 @@ const covers = new Part(details('covers'), {
         const picture = $('covers-picture');
         $('covers-view').hidden = !bytes.length;
         if (bytes.length) picture.innerHTML = coversPicture(found, { rows: ROWS_SHOWN, style: false }); // made by us, escaped
-        const rows = coverRows(found);
-        fill($('covers-table'), ['tokens', 'share', 'log₂ P', 'bytes of the last token'], rows.slice(0, ROWS_IN_TABLE).map(([tokens, , hex, share, log]) => [code(String(tokens)), say(Number(share)), number(Number(log), 3), code(String(hex))]));
-        $('covers-left').textContent = rows.length > ROWS_IN_TABLE ? `${ROWS_IN_TABLE} of ${rows.length}; the files have all.` : '';
+        fill($('covers-table'), ['tokens', 'share', 'log₂ P', 'bytes of the last token'], coverRows(covers.slice(0, ROWS_IN_TABLE)).map(([tokens, , hex, share, log]) => [code(String(tokens)), say(Number(share)), number(Number(log), 3), code(String(hex))]));
+        $('covers-left').textContent = covers.length > ROWS_IN_TABLE ? `${ROWS_IN_TABLE} of ${covers.length}; the files have all.` : '';
         const svg = () => coversPicture(found, { rows: ROWS_SHOWN });
         /** @type {any} */ ($('covers-export')).formats = {
             ...(bytes.length && { SVG: svg, PNG: () => svgToPng(svg(), { scale: 2 }) }),
-            CSV: () => toCsv(COVER_HEAD, rows),
+            CSV: () => toCsv(COVER_HEAD, coverRows(covers)),
             JSON: () => JSON.stringify({ text: new TextDecoder().decode(bytes), logProb, covers: covers.map((c) => ({ ids: c.ids, share: c.share, logProb: c.logProb })) }, null, 1),
         };
     },
