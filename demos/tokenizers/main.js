@@ -349,10 +349,12 @@ $('parallel-own').addEventListener('click', async () => {
 
 // ---- the address, and files from outside -------------------------------------------------------------------------
 
+/** What the training page has left here. @type {Entry | null} */ let handedOver = null;
 function keepAddress() {
     const { special, template: around } = how(), bundled = [...panels.keys()].filter((key) => BUNDLED.some((b) => b.key === key));
     writeState({
         text: textNow().length <= LONGEST_IN_ADDRESS ? textNow() : null, with: bundled.join(','), word: word.value, special: special === 'own' ? null : special, template: around ? 1 : null,
+        open: handedOver && panels.has(handedOver.key) ? handedOver.file : null,
         of: BUNDLED.some((b) => b.key === wordOf.value) ? wordOf.value : null, by: languageBy.value === 'premium' ? null : languageBy.value,
     });
 }
@@ -401,8 +403,10 @@ plotStyle.replaceSync(PLOT_CSS);
 document.adoptedStyleSheets = [...document.adoptedStyleSheets, plotStyle];
 if (handed) {
     const file = await take(handed).catch(() => null);
-    if (file) entries.push(...entriesOf([file]).map((entry) => ({ ...entry, about: 'trained here' })));
-    else problem('problem', `The tokenizer “${handed}” is not there any more: train it again, or save it as a file.`);
+    if (file) {
+        handedOver = { ...entriesOf([file])[0], about: 'trained here' };
+        entries.push(handedOver);
+    } else problem('problem', `The tokenizer “${handed}” is not there any more: train it again, or save it as a file.`);
 }
 await Promise.all(entries.filter((e) => e.own || wanted.includes(e.key)).map((entry) => {
     const opened = add(entry);

@@ -131,6 +131,9 @@ describe('demos/train in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     const panel = page.locator('.panel[data-key^=own]'), text = await page.locator('#text').inputValue();
     await page.waitForFunction((n) => document.querySelector('.panel[data-key^=own]').dataset.for === String(n), text.length);
     assert.equal(await panel.locator('.count').textContent(), `${want.tokenizer.count(text)} tokens`);
+    await page.waitForFunction(() => /with=.*open=bpe-600-guides\.json/.test(location.hash));
+    await page.reload();
+    await page.waitForFunction(() => document.querySelectorAll('.panel[data-state=open]').length === 5 && document.querySelector('.panel[data-key^=own]'));
   }));
 
   test('cancel, errors, and going on after them', () => onPage(async (page) => {
