@@ -199,11 +199,17 @@ const figuresOf = () => inOrder().flatMap(({ entry, info, shown, speed }) => (sh
     JSON: async () => JSON.stringify({ text: textNow(), tokenizers: await Promise.all(inOrder().filter((p) => p.shown).map(async (p, i) => ({ ...figuresOf()[i], ids: Array.from(await worker.call('ids', { key: p.entry.key, text: textNow(), how: how() })) }))) }, null, 1),
 };
 
+/** What can wait does, until every panel has its answer. */
+async function settled() {
+    while ([...panels.values()].some((panel) => panel.busy)) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
 /** One after the other, behind what is asked for. @param {Panel[]} list */
 async function measure(list) {
     const whole = textNow(), text = whole.length >= 100_000 ? whole.slice(0, LONGEST_SPEED) : undefined;
     $('speed-note').textContent = `Measured over ${text ? 'your text' : 'the text of this project’s guides'}, repeated to about a megabyte, on one thread.`;
     for (const panel of list) {
+        await settled();
         if (!panels.has(panel.entry.key) || !panel.info) continue;
         try {
             panel.speed = (await worker.call('speed', { key: panel.entry.key, text })).megabytesPerSecond;
@@ -276,6 +282,7 @@ async function showLanguages() {
     if (!list || !open().length) return;
     const reference = referenceOf(list), isOurs = list === await ours.catch(() => null);
     for (const { entry } of [...open()].sort((a) => (a.entry.key === languageOf.value ? -1 : 0))) {
+        await settled();
         try {
             if (!premiums.has(entry.key)) premiums.set(entry.key, await worker.call('premiums', { key: entry.key, languages: list, reference }));
         } catch (error) {

@@ -29,6 +29,7 @@ export class Panel {
     #controller = new AbortController();
     /** @type {Question} */ #question = { text: '', how: { special: 'own', template: false } };
     #start = 0;
+    #waiting = false; // for an answer of the worker
     #strip = /** @type {TokenStrip} */ (document.createElement('mt-token-strip'));
     #count = make('span', { className: 'count' });
     #about = make('span', { className: 'muted' });
@@ -119,10 +120,12 @@ export class Panel {
     #ask = latest(
         async (/** @type {Question & { start: number }} */ { text, how, start }) => this.#worker.call('encode', { key: this.entry.key, text, how, start, most: PAGE }),
         (/** @type {Encoded} */ answer, { text }) => {
+            this.#waiting = false;
             this.#fail();
             this.#show(answer, text);
         },
         (error) => {
+            this.#waiting = false;
             this.shown = null;
             this.#strip.tokens = [];
             this.#count.textContent = this.#ratios.textContent = '';
@@ -135,7 +138,14 @@ export class Panel {
     ask(question) {
         if (question.text !== this.#question.text) this.#start = 0;
         this.#question = question;
-        if (this.info) this.#ask({ ...question, start: this.#start });
+        if (!this.info) return;
+        this.#waiting = true;
+        this.#ask({ ...question, start: this.#start });
+    }
+
+    /** Is it being opened, or does it wait for an answer? */
+    get busy() {
+        return this.element.dataset.state === 'opening' || this.#waiting;
     }
 
     /** @param {number} by */
