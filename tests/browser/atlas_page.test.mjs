@@ -1,14 +1,12 @@
 // The page demos/atlas in real browsers: every system with its claim, search and links, runs with their numbers, the queue, cancelling, errors.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { SYSTEMS, runSystem } from '../../web/atlas/run.js';
 import { formatNumber } from '../../web/lab/plots.js';
 import { FIELDS, haystack, matches } from '../../demos/atlas/fields.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const MARKOV = 'tokenization-bias-markov', HOMOMORPHISM = 'byte-bpe-homomorphism', LABS_ONLY = 'bico-reversal-curse';
 const works = SYSTEMS.filter(({ run }) => run);
 
@@ -49,12 +47,6 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     } finally {
       await ctx.close();
     }
-  }
-
-  async function axe(page, what) {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
   }
 
   test('every system is there with its claim, what is missing or a button, and the counts are those of the list', () =>

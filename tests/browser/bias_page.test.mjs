@@ -1,14 +1,12 @@
 // The page demos/bias in real browsers: each tab's numbers are the package's; links, keyboard, errors, files, a phone.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chunkDigits, commaProbe, formatProbe, MarkovSource, Model, sumsProbe, typoProbe, undertrainedTokens } from '../../web/index.js';
 import { chainPicture, fitRows, PRESETS, rowsOf, settingOf, textsOf, writeRows } from '../../demos/bias/source.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const USUAL = { letters: 'AB', order: '1', next: '.6 .4; .3 .7', cut: 'longest', tokens: 'A B AA', merges: '6', length: '14', ask: '2' };
 const html = readFileSync(path.join(ROOT, 'demos/bias/index.html'), 'utf8');
@@ -85,12 +83,6 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
         } finally {
             await ctx.close();
         }
-    }
-
-    async function axe(page, what) {
-        await page.evaluate(AXE);
-        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-        assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
     }
 
     async function saved(page, press) {

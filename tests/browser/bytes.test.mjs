@@ -3,15 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { ByteModel, coverEncodings, Ensemble, healedNextByte, healingTable, Model } from '../../web/index.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, SHARED, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, SHARED, watch } from './support.mjs';
 
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const STORIES = SHARED && path.join(SHARED, 'models/stories260K/stories260K.F32.gguf');
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 /** @type {Map<string, any>} */
 const opened = new Map();
@@ -127,16 +125,6 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
                     document.getElementById('text').dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true, composed: true }));
             },
             { name, base64: Buffer.from(bytes).toString('base64') },
-        );
-    }
-
-    async function axe(page, what) {
-        await page.evaluate(readFileSync(AXE, 'utf8'));
-        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-        assert.deepEqual(
-            violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`),
-            [],
-            what,
         );
     }
 

@@ -1,12 +1,9 @@
 // The elements mt-attention, mt-lens-table, mt-logit-bars and mt-run-control, each alone on a page: what they read out, how the keyboard walks, what they refuse.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { moveInGrid, spokenText, visibleText } from '../../web/elements/grid.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const NAMES = ['attention', 'lens-table', 'logit-bars', 'run-control'];
 const PAGE = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Elements</title>
 <link rel="icon" href="/demos/icon.svg"><link rel="stylesheet" href="/demos/style.css">${NAMES.map((name) => `<script type="module" src="/web/elements/${name}.js"></script>`).join('')}</head>
@@ -74,11 +71,6 @@ describe('elements of cells and bars in Chromium', { skip: CHROMIUM ? false : 'n
       await ctx.close();
     }
   }
-  const axe = async (page, what) => {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
-  };
   /** What has the focus, through shadow roots. */
   const focused = (page) => page.evaluate(() => {
     let at = document.activeElement;

@@ -1,12 +1,10 @@
 // <mt-chart> and <mt-export>: each kind of plot with its table and its files, under the policy of the pages; the list of elements in docs/elements.md.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { numbersOf } from '../../web/elements/numbers.js';
-import { CHROMIUM, ROOT, chromium, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, ROOT, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** @type {import('../../web/elements/numbers.js').ChartPlot[]} */
 const PLOTS = [
   { type: 'line', title: 'Lines <b>', x: 'token', y: 'bits', lines: [{ name: 'a', points: [[0, 2], [1, 0.25]] }, { name: 'b, "c"', points: [[1, 1], [2, NaN]] }] },
@@ -63,9 +61,7 @@ describe('mt-chart in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }
       assert.ok(files.PNG.readUInt32BE(16) === 1280, 'twice the size of the picture');
       assert.equal(files.CSV.toString().split('\r\n').length, numbersOf(plot).rows.length + 2);
       assert.equal(JSON.parse(files.JSON.toString()).title, plot.title);
-      await page.evaluate(AXE);
-      const { violations } = await page.evaluate(() => /** @type {any} */ (globalThis).axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-      assert.deepEqual(violations.map((/** @type {any} */ v) => `${v.id}: ${v.nodes.map((/** @type {any} */ n) => n.failureSummary).join(' | ')}`), [], plot.type);
+      await axe(page, plot.type);
     }
     assert.match(await page.evaluate(() => /** @type {any} */ (document.getElementById('chart')).csv()), /^,u,v\r\nx,0,1\r\n/);
     await page.evaluate(() => { /** @type {any} */ (document.getElementById('chart')).shadowRoot.querySelector('mt-export').formats = { PNG: () => { throw new Error('no picture'); } }; });

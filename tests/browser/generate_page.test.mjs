@@ -1,7 +1,6 @@
 // The page demos/generate in real browsers, and its parts in Node: what is shown are the package's numbers, seeds and links give the same text again, branches stay.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -9,9 +8,8 @@ import { Chain, NEUTRAL, activeSteps } from '../../demos/generate/chain.js';
 import { Reader } from '../../demos/generate/reader.js';
 import { Tree, measure } from '../../demos/generate/tree.js';
 import { Model, Sampler, Tokenizer } from '../../web/index.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const HTML = readFileSync(path.join(ROOT, 'demos/generate/index.html'), 'utf8');
 
@@ -165,11 +163,6 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await ctx.close();
     }
   }
-  const axe = async (page, what) => {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
-  };
   const press = (page, name) => page.locator('mt-run-control').getByRole('button', { name, exact: true }).click();
   const saved = async (page, format) => {
     const [download] = await Promise.all([page.waitForEvent('download'), page.locator('mt-export#keep').getByRole('button', { name: `Save ${format}` }).click()]);

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fits, keyOf, nameOf, siteFrom } from '../../demos/inside/sites.js';
@@ -10,9 +9,8 @@ import { Model } from '../../web/index.js';
 import { ablate, ablationSweep, attentionOf, feedForwardMaps, logSoftmax, logitAttribution, logitLens, neuronReadings, patchingMap } from '../../web/inspect.js';
 import { GGML } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
-import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const TINY = path.join(ROOT, 'models/microtome-tiny.gguf');
 const MINE = 'The little girl was hungry because', OTHER = 'The little boy was hungry because';
 
@@ -73,12 +71,6 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
     } finally {
       await ctx.close();
     }
-  }
-
-  async function axe(page, what) {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
   }
 
   async function saved(page, press) {

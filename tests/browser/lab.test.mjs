@@ -1,15 +1,11 @@
 // Labs on pages: a module worker trains under the strict policy, the page listens, draws and stays alive; the numbers are those of Node.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { transformerLab } from '../support/labs.mjs';
 import { scratch } from '../support/wasm.mjs';
-import { CHROMIUM, chromium, FIREFOX, firefox, serve } from './support.mjs';
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve } from './support.mjs';
 
 const source = (/** @type {string} */ index) => `
 import { below, defineLab, windows, symbols } from '${index}';
@@ -128,9 +124,7 @@ for (const [name, { there, open }] of Object.entries(BROWSERS))
           const { own, threads, lengths, same } = await page.evaluate(together, {});
           assert.deepEqual([own, threads, same], [1, isolated ? [1, 2, 2] : [1, 1, 1], [true, true, true]], 'threads change no bit');
           assert.ok(lengths[0] > 1e5 && lengths.every((n) => n === lengths[0]), String(lengths));
-          await page.evaluate(AXE);
-          const { violations } = await page.evaluate(() => /** @type {any} */ (globalThis).axe.run(document));
-          assert.deepEqual(violations.map((/** @type {any} */ v) => `${v.id}: ${v.help}`), []);
+          await axe(page, 'plots');
           assert.deepEqual(errors, [], 'console errors');
         } finally {
           await page.close();

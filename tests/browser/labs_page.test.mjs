@@ -1,15 +1,13 @@
 // The page demos/labs in real browsers: a quick run of the fastest lab, with its curves, verdict, pause, files, link and errors.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { LABS } from '../../web/labs/index.js';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { readAddress, writeAddress } from '../../demos/labs/address.js';
 import { tablesOf } from '../../demos/labs/tables.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const FAST = '#lab=bico-reversal-curse&preset=quick&seed=1';
 const SHORT = `${FAST}&k.steps=50&k.every=10`;
 
@@ -84,12 +82,6 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
     } finally {
       await ctx.close();
     }
-  }
-
-  async function axe(page, what) {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
   }
 
   async function saved(page, press) {

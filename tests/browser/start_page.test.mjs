@@ -2,13 +2,11 @@
 // MICROTOME_WRITE=1 writes demos/start/specimen.json anew, when the bundled model has changed.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { ByteModel, Model } from '../../web/index.js';
 import { byteLabel, formatProbability, totalVariation } from '../../web/elements/format.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const FILE = new URL('../../demos/start/specimen.json', import.meta.url);
 const TEXTS = ['Once upon a time, there was a king', 'The little boy said that he was afraid', 'In the morning the sun was very bright'];
 const MOST_BYTES = 300_000; // of a first visit, before any model
@@ -79,12 +77,6 @@ describe('the front page in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
     } finally {
       await ctx.close();
     }
-  }
-
-  async function axe(page, what) {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
   }
 
   test('a first visit is light, with every picture scrolled to, and asks for no model and no module', async (t) => {

@@ -5,7 +5,9 @@
  */
 import { createServer } from 'node:http';
 import { once } from 'node:events';
-import { createReadStream, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -135,4 +137,13 @@ export function watch(page, origin) {
     page.on('pageerror', (e) => errors.push(String(e)));
     page.on('request', (r) => !/^(data|blob):/.test(r.url()) && new URL(r.url()).origin !== origin && foreign.push(r.url()));
     return { errors, foreign };
+}
+
+const AXE_RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+
+/** Demands that axe-core finds nothing on a page, as it stands. @param {import('playwright-core').Page} page @param {string} what is on show, for the message */
+export async function axe(page, what) {
+    await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+    const { violations } = await page.evaluate((runOnly) => /** @type {any} */ (globalThis).axe.run(document, { runOnly }), AXE_RULES);
+    assert.deepEqual(violations.map((/** @type {any} */ v) => `${v.id} (${v.impact}): ${v.nodes.map((/** @type {any} */ n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
 }

@@ -3,15 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { Lattice, languagePremiums, parseTable, replayMerges, Tokenizer } from '../../web/index.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const TEXT = 'Straße, naïve λόγος 🙂 and 1234<|endoftext|> tokens';
 const HASH = `#${new URLSearchParams({ text: TEXT, with: 'tiny,unigram-4k,byt5', word: ' tokenization' })}`;
 const FILES = { tiny: 'microtome-tiny.gguf', 'unigram-4k': 'vocabularies/unigram-4k.json', 'bpe-1k': 'vocabularies/bpe-1k.json' };
@@ -50,12 +48,6 @@ describe('demos/tokenizers in Chromium', { skip: CHROMIUM ? false : 'no Chromium
     } finally {
       await made.close();
     }
-  }
-
-  async function axe(page, what) {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
   }
 
   async function saved(page, press) {

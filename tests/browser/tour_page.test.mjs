@@ -1,7 +1,6 @@
 // The tour: what its lessons say against the package, where its steps lead, ticks in the address, and worksheets that fit on paper.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { LESSONS, addressOf } from '../../demos/tour/lessons.js';
@@ -9,9 +8,8 @@ import { ByteModel, Model, Tokenizer } from '../../web/index.js';
 import { ablate, attentionOf, attentionSinks, logitLens, patchingMap } from '../../web/inspect.js';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { totalVariation } from '../../web/elements/format.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const at = (/** @type {string} */ file) => path.join(ROOT, 'models', file);
 const [tokens, cut, inside, generation, claims] = LESSONS;
 const STEPS = LESSONS.flatMap(({ steps }) => steps);
@@ -153,12 +151,6 @@ describe('demos/tour in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
     } finally {
       await ctx.close();
     }
-  }
-
-  async function axe(page, what) {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
   }
 
   test('lessons, folded answers, ticks that come back with the back button, and nothing stored', () =>

@@ -3,15 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { gunzipSync } from 'node:zlib';
 import { Tokenizer, trainTokenizer } from '../../web/index.js';
-import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PROSE = gunzipSync(readFileSync(path.join(ROOT, 'web/lab/prose.txt.gz'))).toString();
 const COMPARED = 'The unreadable handwriting of an absent-minded tokenizer costs 1,234 tokens.';
 
@@ -44,12 +42,6 @@ describe('demos/train in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     } finally {
       await made.close();
     }
-  }
-
-  async function axe(page, what) {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    assert.deepEqual(violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
   }
 
   async function saved(page, press) {
