@@ -23,14 +23,14 @@ export default defineLab({
   id: 69,
   name: 'pitfalls-next-token',
   title: 'A pitfall of next-token prediction',
-  claim: 'On a star of paths, a model that is trained with the right path before its eyes learns to follow it and never learns to choose it: it finishes every path it is shown and starts the wrong one. Trained on the path backwards, or without seeing it, the same model chooses right.',
+  claim: 'On a star of paths, a model that is trained with the right path before its eyes learns to follow it and not to choose it: it finishes every path that is begun for it, and begins one at random. In the same number of steps on the path backwards, or without seeing it, the same model chooses right.',
   published: 'Transformers and state-space models alike stay at 1 / degree under teacher forcing; reversed targets and teacherless training solve it.',
   source: 'Bachmann & Nagarajan 2024, The Pitfalls of Next-Token Prediction (arXiv:2403.06963)',
   notes: [
     'Graphs of two arms with three nodes on a path, ten names; the paper uses up to 20 arms, 50 names and larger models.',
     'The whole path is right with probability 1 / arms when only the first hop is guessed. "Finished" counts the tokens after the first hop with the right ones before them.',
     'Backwards, the goal’s edge is looked up first and nothing has to be guessed; all at once, the model has nothing to copy from and must find the hop from the goal.',
-    'Here one look-up is the whole plan, and keys and values are mixed with those of the token before (KV shifting), so that it forms within 300 steps where it is trained. Teacher forcing finds it too, but late: at seed 1 the whole path is right in 0.6 of the tasks after 600 steps and nearly always after 1000. Without the shift neither it nor training all at once had left the guess after 2000 steps.',
+    'Here one look-up is the whole plan, and keys and values are mixed with those of the token before (KV shifting), so that it forms within 300 steps where it is trained. Teacher forcing finds it too, but late: at seed 1 the whole path is right in 0.6 of the tasks after 600 steps and nearly always after 1000. Without the shift training all at once had not left the guess after 2000 steps.',
   ],
   config: {
     steps: { value: 400, min: 10, max: 20000, label: 'steps' },
