@@ -144,6 +144,6 @@ const AXE_RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best
 /** Demands that axe-core finds nothing on a page, as it stands. @param {import('playwright-core').Page} page @param {string} what is on show, for the message */
 export async function axe(page, what) {
     await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
-    const { violations } = await page.evaluate((runOnly) => /** @type {any} */ (globalThis).axe.run(document, { runOnly }), AXE_RULES);
+    const { violations } = await page.evaluate((runOnly) => /** @type {any} */ (globalThis).axe.run(document, { runOnly, resultTypes: ['violations'], elementRef: false }), AXE_RULES);
     assert.deepEqual(violations.map((/** @type {any} */ v) => `${v.id} (${v.impact}): ${v.nodes.map((/** @type {any} */ n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
 }

@@ -112,7 +112,7 @@ describe('inputs', () => {
     const many = Array.from({ length: 300 }, (_, i) => (i * 7919 % 1009).toString(3).repeat(2));
     /** @type {any[]} */ const seen = [];
     await trainTokenizer(many, { vocabSize: 400, onProgress: (p) => seen.push(p) });
-    assert.deepEqual(seen.find((p) => p.phase === 'read'), { phase: 'read', done: 300, total: null });
+    assert.deepEqual(seen.filter((p) => p.phase === 'read').at(-1), { phase: 'read', done: 300, total: null }); // a slow machine hears of fewer before
     assert.ok(seen.some((p) => p.phase === 'train' && p.total === 400));
     const stop = new AbortController();
     await assert.rejects(trainTokenizer(many, { vocabSize: 400, signal: stop.signal, onProgress: (p) => p.phase === 'train' && stop.abort() }), { name: 'AbortError' });
