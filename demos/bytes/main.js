@@ -117,7 +117,7 @@ function showAnswer(result, text, last) {
 function showFailure(error, text) {
     answer.dataset.stale = '';
     answer.dataset.for = text;
-    write($('verdict'), ['There is no answer for this text.']);
+    write($('verdict'), [/** @type {any} */ (error)?.code === 'ELIMIT' ? 'This text is longer than the model can take in.' : 'There is no answer for this text.']);
     write($('aside'), []);
     problem('problem', error);
 }

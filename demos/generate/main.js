@@ -551,9 +551,13 @@ $('new-seed').addEventListener('click', () => {
     setSeed(Math.floor(Math.random() * 1e6));
     keep();
 });
-control.addEventListener('mt-play', () => void play(count));
+for (const [name, many] of /** @type {[string, () => number][]} */ ([['mt-play', () => count], ['mt-step', () => 1]]))
+    control.addEventListener(name, (event) => {
+        if (seedBox.getAttribute('aria-invalid') !== 'true') return void play(many());
+        event.preventDefault(); // nothing is drawn by a seed that the page does not show
+        seedBox.focus();
+    });
 control.addEventListener('mt-pause', () => stopper.abort());
-control.addEventListener('mt-step', () => void play(1));
 control.addEventListener('mt-reset', () => begin());
 $('back').addEventListener('click', () => {
     const node = tree.path(tip)[place];

@@ -101,15 +101,15 @@ function show(from) {
     const headline = ended?.headline, verdict = ended?.verdict;
     $('number').textContent = headline ? `${formatNumber(headline.value)}${headline.unit ? ` ${headline.unit}` : ''}` : '–';
     $('number-label').textContent = headline ? headline.label : 'The number that the claim is about is known when all arms are done.';
+    const usual = session.preset === 'full' && !Object.keys(session.overrides).length;
     const holds = verdict?.checks.filter((check) => check.pass).length ?? 0;
-    $('verdict').textContent = verdict ? `${verdict.pass ? 'The claim holds in this run' : 'The claim does not hold in this run'}: ${holds} of ${verdict.checks.length} checks pass.` : '';
+    $('verdict').textContent = verdict ? `${verdict.pass ? 'The claim holds in this run' : usual ? 'The claim does not hold in this run' : 'This run is too short or too different to show it'}: ${holds} of ${verdict.checks.length} checks pass.` : '';
     $('verdict').dataset.pass = String(verdict?.pass ?? '');
     $('checks').hidden = !verdict;
     $('checks').replaceChildren(...(verdict ? [make('table', {},
         make('caption', { className: 'hidden' }, 'Checks of the verdict'),
         make('thead', {}, make('tr', {}, ...['Check', 'Value', 'Must be', 'Result'].map((name) => make('th', { scope: 'col' }, name)))),
         make('tbody', {}, ...verdict.checks.map(({ what, value, bound, pass }) => make('tr', {}, make('th', { scope: 'row' }, what), make('td', {}, formatNumber(value)), make('td', {}, bound), make('td', { className: pass ? 'pass' : 'fail' }, pass ? '✓ passes' : '✗ fails')))))] : []));
-    const usual = session.preset === 'full' && !Object.keys(session.overrides).length;
     $('caution').hidden = !verdict || usual;
     $('caution').textContent = 'The bounds are meant for the preset full with its own knobs; with others they show what breaks the effect, or that the training was too short.';
     announce(phase === 'done' ? `${lab.title}: done. ${$('verdict').textContent}` : { idle: '', opening: 'Opening the lab.', running: 'Training.', paused: `Paused. ${session.client?.where.made} steps are made.`, failed: '' }[phase]);

@@ -203,6 +203,14 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await press(page, 'Play');
       await settled(page, 20);
       assert.deepEqual(await shown(page), before, 'the same seed');
+      await page.locator('#seed').fill('-1x');
+      await page.locator('#seed').press('Tab');
+      await page.getByRole('button', { name: /Step/ }).click();
+      assert.equal(await page.evaluate(() => document.activeElement?.id), 'seed', 'no seed, no draw');
+      assert.deepEqual(await shown(page), before);
+      await page.locator('#seed').fill('7');
+      await page.locator('#seed').press('Tab');
+      assert.equal(await page.locator('#seed-wrong').textContent(), '');
       const other = await page.context().newPage();
       await other.goto(link);
       await settled(other, 20);
