@@ -239,12 +239,13 @@ build_fuzz() {
 }
 
 fuzz() { # fuzz TARGET SECONDS
-    local new=build/fuzz/corpus/$1
+    local new=build/fuzz/corpus/$1 log=build/fuzz/$1.log good=1
     mkdir -p "$new" build/fuzz/crashes
     say "fuzzing $1 for $2 seconds"
     "build/fuzz/$1" -max_total_time="$2" -timeout=20 -rss_limit_mb=2048 -max_len=65536 -len_control=10 -print_final_stats=1 \
-        -artifact_prefix="build/fuzz/crashes/$1-" "$new" "build/fuzz/first/$1" 2>&1 | grep -E '^(stat::|==|SUMMARY|.*ERROR|.*DONE|tests/fuzz)' || true
-    [ "${PIPESTATUS[0]}" = 0 ] || die "$1 failed: the input is in build/fuzz/crashes"
+        -artifact_prefix="build/fuzz/crashes/$1-" "$new" "build/fuzz/first/$1" >"$log" 2>&1 || good=
+    grep -aE '^(stat::|==|SUMMARY|.*ERROR|.*DONE|tests/fuzz)' "$log" || true
+    [ -n "$good" ] || die "$1 failed: the input is in build/fuzz/crashes, its report in $log"
 }
 
 # ---- commands -------------------------------------------------------------------------------------------------------
