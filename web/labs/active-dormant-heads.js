@@ -156,7 +156,7 @@ export default defineLab({
   measure(run, { triggers, watch }) {
     const { model, symbols: V } = run.config, { g, T, batch, rows, scores, pattern, values, residual } = watch;
     g.run();
-      const s = scores.value;
+    const s = scores.value;
     let gap = 0, count = 0;
     for (let b = 0; b < batch; b++)
       for (let t = 2; t < T; t++) {
