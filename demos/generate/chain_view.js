@@ -63,7 +63,7 @@ export class ChainView {
             const gone = p[i] === 0 && i > 0;
             if (gone && p[i - 1] === 0) return make('td', { className: 'away' }, make('span', { className: 'hidden' }, 'gone'));
             const bar = make('span', { className: gone ? 'bar cut' : 'bar', ariaHidden: 'true' });
-            bar.style.setProperty('--p', String(Math.sqrt((gone ? p[i - 1] : p[i]) / most)));
+            bar.style.setProperty('--p', String((gone ? p[i - 1] : p[i]) / most));
             return make('td', { className: gone ? 'cut' : '' }, bar, make('span', { className: 'num' }, gone ? 'removed' : percent(p[i])));
         };
         const body = rows.map(({ id, p }) => {
@@ -77,7 +77,7 @@ export class ChainView {
             make('tr', { className }, make('th', { scope: 'row' }, label), ...steps.map((step, i) => make('td', {}, ...[say(step, i)].flat())));
         this.#table.classList.toggle('many', steps.length > 4);
         this.#table.replaceChildren(
-            make('caption', {}, 'Next token after ', make('bdi', { className: 'mono' }, here), ': its probability after each step'),
+            make('caption', {}, make('span', {}, 'Next token after ', make('bdi', { className: 'mono' }, here), ': its probability after each step')),
             make('thead', {}, make('tr', {}, make('th', { scope: 'col' }, 'token'), ...steps.map(({ key }, i) => make('th', { scope: 'col' }, i ? '→ ' : '', name(key), make('span', { className: 'setting' }, setting(key)))))),
             make('tbody', {}, ...body, foot('all others', ({ others }) => percent(others), 'others')),
             make('tfoot', {},

@@ -170,6 +170,7 @@ function showFact(nodes, end) {
     const off = (/** @type {string} */ id, /** @type {boolean} */ on) => (on ? $(id).setAttribute('aria-disabled', 'true') : $(id).removeAttribute('aria-disabled'));
     off('back', !node);
     off('again', !model || (!node && !!end));
+    $('again').textContent = node ? 'Draw another here' : 'Draw one here';
     if (!model) return $('fact').replaceChildren('Open a model to begin.');
     if (!node) return $('fact').replaceChildren(end ? end.long : 'Nothing stands here yet: this is what the next token is drawn from.');
     const { taken, how } = node, { id, logProb, rank, share, entropy, left } = /** @type {import('./chain.js').Taken} */ (taken);
@@ -262,12 +263,10 @@ function restore() {
     knobs.write(Object.keys(settings).length || state.get('sampler') === 'none' ? settings : FIRST);
     /** @type {HTMLDetailsElement} */ ($('penalties-fold')).open = ['r', 'f', 'a'].some((letter) => state.has(letter));
     prompt.value = state.get('prompt') ?? (state.has('empty') ? '' : PROMPTS[0].text);
-    seed = whole(state.get('seed') ?? '', 0, Number.MAX_SAFE_INTEGER) ?? 1;
-    count = whole(state.get('count') ?? '', 1, MOST_CONTEXT) ?? 40;
     stopBox.value = state.get('stop') ?? '';
     byBox.value = Object.hasOwn(COLOURINGS, state.get('by') ?? '') ? /** @type {string} */ (state.get('by')) : 'probability';
-    seedBox.value = String(seed);
-    countBox.value = String(count);
+    setSeed(whole(state.get('seed') ?? '', 0, Number.MAX_SAFE_INTEGER) ?? 1);
+    setCount(whole(state.get('count') ?? '', 1, MOST_CONTEXT) ?? 40);
     const path = state.get('path');
     linked = path ? path.split('.').map((id) => parseInt(id, 36)) : null;
     linkedPlace = whole(state.get('at') ?? '', 0, MOST_CONTEXT);
@@ -398,12 +397,25 @@ function remove(leaf) {
     });
 }
 
+/** @param {HTMLInputElement} box @param {string} [why] what is wrong with it */
+function refuse(box, why = '') {
+    $(`${box.id}-wrong`).textContent = why;
+    if (why) box.setAttribute('aria-invalid', 'true');
+    else box.removeAttribute('aria-invalid');
+}
+
 /** @param {number} to */
 function setSeed(to) {
     seed = to;
     seedBox.value = String(to);
-    seedBox.removeAttribute('aria-invalid');
-    $('seed-wrong').textContent = '';
+    refuse(seedBox);
+}
+
+/** @param {number} to */
+function setCount(to) {
+    count = to;
+    countBox.value = String(to);
+    refuse(countBox);
 }
 
 // ---- prompt and model --------------------------------------------------------------------------------------------
@@ -538,24 +550,26 @@ otherBox.addEventListener('change', () => {
 seedBox.addEventListener('change', () => {
     const value = whole(seedBox.value, 0, Number.MAX_SAFE_INTEGER);
     if (value !== null) setSeed(value);
-    else seedBox.setAttribute('aria-invalid', 'true');
-    $('seed-wrong').textContent = value === null ? 'A whole number from 0 on is needed.' : '';
+    else refuse(seedBox, 'A whole number from 0 on is needed.');
     keep();
 });
 countBox.addEventListener('change', () => {
-    count = whole(countBox.value, 1, MOST_CONTEXT) ?? count;
-    countBox.value = String(count);
+    const value = whole(countBox.value, 1, MOST_CONTEXT);
+    if (value !== null) setCount(value);
+    else refuse(countBox, `A whole number from 1 to ${MOST_CONTEXT.toLocaleString('en')} is needed.`);
     keep();
 });
 $('new-seed').addEventListener('click', () => {
     setSeed(Math.floor(Math.random() * 1e6));
     keep();
 });
-for (const [name, many] of /** @type {[string, () => number][]} */ ([['mt-play', () => count], ['mt-step', () => 1]]))
+for (const [name, many, boxes] of /** @type {[string, () => number, string][]} */ ([['mt-play', () => count, '.sampler, .pace'], ['mt-step', () => 1, '.sampler']]))
     control.addEventListener(name, (event) => {
-        if (seedBox.getAttribute('aria-invalid') !== 'true') return void play(many());
-        event.preventDefault(); // nothing is drawn by a seed that the page does not show
-        seedBox.focus();
+        const wrong = /** @type {HTMLElement | null} */ (document.querySelector(`:is(${boxes}) [aria-invalid]`)), fold = wrong?.closest('details');
+        if (!wrong) return void play(many());
+        event.preventDefault(); // nothing is drawn by numbers that the page does not show
+        if (fold) fold.open = true;
+        wrong.focus();
     });
 control.addEventListener('mt-pause', () => stopper.abort());
 control.addEventListener('mt-reset', () => begin());

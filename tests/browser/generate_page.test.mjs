@@ -285,10 +285,19 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await press(page, 'Pause');
       await settled(page);
       const n = (await shown(page)).length;
+      // A number that is none is told, and nothing is written by another
+      await page.locator('#tokens .tok.next').click();
+      assert.equal(await page.locator('#again').textContent(), 'Draw one here');
+      await page.locator('#count').fill('abc');
+      await press(page, 'Play');
+      assert.deepEqual([await page.locator('#count').inputValue(), await page.locator('#count-wrong').textContent(), await page.evaluate(() => document.activeElement.id), (await shown(page)).length], ['abc', 'A whole number from 1 to 4,096 is needed.', 'count', n]);
+      await page.locator('#count').fill('3');
+      await page.locator('#count').blur();
+      assert.equal(await page.locator('#count-wrong').textContent(), '');
       // Another draw, and back
       await page.locator('#tokens .tok').nth(1).click();
       const was = (await shown(page))[1];
-      await page.locator('#again').click();
+      await page.getByRole('button', { name: 'Draw another here' }).click();
       await settled(page, 2);
       assert.notEqual((await shown(page))[1], was);
       await page.locator('#back').click();
