@@ -380,10 +380,10 @@ export class Attention extends HTMLElement {
         }
         const { rows, tokens } = this.#data, { row, col } = this.#active, { left, top, cell, labels } = this.#at;
         const w = this.#weights()[row * tokens.length + col];
-        const header = h('span', { role: 'rowheader' }, `${row + 1}: ${spokenText(rows[row])}`);
+        const header = h('span', { role: 'rowheader' }, `${row}: ${spokenText(rows[row])}`);
         const fresh = h('span', {
             role: 'gridcell', tabindex: '0', 'aria-colindex': String(col + 1), 'aria-selected': String(this.#selected?.row === row && this.#selected?.col === col),
-            'aria-label': `${spokenText(rows[row])}, ${row + 1}, looks at ${spokenText(tokens[col])}, ${col + 1}: ${formatProbability(w)}, ${this.#headName}`,
+            'aria-label': `${spokenText(rows[row])}, ${row}, looks at ${spokenText(tokens[col])}, ${col}: ${formatProbability(w)}, ${this.#headName}`,
         });
         const [x, y, width, height] = this.#view === 'matrix'
             ? [left + (col + 0.5) * cell, top + (row + 0.5) * cell, Math.max(24, cell), Math.max(24, cell)]
@@ -411,7 +411,7 @@ export class Attention extends HTMLElement {
         const w = this.#weights().subarray(at.row * T, (at.row + 1) * T);
         const name = (/** @type {string} */ text) => h('b', {}, h('bdi', {}, visibleText(text, 24)));
         const most = Array.from(w, (_, i) => i).sort((a, b) => w[b] - w[a] || a - b).slice(0, 3).filter((i) => w[i] > 0);
-        const parts = at.col < 0 ? [name(rows[at.row]), ` (${at.row + 1}) looks`] : [name(rows[at.row]), ` (${at.row + 1}) looks at `, name(tokens[at.col]), ` (${at.col + 1}): ${formatProbability(w[at.col])}`];
+        const parts = at.col < 0 ? [name(rows[at.row]), ` (${at.row}) looks`] : [name(rows[at.row]), ` (${at.row}) looks at `, name(tokens[at.col]), ` (${at.col}): ${formatProbability(w[at.col])}`];
         this.#readout.replaceChildren(...parts, h('span', { class: 'rest' }, `, ${this.#headName}. Most at `, ...most.flatMap((i, k) => [k ? ', ' : '', name(tokens[i]), ` ${formatProbability(w[i])}`])));
     }
 
@@ -421,9 +421,9 @@ export class Attention extends HTMLElement {
         const all = /** @type {Head[]} */ (['mean', ...Array.from({ length: heads }, (_, k) => k)]);
         const weights = all.map((head) => this.#weights(head).subarray(row * T, (row + 1) * T));
         this.#table.replaceChildren(
-            h('caption', {}, `What row ${row + 1}, `, h('bdi', {}, visibleText(rows[row])), ', looks at: the weight of each token in each head'),
+            h('caption', {}, `What row ${row}, `, h('bdi', {}, visibleText(rows[row])), ', looks at: the weight of each token in each head'),
             h('thead', {}, h('tr', {}, ...['token', ...all.map((head) => (head === 'mean' ? 'mean' : `head ${head}`))].map((name) => h('th', { scope: 'col' }, name)))),
-            h('tbody', {}, ...tokens.map((token, i) => h('tr', {}, h('th', { scope: 'row' }, `${i + 1} `, h('bdi', {}, visibleText(token))), ...weights.map((w) => h('td', {}, formatProbability(w[i])))))));
+            h('tbody', {}, ...tokens.map((token, i) => h('tr', {}, h('th', { scope: 'row' }, `${i} `, h('bdi', {}, visibleText(token))), ...weights.map((w) => h('td', {}, formatProbability(w[i])))))));
     }
 
     // ---- drawing ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@
  * Properties
  *   data      { rows, columns, cells, measure? } or null; cells: { text, value, top? }, value 0..1 (NaN: none), measure: what the value is
  *             (default "probability")
- *   selected  { row, column } or null
+ *   selected  { row, column } or null; a cell that is set is scrolled to, inside the table
  * Events
  *   mt-cell   detail { row, column }: a cell was chosen with the pointer or with the keyboard
  * Attributes
@@ -186,7 +186,7 @@ export class LensTable extends HTMLElement {
         this.#row = (r) => {
             const cellsOf = columns.map((_, c) => {
                 const { text, value } = cells[r * columns.length + c];
-                const td = h('td', { tabindex: '-1', 'aria-label': `${spokenText(text)}, ${measure} ${formatProbability(value)}; ${rows[r]}, ${c + 1}: ${spoken[c]}` }, visibleText(text, 18));
+                const td = h('td', { tabindex: '-1', 'aria-label': `${spokenText(text)}, ${measure} ${formatProbability(value)}; ${rows[r]}, ${c}: ${spoken[c]}` }, visibleText(text, 18));
                 if (value > 0) td.style.setProperty('--v', String(value));
                 return td;
             });
@@ -213,6 +213,15 @@ export class LensTable extends HTMLElement {
             throw refuse(`selected: row ${place.row}, column ${place.column} is not in a table of ${rows.length} by ${columns.length}`);
         this.#mark(place && { row: place.row, column: place.column });
         this.#show(this.#selected);
+        if (place) this.#reveal(place);
+    }
+
+    /** Scrolls the table, and nothing around it. @param {LensPlace} place */
+    #reveal({ row, column }) {
+        const edge = (/** @type {Element} */ element) => element.getBoundingClientRect(), box = edge(this.#scroll), cell = edge(this.#cellAt({ row, column }));
+        const name = edge(this.#names[row]), head = edge(this.#names[(this.#data?.rows.length ?? 0) + column]), { clientWidth, clientHeight } = this.#scroll;
+        this.#scroll.scrollLeft += Math.min(0, cell.left - box.left - name.width) || Math.max(0, cell.right - box.left - clientWidth);
+        this.#scroll.scrollTop += Math.min(0, cell.top - box.top - head.height) || Math.max(0, cell.bottom - box.top - clientHeight);
     }
 
     /** Rows, until so many cells more are there; the others follow when the page has had its turn. @param {number} count */
@@ -276,7 +285,7 @@ export class LensTable extends HTMLElement {
             return li;
         }));
         this.#detail.replaceChildren(
-            h('p', {}, `${rows[place.row]}, column ${place.column + 1} `, h('b', {}, h('bdi', {}, visibleText(columns[place.column], 30))), ': ', h('b', {}, h('bdi', {}, visibleText(text, 60))), ` ${measure} ${formatProbability(value)}`),
+            h('p', {}, `${rows[place.row]}, column ${place.column} `, h('b', {}, h('bdi', {}, visibleText(columns[place.column], 30))), ': ', h('b', {}, h('bdi', {}, visibleText(text, 60))), ` ${measure} ${formatProbability(value)}`),
             ...(top.length ? [list] : []));
     }
 }
