@@ -14,8 +14,6 @@ import { copyLink } from '../kit/address.js';
 import { $, make, save, words } from '../kit/page.js';
 import { Session } from './session.js';
 
-/** @typedef {import('../../web/lab/define.js').Lab} Lab */
-
 const DRAW_MS = matchMedia('(prefers-reduced-motion: reduce)').matches ? 1000 : 120; // between two drawings
 const PLAY = { idle: 'Start', opening: 'Cancel', running: 'Pause', paused: 'Resume', done: 'Run again', failed: 'Try again' };
 
@@ -58,10 +56,11 @@ function draw() {
     drawn = performance.now();
     const where = client?.where;
     $('progress').setAttribute('value', String(where ? where.made / Math.max(1, where.total) : 0));
-    const standing = where ? `Arm ${where.arm + 1} of ${where.arms}, ‘${where.name}’: step ${where.step} of ${where.steps}. ${where.made} of ${where.total} steps in all.` : 'Nothing has been trained yet.';
+    const standing = where ? `Arm ${where.arm + 1} of ${where.arms}, ‘${where.name}’: step ${where.step} of ${where.steps}.` : 'Nothing has been trained yet.';
     if ($('where').textContent !== standing) $('where').textContent = standing;
-    figures.show(key, lab, client?.results ?? empty(lab));
-    const begun = (client?.results ?? []).filter((arm) => arm.step > 0).map((arm) => arm.name);
+    const results = client?.results ?? [], begun = results.filter((arm) => arm.step > 0).map((arm) => arm.name);
+    figures.show(key, { series: lab.series, plots: begun.length ? lab.plots : [] }, results);
+    $('no-plots').hidden = !!begun.length;
     if ($('weights').dataset.of !== JSON.stringify([key, begun])) {
         $('weights').dataset.of = JSON.stringify([key, begun]);
         $('weights').replaceChildren(...begun.map((name) => {
@@ -71,9 +70,6 @@ function draw() {
         }));
     }
 }
-
-/** Axes before the first step. @param {Readonly<Lab>} lab @returns {import('../../web/lab/define.js').ArmResult[]} */
-const empty = (lab) => [{ name: '', config: {}, seed: 1, step: 0, done: false, series: Object.fromEntries(Object.keys(lab.series).map((key) => [key, []])), last: {}, pictures: {} }];
 
 /** How a lab stands, in the list. @param {Session} of */
 function mark(of) {

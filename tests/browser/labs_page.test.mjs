@@ -110,6 +110,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
   test('a quick run: curves, pictures, verdict, and the numbers are those of the run', () =>
     onPage(async (page) => {
       await axe(page, 'before');
+      assert.deepEqual([await page.locator('#plots figure').count(), await page.locator('#no-plots').isVisible()], [0, true], 'no empty plots');
       await page.evaluate(() => { // the phases in which something was drawn
         globalThis.drawnIn = new Set();
         new MutationObserver(() => globalThis.drawnIn.add(document.getElementById('lab').dataset.phase)).observe(document.getElementById('plots'), { childList: true, subtree: true });
@@ -117,6 +118,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       await page.locator('#play').click();
       await phase(page, 'done');
       assert.ok(await page.evaluate(() => globalThis.drawnIn.has('running')), 'curves come while it trains');
+      assert.equal(await page.locator('#no-plots').isHidden(), true);
       const file = await saved(page, () => page.locator('#save-json').click());
       assert.equal(file.name, 'bico-reversal-curse-seed1-step300.json');
       const result = JSON.parse(file.bytes.toString());
@@ -140,7 +142,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
     onPage(async (page) => {
       await page.locator('#step').click();
       await phase(page, 'paused');
-      assert.match(await text(page, 'where'), /step 1 of 150. 1 of 300/);
+      assert.match(await text(page, 'where'), /: step 1 of 150\.$/);
       const rate = page.getByLabel('learning rate', { exact: true });
       await rate.fill('0.004');
       await rate.press('Tab');
@@ -182,14 +184,14 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       assert.equal(await page.locator('#lab').getAttribute('data-phase'), 'idle');
       await page.evaluate(() => { location.hash = '#lab=bico-reversal-curse'; });
       await phase(page, 'paused');
-      assert.match(await text(page, 'where'), /of 10000 steps in all/);
+      assert.match(await text(page, 'where'), /^Arm 1 of 2, .*: step \d+ of 5000\.$/);
       assert.equal(await page.locator('#stale').isHidden(), true);
       await page.locator('#presets input[value=full]').check();
       assert.deepEqual([await page.locator('#knob-rate').inputValue(), await page.locator('#stale').isHidden()], ['0.002', false]);
       const { changes, done } = JSON.parse((await saved(page, () => page.locator('#save-json').click())).bytes.toString());
       assert.deepEqual([done, changes.map(({ key, value }) => [key, value])], [false, [['rate', 0.002]]]);
       await page.locator('#restart').click();
-      await page.waitForFunction(() => /of 600 steps in all/.test(document.getElementById('where').textContent));
+      await page.waitForFunction(() => /: step \d+ of 300\.$/.test(document.getElementById('where').textContent));
       assert.equal(await page.locator('#stale').isHidden(), true);
     }, { hash: `${FAST}&k.steps=5000` }));
 
