@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { SYSTEMS, runSystem } from '../../web/atlas/run.js';
 import { formatNumber } from '../../web/lab/plots.js';
 import { FIELDS, haystack, matches } from '../../demos/atlas/fields.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, serve, visit, visitInFirefox } from './support.mjs';
 
 const MARKOV = 'tokenization-bias-markov', HOMOMORPHISM = 'byte-bpe-homomorphism', LABS_ONLY = 'bico-reversal-curse';
 const works = SYSTEMS.filter(({ run }) => run);
@@ -33,21 +33,7 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     await server?.close();
   });
 
-  /** Opens the page, runs the check, and demands a silent console and no foreign request. */
-  async function onPage(check, { hash = '', context = {}, at = server, allow = [] } = {}) {
-    const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
-    const page = await ctx.newPage();
-    const { errors, foreign } = watch(page, at.origin);
-    try {
-      await page.goto(at.url('demos/atlas/') + hash);
-      await built(page);
-      await check(page);
-      assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
-      assert.deepEqual(foreign, [], 'requests to other origins');
-    } finally {
-      await ctx.close();
-    }
-  }
+  const onPage = (check, { hash = '', at = server, ...options } = {}) => visit(browser, at.url('demos/atlas/') + hash, check, { ready: built, ...options });
 
   test('every system is there with its claim, what is missing or a button, and the counts are those of the list', () =>
     onPage(async (page) => {
@@ -192,24 +178,13 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
 });
 
 describe('demos/atlas in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-  test('a runner that needs a model of its own, and a lab, give their verdicts', async () => {
-    const server = await serve({ isolated: false });
-    const { browser, close } = await firefox();
-    try {
-      const page = await browser.newPage();
-      /** @type {string[]} */ const errors = [];
-      page.on('pageerror', (e) => errors.push(String(e)));
-      await page.goto(server.url('demos/atlas/#q=token'));
+  test('a runner that needs a model of its own, and a lab, give their verdicts', () =>
+    visitInFirefox('demos/atlas/#q=token', async (page) => {
       await built(page);
       for (const slug of ['token-alignment-character-matching', LABS_ONLY]) {
         await page.evaluate((s) => document.querySelector(`#system-${s} .go button`).click(), slug);
         await done(page, slug);
         assert.match(await page.evaluate((s) => document.querySelector(`#system-${s} .verdict`).textContent, slug), /The claim (holds|does not hold) in this run/);
       }
-      assert.deepEqual(errors, []);
-    } finally {
-      await close();
-      await server.close();
-    }
-  });
+    }, { isolated: false }));
 });

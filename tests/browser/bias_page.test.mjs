@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chunkDigits, commaProbe, formatProbe, MarkovSource, Model, sumsProbe, typoProbe, undertrainedTokens } from '../../web/index.js';
 import { chainPicture, fitRows, PRESETS, rowsOf, settingOf, textsOf, writeRows } from '../../demos/bias/source.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
 
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const USUAL = { letters: 'AB', order: '1', next: '.6 .4; .3 .7', cut: 'longest', tokens: 'A B AA', merges: '6', length: '14', ask: '2' };
@@ -69,21 +69,8 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
         await server?.close();
     });
 
-    /** Opens the page, runs the check, and demands a silent console and no foreign request. */
-    async function onPage(check, { hash = '', context = {}, at = server, allow = [], ready = 'source' } = {}) {
-        const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...context });
-        const page = await ctx.newPage();
-        const { errors, foreign } = watch(page, at.origin);
-        try {
-            await page.goto(at.url('demos/bias/') + hash);
-            if (ready) await answered(page, ready);
-            await check(page, ctx);
-            assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
-            assert.deepEqual(foreign, [], 'requests to other origins');
-        } finally {
-            await ctx.close();
-        }
-    }
+    const onPage = (check, { hash = '', at = server, ready = 'source', context = {}, ...options } = {}) =>
+        visit(browser, at.url('demos/bias/') + hash, check, { ready: ready && ((page) => answered(page, ready)), context: { reducedMotion: 'reduce', ...context }, ...options });
 
     async function saved(page, press) {
         const [download] = await Promise.all([page.waitForEvent('download'), press()]);
@@ -393,15 +380,8 @@ test('the code on the page runs and prints what the page says', async () => {
 });
 
 describe('demos/bias in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-    test('the known source and the tabs of the model', async () => {
-        const server = await serve();
-        const { browser, close } = await firefox();
-        try {
-            const page = await browser.newPage();
-            const errors = [];
-            page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
-            page.on('pageerror', (e) => errors.push(String(e)));
-            await page.goto(server.url('demos/bias/'));
+    test('the known source and the tabs of the model', () =>
+        visitInFirefox('demos/bias/', async (page) => {
             await answered(page, 'source');
             assert.match(await text(page, 'source-told'), /^After BA the token model gives A 0\. Truly it is 60\.0%/);
             for (const tab of ['typos', 'formats', 'numbers', 'rare']) {
@@ -410,10 +390,5 @@ describe('demos/bias in Firefox', { skip: FIREFOX ? false : 'no Firefox here' },
             }
             const { tokens } = await undertrainedTokens(await bundled(), { top: 50 });
             assert.deepEqual((await table(page, 'rare-table')).map((r) => Number(r[1])), tokens.map((t) => t.id));
-            assert.deepEqual(errors, []);
-        } finally {
-            await close();
-            await server.close();
-        }
-    });
+        }));
 });

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { ByteModel, coverEncodings, Ensemble, healedNextByte, healingTable, Model } from '../../web/index.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, SHARED, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, SHARED, visit, visitInFirefox } from './support.mjs';
 
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const STORIES = SHARED && path.join(SHARED, 'models/stories260K/stories260K.F32.gguf');
@@ -95,21 +95,12 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
         await server?.close();
     });
 
-    /** Opens a page, runs the check, and demands a silent console and no foreign request. */
-    async function onPage(check, { hash = '', context = {}, at = server, folder = 'demos/bytes/', allow = [], ready = true } = {}) {
-        const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...context });
-        const page = await ctx.newPage();
-        const { errors, foreign } = watch(page, at.origin);
-        try {
-            await page.goto(at.url(folder) + hash);
-            if (ready) await settled(page, new URLSearchParams(hash.slice(1)).get('text') ?? FIRST);
-            await check(page, ctx);
-            assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
-            assert.deepEqual(foreign, [], 'requests to other origins');
-        } finally {
-            await ctx.close();
-        }
-    }
+    const onPage = (check, { hash = '', at = server, folder = 'demos/bytes/', ready = true, context = {}, ...options } = {}) =>
+        visit(browser, at.url(folder) + hash, check, {
+            ready: ready ? (page) => settled(page, new URLSearchParams(hash.slice(1)).get('text') ?? FIRST) : null,
+            context: { reducedMotion: 'reduce', ...context },
+            ...options,
+        });
 
     /** @param {import('playwright-core').Page} page */
     const modelName = (page) => page.locator('mt-model-picker .now b').textContent();
@@ -835,15 +826,8 @@ test('the code on the page runs and prints what the page says', async () => {
 });
 
 describe('demos/bytes in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-    test('opens, types, shows the package’s numbers', async () => {
-        const server = await serve();
-        const { browser, close } = await firefox();
-        try {
-            const page = await browser.newPage();
-            const errors = [];
-            page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
-            page.on('pageerror', (e) => errors.push(String(e)));
-            await page.goto(server.url('demos/bytes/'));
+    test('opens, types, shows the package’s numbers', () =>
+        visitInFirefox('demos/bytes/', async (page) => {
             await settled(page, FIRST);
             assertSame(await page.evaluate(readPage), await expected(FIRST));
             await page.evaluate(() => {
@@ -853,10 +837,5 @@ describe('demos/bytes in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }
             await page.keyboard.type('The litt');
             await settled(page, 'The litt');
             assertSame(await page.evaluate(readPage), await expected('The litt'));
-            assert.deepEqual(errors, []);
-        } finally {
-            await close();
-            await server.close();
-        }
-    });
+        }));
 });

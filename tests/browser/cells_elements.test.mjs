@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { moveInGrid, spokenText, visibleText } from '../../web/elements/grid.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, serve, visit, visitInFirefox } from './support.mjs';
 
 const NAMES = ['attention', 'lens-table', 'logit-bars', 'run-control'];
 const PAGE = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Elements</title>
@@ -58,19 +58,11 @@ describe('elements of cells and bars in Chromium', { skip: CHROMIUM ? false : 'n
     await server?.close();
   });
 
-  async function onPage(check, context = {}) {
-    const ctx = await browser.newContext({ viewport: { width: 1000, height: 900 }, ...context });
-    const page = await ctx.newPage();
-    const { errors, foreign } = watch(page, server.origin);
-    try {
-      await page.goto(server.url('elements.html'));
-      await page.waitForFunction((names) => names.every((name) => customElements.get(`mt-${name}`)), NAMES);
-      await check(page);
-      assert.deepEqual([errors, foreign], [[], []]);
-    } finally {
-      await ctx.close();
-    }
-  }
+  const onPage = (check, context = {}) =>
+    visit(browser, server.url('elements.html'), check, {
+      ready: (page) => page.waitForFunction((names) => names.every((name) => customElements.get(`mt-${name}`)), NAMES),
+      context: { viewport: { width: 1000, height: 900 }, ...context },
+    });
   /** What has the focus, through shadow roots. */
   const focused = (page) => page.evaluate(() => {
     let at = document.activeElement;
@@ -295,15 +287,8 @@ describe('elements of cells and bars in Chromium', { skip: CHROMIUM ? false : 'n
 });
 
 describe('elements of cells and bars in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-  test('draw, walk and read out as in Chromium', async () => {
-    const server = await serve({ routes: ROUTES });
-    const { browser, close } = await firefox();
-    try {
-      const page = await browser.newPage();
-      const errors = [];
-      page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
-      page.on('pageerror', (e) => errors.push(String(e)));
-      await page.goto(server.url('elements.html'));
+  test('draw, walk and read out as in Chromium', () =>
+    visitInFirefox('elements.html', async (page) => {
       await page.waitForFunction((names) => names.every((name) => customElements.get(`mt-${name}`)), {}, NAMES);
       await page.evaluate(fillAttention, { T: 8, heads: 3 });
       await page.evaluate(fillOthers);
@@ -313,10 +298,5 @@ describe('elements of cells and bars in Firefox', { skip: FIREFOX ? false : 'no 
       assert.match(said, /^cat, 1, looks at space the, 0: .*%, mean of 3 heads$/);
       await page.evaluate(() => document.querySelector('mt-lens-table').shadowRoot.querySelector('td').click());
       assert.deepEqual(await page.evaluate(() => document.querySelector('mt-lens-table').selected), { row: 0, column: 0 });
-      assert.deepEqual(errors, []);
-    } finally {
-      await close();
-      await server.close();
-    }
-  });
+    }, { routes: ROUTES }));
 });

@@ -8,7 +8,7 @@ import { Chain, NEUTRAL, activeSteps } from '../../demos/generate/chain.js';
 import { Reader } from '../../demos/generate/reader.js';
 import { Tree, measure } from '../../demos/generate/tree.js';
 import { Model, Sampler, Tokenizer } from '../../web/index.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
 
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const HTML = readFileSync(path.join(ROOT, 'demos/generate/index.html'), 'utf8');
@@ -148,21 +148,8 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
     await server?.close();
   });
 
-  /** Opens the page, runs the check, and demands a silent console and no foreign request. */
-  async function onPage(check, { hash = '', context = {}, at = server, allow = [], ready = true } = {}) {
-    const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...context });
-    const page = await ctx.newPage();
-    const { errors, foreign } = watch(page, at.origin);
-    try {
-      await page.goto(at.url('demos/generate/') + hash);
-      if (ready) await settled(page);
-      await check(page);
-      assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
-      assert.deepEqual(foreign, [], 'requests to other origins');
-    } finally {
-      await ctx.close();
-    }
-  }
+  const onPage = (check, { hash = '', at = server, ready = true, context = {}, ...options } = {}) =>
+    visit(browser, at.url('demos/generate/') + hash, check, { ready: ready ? (page) => settled(page) : null, context: { reducedMotion: 'reduce', ...context }, ...options });
   const press = (page, name) => page.locator('mt-run-control').getByRole('button', { name, exact: true }).click();
   const saved = async (page, format) => {
     const [download] = await Promise.all([page.waitForEvent('download'), page.locator('mt-export#keep').getByRole('button', { name: `Save ${format}` }).click()]);
@@ -399,15 +386,8 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
 });
 
 describe('demos/generate in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-  test('writes, branches, tells', async () => {
-    const server = await serve({ isolated: false, base: '/some/folder/' });
-    const { browser, close } = await firefox();
-    try {
-      const page = await browser.newPage();
-      const errors = [];
-      page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
-      page.on('pageerror', (e) => errors.push(String(e)));
-      await page.goto(server.url('demos/generate/#seed=7&count=8'));
+  test('writes, branches, tells', () =>
+    visitInFirefox('demos/generate/#seed=7&count=8', async (page) => {
       await settled(page);
       await page.evaluate(() => {
         document.getElementById('pace').value = '0';
@@ -417,10 +397,5 @@ describe('demos/generate in Firefox', { skip: FIREFOX ? false : 'no Firefox here
       await page.evaluate(() => document.querySelectorAll('#chain tbody button')[1].click());
       await settled(page, 9);
       assert.match(await page.evaluate(() => document.querySelector('mt-run-control').text), /^9 written/);
-      assert.deepEqual(errors, []);
-    } finally {
-      await close();
-      await server.close();
-    }
-  });
+    }, { isolated: false, base: '/some/folder/' }));
 });

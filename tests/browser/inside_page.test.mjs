@@ -9,7 +9,7 @@ import { Model } from '../../web/index.js';
 import { ablate, ablationSweep, attentionOf, feedForwardMaps, logSoftmax, logitAttribution, logitLens, neuronReadings, patchingMap } from '../../web/inspect.js';
 import { GGML } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
 
 const TINY = path.join(ROOT, 'models/microtome-tiny.gguf');
 const MINE = 'The little girl was hungry because', OTHER = 'The little boy was hungry because';
@@ -58,20 +58,7 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
     await model?.dispose();
   });
 
-  /** Opens the page, runs the check, and demands a silent console and no foreign request. */
-  async function onPage(check, { hash = '', context = {}, at = server, allow = [] } = {}) {
-    const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
-    const page = await ctx.newPage();
-    const { errors, foreign } = watch(page, at.origin);
-    try {
-      await page.goto(at.url('demos/inside/') + hash);
-      await check(page);
-      assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
-      assert.deepEqual(foreign, [], 'requests to other origins');
-    } finally {
-      await ctx.close();
-    }
-  }
+  const onPage = (check, { hash = '', at = server, ...options } = {}) => visit(browser, at.url('demos/inside/') + hash, check, options);
 
   async function saved(page, press) {
     const [download] = await Promise.all([page.waitForEvent('download'), press()]);
@@ -328,24 +315,12 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
 });
 
 describe('demos/inside in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-  test('shows the answer, takes a head out', async () => {
-    const server = await serve({ isolated: false, base: '/some/folder/' });
-    const { browser, close } = await firefox();
-    try {
-      const page = await browser.newPage();
-      const errors = [];
-      page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
-      page.on('pageerror', (e) => errors.push(String(e)));
-      await page.goto(server.url('demos/inside/#open=lens,heads,attention'));
+  test('shows the answer, takes a head out', () =>
+    visitInFirefox('demos/inside/#open=lens,heads,attention', async (page) => {
       await panel(page);
       for (const id of ['lens', 'heads', 'attention']) await open(page, id);
       await page.evaluate(() => document.querySelector('#heads-table').shadowRoot.querySelectorAll('td')[41].click());
       await panel(page, 'L5H1');
       assert.match(await page.evaluate(() => document.getElementById('effect').textContent), /KL 0\.65\d nats/);
-      assert.deepEqual(errors, []);
-    } finally {
-      await close();
-      await server.close();
-    }
-  });
+    }, { isolated: false, base: '/some/folder/' }));
 });

@@ -6,7 +6,7 @@ import { LABS } from '../../web/labs/index.js';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { readAddress, writeAddress } from '../../demos/labs/address.js';
 import { tablesOf } from '../../demos/labs/tables.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, serve, visit, visitInFirefox } from './support.mjs';
 
 const FAST = '#lab=bico-reversal-curse&preset=quick&seed=1';
 const SHORT = `${FAST}&k.steps=50&k.every=10`;
@@ -68,21 +68,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
     await server?.close();
   });
 
-  /** Opens the page, runs the check, and demands a silent console and no foreign request. */
-  async function onPage(check, { hash = '', context = {}, at = server, allow = [] } = {}) {
-    const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
-    const page = await ctx.newPage();
-    const { errors, foreign } = watch(page, at.origin);
-    try {
-      await page.goto(at.url('demos/labs/') + hash);
-      await opened(page);
-      await check(page);
-      assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
-      assert.deepEqual(foreign, [], 'requests to other origins');
-    } finally {
-      await ctx.close();
-    }
-  }
+  const onPage = (check, { hash = '', at = server, ...options } = {}) => visit(browser, at.url('demos/labs/') + hash, check, { ready: opened, ...options });
 
   async function saved(page, press) {
     const [download] = await Promise.all([page.waitForEvent('download'), press()]);
@@ -294,15 +280,8 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
 });
 
 describe('demos/labs in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-  test('trains, pauses, goes on, shows the verdict that Node finds', async () => {
-    const server = await serve({ isolated: false });
-    const { browser, close } = await firefox();
-    try {
-      const page = await browser.newPage();
-      const errors = [];
-      page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
-      page.on('pageerror', (e) => errors.push(String(e)));
-      await page.goto(server.url(`demos/labs/${SHORT}`));
+  test('trains, pauses, goes on, shows the verdict that Node finds', () =>
+    visitInFirefox(`demos/labs/${SHORT}`, async (page) => {
       await page.waitForFunction(() => document.getElementById('knob-steps')?.value === '50', { timeout: 30_000 });
       await page.evaluate(() => document.getElementById('step').click());
       await phase(page, 'paused');
@@ -314,10 +293,5 @@ describe('demos/labs in Firefox', { skip: FIREFOX ? false : 'no Firefox here' },
       run.dispose();
       assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('#checks tbody th')].map((e) => e.textContent)), checks.map((c) => c.what));
       assert.ok((await page.evaluate(() => document.querySelectorAll('#plots svg path[class^=mp-s]').length)) >= 4);
-      assert.deepEqual(errors, []);
-    } finally {
-      await close();
-      await server.close();
-    }
-  });
+    }, { isolated: false }));
 });

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { axe, CHROMIUM, chromium, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, serve, visit } from './support.mjs';
 
 const PAGE = `<!doctype html><html lang="en"><title>Lattice</title><main><h1>Lattice</h1><mt-lattice></mt-lattice></main><script type="module" src="/web/elements/lattice.js"></script></html>`;
 
@@ -39,19 +39,7 @@ describe('mt-lattice', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
     await server?.close();
   });
 
-  async function onPage(body) {
-    const context = await browser.newContext({ viewport: { width: 900, height: 700 } });
-    try {
-      const page = await context.newPage();
-      const seen = watch(page, server.origin);
-      await page.goto(server.url('lattice.html'));
-      await page.waitForFunction(() => customElements.get('mt-lattice'));
-      await body(page);
-      assert.deepEqual(seen.errors.filter((e) => !/favicon/.test(e)), []);
-    } finally {
-      await context.close();
-    }
-  }
+  const onPage = (check) => visit(browser, server.url('lattice.html'), check, { ready: (page) => page.waitForFunction(() => customElements.get('mt-lattice')), context: { viewport: { width: 900, height: 700 } }, allow: [/favicon/] });
 
   test('counts and best paths are those of trying all', () => onPage(async (page) => {
     for (let seed = 1; seed <= 40; seed++) {

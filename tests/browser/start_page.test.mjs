@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { ByteModel, Model } from '../../web/index.js';
 import { byteLabel, formatProbability, totalVariation } from '../../web/elements/format.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, serve, visit } from './support.mjs';
 
 const FILE = new URL('../../demos/start/specimen.json', import.meta.url);
 const TEXTS = ['Once upon a time, there was a king', 'The little boy said that he was afraid', 'In the morning the sun was very bright'];
@@ -63,21 +63,7 @@ describe('the front page in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
     await server?.close();
   });
 
-  /** Opens the page, runs the check, and demands a silent console and no foreign request. */
-  async function onPage(check, { context = {}, at = server } = {}) {
-    const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...context });
-    const page = await ctx.newPage();
-    const { errors, foreign } = watch(page, at.origin);
-    try {
-      await page.goto(at.url('demos/'));
-      await shown(page);
-      await check(page, ctx);
-      assert.deepEqual(errors, [], 'console errors');
-      assert.deepEqual(foreign, [], 'requests to other origins');
-    } finally {
-      await ctx.close();
-    }
-  }
+  const onPage = (check, { context = {}, at = server } = {}) => visit(browser, at.url('demos/'), check, { ready: shown, context: { reducedMotion: 'reduce', ...context } });
 
   test('a first visit is light, with every picture scrolled to, and asks for no model and no module', async (t) => {
     const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 } });

@@ -125,18 +125,68 @@ export async function firefox() {
 }
 
 /**
- * Watches a Playwright page: what must stay empty.
- * @param {import('playwright-core').Page} page
+ * Watches a page of either driver: what must stay empty.
+ * @param {any} page
  * @param {string} origin
  * @returns {{ errors: string[], foreign: string[] }} console errors and uncaught exceptions; requests to other origins
  */
 export function watch(page, origin) {
     /** @type {string[]} */ const errors = [];
     /** @type {string[]} */ const foreign = [];
-    page.on('console', (m) => m.type() === 'error' && errors.push(`${m.text()} (${m.location().url})`));
-    page.on('pageerror', (e) => errors.push(String(e)));
-    page.on('request', (r) => !/^(data|blob):/.test(r.url()) && new URL(r.url()).origin !== origin && foreign.push(r.url()));
+    page.on('console', (/** @type {any} */ m) => m.type() === 'error' && errors.push(`${m.text()} (${m.location().url})`));
+    page.on('pageerror', (/** @type {unknown} */ e) => errors.push(String(e)));
+    page.on('request', (/** @type {any} */ r) => !/^(data|blob):/.test(r.url()) && new URL(r.url()).origin !== origin && foreign.push(r.url()));
     return { errors, foreign };
+}
+
+/**
+ * Opens an address in Chromium, in a context of its own, and runs a check there; demands a silent console and no request to another origin.
+ * @param {import('playwright-core').Browser} browser
+ * @param {string} address
+ * @param {(page: import('playwright-core').Page, context: import('playwright-core').BrowserContext) => unknown} check
+ * @param {object} [options]
+ * @param {((page: import('playwright-core').Page) => unknown) | null} [options.ready] waits until the check can begin
+ * @param {import('playwright-core').BrowserContextOptions} [options.context]
+ * @param {RegExp[]} [options.allow] errors that the check provokes
+ */
+export async function visit(browser, address, check, { ready, context = {}, allow = [] } = {}) {
+    const own = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
+    try {
+        const page = await own.newPage();
+        const { errors, foreign } = watch(page, new URL(address).origin);
+        await page.goto(address);
+        await ready?.(page);
+        await check(page, own);
+        assert.deepEqual(errors.filter((e) => !allow.some((a) => a.test(e))), [], 'console errors');
+        assert.deepEqual(foreign, [], 'requests to other origins');
+    } finally {
+        await own.close();
+    }
+}
+
+/**
+ * The same in Firefox, with a server of its own.
+ * @param {string} address in the repository
+ * @param {(page: import('puppeteer-core').Page, server: Awaited<ReturnType<typeof serve>>) => unknown} check
+ * @param {Parameters<typeof serve>[0]} [served]
+ */
+export async function visitInFirefox(address, check, served) {
+    const server = await serve(served);
+    try {
+        const { browser, close } = await firefox();
+        try {
+            const page = await browser.newPage();
+            const { errors, foreign } = watch(page, server.origin);
+            await page.goto(server.url(address));
+            await check(page, server);
+            assert.deepEqual(errors, [], 'console errors');
+            assert.deepEqual(foreign, [], 'requests to other origins');
+        } finally {
+            await close();
+        }
+    } finally {
+        await server.close();
+    }
 }
 
 const AXE_RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { Lattice, languagePremiums, parseTable, replayMerges, Tokenizer } from '../../web/index.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
 
 const TEXT = 'Straße, naïve λόγος 🙂 and 1234<|endoftext|> tokens';
 const HASH = `#${new URLSearchParams({ text: TEXT, with: 'tiny,unigram-4k,byt5', word: ' tokenization' })}`;
@@ -35,20 +35,8 @@ describe('demos/tokenizers in Chromium', { skip: CHROMIUM ? false : 'no Chromium
     await server?.close();
   });
 
-  async function onPage(body, { hash = HASH, context = {}, wait = true, allow = [] } = {}) {
-    const made = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, permissions: ['clipboard-read', 'clipboard-write'], ...context });
-    try {
-      const page = await made.newPage();
-      const seen = watch(page, server.origin);
-      await page.goto(server.url(`demos/tokenizers/${hash}`));
-      if (wait) await ready(page);
-      await body(page);
-      assert.deepEqual(seen.errors.filter((e) => !allow.some((pattern) => pattern.test(e))), []);
-      assert.deepEqual(seen.foreign, []);
-    } finally {
-      await made.close();
-    }
-  }
+  const onPage = (check, { hash = HASH, wait = true, context = {}, ...options } = {}) =>
+    visit(browser, server.url(`demos/tokenizers/${hash}`), check, { ready: wait ? ready : null, context: { permissions: ['clipboard-read', 'clipboard-write'], ...context }, ...options });
 
   async function saved(page, press) {
     const [download] = await Promise.all([page.waitForEvent('download'), press()]);
@@ -268,23 +256,12 @@ test('the code on the page runs and prints what the package says', async () => {
 });
 
 describe('demos/tokenizers in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-  test('opens, cuts, replays, ranks', async () => {
-    const server = await serve({ isolated: false });
-    const { browser, close } = await firefox();
-    try {
-      const page = await browser.newPage(), errors = [];
-      page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
-      page.on('pageerror', (e) => errors.push(String(e)));
-      await page.goto(server.url(`demos/tokenizers/${HASH}`));
+  test('opens, cuts, replays, ranks', () =>
+    visitInFirefox(`demos/tokenizers/${HASH}`, async (page) => {
       await page.waitForFunction(answered, {}, { length: TEXT.length, keys: ['tiny', 'unigram-4k', 'byt5'] });
       assert.equal(await page.evaluate(countOf, 'tiny'), `${(await tokenizer('tiny')).count(TEXT)} tokens`);
       const lattice = new Lattice(await tokenizer('tiny'), ' tokenization');
       await page.waitForFunction(pictured, {}, String(lattice.count));
       await page.waitForFunction(() => document.querySelectorAll('#languages tr').length > 30);
-      assert.deepEqual(errors, []);
-    } finally {
-      await close();
-      await server.close();
-    }
-  });
+    }, { isolated: false }));
 });

@@ -8,7 +8,7 @@ import { ByteModel, Model, Tokenizer } from '../../web/index.js';
 import { ablate, attentionOf, attentionSinks, logitLens, patchingMap } from '../../web/inspect.js';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { totalVariation } from '../../web/elements/format.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
 
 const at = (/** @type {string} */ file) => path.join(ROOT, 'models', file);
 const [tokens, cut, inside, generation, claims] = LESSONS;
@@ -138,20 +138,7 @@ describe('demos/tour in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
     await server?.close();
   });
 
-  /** Opens a page, runs the check, and demands a silent console and no foreign request. */
-  async function onPage(check, { url = 'demos/tour/', context = {} } = {}) {
-    const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
-    const page = await ctx.newPage();
-    const { errors, foreign } = watch(page, server.origin);
-    try {
-      await page.goto(server.url(url));
-      await check(page);
-      assert.deepEqual(errors, [], 'console errors');
-      assert.deepEqual(foreign, [], 'requests to other origins');
-    } finally {
-      await ctx.close();
-    }
-  }
+  const onPage = (check, { url = 'demos/tour/', context } = {}) => visit(browser, server.url(url), check, { context });
 
   test('lessons, folded answers, ticks that come back with the back button, and nothing stored', () =>
     onPage(async (page) => {
@@ -224,22 +211,11 @@ describe('demos/tour in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
 });
 
 describe('demos/tour in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-  test('a lesson from its link, with ticks; a worksheet', async () => {
-    const server = await serve({ isolated: false });
-    const { browser, close } = await firefox();
-    try {
-      const page = await browser.newPage();
-      /** @type {string[]} */ const errors = [];
-      page.on('pageerror', (e) => errors.push(String(e)));
-      await page.goto(server.url('demos/tour/#lesson=inside&done=c2.nonsense'));
+  test('a lesson from its link, with ticks; a worksheet', () =>
+    visitInFirefox('demos/tour/#lesson=inside&done=c2.nonsense', async (page, server) => {
       await page.waitForFunction((title) => document.getElementById('title').textContent === title, {}, inside.title);
       assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('#steps input')].map((box) => box.checked)), [false, true, false, false, false]);
       await page.goto(server.url('demos/tour/worksheet.html#lesson=claims'));
       await page.waitForFunction((count) => document.querySelectorAll('.tasks > li').length === count, {}, claims.tasks.length);
-      assert.deepEqual(errors, []);
-    } finally {
-      await close();
-      await server.close();
-    }
-  });
+    }, { isolated: false }));
 });

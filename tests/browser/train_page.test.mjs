@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { gunzipSync } from 'node:zlib';
 import { Tokenizer, trainTokenizer } from '../../web/index.js';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, ROOT, serve, watch } from './support.mjs';
+import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
 
 const PROSE = gunzipSync(readFileSync(path.join(ROOT, 'web/lab/prose.txt.gz'))).toString();
 const COMPARED = 'The unreadable handwriting of an absent-minded tokenizer costs 1,234 tokens.';
@@ -29,20 +29,7 @@ describe('demos/train in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     await server?.close();
   });
 
-  async function onPage(body, { hash = SMALL, context = {} } = {}) {
-    const made = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...context });
-    try {
-      const page = await made.newPage();
-      const seen = watch(page, server.origin);
-      await page.goto(server.url(`demos/train/${hash}`));
-      await done(page);
-      await body(page);
-      assert.deepEqual(seen.errors, []);
-      assert.deepEqual(seen.foreign, []);
-    } finally {
-      await made.close();
-    }
-  }
+  const onPage = (check, { hash = SMALL, context } = {}) => visit(browser, server.url(`demos/train/${hash}`), check, { ready: done, context });
 
   async function saved(page, press) {
     const [download] = await Promise.all([page.waitForEvent('download'), press()]);
@@ -213,21 +200,10 @@ test('the code on the page runs', () => {
 });
 
 describe('demos/train in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
-  test('trains what Node trains', async () => {
-    const server = await serve({ isolated: false });
-    const { browser, close } = await firefox();
-    try {
-      const page = await browser.newPage(), errors = [];
-      page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
-      page.on('pageerror', (e) => errors.push(String(e)));
-      await page.goto(server.url(`demos/train/${SMALL}`));
+  test('trains what Node trains', () =>
+    visitInFirefox(`demos/train/${SMALL}`, async (page) => {
       await page.waitForFunction(trained, { timeout: 60_000 }, 1);
       const { tokenizer } = await trainTokenizer(new Blob([PROSE]), { kind: 'bpe', vocabSize: 600 });
       assert.equal(await page.evaluate(() => document.querySelector('.panel .count').textContent), `${tokenizer.count(COMPARED)} tokens`);
-      assert.deepEqual(errors, []);
-    } finally {
-      await close();
-      await server.close();
-    }
-  });
+    }, { isolated: false }));
 });
