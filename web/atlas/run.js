@@ -7,7 +7,7 @@ import { LABS } from '../labs/index.js';
 import { Model } from '../model.js';
 import { Tokenizer } from '../tokenizer.js';
 import { SYSTEMS } from './list.js';
-import { MODEL } from './texts.js';
+import { TINY } from '../models.js';
 
 export { SYSTEMS };
 
@@ -54,7 +54,7 @@ export async function runSystem(id, options = {}) {
   throwIfAborted(signal);
   /** @type {Promise<Model> | undefined} */ let model;
   /** @type {Promise<Tokenizer> | undefined} */ let tokenizer;
-  const means = { full, signal, onProgress, model: () => (model ??= Model.load(MODEL(), { threads: 1, signal })), tokenizer: () => (tokenizer ??= Tokenizer.load(MODEL())) };
+  const means = { full, signal, onProgress, model: () => (model ??= Model.load(TINY, { threads: 1, signal })), tokenizer: () => (tokenizer ??= Tokenizer.load(TINY)) };
   const started = performance.now();
   try {
     /** @type {Found & {published: string, scope: string}} */ let found;

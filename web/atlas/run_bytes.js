@@ -10,7 +10,8 @@ import { commaProbe, dropoutProbe, healingTable, typoProbe } from '../probes.js'
 import { Tokenizer } from '../tokenizer.js';
 import { trainTokenizer } from '../train.js';
 import { TRANSFER_METHODS, transferVocabulary } from '../transfer.js';
-import { MODEL, STORY, sentences } from './texts.js';
+import { TINY } from '../models.js';
+import { STORY, sentences } from './texts.js';
 
 /** @typedef {import('./run.js').Runner} Runner */
 /** @typedef {import('./run.js').Means} Means */
@@ -194,7 +195,7 @@ export const RUNS = {
       tokenizer.dispose();
       const methods = TRANSFER_METHODS.filter((method) => full || method !== 'similar'), bits = /** @type {Record<string, number>} */ ({});
       for (const [i, method] of methods.entries()) {
-        const { bytes } = await transferVocabulary(MODEL(), new TextEncoder().encode(/** @type {string} */ (tokenizerJson)), { method, seed: 1, signal, ...(method === 'similar' && { texts, skipgram: { minCount: 3, width: 32 } }) });
+        const { bytes } = await transferVocabulary(TINY, new TextEncoder().encode(/** @type {string} */ (tokenizerJson)), { method, seed: 1, signal, ...(method === 'similar' && { texts, skipgram: { minCount: 3, width: 32 } }) });
         const changed = await Model.load(bytes, { threads: 1, signal });
         bits[method] = (await changed.perplexity(scored, { signal })).bitsPerByte;
         await changed.dispose();

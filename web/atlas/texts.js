@@ -3,9 +3,7 @@ import { readTexts } from '../lab/texts.js';
 import { toSource } from '../runtime/source.js';
 import { wholeFile } from '../runtime/gzip.js';
 
-/** Literal URLs, so that bundlers find the files. @returns {URL} */
-export const MODEL = () => new URL('../../models/microtome-tiny.gguf', import.meta.url);
-
+/** Literal URLs, so that bundlers find the files. */
 const CODE = [() => new URL('../model.js', import.meta.url), () => new URL('../bytes.js', import.meta.url), () => new URL('../heal.js', import.meta.url), () => new URL('../probes.js', import.meta.url), () => new URL('../study.js', import.meta.url),
   () => new URL('../tokenizer.js', import.meta.url), () => new URL('../marginal.js', import.meta.url), () => new URL('../transfer.js', import.meta.url)];
 

@@ -7,7 +7,7 @@
 //   lab.terminate();
 import { MicrotomeError, checkNumber, checkOptions, disposed, throwIfAborted } from '../runtime/errors.js';
 import { RUNTIME_OPTIONS, detectFeatures } from '../runtime/load.js';
-import { WorkerClient } from '../runtime/client.js';
+import { WorkerClient, lineFor } from '../runtime/client.js';
 import { toSource } from '../runtime/source.js';
 import { PROTOCOL, inNode, nodeModule } from '../runtime/worker.js';
 
@@ -38,11 +38,13 @@ const isWorker = (worker) => typeof worker === 'object' && !(worker instanceof U
 /** @param {string | URL | Worker | undefined} worker @returns {Promise<any>} */
 async function spawn(worker) {
   if (isWorker(worker)) return worker;
+  const beside = new URL(/* webpackIgnore: true */ /* @vite-ignore */ './worker.js', import.meta.url);
   if (inNode()) {
     const { Worker: NodeWorker } = await nodeModule('node:worker_threads');
-    return new NodeWorker(worker ?? new URL(/* webpackIgnore: true */ /* @vite-ignore */ './worker.js', import.meta.url), { workerData: { lab: PROTOCOL }, execArgv: [] });
+    return new NodeWorker(worker ?? beside, { workerData: { lab: PROTOCOL }, execArgv: [] });
   }
-  if (worker) return new Worker(worker, { type: 'module', name: 'microtome-lab-1' });
+  const url = lineFor(worker ?? beside) ?? worker;
+  if (url) return new Worker(url, { type: 'module', name: 'microtome-lab-1' });
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'microtome-lab-1' });
 }
 

@@ -5,14 +5,26 @@ import { MicrotomeError, revive, throwIfAborted } from './errors.js';
 const START_MS = 30_000;
 const WINDOW = 32; // streamed parts that may be under way before the reader has taken them
 
+/**
+ * Pages may start workers of their own origin alone, but those may import from anywhere. For a file on another origin (a CDN): the URL of a line that imports it; a page's policy allows it by `worker-src blob:`.
+ * @param {string | URL} url @returns {string | null} null: it can be started as it is
+ */
+export function lineFor(url) {
+  const { href, origin } = new URL(url, globalThis.document?.baseURI), isWeb = /^https?:/;
+  if (origin === globalThis.origin || !isWeb.test(origin) || !isWeb.test(globalThis.origin)) return null;
+  return URL.createObjectURL(new Blob([`import ${JSON.stringify(href)};`], { type: 'text/javascript' }));
+}
+
 /** @param {string | URL} [workerUrl] @returns {Promise<any>} */
 export async function spawn(workerUrl) {
+  const beside = new URL(/* webpackIgnore: true */ /* @vite-ignore */ './worker.js', import.meta.url);
   if (inNode()) {
     const { Worker: NodeWorker } = await nodeModule('node:worker_threads');
     const given = typeof workerUrl === 'string' && /^[a-z][a-z0-9+.-]+:/i.test(workerUrl) ? new URL(workerUrl) : workerUrl; // else a path
-    return new NodeWorker(given ?? new URL(/* webpackIgnore: true */ /* @vite-ignore */ './worker.js', import.meta.url), { workerData: { microtome: PROTOCOL }, execArgv: [] });
+    return new NodeWorker(given ?? beside, { workerData: { microtome: PROTOCOL }, execArgv: [] });
   }
-  if (workerUrl) return new Worker(workerUrl, { type: 'module', name: 'microtome-worker-1' });
+  const url = lineFor(workerUrl ?? beside) ?? workerUrl;
+  if (url) return new Worker(url, { type: 'module', name: 'microtome-worker-1' });
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'microtome-worker-1' });
 }
 
