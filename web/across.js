@@ -69,7 +69,7 @@ export function warpTokenizations(a, b, text) {
   });
 }
 
-/** Levenshtein distance of two strings or byte strings, in bytes. @param {Tokenizer} tokenizer whose module computes it @param {string | Uint8Array} a @param {string | Uint8Array} b @returns {number} */
+/** Levenshtein distance of two strings or byte strings, in bytes. @param {Tokenizer} tokenizer whose module computes it @param {string | Uint8Array} a one @param {string | Uint8Array} b the other @returns {number} */
 export function editDistance(tokenizer, a, b) {
   const { heap } = tokenizer.core();
   return heap.scope((alloc) => {
@@ -116,7 +116,7 @@ const COSTS = /** @type {const} */ (['bytes', 'edit']);
  * hidden states: give their cosine distances as `costs`.
  * @param {Tokenizer} a @param {Tokenizer} b @param {string | Uint8Array} text
  * @param {{cost?: 'bytes' | 'edit', costs?: ArrayLike<number>[], masses?: 'bytes' | 'equal', epsilon?: number, tolerance?: number}} [options] cost: of a pair: 'bytes' (default): the share of their
- *   bytes in the text that only one of them has, 1 - |both| / |either|; 'edit': their edit distance over the longer length. costs: your own matrix instead, tokens of a by tokens of b. masses: default 'bytes'
+ *   bytes in the text that only one of them has, 1 - |both| / |either|; 'edit': their edit distance over the longer length. costs: your own matrix instead, tokens of a by tokens of b. masses: default 'bytes'; epsilon, tolerance: as of transport
  * @returns {Promise<{a: Int32Array, b: Int32Array, plan: Float64Array[], cost: number, error: number, rounds: number, converged: boolean}>} plan: sums to 1
  */
 export async function transportTokenizations(a, b, text, options = {}) {

@@ -63,13 +63,15 @@ export class ByteModel {
     this.#options = { target, slots: contextTokens ?? (prompt && 2048 + prompt.length), beam, epsilon, prompt };
   }
 
+  /** Which spellings count: 'valid', 'masked' or 'all' (docs/byte-model.md). */
   get target() { return this.#options.target; }
   /** The model that it looks at. */
   get model() { return this.#model; }
 
   /**
+   * What comes next: all 256 bytes, and the end of the text.
    * @param {string | Uint8Array} text what comes before, from the beginning; bytes may end inside a character
-   * @param {{tree?: boolean, naive?: boolean, signal?: AbortSignal}} [options] naive (default true): the usual prompt's answer too
+   * @param {{tree?: boolean, naive?: boolean, signal?: AbortSignal}} [options] naive (default true): the usual prompt's answer too; tree: the token sequences behind the sum, for pictures
    * @returns {Promise<NextBytes>}
    * @throws {MicrotomeError} EMISSING: the model has no tokenizer; EUNKNOWN: no exact byte model exists for it (the message says why);
    *   ELIMIT: the text is too long. The model stays usable
@@ -148,7 +150,7 @@ export class ByteModel {
     }
   }
 
-  /** The same with the likeliest byte each time. @param {string | Uint8Array} text @param {{maxBytes?: number, logProbs?: boolean, signal?: AbortSignal}} [options] */
+  /** The same with the likeliest byte each time. @param {string | Uint8Array} text @param {{maxBytes?: number, logProbs?: boolean, signal?: AbortSignal}} [options] maxBytes: default 256; logProbs: of each byte too */
   async greedy(text, options = {}) {
     checkOptions('greedy', options, ['maxBytes', 'logProbs', 'signal']);
     return this.sample(text, { ...options, temperature: 0, seed: 0 });

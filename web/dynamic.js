@@ -11,7 +11,7 @@ const isSpace = (/** @type {number | undefined} */ byte) => byte === 32 || (byte
  * Merges the most frequent pair of neighbours over the whole batch, `merges` times or until no pair is left. Special tokens stay alone.
  * @param {Tokenizer} tokenizer @param {(string | Uint8Array | ArrayLike<number>)[]} batch texts, or lists of ids @param {{merges: number, boundary?: 'word' | 'none'}} options boundary: 'word' (default): no white space inside a
  *   unit, only at its start, unless it is nothing else; 'none': anything inside a text may be merged
- * @returns {{sequences: Int32Array[], units: DynamicUnit[]}} ids of units go on where the vocabulary ends @throws {MicrotomeError} ERANGE: an id that the tokenizer does not have
+ * @returns {{sequences: Int32Array[], units: DynamicUnit[]}} sequences: of each text; ids of units go on where the vocabulary ends @throws {MicrotomeError} ERANGE: an id that the tokenizer does not have
  */
 export function dynamicMerges(tokenizer, batch, options) {
   checkOptions('dynamicMerges', options, ['merges', 'boundary']);

@@ -31,7 +31,7 @@ export class Ensemble {
   #disposed = false;
 
   /**
-   * @param {(Model | ByteModel)[]} models @param {{rule?: PoolRule, weights?: number[], target?: 'valid' | 'masked' | 'all'}} [options] weights: one for each; default equal.
+   * @param {(Model | ByteModel)[]} models the members; vocabularies may differ @param {{rule?: PoolRule, weights?: number[], target?: 'valid' | 'masked' | 'all'}} [options] rule: default 'mean'; weights: one for each; default equal.
    *   target: of the byte models that are made for Models; a ByteModel stays the caller's
    */
   constructor(models, options = {}) {
@@ -53,7 +53,7 @@ export class Ensemble {
 
   /**
    * Proxy tuning across vocabularies (Liu et al. 2024; contrastive decoding with untuned = amateur): ln p = ln base + alpha (ln tuned - ln untuned), in bytes, normalised.
-   * @param {Model | ByteModel} base @param {Model | ByteModel} tuned @param {Model | ByteModel} untuned @param {{alpha?: number, target?: 'valid' | 'masked' | 'all'}} [options] alpha: default 1 @returns {Ensemble}
+   * @param {Model | ByteModel} base @param {Model | ByteModel} tuned @param {Model | ByteModel} untuned @param {{alpha?: number, target?: 'valid' | 'masked' | 'all'}} [options] alpha: default 1; target: of the byte models that are made for Models @returns {Ensemble}
    */
   static steered(base, tuned, untuned, options = {}) {
     checkOptions('Ensemble.steered', options, ['alpha', 'target']);
@@ -61,13 +61,16 @@ export class Ensemble {
     return new Ensemble([base, tuned, untuned], { rule: 'product', weights: [1, alpha, -alpha], ...(target && { target }) });
   }
 
+  /** How the members are combined. @returns {PoolRule} */
   get rule() { return this.#rule; }
+  /** Of the members, summing to 1; a copy. @returns {number[]} */
   get weights() { return [...this.#weights]; }
   /** A model whose module computes for the ensemble. @internal */
   get model() { return this.#first; }
 
   /**
-   * @param {string | Uint8Array} text @param {{signal?: AbortSignal, naive?: false}} [options]
+   * What comes next, by the rule.
+   * @param {string | Uint8Array} text @param {{signal?: AbortSignal, naive?: false}} [options] naive: only false, as of ByteModel.next
    * @returns {Promise<{bytes: Float64Array, end: number, missingMass: number, weights: number[], members: NextBytes[]}>} natural log-probabilities as ByteModel.next gives them; missingMass: the largest
    *   of the members'; weights: those that were used, of 'posterior' earned
    * @throws {MicrotomeError} ERANGE: the models agree on no next byte, or none has a spelling of the text; as ByteModel.next

@@ -102,7 +102,7 @@ const FIRST_BYTE = 3; // of ByT5's ids
  */
 export class ByteLanguage {
   #language;
-  /** @param {string} pattern an expression (as in tokenizer definitions) that the whole text must match @returns {Promise<ByteLanguage>} @throws {MicrotomeError} as TokenLanguage */
+  /** The language of an expression. @param {string} pattern an expression (as in tokenizer definitions) that the whole text must match @returns {Promise<ByteLanguage>} @throws {MicrotomeError} as TokenLanguage */
   static async create(pattern) {
     if (typeof pattern !== 'string' || !pattern) throw new MicrotomeError('ByteLanguage: a pattern is needed, a string that is not empty', { code: 'ERANGE' });
     return new ByteLanguage(new TokenLanguage(await (byteTokenizer ??= Tokenizer.builtin('byt5')), { pattern }));
@@ -114,16 +114,16 @@ export class ByteLanguage {
   }
   /** The start. */
   get start() { return this.#language.start; }
-  /** @param {number} state @param {number} byte @returns {number | null} the state after it; null: no text of the language goes on so */
+  /** One byte further. @param {number} state from `start` on @param {number} byte 0..255 @returns {number | null} the state after it; null: no text of the language goes on so */
   next(state, byte) { return this.#language.next(state, checkNumber('ByteLanguage: byte', byte, 0, 255, true) + FIRST_BYTE); }
-  /** @param {number} state @returns {Uint8Array} 257: 1 for each byte that some text of the language goes on with; [256]: the text may end here */
+  /** What may come. @param {number} state as next gave it @returns {Uint8Array} 257: 1 for each byte that some text of the language goes on with; [256]: the text may end here */
   allowed(state) {
     const out = new Uint8Array(257);
     out.set(this.#language.allowed(state).subarray(FIRST_BYTE, FIRST_BYTE + 256));
     out[256] = Number(this.#language.accepts(state));
     return out;
   }
-  /** @param {string | Uint8Array} text @returns {boolean} */
+  /** Is the whole text in the language? @param {string | Uint8Array} text @returns {boolean} */
   matches(text) { return this.#language.matches(Array.from(bytesOf(text), (b) => b + FIRST_BYTE)); }
   /** Can be called again; other calls throw ESTATE afterwards. */
   dispose() { this.#language.dispose(); }
@@ -132,6 +132,7 @@ if (Symbol.dispose) Object.defineProperty(ByteLanguage.prototype, Symbol.dispose
 
 // ---- completions ----------------------------------------------------------------------------------------------------------------
 
+/** The methods of `complete`, by what they condition on (docs/bytes.md). @type {readonly CompletionMethod[]} */
 export const COMPLETION_METHODS = /** @type {const} */ (['naive', 'healing', 'alignment', 'full', 'cover', 'exact']);
 
 /**

@@ -30,6 +30,7 @@ export class HuffmanCode {
   }
 
   /**
+   * A code made from the words of texts.
    * @param {Tokenizer} tokenizer its normalizer and splitter make the words @param {Iterable<string | Uint8Array>} texts
    * @param {{arity?: number, escapes?: number}} [options] arity: digits, 2..65536, default 2; escapes: how many unknown words are expected, against the counts of the texts, default 1
    * @returns {HuffmanCode} @throws {MicrotomeError} ERANGE, ENOMEM

@@ -30,7 +30,7 @@ export function infillParts(text, from, to = from) {
 }
 
 /**
- * What stands between the hints in what a model wrote. @param {InfillParts} parts @param {string | Uint8Array} written
+ * What stands between the hints in what a model wrote. @param {InfillParts} parts @param {string | Uint8Array} written by the model
  * @returns {Uint8Array | null} null: it does not begin and end with the hints: draw again
  */
 export function infillMiddle(parts, written) {

@@ -28,7 +28,7 @@ export class TokenLanguage {
   /** @type {Tokenizer} */ #tokenizer; // must not be collected before
 
   /**
-   * @param {Tokenizer} tokenizer @param {{pattern?: string, canonical?: boolean}} [options] pattern: an expression (as in tokenizer definitions) that the whole text must match; default: any text
+   * @param {Tokenizer} tokenizer @param {{pattern?: string, canonical?: boolean}} [options] pattern: an expression (as in tokenizer definitions) that the whole text must match; default: any text. canonical: only sequences that byte-pair merging gives, default false
    * @throws {MicrotomeError} EFORMAT, EUNKNOWN: the expression is wrong or no automaton (look-behind...). EUNKNOWN: `canonical` needs byte-pair encoding
    */
   constructor(tokenizer, options = {}) {
@@ -70,7 +70,7 @@ export class TokenLanguage {
     return next < 0 ? null : next;
   }
 
-  /** @param {number} state @returns {Uint8Array} one entry for each id: 1 when some sequence of the language goes on with that token */
+  /** What may come. @param {number} state as next gave it @returns {Uint8Array} one entry for each id: 1 when some sequence of the language goes on with that token */
   allowed(state) {
     const heap = this.#live();
     return heap.scope((alloc) => {
@@ -80,7 +80,7 @@ export class TokenLanguage {
     });
   }
 
-  /** May the sequence end here? @param {number} state @returns {boolean} */
+  /** May the sequence end here? @param {number} state as next gave it @returns {boolean} */
   accepts(state) {
     const heap = this.#live();
     return heap.scope((alloc) => {

@@ -145,19 +145,19 @@ export class Lattice {
     });
   }
 
-  /** Natural logarithm of the number of segmentations; -Infinity: none. */
+  /** Natural logarithm of the number of segmentations; -Infinity: none. @returns {number} */
   get logCount() {
     return this.#number('lattice_marginal', 0);
   }
-  /** Natural logarithm of the sum over all segmentations of exp(theta x score): of the text's probability, when weights are log-probabilities. */
+  /** Natural logarithm of the sum over all segmentations of exp(theta x score): of the text's probability, when weights are log-probabilities. @param {{theta?: number}} [options] theta: default 1 @returns {number} */
   marginal({ theta = 1 } = {}) {
     return this.#number('lattice_marginal', theta);
   }
-  /** Entropy in nats of the segmentations, with probability proportional to exp(theta x score). */
+  /** Entropy in nats of the segmentations, with probability proportional to exp(theta x score). @param {{theta?: number}} [options] theta: default 1 @returns {number} */
   entropy({ theta = 1 } = {}) {
     return this.#number('lattice_entropy', theta);
   }
-  /** Probability that each edge is part of the segmentation, in the order of `edges`. */
+  /** Probability that each edge is part of the segmentation, in the order of `edges`. @param {{theta?: number}} [options] theta: default 1 @returns {Float64Array} */
   posterior({ theta = 1 } = {}) {
     const heap = this.#live();
     const count = this.#read()['l.edges'];
@@ -199,7 +199,7 @@ export class Lattice {
   nBest(k) {
     return this.#paths('NBEST', checkNumber('nBest', k, 1, 2 ** 24, true)).paths.map(({ ids, score }) => ({ ids, score }));
   }
-  /** All segmentations, at most `cap`. @param {{cap?: number}} [options] cap: default 10000 @returns {{paths: LatticePath[], complete: boolean}} complete: that is all of them */
+  /** All segmentations, at most `cap`. @param {{cap?: number}} [options] cap: default 10000 @returns {{paths: LatticePath[], complete: boolean}} paths: ids and scores; complete: that is all of them */
   enumerate({ cap = 10000 } = {}) {
     const { paths, complete } = this.#paths('ENUMERATE', checkNumber('cap', cap, 0, 2 ** 24, true));
     return { paths: paths.map(({ ids, score }) => ({ ids, score })), complete };

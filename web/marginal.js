@@ -23,6 +23,7 @@ import { bytesOf, needModel } from './heal.js';
  */
 
 const METHODS = /** @type {const} */ (['exact', 'beam', 'importance', 'blocks']);
+/** The methods of `marginal` (docs/bytes.md). */
 export const MARGINAL_METHODS = [...METHODS];
 const BLOCK_BYTES = 19; // Chirkova et al. 2023
 
@@ -117,7 +118,7 @@ export async function scoreTokenizations(model, sequences, options = {}) {
 
 /**
  * The likeliest tokenization of a text under a model. Finding it is hard in general (Geh et al. 2024): a beam over byte positions, which says when its answer is certainly the best.
- * @param {Model} model @param {string | Uint8Array} text @param {{beam?: number, end?: boolean, context?: Iterable<number>}} [options] beam: default 64
+ * @param {Model} model @param {string | Uint8Array} text @param {{beam?: number, end?: boolean, context?: Iterable<number>}} [options] beam: default 64; end, context: as of marginal
  * @returns {Promise<{ids: Int32Array, logProb: number, proven: boolean, canonical: {ids: Int32Array, logProb: number}}>}
  */
 export async function bestTokenization(model, text, options = {}) {

@@ -41,6 +41,7 @@ export class MarkovSource {
   /** How many letters back the next one depends on. */ order;
 
   /**
+   * A source from its table.
    * @param {SourceOptions & RuntimeOptions} options @returns {Promise<MarkovSource>}
    * @throws {MicrotomeError} ERANGE: letters twice, rows that are no distributions, a source with more than one stationary distribution; ELIMIT: too many contexts
    */
@@ -99,7 +100,7 @@ export class MarkovSource {
     return this.#live().exports.markov_block_loss(this.#at, checkNumber('r', r, 1, 2 ** 31 - 1, true));
   }
 
-  /** @param {number} n letters @param {{seed?: number}} [options] the same seed, the same text; default: random @returns {string} */
+  /** A text drawn from the source. @param {number} n letters @param {{seed?: number}} [options] the same seed, the same text; default: random @returns {string} */
   sample(n, options = {}) {
     checkOptions('sample', options, ['seed']);
     const heap = this.#live();
@@ -141,7 +142,7 @@ export class MarkovSource {
   /**
    * Unigram models over byte-pair dictionaries (Rajaraman et al. 2024): for each size a dictionary is trained on one sample without word boundaries, a table of token frequencies (each count plus one) too, and both
    * are asked about another sample. The more the dictionary holds, the nearer the entropy rate a model comes that knows no context at all.
-   * @param {{sizes: number[], letters?: number, seed?: number, signal?: AbortSignal}} options letters: of each sample, default 200000; seed: default 0
+   * @param {{sizes: number[], letters?: number, seed?: number, signal?: AbortSignal}} options sizes: of the dictionaries, tokens; letters: of each sample, default 200000; seed: default 0
    * @returns {Promise<{size: number, loss: number, tokens: number}[]>} size: tokens there are; loss: nats a letter on the fresh sample; tokens: of that sample
    */
   async dictionaryLosses(options) {

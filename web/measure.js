@@ -80,7 +80,7 @@ export class Measure {
     });
   }
 
-  /** @returns {Measures} */
+  /** What the texts so far amount to. @returns {Measures} */
   read() {
     const m = this.#raw();
     return {
@@ -213,7 +213,7 @@ export function unreachableTokens(tokenizer) {
 /**
  * Strings that two vocabularies have in common, as bytes (special tokens left out; each string counts once).
  * @param {Tokenizer} a @param {Tokenizer} b
- * @returns {{a: number, b: number, both: number, jaccard: number}} sizes, and both / either
+ * @returns {{a: number, b: number, both: number, jaccard: number}} a, b, both: how many strings; jaccard: both / either
  */
 export function vocabularyOverlap(a, b) {
   const { heap, at } = a.core(), other = b.core();

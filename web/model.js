@@ -108,12 +108,13 @@ export class Model {
     return this.#client;
   }
 
-  /** @returns {ModelInfo} */
+  /** What the file says of itself. @returns {ModelInfo} */
   get info() { return { ...this.#loaded.info }; }
   /** Name of the file. */
   get file() { return this.#loaded.name; }
   /** What runs it: build, kernels, threads; for people. */
   get engine() { const { variant, threads, isa } = this.#loaded.engine; return `${variant}, ${isa} kernels, ${threads} thread${threads === 1 ? '' : 's'}`; }
+  /** How many threads compute. @returns {number} */
   get threads() { return this.#loaded.engine.threads; }
   /** Ids that end a text (end of text, end of turn), as the file says. @returns {number[]} */
   get endTokens() { return [...this.#loaded.eos]; }

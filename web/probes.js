@@ -105,12 +105,14 @@ const FORMATS = {
   'double spaces': (text) => text.replaceAll(' ', '  '), 'no spaces': (text) => text.replaceAll(' ', ''), 'spaced letters': (text) => [...text].join(' '), tabs: (text) => text.replaceAll(' ', '\t'),
   'leading space': (text) => ` ${text}`, 'trailing space': (text) => `${text} `, 'space before commas': (text) => text.replaceAll(',', ' ,'),
 };
+/** Names of the kinds of typing errors. */
 export const TYPO_OPERATORS = Object.keys(TYPOS);
+/** Names of the formats of formatProbe. */
 export const TEXT_FORMATS = Object.keys(FORMATS);
 
 /**
  * A text with so many typing errors: 'swap' of neighbours, 'drop', 'repeat', or the 'keyboard' key beside, at random characters that are letters.
- * @param {import('./tokenizer.js').Tokenizer} tokenizer whose module draws @param {string} text @param {string} operator @param {number} edits @param {{seed?: number, level?: 'character' | 'boundary' | 'word'}} [options]
+ * @param {import('./tokenizer.js').Tokenizer} tokenizer whose module draws @param {string} text @param {string} operator one of TYPO_OPERATORS @param {number} edits how many @param {{seed?: number, level?: 'character' | 'boundary' | 'word'}} [options]
  *   level: of the places: any letter (default), letters at the edge of a token, or the first letter of words @returns {string}
  */
 export function withTypos(tokenizer, text, operator, edits, options = {}) {
@@ -193,7 +195,7 @@ function needTexts(where, texts) {
 /**
  * How much typing errors cost (Chai et al. 2024): the bits of texts with 0, 1, 2, ... errors of each kind, along their tokens and over bytes, and how far the tokens move.
  * @param {Model} model @param {string[]} texts short ones: sentences @param {{operators?: string[], edits?: number[], level?: 'character' | 'boundary' | 'word', seed?: number, exact?: boolean, signal?: AbortSignal}} [options]
- *   operators: default all; edits: how many errors, default 0, 1, 2, 4; exact (default true): by the exact byte model too @returns {Promise<VariantRow[]>} by operator and edits
+ *   operators: default all; edits: how many errors, default 0, 1, 2, 4; level: as of withTypos; exact (default true): by the exact byte model too @returns {Promise<VariantRow[]>} by operator and edits
  */
 export async function typoProbe(model, texts, options = {}) {
   checkOptions('typoProbe', options, ['operators', 'edits', 'level', 'seed', 'exact', 'signal']);
@@ -206,7 +208,7 @@ export async function typoProbe(model, texts, options = {}) {
 }
 
 /**
- * The same texts in other formats: case, spaces, tabs, a leading or trailing space. @param {Model} model @param {string[]} texts @param {{formats?: string[], exact?: boolean, signal?: AbortSignal}} [options]
+ * The same texts in other formats: case, spaces, tabs, a leading or trailing space. @param {Model} model @param {string[]} texts @param {{formats?: string[], exact?: boolean, signal?: AbortSignal}} [options] formats: default all; exact (default true): by the exact byte model too
  * @returns {Promise<VariantRow[]>} the first row: as they are
  */
 export async function formatProbe(model, texts, options = {}) {
@@ -285,7 +287,7 @@ export async function dropoutProbe(model, texts, options = {}) {
 
 // ---- numbers -----------------------------------------------------------------------------------------------------------------------------
 
-/** Digits in groups, as a vocabulary of so many digits cuts them. @param {string} digits @param {number} size @param {'left' | 'right'} from the side that the groups are counted from @returns {string[]} */
+/** Digits in groups, as a vocabulary of so many digits cuts them. @param {string} digits @param {number} size of a group, in digits @param {'left' | 'right'} from the side that the groups are counted from @returns {string[]} */
 export function chunkDigits(digits, size, from) {
   if (!/^[0-9]*$/.test(digits)) throw new MicrotomeError(`chunkDigits: ${JSON.stringify(digits)} is not digits`, { code: 'ERANGE' });
   if (from !== 'left' && from !== 'right') throw new MicrotomeError(`chunkDigits: unknown side ${JSON.stringify(from)}: known are left, right`, { code: 'EUNKNOWN' });

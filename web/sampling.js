@@ -44,7 +44,7 @@ const FORGOTTEN = new FinalizationRegistry((/** @type {CoreSampler} */ core) => 
 export class Sampler {
   /** @type {CoreSampler | null} */ #core;
 
-  /** @param {number} vocab length of the logits @param {SamplingOptions & import('./runtime/load.js').RuntimeOptions} [options] @returns {Promise<Sampler>} */
+  /** A sampler for logits of one length. @param {number} vocab length of the logits @param {SamplingOptions & import('./runtime/load.js').RuntimeOptions} [options] @returns {Promise<Sampler>} */
   static async create(vocab, options = {}) {
     checkOptions('Sampler.create', options, [...SAMPLING, ...RUNTIME_OPTIONS]);
     checkNumber('Sampler.create: vocab', vocab, 1, 2 ** 24, true);

@@ -36,6 +36,7 @@ const KINDS = {
   'bpe-dropout': 'DROPOUT_REQUEUE', 'bpe-dropout-step-all': 'DROPOUT_STEP_ALL', 'bpe-dropout-step-one': 'DROPOUT_STEP_ONE', 'bpe-dropout-discard': 'DROPOUT_DISCARD',
   'unigram-sample': 'SAMPLE', 'uniform-sample': 'UNIFORM', characters: 'CHARACTERS', bytes: 'BYTES',
 };
+/** Names of the segmenters that encode() can be given. */
 export const SEGMENTERS = /** @type {SegmenterKind[]} */ (Object.keys(KINDS));
 export const SEGMENTER_OPTIONS = ['segmenter', 'dropout', 'alpha', 'nBest', 'ties', 'seed', 'position'];
 

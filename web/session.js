@@ -88,7 +88,7 @@ export class Session {
   /**
    * Reads more tokens. All or nothing: after an error, or an abort, the session is as it was.
    * @param {Iterable<number> | string} ids a string is encoded with the special tokens of a text's beginning if the session is empty, without them otherwise
-   * @param {{logits?: 'last' | 'all' | 'none', trace?: string | string[], patch?: Patch[], signal?: AbortSignal}} [options] as in Model.run; a patch changes what later tokens see too
+   * @param {{logits?: 'last' | 'all' | 'none', trace?: string | string[], patch?: Patch[], signal?: AbortSignal}} [options] trace: as in Model.run; logits: default 'last'; a patch changes what later tokens see too
    * @returns {Promise<RunResult>} logits: after the last token, [ids][vocab] with 'all'
    * @throws {MicrotomeError} ELIMIT: no free slots, or more tokens than learned positions; as Model.run
    */

@@ -25,7 +25,7 @@ const medianOf = (sorted) => (sorted.length ? (sorted[(sorted.length - 1) >> 1] 
 
 /**
  * What the same texts cost in each language (Petrov, La Malfa, Torr & Bibi 2023): who pays more, waits longer and gets less context.
- * @param {Tokenizer} tokenizer @param {LanguageTexts[]} languages
+ * @param {Tokenizer} tokenizer @param {LanguageTexts[]} languages parallel texts
  * @param {{reference?: string, unknownLimit?: number, signal?: AbortSignal}} [options] reference: a language of the list, default 'en'; unknownLimit: share of unknown tokens above which a language's
  *   premium means nothing, default 0.1 as in the paper
  * @returns {Premiums} @throws {MicrotomeError} EMISSING: the reference is not in the list
@@ -84,7 +84,7 @@ export const CODE_LEVELS = Object.freeze({
 
 /**
  * Byte-pair vocabularies of one size under each level of splitting, trained on the texts and measured on them and on others.
- * @param {string[]} texts @param {{vocabSize: number, levels?: (keyof typeof CODE_LEVELS)[], heldOut?: string[], onLevel?: (level: string) => void} & Pick<TrainOptions, 'signal'>} options levels: default all
+ * @param {string[]} texts @param {{vocabSize: number, levels?: (keyof typeof CODE_LEVELS)[], heldOut?: string[], onLevel?: (level: string) => void} & Pick<TrainOptions, 'signal'>} options vocabSize: of each; levels: default all; heldOut: other texts; onLevel: called as each begins
  * @returns {Promise<{level: string, tokens: number, compression: number, heldOut: number | null}[]>} tokens, compression: of the texts; heldOut: bytes a token of the others
  */
 export async function codeLevels(texts, options) {
@@ -125,7 +125,7 @@ function measured(tokenizer, texts) {
  * @param {LanguageTexts[]} languages
  * @param {{sizes: number[], mixes?: Record<string, number>[], bytes?: number, heldOut?: number, kind?: 'bpe' | 'unigram' | 'wordpiece', reference?: string, onPoint?: (point: SweepPoint) => void, signal?: AbortSignal}} options
  *   mixes: weights of languages, default all equal; bytes: of training text for every point, default what the scarcest mixture allows; heldOut: every n-th text is for measuring alone, default 4;
- *   kind: default 'bpe'; reference: of premiums, default the first language
+ *   kind: default 'bpe'; reference: of premiums, default the first language; onPoint: called with each point as it is there
  * @returns {Promise<SweepPoint[]>} @throws {MicrotomeError} EMISSING: a mixture names a language that has no texts; ERANGE: texts that are not parallel, weights that are not positive
  */
 export async function vocabularySweep(languages, options) {
@@ -183,7 +183,7 @@ export async function vocabularySweep(languages, options) {
 }
 
 /**
- * Chunkability (Beinborn & Pinter 2023): 1 - tokens / characters. 1: as one piece; 0: letter by letter. @param {Tokenizer} tokenizer @param {string} word @returns {number} 0 for no characters
+ * Chunkability (Beinborn & Pinter 2023): 1 - tokens / characters. 1: as one piece; 0: letter by letter. @param {Tokenizer} tokenizer @param {string} word without spaces @returns {number} 0 for no characters
  */
 export function chunkability(tokenizer, word) {
   const characters = [...word].length;

@@ -224,15 +224,15 @@ export class Tokenizer {
     }
   }
 
-  /** Number of ids: they are 0..vocabSize-1, with holes possible. */
+  /** Number of ids: they are 0..vocabSize-1, with holes possible. @returns {number} */
   get vocabSize() { return this.#info.size; }
   /** Id of the beginning-of-text token, or null. @returns {number | null} */
   get bos() { return this.#info.bos < 0 ? null : this.#info.bos; }
   /** Id of the end-of-text token, or null. @returns {number | null} */
   get eos() { return this.#info.eos < 0 ? null : this.#info.eos; }
-  /** Kind of the segmenter: "BPE", "Unigram"... */
+  /** Kind of the segmenter: "BPE", "Unigram"... @returns {string} */
   get model() { return this.#info.model; }
-  /** What the definition says and encoding deliberately does not do (truncation, padding), one line each. */
+  /** What the definition says and encoding deliberately does not do (truncation, padding), one line each. @returns {string[]} */
   get warnings() { return [...this.#info.warnings]; }
   /** Is text that spells a special token ordinary text where encode is told nothing? @returns {boolean} */
   get specialIsText() { return this.#info.specialIsText; }
@@ -324,6 +324,7 @@ export class Tokenizer {
   }
 
   /**
+   * The tokens of a text, as the library gives them that the definition is made for.
    * @param {string | Uint8Array} text lone surrogates of a string are encoded as U+FFFD; bytes need not be valid UTF-8
    * @param {EncodeOptions} [options]
    * @returns {Encoding}
@@ -504,7 +505,7 @@ export class Tokenizer {
     return new StreamDecoder(this, options.skipSpecialTokens ?? false);
   }
 
-  /** @param {number} id @returns {Token} @throws {MicrotomeError} ERANGE: no such id */
+  /** A token of the vocabulary. @param {number} id @returns {Token} @throws {MicrotomeError} ERANGE: no such id */
   token(id) {
     const heap = this.#live();
     return heap.scope((alloc) => {
@@ -542,7 +543,12 @@ export class Tokenizer {
     return id < 0 ? null : id;
   }
 
-  /** What matters about the definition for a byte model. `unsupported`: why there is no exact one, or ''. */
+  /**
+   * What matters about the definition for a byte model.
+   * @returns {{byteComplete: boolean, spmSpace: boolean, prefixSpace: boolean, ignoreMerges: boolean, byteFallback: boolean, unsupported: string}} byteComplete: every byte string can be encoded and decodes to
+   *   itself; spmSpace: spaces are U+2581 inside pieces; prefixSpace: a space is put before the text; ignoreMerges: a whole word that is a token becomes it; byteFallback: bytes without a piece have tokens of
+   *   their own; unsupported: why there is no exact byte model, or ''
+   */
   get traits() {
     const heap = this.#live();
     return heap.scope((alloc) => {

@@ -65,6 +65,7 @@ export class Trainer {
   #skipped = 0;
 
   /**
+   * A trainer that has seen nothing yet.
    * @param {TrainOptions & RuntimeOptions} [options] @returns {Promise<Trainer>}
    * @throws {MicrotomeError} EUNKNOWN, ERANGE: an option that is not known or does not fit
    */

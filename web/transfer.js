@@ -38,7 +38,7 @@ const SKIPGRAM = ['width', 'window', 'negatives', 'epochs', 'minCount', 'rate', 
 /**
  * Vectors of tokens by the company they keep: skip-gram with negative sampling (Mikolov et al. 2013).
  * @param {Tokenizer} tokenizer @param {Iterable<string | Uint8Array>} texts @param {SkipgramOptions} [options]
- * @returns {{width: number, vectors: Float32Array}} one after the other by id; zeros: the token is rarer than minCount @throws {MicrotomeError} ERANGE. AbortError when aborted
+ * @returns {{width: number, vectors: Float32Array}} vectors: of `width` numbers, one after the other by id; zeros: the token is rarer than minCount @throws {MicrotomeError} ERANGE. AbortError when aborted
  */
 export function tokenVectors(tokenizer, texts, options = {}) {
   checkOptions('tokenVectors', options, SKIPGRAM);

@@ -118,7 +118,7 @@ function s(tag, attributes = {}, ...children) {
 /**
  * Natural logs to probabilities, with the end of the text as entry 256.
  * @param {ByteResult} result
- * @returns {{ exact: Float64Array, naive: Float64Array | null }}
+ * @returns {{ exact: Float64Array, naive: Float64Array | null }} exact, naive: 257 each; naive is null where there is none
  */
 export function probabilities(result) {
     const { bytes, end, naive } = result;
@@ -131,7 +131,7 @@ export function probabilities(result) {
 /**
  * Which bytes get a row: the `top` with most probability under either distribution, sorted by the exact one.
  * @param {ArrayLike<number>} exact
- * @param {ArrayLike<number> | null} naive
+ * @param {ArrayLike<number> | null} naive the other distribution, or null: none
  * @param {number} top
  * @returns {number[]}
  */

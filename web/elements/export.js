@@ -27,7 +27,7 @@ const LARGEST = 8192; // pixels of a side that every browser draws
 
 /**
  * Comma-separated values (RFC 4180).
- * @param {readonly string[]} head @param {Iterable<readonly unknown[]>} rows
+ * @param {readonly string[]} head names of the columns @param {Iterable<readonly unknown[]>} rows
  * @returns {string}
  */
 export function toCsv(head, rows) {
@@ -40,7 +40,7 @@ export function toCsv(head, rows) {
 
 /**
  * A picture of an SVG that carries its own style (as those of web/lab/plots.js do).
- * @param {string} svg with width and height, or a viewBox @param {{ scale?: number }} [options] pixels for each unit, default 2
+ * @param {string} svg with width and height, or a viewBox @param {{ scale?: number }} [options] scale: pixels for each unit, default 2
  * @returns {Promise<Blob>} PNG
  * @throws {Error} what is no SVG, or too large
  */

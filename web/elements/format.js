@@ -19,7 +19,7 @@ const NAMED = {
 };
 
 /**
- * @param {number} byte
+ * @param {number} byte 0..255
  * @returns {string} two upper-case hexadecimal digits
  */
 export function hexByte(byte) {
@@ -30,7 +30,7 @@ export function hexByte(byte) {
  * A byte as people read it: printable ASCII as itself, white space and the end of text by a sign, the rest in
  * hexadecimal. A byte from 0x80 up is part of a character, never a character: it has no glyph of its own.
  * @param {number} byte 0..255, or END
- * @returns {{ glyph: string, name: string, printable: boolean }}
+ * @returns {{ glyph: string, name: string, printable: boolean }} glyph: what is drawn; name: what is read out; printable: the glyph is the byte itself
  */
 export function byteLabel(byte) {
     const named = NAMED[byte];
@@ -62,7 +62,7 @@ export const visible = (text) => text.replace(/[ \t\n\r]/g, (c) => SIGNS[c]);
 /**
  * A probability as a percentage of two or three digits. What is too small for that reads "<0.001%", never "0%"; only
  * a true zero is "0". With `full`, small ones are written as powers of ten instead.
- * @param {number} p
+ * @param {number} p 0..1
  * @param {boolean} [full]
  * @returns {string}
  */
@@ -102,7 +102,7 @@ export function totalVariation(p, q) {
 
 /**
  * A style sheet for a shadow root. Constructed, never a <style> element, so that pages with `style-src 'self'` accept it.
- * @param {string} css
+ * @param {string} css its rules
  * @returns {CSSStyleSheet}
  */
 export function sheet(css) {
@@ -116,7 +116,7 @@ export function sheet(css) {
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, string>} [attributes]
- * @param {...(Node | string)} children
+ * @param {...(Node | string)} children in their order; strings become text, never markup
  * @returns {HTMLElementTagNameMap[K]}
  */
 export function h(tag, attributes = {}, ...children) {

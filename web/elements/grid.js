@@ -9,8 +9,8 @@
  * Where a key leads in a grid. Arrows: a cell; Home, End: the row's ends, with Ctrl the grid's corners; Page Up, Page Down: ten rows.
  * @param {Pick<KeyboardEvent, 'key' | 'ctrlKey' | 'metaKey' | 'altKey'>} event
  * @param {Cell} at
- * @param {number} rows
- * @param {number} cols
+ * @param {number} rows how many there are
+ * @param {number} cols likewise
  * @returns {Cell | null} null: the key is not one of these
  */
 export function moveInGrid({ key, ctrlKey, metaKey, altKey }, { row, col }, rows, cols) {

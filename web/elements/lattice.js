@@ -96,7 +96,7 @@ const inOrder = (edges) => edges.map((_, i) => i).sort((a, b) => edges[a].from -
 /**
  * How many segmentations there are in all, and through each edge.
  * @param {number} n where the text ends, in bytes @param {Edge[]} edges each with from < to
- * @returns {{ total: bigint, through: bigint[] }}
+ * @returns {{ total: bigint, through: bigint[] }} total: in all; through: each edge
  */
 export function countPaths(n, edges) {
     const order = inOrder(edges);
@@ -109,8 +109,8 @@ export function countPaths(n, edges) {
 
 /**
  * The segmentation with the largest sum of weights among those through an edge; of equals the one with fewer tokens.
- * @param {number} n where the text ends, in bytes @param {Edge[]} edges each with from < to @param {number} index
- * @returns {{ path: number[], score: number } | null} indices of edges from left to right; null: no segmentation has it
+ * @param {number} n where the text ends, in bytes @param {Edge[]} edges each with from < to @param {number} index of the edge
+ * @returns {{ path: number[], score: number } | null} score: the sum; path: indices of edges from left to right; null: no segmentation has it
  */
 export function bestThrough(n, edges, index) {
     const order = inOrder(edges);
@@ -147,7 +147,7 @@ export function bestThrough(n, edges, index) {
 
 /**
  * A row for each edge: the chosen segmentation at the bottom, short tokens below long ones, no two in one place.
- * @param {Edge[]} edges @returns {{ rows: number[], count: number }}
+ * @param {Edge[]} edges each with from < to @returns {{ rows: number[], count: number }} rows: of each edge, 0 at the bottom; count: of rows
  */
 export function layoutEdges(edges) {
     const rows = edges.map(() => 0);

@@ -178,7 +178,7 @@ export class ModelPicker extends HTMLElement {
 
     /**
      * Opens a model; a load that is still under way is cancelled.
-     * @param {string | File | Blob} source
+     * @param {string | File | Blob} source a URL or a file
      * @param {string} [name] what to call it
      * @returns {Promise<any>} the model; null when loading failed or was cancelled
      */

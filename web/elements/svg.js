@@ -6,7 +6,7 @@ const CARRIED = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'font-fam
 const LIVE = ['tabindex', 'role', 'class', 'data-i'];
 
 /**
- * A small builder. @param {string} tag @param {Record<string, string | number>} [attributes] @param {...(Node | string)} children
+ * A small builder. @param {string} tag name of an SVG element @param {Record<string, string | number>} [attributes] @param {...(Node | string)} children in their order
  * @returns {SVGElement}
  */
 export function s(tag, attributes = {}, ...children) {

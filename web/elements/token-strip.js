@@ -137,8 +137,8 @@ function characterLength(bytes, at) {
 
 /**
  * Cuts each token into whole characters and loose bytes. `joint[i]`: the character that token i shares with token i + 1.
- * @param {StripToken[]} tokens
- * @returns {{ parts: Part[][], joint: (string | null)[] }}
+ * @param {StripToken[]} tokens in their order
+ * @returns {{ parts: Part[][], joint: (string | null)[] }} parts: of each token
  */
 export function layoutTokens(tokens) {
     /** @type {number[]} */ const all = [];

@@ -25,7 +25,7 @@ export function siteName({ kind, layer, head, neuron, position }) {
 }
 
 /**
- * Patches that take parts away. @param {Site[]} sites @param {How} how @param {number} tokens of the text @returns {Patch[]} for Model.run and Session.append
+ * Patches that take parts away. @param {Site[]} sites the parts @param {How} how @param {number} tokens of the text @returns {Patch[]} for Model.run and Session.append
  * @throws {MicrotomeError} EUNKNOWN: no such kind, no such way; ERANGE; ESTATE: "first" is for heads
  */
 export function ablationPatches(sites, how, tokens) {
@@ -72,7 +72,7 @@ async function rowOf(model, ids, t, options) {
  * Each part of a model taken away in turn: what it is worth for a prediction, all that later layers make of it (and put in its place) included.
  * @param {Model} model @param {import('./stream.js').Prompt} prompt
  * @param {{parts?: ('head' | 'attention' | 'mlp' | 'layer')[], how?: How, position?: number, token?: number, against?: number | null, top?: number, signal?: AbortSignal, onProgress?: (done: number, total: number) => void}} [options]
- *   parts: default heads, attention and mlp; how: default zero; position: default -1; token: default the likeliest; against: its logit is taken off
+ *   parts: default heads, attention and mlp; how: default zero; position: default -1; token: default the likeliest; against: its logit is taken off; top: tokens listed of each effect, default 4
  * @returns {Promise<{position: number, token: number, against: number | null, before: Float32Array, effects: Effect[]}>} effects in the order of layers @throws {MicrotomeError} as ablate
  */
 export async function ablationSweep(model, prompt, options = {}) {

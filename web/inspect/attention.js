@@ -101,7 +101,7 @@ export async function attentionFlow(attention, options = {}) {
 /**
  * Attention by the length of what is moved instead of the weights alone: a weight on a short value moves nothing (Kobayashi et al. 2020, "Attention is Not Only a Weight", arXiv:2004.10102). f is the
  * value and output projections of a head, without the output's bias. O(heads T^2 width).
- * @param {Model} model @param {import('./stream.js').Prompt} prompt @param {{layer: number, residual?: boolean, signal?: AbortSignal}} options residual: adds the stream itself to i = j, in `summed`
+ * @param {Model} model @param {import('./stream.js').Prompt} prompt @param {{layer: number, residual?: boolean, signal?: AbortSignal}} options layer: 0..layers - 1; residual: adds the stream itself to i = j, in `summed`
  * @returns {Promise<NormMap>} @throws {MicrotomeError} ERANGE: no such layer; EUNSUPPORTED: no attention, or one whose heads are not sums over what they attend to (a gate, a norm behind them); as Model.run
  */
 export async function attentionNorms(model, prompt, options) {

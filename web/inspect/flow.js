@@ -17,14 +17,14 @@ export class Network {
   /** @type {number[][]} */ #edges;
   #level;
   #at;
-  /** @param {number} nodes */
+  /** @param {number} nodes how many: they are 0..nodes - 1 */
   constructor(nodes) {
     this.#edges = Array.from({ length: nodes }, () => []);
     this.#level = new Int32Array(nodes);
     this.#at = new Int32Array(nodes);
   }
 
-  /** @param {number} from @param {number} to @param {number} capacity */
+  /** Adds an edge. @param {number} from a node @param {number} to another @param {number} capacity 0 or more */
   edge(from, to, capacity) {
     this.#edges[from].push(this.#to.length);
     this.#edges[to].push(this.#to.length + 1);
@@ -40,7 +40,7 @@ export class Network {
 
   /**
    * Adds as much flow as goes; after reset() it is the maximum flow, which is the capacity of a narrowest cut (Ford and Fulkerson 1956).
-   * @param {number} source @param {number} sink another node @param {{rest: () => Promise<void> | undefined}} [pace] gives way now and then @returns {Promise<number>}
+   * @param {number} source a node @param {number} sink another node @param {{rest: () => Promise<void> | undefined}} [pace] its rest() is called often, to give way now and then @returns {Promise<number>}
    */
   async maxFlow(source, sink, pace) {
     let total = 0;

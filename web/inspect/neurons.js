@@ -83,7 +83,7 @@ export async function neuronReadings(model, prompt, options) {
 
 /**
  * What a neuron says in the vocabulary whatever is read: its value vector through the final norm's gain and the unembedding, with the norm's scale 1. The order of tokens is what counts.
- * @param {Model} model @param {number} layer @param {number} neuron @param {{tokens?: number, signal?: AbortSignal}} [options] tokens: of each list, default 10
+ * @param {Model} model @param {number} layer 0..layers - 1 @param {number} neuron of its feed-forward layer @param {{tokens?: number, signal?: AbortSignal}} [options] tokens: of each list, default 10
  * @returns {Promise<{promotes: Scored[], suppresses: Scored[]}>} for a positive coefficient; the other way round for a negative one @throws {MicrotomeError} as valueVectors
  */
 export async function neuronVocabulary(model, layer, neuron, options = {}) {

@@ -69,7 +69,7 @@ export function placeOf(where, position, tokens) {
 // ---- distributions ----------------------------------------------------------------------------------------------------------------
 
 /**
- * Natural log-probabilities, in double. @param {ArrayLike<number>} logits @param {number} [from] @param {number} [count] @returns {Float64Array} [count]
+ * Natural log-probabilities, in double. @param {ArrayLike<number>} logits @param {number} [from] where the row begins, default 0 @param {number} [count] its length, default: to the end @returns {Float64Array} [count]
  */
 export function logSoftmax(logits, from = 0, count = logits.length - from) {
   let most = -Infinity, sum = 0;
@@ -140,7 +140,7 @@ export function changeOf(before, after, top = 8) {
  */
 export class Readout {
   /** @type {Map<string, Promise<Float64Array>>} */ #directions = new Map();
-  /** @param {Model} model @param {Stream} stream @param {Float64Array} gain @param {Float64Array} bias @param {boolean} centred */
+  /** Use Readout.of. @param {Model} model @param {Stream} stream @param {Float64Array} gain @param {Float64Array} bias @param {boolean} centred @internal */
   constructor(model, stream, gain, bias, centred) {
     this.model = model;
     this.stream = stream;
@@ -179,7 +179,7 @@ export class Readout {
 
   /**
    * The direction of a logit in what the unembedding reads, [width]: u[token], less that of another token, or less the mean over the vocabulary.
-   * @param {number} token @param {number | 'mean' | null} [against] @returns {Promise<Float64Array>} @throws {MicrotomeError} ERANGE: no such token
+   * @param {number} token @param {number | 'mean' | null} [against] what is taken off; default null: nothing @returns {Promise<Float64Array>} @throws {MicrotomeError} ERANGE: no such token
    */
   direction(token, against = null) {
     const { vocab } = this.stream;

@@ -48,19 +48,21 @@ async function spawn(worker) {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'microtome-lab-1' });
 }
 
+/** A lab that trains in a worker; what it finds arrives here. */
 export class LabClient {
   /** @type {WorkerClient} */ #client;
   #gone = false;
   /** @type {Map<string, Set<(value: any) => void>>} */ #listeners = new Map(EVENTS.map((name) => [name, new Set()]));
   /** What describe() says of the lab. @type {ReturnType<typeof import('./define.js').describe>} */ about;
-  /** @type {number} */ seed;
+  /** Of the run. @type {number} */ seed;
   /** How many compute, at most as many as were asked for. @type {number} */ threads;
   /** As it stood when the last message came. @type {Where} */ where;
-  /** @type {import('./define.js').Config} */ config;
+  /** The knobs' values, live ones as they stand now. @type {import('./define.js').Config} */ config;
   /** Values that were changed on the way. @type {import('./run.js').Change[]} */ changes;
   /** Grows by what arrives. @type {ArmResult[]} */ results;
 
   /**
+   * Starts a worker with a lab, before its first step.
    * @param {string | number | URL} lab the name or id of a built-in lab, or the URL of a module whose default export is a lab; in Node also file: URLs
    * @param {ClientOptions & import('../runtime/load.js').RuntimeOptions} [options] @returns {Promise<LabClient>}
    * @throws {MicrotomeError} EUNKNOWN, ERANGE, EMISSING: what does not fit; EFORMAT: the checkpoint; EIO, EWORKER: the lab or the worker could not be loaded. AbortError
@@ -100,7 +102,7 @@ export class LabClient {
   }
 
   /**
-   * Listens. metrics: new points have joined `results`; picture: one has; done: all arms are; error: what start, resume or step rejected with. @template {keyof Events} K @param {K} name @param {(value: Events[K]) => void} listener
+   * Listens. metrics: new points have joined `results`; picture: one has; done: all arms are; error: what start, resume or step rejected with. @template {keyof Events} K @param {K} name @param {(value: Events[K]) => void} listener called with what is told
    * @returns {() => void} stops listening
    */
   on(name, listener) {
@@ -160,13 +162,13 @@ export class LabClient {
   /** Goes on after pause(). @param {{signal?: AbortSignal}} [options] @returns {Promise<Ended>} */
   resume(options) { return this.start(options); }
 
-  /** Makes so many steps. @param {number} [n] @returns {Promise<Ended>} */
+  /** Makes so many steps. @param {number} [n] default 1 @returns {Promise<Ended>} */
   step(n = 1) { return LabClient.#handled(this.#play({ steps: checkNumber('n', n, 1, Number.MAX_SAFE_INTEGER, true) })); }
 
   /** Stands still after the step under way; what start() gave resolves. @returns {Promise<Where>} */
   async pause() { return (this.where = await this.#live().call('pause')); }
 
-  /** Changes a live value. @param {string} key @param {import('./define.js').ConfigValue} value @returns {Promise<void>} @throws {MicrotomeError} EUNKNOWN, ERANGE, ESTATE */
+  /** Changes a live value. @param {string} key of the config @param {import('./define.js').ConfigValue} value @returns {Promise<void>} @throws {MicrotomeError} EUNKNOWN, ERANGE, ESTATE */
   async set(key, value) { Object.assign(this, await this.#live().call('set', { key, value })); }
 
   /** Everything that the run goes on from; may be called while it works. @returns {Promise<Uint8Array<ArrayBuffer>>} */

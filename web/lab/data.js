@@ -162,7 +162,7 @@ export function repeats(rng, { batch, length, symbols, least = 6, most = 16 }) {
 
 /**
  * Bigrams with back-copies (Guo et al. 2024): a start token, then each token from the chain's row of the one before it, except behind a trigger: there the token before the trigger comes again.
- * @param {Rng} rng @param {{chain: Chain, triggers: ArrayLike<number>, batch: number, length: number}} options chain: of order 1 over V symbols; the start token is V
+ * @param {Rng} rng @param {{chain: Chain, triggers: ArrayLike<number>, batch: number, length: number}} options chain: of order 1 over V symbols; the start token is V; triggers: tokens; length: T
  * @returns {{tokens: Int32Array<ArrayBuffer>, triggered: Float32Array<ArrayBuffer>}} tokens: B x T; triggered: B x T, 1 where the token is a trigger, so that the next one is a copy
  */
 export function backcopy(rng, { chain, triggers, batch, length }) {
@@ -190,7 +190,7 @@ export function backcopy(rng, { chain, triggers, batch, length }) {
  * sequences over `nameSymbols` ids. Then R, R', and one id for a mask or a blank.
  * @param {Rng} rng @param {{pairs: number, both: number, nameTokens?: number, nameSymbols?: number}} options pairs: N
  * @returns {{forward: Int32Array<ArrayBuffer>, backward: Int32Array<ArrayBuffer>, length: number, nameTokens: number, told: Int32Array<ArrayBuffer>, asked: Int32Array<ArrayBuffer>, relation: number, inverse: number, blank: number, symbols: number}}
- *   forward: N rows A R B of `length` tokens; backward: N rows B R' A; told: the training rows, all of forward and the first `both` of backward; asked: the rows of backward that are never told
+ *   forward: N rows A R B of `length` tokens; backward: N rows B R' A; told: the training rows, all of forward and the first `both` of backward; asked: the rows of backward that are never told; relation, inverse, blank: the ids of R, R' and the mask; symbols: ids in all
  */
 export function facts(rng, { pairs, both, nameTokens = 1, nameSymbols = 2 * pairs }) {
   whole('facts', { pairs, nameTokens, nameSymbols });
@@ -217,7 +217,7 @@ export function facts(rng, { pairs, both, nameTokens = 1, nameSymbols = 2 * pair
 // ---- numbers ----------------------------------------------------------------------------------------------------------------
 
 /**
- * A number as digits of a base. @param {number} value @param {number} base @param {number} places @param {'least' | 'most'} [order] which digit comes first, default the least significant
+ * A number as digits of a base. @param {number} value 0 or more @param {number} base 2 or more @param {number} places how many digits @param {'least' | 'most'} [order] which digit comes first, default the least significant
  * @returns {number[]} `places` digits
  */
 export function digitsOf(value, base, places, order = 'least') {
@@ -226,7 +226,7 @@ export function digitsOf(value, base, places, order = 'least') {
   return order === 'least' ? out : out.reverse();
 }
 
-/** The number that digits spell. @param {ArrayLike<number>} digits @param {number} base @param {'least' | 'most'} [order] @returns {number} */
+/** The number that digits spell. @param {ArrayLike<number>} digits @param {number} base 2 or more @param {'least' | 'most'} [order] as of digitsOf @returns {number} */
 export function numberOf(digits, base, order = 'least') {
   const list = Array.from(digits);
   if (order === 'least') list.reverse();
@@ -236,9 +236,9 @@ export function numberOf(digits, base, order = 'least') {
 /**
  * Sums a + b = c of numbers with D decimal digits, several of which may share a token: base 10, 100, 1000 put 1, 2, 3 digits into one. Ids: 0..base-1, then "+" and "=".
  * Numbers are padded with zeros; c has room for one decimal digit more.
- * @param {Rng} rng @param {{count: number, digits: number, base?: number, order?: 'least' | 'most'}} options digits: D, 1..9; base: default 10; order: the token that comes first, default the least significant
+ * @param {Rng} rng @param {{count: number, digits: number, base?: number, order?: 'least' | 'most'}} options count: rows; digits: D, 1..9; base: default 10; order: the token that comes first, default the least significant
  * @returns {{tokens: Int32Array<ArrayBuffer>, length: number, answerAt: number, answerTokens: number, a: Int32Array<ArrayBuffer>, b: Int32Array<ArrayBuffer>, symbols: number}}
- *   tokens: `count` rows a + b = c; in each row c begins at `answerAt` and has `answerTokens`; symbols: base + 2
+ *   tokens: `count` rows a + b = c of `length` ids; in each row c begins at `answerAt` and has `answerTokens`; symbols: base + 2
  */
 export function additions(rng, { count, digits, base = 10, order = 'least' }) {
   whole('additions', { count, digits });
@@ -254,8 +254,8 @@ export function additions(rng, { count, digits, base = 10, order = 'least' }) {
 
 /**
  * Pairs of D-digit numbers and the first D digits of their product, floor(a b / 10^D), most significant first: two digits in, two digits out, and how far off an answer is counts. Ids: 0..9, "*", "=".
- * @param {Rng} rng @param {{count: number, digits?: number}} options digits: D, 1..4, default 2
- * @returns {{tokens: Int32Array<ArrayBuffer>, length: number, answerAt: number, answerTokens: number, answer: Int32Array<ArrayBuffer>, symbols: number}} tokens: `count` rows a * b = c
+ * @param {Rng} rng @param {{count: number, digits?: number}} options count: rows; digits: D, 1..4, default 2
+ * @returns {{tokens: Int32Array<ArrayBuffer>, length: number, answerAt: number, answerTokens: number, answer: Int32Array<ArrayBuffer>, symbols: number}} tokens: `count` rows a * b = c of `length` ids; c begins at `answerAt` and has `answerTokens`; symbols: ids in all
  */
 export function products(rng, { count, digits = 2 }) {
   whole('products', { count, digits });
@@ -274,8 +274,8 @@ export function products(rng, { count, digits = 2 }) {
 /**
  * Path-star graphs (Bachmann & Nagarajan 2024): `arms` paths out of one middle, each of `pathNodes` nodes with the middle; the edges in random order, then a goal at the end of one arm; the answer is
  * the path to it. A row is  u v | u v | ... / middle goal = path,  ids: nodes 0..N-1, then "|", "/", "=" and a blank.
- * @param {Rng} rng @param {{count: number, arms: number, pathNodes: number, nodes: number}} options nodes: N names, of which each graph takes arms (pathNodes - 1) + 1
- * @returns {{tokens: Int32Array<ArrayBuffer>, length: number, answerAt: number, answerTokens: number, blank: number, symbols: number}} the answer, from the middle to the goal, begins at `answerAt`
+ * @param {Rng} rng @param {{count: number, arms: number, pathNodes: number, nodes: number}} options count: rows; nodes: N names, of which each graph takes arms (pathNodes - 1) + 1
+ * @returns {{tokens: Int32Array<ArrayBuffer>, length: number, answerAt: number, answerTokens: number, blank: number, symbols: number}} tokens: `count` rows of `length` ids; the answer, from the middle to the goal, begins at `answerAt` and has `answerTokens`; symbols: ids in all
  */
 export function stars(rng, { count, arms, pathNodes, nodes }) {
   whole('stars', { count, arms, nodes });
@@ -338,7 +338,7 @@ export function symbols(text) {
   return { ids: Int32Array.from(text, (byte) => id[byte]), bytes };
 }
 
-/** Windows of a long text, from random places. @param {Rng} rng @param {Int32Array} ids @param {{batch: number, length: number}} options @returns {Int32Array<ArrayBuffer>} B x T */
+/** Windows of a long text, from random places. @param {Rng} rng @param {Int32Array} ids @param {{batch: number, length: number}} options batch: B; length: T @returns {Int32Array<ArrayBuffer>} B x T */
 export function windows(rng, ids, { batch, length }) {
   whole('windows', { batch, length });
   demand(ids.length >= length, `windows: a text of ${ids.length} tokens is shorter than ${length}`);
@@ -378,7 +378,7 @@ export function only(targets, mask) {
   return Int32Array.from(targets, (x, i) => (mask[i] ? x : -1));
 }
 
-/** Chosen rows of a table, such as a batch of a fixed pool. @template {Int32Array | Float32Array} A @param {A} rows N x length @param {number} length @param {ArrayLike<number>} indices @returns {A} */
+/** Chosen rows of a table, such as a batch of a fixed pool. @template {Int32Array | Float32Array} A @param {A} rows N x length @param {number} length of a row @param {ArrayLike<number>} indices @returns {A} */
 export function gather(rows, length, indices) {
   const out = /** @type {A} */ (new (/** @type {any} */ (rows.constructor))(indices.length * length));
   for (let i = 0; i < indices.length; i++) {

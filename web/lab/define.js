@@ -206,7 +206,7 @@ export function configOf(lab, { preset = 'full', config = {} } = {}) {
   return { ...out, every: everyOf(out) };
 }
 
-/** What there is to know about a lab without running it: its data, as plain objects. @param {Lab} lab */
+/** What there is to know about a lab without running it: its data, as plain objects. @param {Lab} lab @returns {Pick<Lab, 'id' | 'name' | 'title' | 'claim' | 'published' | 'source' | 'notes' | 'config' | 'presets' | 'series' | 'plots'> & {texts: string[]}} texts: names of those that it reads */
 export function describe({ id, name, title, claim, published, source, notes, config, presets, texts = [], series, plots }) {
   return { id, name, title, claim, published, source, notes, config, presets, texts, series, plots };
 }

@@ -10,7 +10,8 @@ import { barChart, heatMap, lineChart, scatterPlot } from './plots.js';
 const fileName = (text) => text.toLowerCase().normalize('NFKD').replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').replace(/^(.{1,48})(?:-.*|$)/, '$1') || 'plot';
 
 /**
- * @param {{series: Record<string, Series>, plots: Plot[]}} lab a lab, or what describe() says of it @param {ArmResult[]} arms @param {{style?: boolean}} [options] style: false for documents that adopt PLOT_CSS themselves
+ * The plots that a lab declares, of what it has found so far.
+ * @param {{series: Record<string, Series>, plots: Plot[]}} lab a lab, or what describe() says of it (of which series and plots are read) @param {ArmResult[]} arms results so far @param {{style?: boolean}} [options] style: false for documents that adopt PLOT_CSS themselves
  * @returns {Drawn[]} at least one for each plot, but none of pictures that are not there yet; names differ
  */
 export function drawPlots(lab, arms, { style = true } = {}) {

@@ -6,6 +6,7 @@ import { defineLab } from './define.js';
 /** @typedef {import('./define.js').Lab} Lab */
 
 /**
+ * A lab by its name, its number or its file.
  * @param {string | number | URL} what the name or id of a built-in lab, or the URL of a module whose default export is a lab @returns {Promise<Readonly<Lab>>}
  * @throws {MicrotomeError} EUNKNOWN: no lab is called so; EIO: the module could not be loaded; EFORMAT: it exports no lab
  */

@@ -4,13 +4,13 @@
 /** @typedef {import('./define.js').Check} Check */
 /** @typedef {[step: number, value: number][]} Curve */
 
-/** @param {string} what @param {number} value @param {number} limit @returns {Check} */
+/** The check that value < limit. @param {string} what the value is, for people @param {number} value @param {number} limit @returns {Check} */
 export const below = (what, value, limit) => ({ what, value, bound: `< ${limit}`, pass: value < limit });
-/** @param {string} what @param {number} value @param {number} limit @returns {Check} */
+/** The check that value > limit. @param {string} what the value is, for people @param {number} value @param {number} limit @returns {Check} */
 export const above = (what, value, limit) => ({ what, value, bound: `> ${limit}`, pass: value > limit });
-/** @param {string} what @param {number} value @param {number} limit @returns {Check} */
+/** The check that value <= limit. @param {string} what the value is, for people @param {number} value @param {number} limit @returns {Check} */
 export const atMost = (what, value, limit) => ({ what, value, bound: `<= ${limit}`, pass: value <= limit });
-/** @param {string} what @param {number} value @param {number} limit @returns {Check} */
+/** The check that value >= limit. @param {string} what the value is, for people @param {number} value @param {number} limit @returns {Check} */
 export const atLeast = (what, value, limit) => ({ what, value, bound: `>= ${limit}`, pass: value >= limit });
 
 /** The mean over the last steps. @param {Curve} curve @param {number} steps 1: the last value alone @returns {number} NaN: an empty curve */

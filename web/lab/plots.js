@@ -28,7 +28,7 @@ const roomOf = (text) => 7 * [...text].length;
 /** At most so many characters. @param {string} text @param {number} most */
 const cut = (text, most) => ([...text].length > most ? `${[...text].slice(0, most - 1).join('')}…` : text);
 
-/** A number as people read it, four digits at most. @param {number} x @returns {string} */
+/** A number as people read it, four digits at most. @param {number} x any @returns {string} */
 export function formatNumber(x) {
   if (Number.isNaN(x)) return '–';
   if (!Number.isFinite(x)) return x < 0 ? '−∞' : '∞';
@@ -144,7 +144,7 @@ function thinned(points) {
 }
 
 /**
- * Lines. @param {Line[]} lines @param {ChartOptions} options @returns {string} SVG
+ * Lines. @param {Line[]} lines each with its points @param {ChartOptions} options @returns {string} SVG
  */
 export function lineChart(lines, { title, x = '', y = '', logX = false, logY = false, style = true }) {
   const { parts, bottom: top } = legend(lines.map((l) => l.name), (i, at, h) => `<path ${stroke(i)} fill="none" stroke-width="2"${dash(i)} d="M${at} ${h}h24"/>`);
@@ -171,7 +171,7 @@ export function lineChart(lines, { title, x = '', y = '', logX = false, logY = f
 }
 
 /**
- * Bars: a bundle for each label with a bar for each series. @param {{labels: string[], series: {name: string, values: ArrayLike<number>}[]}} bars @param {ChartOptions} options @returns {string} SVG
+ * Bars: a bundle for each label with a bar for each series. @param {{labels: string[], series: {name: string, values: ArrayLike<number>}[]}} bars labels: below the bundles; series: of each, one value for each label @param {ChartOptions} options @returns {string} SVG
  */
 export function barChart({ labels, series }, { title, x = '', y = '', style = true }) {
   const named = series.length > 1 ? series.map((s) => s.name) : [];

@@ -109,7 +109,7 @@ export class Rng {
   /** true with probability p. @param {number} p @returns {boolean} */
   chance(p) { return this.uniform() < p; }
 
-  /** Normally distributed (Box & Muller 1958): four words. @param {number} [mean] @param {number} [sd] @returns {number} */
+  /** Normally distributed (Box & Muller 1958): four words. @param {number} [mean] default 0 @param {number} [sd] standard deviation, default 1 @returns {number} */
   normal(mean = 0, sd = 1) {
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform())); // 1 - u is never 0
     return mean + sd * radius * Math.cos(2 * Math.PI * this.uniform());
@@ -167,7 +167,7 @@ export class Rng {
     return all.slice(0, k);
   }
 
-  /** @param {number} n @param {number} [sd] @param {number} [mean] @returns {Float32Array<ArrayBuffer>} n normal numbers; both of each Box-Muller pair */
+  /** @param {number} n @param {number} [sd] standard deviation, default 1 @param {number} [mean] default 0 @returns {Float32Array<ArrayBuffer>} n normal numbers; both of each Box-Muller pair */
   normals(n, sd = 1, mean = 0) {
     const out = new Float32Array(n);
     for (let i = 0; i < n; i += 2) {
@@ -178,7 +178,7 @@ export class Rng {
     return out;
   }
 
-  /** @param {number} n @param {number} [low] @param {number} [high] @returns {Float32Array<ArrayBuffer>} n uniform numbers; rounding to float32 may reach `high` */
+  /** @param {number} n @param {number} [low] default 0 @param {number} [high] default 1 @returns {Float32Array<ArrayBuffer>} n uniform numbers; rounding to float32 may reach `high` */
   uniforms(n, low = 0, high = 1) {
     const out = new Float32Array(n);
     for (let i = 0; i < n; i++) out[i] = this.uniform(low, high);
@@ -213,7 +213,7 @@ export class Table {
   /** How many outcomes. @returns {number} */
   get length() { return this.#sums.length; }
 
-  /** @param {number} i @returns {number} its probability */
+  /** @param {number} i an entry, 0..length - 1 @returns {number} its probability */
   probability(i) { return (this.#sums[i] - (i ? this.#sums[i - 1] : 0)) / this.#sums[this.length - 1]; }
 
   /** @param {Rng} rng @returns {number} an outcome, 0..length-1; never one of weight 0 */
@@ -228,7 +228,7 @@ export class Table {
     return low;
   }
 
-  /** @param {Rng} rng @param {number} n @returns {Int32Array<ArrayBuffer>} */
+  /** Drawn entries, each by its probability. @param {Rng} rng @param {number} n how many @returns {Int32Array<ArrayBuffer>} */
   draws(rng, n) {
     const out = new Int32Array(n);
     for (let i = 0; i < n; i++) out[i] = this.draw(rng);

@@ -95,6 +95,7 @@ class ArmRun {
   }
 }
 
+/** A lab under way in this thread. */
 export class LabRun {
   /** @type {Lab} */ #lab;
   /** @type {Means} */ #means;
@@ -111,6 +112,7 @@ export class LabRun {
   #gone = false;
 
   /**
+   * A run before its first step.
    * @param {Lab} lab what defineLab gave @param {LabOptions & import('./core.js').RuntimeOptions} [options] @returns {Promise<LabRun>}
    * @throws {MicrotomeError} EUNKNOWN, ERANGE: an option, preset or key that is not there, a value that does not fit; EMISSING, EIO, EHTTP: a text that the lab reads is not there
    */
@@ -268,7 +270,7 @@ export class LabRun {
 
   /**
    * Works to the end, in slices: between them messages and timers are let in.
-   * @param {{signal?: AbortSignal, sliceMs?: number, onSlice?: (where: Where) => void}} [options] @returns {Promise<boolean>} true: done; false: pause() was called
+   * @param {{signal?: AbortSignal, sliceMs?: number, onSlice?: (where: Where) => void}} [options] sliceMs: how long a slice lasts; onSlice: called after each @returns {Promise<boolean>} true: done; false: pause() was called
    */
   async play({ signal, sliceMs = SLICE_MS, onSlice } = {}) {
     this.#paused = false;
@@ -284,7 +286,7 @@ export class LabRun {
   /** Makes play() return after its slice. */
   pause() { this.#paused = true; }
 
-  /** Changes a live value, from the next step on. @param {string} key @param {import('./define.js').ConfigValue} value @throws {MicrotomeError} EUNKNOWN, ERANGE; ESTATE: the value may not change while a run is under way */
+  /** Changes a live value, from the next step on. @param {string} key of the config @param {import('./define.js').ConfigValue} value @throws {MicrotomeError} EUNKNOWN, ERANGE; ESTATE: the value may not change while a run is under way */
   set(key, value) {
     this.#live();
     checkValue(this.#lab, key, value);
@@ -328,7 +330,7 @@ export class LabRun {
     return this.#lab.headline(this.results());
   }
 
-  /** Whether the claim holds. A value that is no number passes no check. @returns {{pass: boolean, checks: Check[]}} @throws {MicrotomeError} ESTATE: not done */
+  /** Whether the claim holds. A value that is no number passes no check. @returns {{pass: boolean, checks: Check[]}} pass: all checks do @throws {MicrotomeError} ESTATE: not done */
   verdict() {
     this.#finished();
     const checks = this.#lab.verdict(this.results()).map((check) => ({ ...check, pass: check.pass && !Number.isNaN(check.value) }));
@@ -349,7 +351,7 @@ export class LabRun {
 
   /**
    * What there is, for files: the results as JSON (what is no number is null there), the plots, the parameters of each arm that has begun.
-   * @returns {{json: string, plots: import('./draw.js').Drawn[], weights: {arm: string, bytes: Uint8Array<ArrayBuffer>}[]}} weights: safetensors
+   * @returns {{json: string, plots: import('./draw.js').Drawn[], weights: {arm: string, bytes: Uint8Array<ArrayBuffer>}[]}} json: the results; weights: safetensors
    */
   export() {
     this.#live();

@@ -14,7 +14,7 @@ const axisOf = (/** @type {Tensor} */ x, /** @type {number} */ axis) => {
 
 /** A value in a graph: its shape, and the operations that lead on. Row-major, float32, up to 4 dimensions. */
 export class Tensor {
-  /** @param {Graph} graph @param {number} id @param {number[]} dims @param {number} [at] inputs: where their values lie */
+  /** @param {Graph} graph @param {number} id @param {number[]} dims @param {number} [at] inputs: where their values lie @internal */
   constructor(graph, id, dims, at = 0) {
     this.graph = graph;
     this.id = id;
@@ -32,43 +32,57 @@ export class Tensor {
   #binary(kind, b) { return this.#op('BINARY', [b], [this.graph.enum(`MT_BINARY_${kind}`)]); }
 
   // arithmetic, with broadcasting as in NumPy
-  /** @param {Operand} b */
+  /** Sum. @param {Operand} b */
   add(b) { return typeof b === 'number' ? this.affine(1, b) : this.#binary('ADD', b); }
-  /** @param {Operand} b */
+  /** Difference. @param {Operand} b */
   sub(b) { return typeof b === 'number' ? this.affine(1, -b) : this.#binary('SUB', b); }
-  /** @param {Operand} b */
+  /** Product, element by element. @param {Operand} b */
   mul(b) { return typeof b === 'number' ? this.affine(b, 0) : this.#binary('MUL', b); }
-  /** @param {Operand} b */
+  /** Quotient. @param {Operand} b */
   div(b) { return typeof b === 'number' ? this.affine(1 / b, 0) : this.#binary('DIV', b); }
   /** The larger of each two. @param {Tensor} b */
   maximum(b) { return this.#binary('MAX', b); }
-  /** @param {Tensor} b */
+  /** The smaller of each two. @param {Tensor} b */
   minimum(b) { return this.#binary('MIN', b); }
   /** a x + b @param {number} a @param {number} b */
   affine(a, b) { return this.#unary('AFFINE', a, b); }
+  /** -x */
   neg() { return this.#unary('NEG'); }
+  /** e^x */
   exp() { return this.#unary('EXP'); }
   /** Natural logarithm. */
   log() { return this.#unary('LOG'); }
+  /** Square root. */
   sqrt() { return this.#unary('SQRT'); }
+  /** 1 / square root. */
   rsqrt() { return this.#unary('RSQRT'); }
+  /** x^2 */
   square() { return this.#unary('SQUARE'); }
+  /** 1 / x */
   reciprocal() { return this.#unary('RECIPROCAL'); }
+  /** Without its sign. */
   abs() { return this.#unary('ABS'); }
+  /** Sine, of radians. */
   sin() { return this.#unary('SIN'); }
+  /** Cosine, of radians. */
   cos() { return this.#unary('COS'); }
+  /** Hyperbolic tangent. */
   tanh() { return this.#unary('TANH'); }
+  /** 1 / (1 + e^-x) */
   sigmoid() { return this.#unary('SIGMOID'); }
+  /** ln(1 + e^x) */
   softplus() { return this.#unary('SOFTPLUS'); }
+  /** x where it is above 0, else 0. */
   relu() { return this.#unary('RELU'); }
-  /** @param {number} [slope] below 0 */
+  /** x where it is above 0, else slope x. @param {number} [slope] default 0.01 */
   leakyRelu(slope = 0.01) { return this.#unary('LEAKY_RELU', slope); }
   /** Hendrycks & Gimpel 2016. @param {{exact?: boolean}} [options] exact: by the error function instead of tanh */
   gelu({ exact = false } = {}) { return this.#unary(exact ? 'GELU_ERF' : 'GELU_TANH'); }
+  /** x sigmoid(x) (Elfwing et al. 2017). */
   silu() { return this.#unary('SILU'); }
-  /** @param {number} exponent */
+  /** x^exponent @param {number} exponent */
   pow(exponent) { return this.#unary('POW', exponent); }
-  /** @param {number} low @param {number} high */
+  /** low where x is below it, high where it is above; no gradient there. @param {number} low @param {number} high */
   clamp(low, high) { return this.#unary('CLAMP', low, high); }
   /** -1, 0 or 1; no gradient. */
   sign() { return this.#unary('SIGN'); }
@@ -83,29 +97,31 @@ export class Tensor {
     const y = this.#op('REDUCE', [], [this.graph.enum(`MT_REDUCE_${kind}`), at]);
     return keep || this.dims.length === 1 ? y : y.reshape(this.dims.filter((_, d) => d !== at));
   }
-  /** @param {number} [axis] @param {{keep?: boolean}} [options] */
+  /** Sum. @param {number} [axis] @param {{keep?: boolean}} [options] */
   sum(axis, { keep = false } = {}) { return this.#reduce('SUM', axis, keep); }
-  /** @param {number} [axis] @param {{keep?: boolean}} [options] */
+  /** Mean. @param {number} [axis] @param {{keep?: boolean}} [options] */
   mean(axis, { keep = false } = {}) { return this.#reduce('MEAN', axis, keep); }
   /** The largest. @param {number} [axis] @param {{keep?: boolean}} [options] */
   amax(axis, { keep = false } = {}) { return this.#reduce('MAX', axis, keep); }
   /** Mean square distance from the mean (divided by n). @param {number} [axis] @param {{keep?: boolean}} [options] */
   variance(axis, { keep = false } = {}) { return this.#reduce('VARIANCE', axis, keep); }
-  /** @param {number} [axis] @param {{keep?: boolean}} [options] */
+  /** ln of the sum of e^x. @param {number} [axis] @param {{keep?: boolean}} [options] */
   logSumExp(axis, { keep = false } = {}) { return this.#reduce('LOG_SUM_EXP', axis, keep); }
-  /** Sums so far. @param {number} axis @param {{fromEnd?: boolean}} [options] */
+  /** Sums so far. @param {number} axis @param {{fromEnd?: boolean}} [options] fromEnd: they begin with the last; default false */
   cumsum(axis, { fromEnd = false } = {}) { return this.#op('CUMSUM', [], [axisOf(this, axis), Number(fromEnd)]); }
 
   // over the last axis
+  /** e^x over the sum of them. */
   softmax() { return this.#op('SOFTMAX', [], [0]); }
+  /** ln of the softmax, without computing it first. */
   logSoftmax() { return this.#op('SOFTMAX', [], [1]); }
-  /** Ba et al. 2016. @param {Tensor | null} [gain] [width] @param {Tensor | null} [bias] @param {number} [epsilon] */
+  /** Ba et al. 2016. @param {Tensor | null} [gain] [width] @param {Tensor | null} [bias] [width] @param {number} [epsilon] added to the variance */
   layerNorm(gain = null, bias = null, epsilon = 1e-5) { return this.graph.op('LAYER_NORM', [this, gain, bias], [], [epsilon]); }
-  /** Zhang & Sennrich 2019. @param {Tensor | null} [gain] [width] @param {number} [epsilon] */
+  /** Zhang & Sennrich 2019. @param {Tensor | null} [gain] [width] @param {number} [epsilon] added to the mean square */
   rmsNorm(gain = null, epsilon = 1e-5) { return this.graph.op('RMS_NORM', [this, gain], [], [epsilon]); }
   /** Rows of length 1. @param {number} [epsilon] added to the squared length */
   unit(epsilon = 1e-12) { return this.mul(this.square().sum(-1, { keep: true }).add(epsilon).rsqrt()); }
-  /** -log softmax at the targets, in nats: one loss for each row; -1: none, and no gradient. @param {Index} targets @param {{smoothing?: number}} [options] (Szegedy et al. 2016) */
+  /** -log softmax at the targets, in nats: one loss for each row; -1: none, and no gradient. @param {Index} targets @param {{smoothing?: number}} [options] smoothing: share of the target that all tokens have alike (Szegedy et al. 2016), default 0 */
   crossEntropy(targets, { smoothing = 0 } = {}) { return this.#op('CROSS_ENTROPY', [targets], [], [smoothing]); }
   /** One element of each row of the last axis. @param {Index} index -1: zero */
   pick(index) { return this.#op('PICK', [index]); }
@@ -128,13 +144,13 @@ export class Tensor {
     const n = this.dims.length;
     return this.permute(...this.dims.map((_, d) => (d === n - 1 ? n - 2 : d === n - 2 ? n - 1 : d)));
   }
-  /** @param {Tensor} b @param {number} [axis] */
+  /** b behind this. @param {Tensor} b as wide along the other dimensions @param {number} [axis] */
   concat(b, axis = -1) { return this.#op('CONCAT', [b], [axisOf(this, axis)]); }
   /** Elements first .. first + count along an axis. @param {number} axis @param {number} first @param {number} count */
   cut(axis, first, count) { return this.#op('CUT', [], [axisOf(this, axis), first, count]); }
   /** y[t] = x[t - by] along an axis; what comes in is zero, or (around) what went out. @param {number} axis @param {number} by @param {{around?: boolean}} [options] */
   shift(axis, by, { around = false } = {}) { return this.#op('MOVE', [], [axisOf(this, axis), by, Number(around)]); }
-  /** @param {number} axis */
+  /** From the last to the first. @param {number} axis */
   flip(axis) { return this.#op('FLIP', [], [axisOf(this, axis)]); }
   /** Axes of width 1 repeated. @param {number[]} dims */
   expand(dims) { return this.#op('EXPAND', [], [], [], dims); }
@@ -185,7 +201,7 @@ export class Graph {
   /** @type {Map<string, Tensor>} */ #params = new Map();
   #forget;
 
-  /** @param {Params} params @param {(graph: Graph) => void} forget */
+  /** Use Params.graph. @param {Params} params @param {(graph: Graph) => void} forget @internal */
   constructor(params, forget) {
     this.params = params;
     this.heap = params.heap;
@@ -198,11 +214,12 @@ export class Graph {
     this.#struct = this.heap.make('mt_net_node');
   }
 
+  /** Its place in memory. @returns {number} @internal */
   get at() {
     if (!this.#at) throw new MicrotomeError('the graph was freed', { code: 'ESTATE' });
     return this.#at;
   }
-  /** @param {string} name */
+  /** @param {string} name of a constant of the core @internal */
   enum(name) {
     const value = this.heap.enums[name];
     if (value === undefined) throw new MicrotomeError(`this build of the module does not know ${name}`, { code: 'EUNSUPPORTED' });
@@ -232,7 +249,7 @@ export class Graph {
     tensor.set(values);
     return tensor;
   }
-  /** A parameter: of that name, made where there is none yet. @param {string} name @param {number[]} dims @param {Init} [init] @returns {Tensor} */
+  /** A parameter: of that name, made where there is none yet. @param {string} name @param {number[]} dims @param {Init} [init] default 0 @returns {Tensor} */
   param(name, dims, init) {
     const there = this.#params.get(name), param = this.params.param(name, dims, init), { heap } = this;
     if (there) return there;
@@ -246,7 +263,7 @@ export class Graph {
     return tensor;
   }
 
-  /** @param {string} op @param {(Tensor | null)[]} inputs @param {number[]} [ints] @param {number[]} [floats] @param {number[]} [dims] @returns {Tensor} */
+  /** Adds an operation of the core. @param {string} op @param {(Tensor | null)[]} inputs @param {number[]} [ints] @param {number[]} [floats] @param {number[]} [dims] @returns {Tensor} @internal */
   op(op, inputs, ints = [], floats = [], dims = []) {
     const { heap } = this, struct = this.#struct;
     const field = (/** @type {string} */ name) => struct + heap.field('mt_net_node', name).offset;
@@ -268,7 +285,7 @@ export class Graph {
   /** condition is not 0 ? a : b, with broadcasting. @param {Tensor} condition @param {Tensor} a @param {Tensor} b */
   where(condition, a, b) { return this.op('WHERE', [condition, a, b]); }
 
-  /** @param {string} name @param {Tensor} tensor */
+  /** What Tensor.named does. @param {string} name @param {Tensor} tensor @internal */
   name(name, tensor) {
     if (this.#names.has(name)) throw new MicrotomeError(`there is a value "${name}" already`, { code: 'ESTATE' });
     this.keep(tensor, false);
@@ -279,13 +296,13 @@ export class Graph {
     const match = globExpression(glob);
     return [...this.#names.keys()].filter((name) => match.test(name));
   }
-  /** @param {string} name @returns {Tensor} */
+  /** A value by its name. @param {string} name as input, index or Tensor.named gave it @returns {Tensor} @throws {MicrotomeError} EMISSING: there is none */
   get(name) {
     const found = this.#names.get(name);
     if (!found) throw new MicrotomeError(`there is no value "${name}" (${[...this.#names.keys()].join(', ') || 'none has a name'})`, { code: 'EMISSING' });
     return found;
   }
-  /** @param {Tensor} tensor @param {boolean} gradient */
+  /** What Tensor.keep does. @param {Tensor} tensor @param {boolean} gradient @internal */
   keep(tensor, gradient) { if (!tensor.at) this.heap.call('net_keep', this.at, tensor.id, Number(gradient)); }
 
   /**
@@ -305,7 +322,7 @@ export class Graph {
     this.#planned = true;
     return this;
   }
-  /** Memory of all values and gradients between, in bytes. */
+  /** Memory of all values and gradients between, in bytes. @returns {number} */
   get bytes() { return this.heap.exports.net_bytes(this.at); }
   /** Computes all values. */
   run() { this.heap.call('net_run', this.at, this.params.pool); }
@@ -326,7 +343,7 @@ export class Graph {
     return this.valueOf(this.#loss).reduce((a, b) => a + b, 0);
   }
 
-  /** @param {Tensor} tensor @returns {Float32Array} */
+  /** What Tensor.value is. @param {Tensor} tensor @returns {Float32Array} @internal */
   valueOf(tensor) {
     if (!this.#planned && !tensor.at) throw new MicrotomeError('the graph has not been run yet', { code: 'ESTATE' });
     const at = tensor.at || this.heap.exports.net_value(this.at, tensor.id) >>> 0;
@@ -334,14 +351,14 @@ export class Graph {
     this.heap.refresh();
     return new Float32Array(this.heap.buffer, at, tensor.size);
   }
-  /** @param {Tensor} tensor @returns {Float32Array} */
+  /** What Tensor.grad is. @param {Tensor} tensor @returns {Float32Array} @internal */
   gradOf(tensor) {
     const at = this.heap.exports.net_grad(this.at, tensor.id) >>> 0;
     if (!at) throw new MicrotomeError('there is no gradient: call keep({gradient: true}) before the graph is planned, and step() or backward() before it is read', { code: 'ESTATE' });
     this.heap.refresh();
     return new Float32Array(this.heap.buffer, at, tensor.size);
   }
-  /** @param {Tensor} tensor @param {ArrayLike<number>} values */
+  /** What Tensor.set does. @param {Tensor} tensor @param {ArrayLike<number>} values @internal */
   setInput(tensor, values) {
     this.heap.refresh();
     const Kind = tensor instanceof Index ? Int32Array : Float32Array;
@@ -351,7 +368,7 @@ export class Graph {
   trace(globs = ['*']) {
     return Object.fromEntries(globs.flatMap((glob) => this.names(glob)).map((name) => [name, { dims: this.get(name).dims, data: this.get(name).read() }]));
   }
-  /** From now on this value is changed right after it is computed, and what follows sees the change. @param {string} name @param {Change | null} change null: no longer */
+  /** From now on this value is changed right after it is computed, and what follows sees the change. @param {string} name of the value @param {Change | null} change null: no longer @throws {MicrotomeError} EMISSING: there is no such value; EUNKNOWN: another kind of change */
   patch(name, change) {
     const tensor = this.get(name), { heap } = this;
     if (!change) return heap.call('net_patch', this.at, tensor.id, 0, 0, 0);
@@ -365,6 +382,7 @@ export class Graph {
     });
   }
 
+  /** Frees the graph, not its parameters. */
   free() {
     if (!this.#at) return;
     this.heap.exports.net_free(this.#at);

@@ -31,7 +31,10 @@ import { MicrotomeError } from '../runtime/errors.js';
 
 const NEGATIVE = -Infinity;
 
-/** x W + b (+ x A B alpha / rank). @param {Graph} g @param {Tensor} x [rows, from] @param {string} name @param {number} from @param {number} to @param {{bias?: boolean, init?: Init, rank?: number}} [options] */
+/**
+ * x W + b (+ x A B: low-rank adapters, Hu et al. 2021). @param {Graph} g @param {Tensor} x [rows, from] @param {string} name of the parameters: NAME.weight, NAME.bias... @param {number} from width of x @param {number} to width of the result
+ * @param {{bias?: boolean, init?: Init, rank?: number}} [options] bias: default none; init: of W, default normal with 1 / sqrt(from); rank: of the adapters, default 0: none @returns {Tensor} [rows, to]
+ */
 export function linear(g, x, name, from, to, { bias = false, init = { normal: 1 / Math.sqrt(from) }, rank = 0 } = {}) {
   let y = x.matmul(g.param(`${name}.weight`, [from, to], init));
   if (rank) y = y.add(x.matmul(g.param(`${name}.adapter_a`, [from, rank], { normal: 1 / Math.sqrt(from) })).matmul(g.param(`${name}.adapter_b`, [rank, to], 0)));
@@ -41,7 +44,7 @@ export function linear(g, x, name, from, to, { bias = false, init = { normal: 1 
 /** Additive mask of T queries and keys: 0 where a query may look. @param {Graph} g @param {number} T @returns {Tensor} [T, T] */
 export const causalMask = (g, T) => g.constant(Float32Array.from({ length: T * T }, (_, i) => (i % T <= Math.floor(i / T) ? 0 : NEGATIVE)), [T, T]);
 
-/** A learned number for each head and distance: [heads, T, T]. @param {Graph} g @param {string} name @param {number} heads @param {number} T @param {boolean} bothWays keys may lie behind the query @param {number} [distances] rows of the table, T or more */
+/** A learned number for each head and distance: [heads, T, T]. @param {Graph} g @param {string} name of the parameter @param {number} heads @param {number} T @param {boolean} bothWays keys may lie behind the query @param {number} [distances] rows of the table, T or more */
 export function distanceBias(g, name, heads, T, bothWays, distances = T) {
   const index = g.index('', [T * T]);
   index.set(Int32Array.from({ length: T * T }, (_, i) => {
@@ -51,7 +54,7 @@ export function distanceBias(g, name, heads, T, bothWays, distances = T) {
   return g.param(name, [bothWays ? 2 * distances - 1 : distances, heads]).take(index).reshape([T, T, heads]).permute(2, 0, 1);
 }
 
-/** Rotary embedding (Su et al. 2021) of [batch, heads, T, width], pairs (m, m + width / 2). @param {Graph} g @param {Tensor} x @param {number} [base] */
+/** Rotary embedding (Su et al. 2021) of [batch, heads, T, width], pairs (m, m + width / 2). @param {Graph} g @param {Tensor} x @param {number} [base] of the wavelengths, default 10000 */
 export function rotate(g, x, base = 10000) {
   const [, , T, E] = x.dims, half = E / 2;
   const angle = (/** @type {number} */ i) => Math.floor(i / half) * base ** (-(i % half) / half);

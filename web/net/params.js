@@ -21,7 +21,7 @@ const KINDS = /** @type {const} */ (['value', 'moment1', 'moment2', 'average']);
 
 /** A parameter. */
 export class Param {
-  /** @param {Params} params @param {string} name @param {number[]} dims @param {number} at */
+  /** @param {Params} params @param {string} name @param {number[]} dims @param {number} at its place in memory @internal */
   constructor(params, name, dims, at) {
     this.params = params;
     this.name = name;
@@ -41,7 +41,7 @@ export class Param {
   get grad() { return /** @type {Float32Array} */ (this.#view('grad')); }
   /** The moving average, where an update has kept one. @returns {Float32Array | null} */
   get average() { return this.#view('average'); }
-  /** @param {'moment1' | 'moment2'} which */
+  /** What the optimizer remembers of it, as it lies in memory; null: no step has kept one. @param {'moment1' | 'moment2'} which mean of gradients, mean of their squares @returns {Float32Array | null} */
   moment(which) { return this.#view(which); }
   /** @returns {Float32Array<ArrayBuffer>} a copy of the values */
   read() { return new Float32Array(this.value); }
@@ -81,7 +81,7 @@ export class Params {
     return params;
   }
 
-  /** @param {Heap} heap @param {{rng?: Rng, threads?: Threads}} [options] rng: what initial values are drawn from; threads: over this heap */
+  /** Use Params.create. @param {Heap} heap @param {{rng?: Rng, threads?: Threads}} [options] rng: what initial values are drawn from; threads: over this heap @internal */
   constructor(heap, { rng = new Rng(0, 'init'), threads = new Threads() } = {}) {
     this.heap = heap;
     this.rng = rng;
@@ -94,6 +94,7 @@ export class Params {
     this.#update = heap.make('mt_update');
   }
 
+  /** Their place in memory. @returns {number} @internal */
   get at() {
     if (!this.#at) throw new MicrotomeError('the parameters were freed', { code: 'ESTATE' });
     return this.#at;
@@ -134,20 +135,20 @@ export class Params {
     return param;
   }
 
-  /** @returns {Param[]} all, in the order in which they were made; or those whose names match @param {string} [glob] */
+  /** @param {string} [glob] default: all @returns {Param[]} in the order in which they were made */
   list(glob) {
     const all = [...this.#params.values()];
     if (glob === undefined) return all;
     const match = globExpression(glob);
     return all.filter((p) => match.test(p.name));
   }
-  /** @param {string} name @returns {Param} */
+  /** A parameter by its name. @param {string} name as it was made @returns {Param} @throws {MicrotomeError} EMISSING: there is none; the message lists those that are there */
   get(name) {
     const found = this.#params.get(name);
     if (!found) throw new MicrotomeError(`there is no parameter "${name}" (${[...this.#params.keys()].join(', ') || 'none at all'})`, { code: 'EMISSING' });
     return found;
   }
-  /** Numbers that are trained. @returns {number} */
+  /** Numbers that are trained, of all parameters together. @returns {number} */
   get count() { return this.list().reduce((sum, p) => sum + p.size, 0); }
 
   /**

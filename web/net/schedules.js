@@ -11,32 +11,33 @@ const needed = (/** @type {number} */ steps) => {
   return steps;
 };
 
+/** Schedules by name. Each gives a function of the step. `steps`: how many there will be; `warmup`: steps in which the factor rises from 0 to 1, default 0; `floor`: where it ends, default 0. */
 export const schedules = {
-  /** @param {{warmup?: number}} [options] warmup: steps in which it rises from 0 @returns {Schedule} */
+  /** 1 after the warm-up. @param {{warmup?: number}} [options] warmup: steps in which it rises from 0 @returns {Schedule} */
   constant: ({ warmup = 0 } = {}) => (step) => up(step, warmup),
 
-  /** Half a cosine from 1 down to floor (Loshchilov & Hutter 2017). @param {{steps: number, warmup?: number, floor?: number}} options @returns {Schedule} */
+  /** Half a cosine from 1 down to floor (Loshchilov & Hutter 2017). @param {{steps: number, warmup?: number, floor?: number}} options steps, warmup, floor: as of all @returns {Schedule} */
   cosine({ steps, warmup = 0, floor = 0 }) {
     needed(steps);
     return (step) => (step < warmup ? up(step, warmup) : floor + (1 - floor) * 0.5 * (1 + Math.cos(Math.PI * share(step, warmup, steps))));
   },
 
-  /** @param {{steps: number, warmup?: number, floor?: number}} options @returns {Schedule} */
+  /** A straight line from 1 down to floor. @param {{steps: number, warmup?: number, floor?: number}} options steps, warmup, floor: as of all @returns {Schedule} */
   linear({ steps, warmup = 0, floor = 0 }) {
     needed(steps);
     return (step) => (step < warmup ? up(step, warmup) : 1 - (1 - floor) * share(step, warmup, steps));
   },
 
-  /** 1 / sqrt(step) after the warm-up (Vaswani et al. 2017). @param {{warmup: number}} options @returns {Schedule} */
+  /** 1 / sqrt(step) after the warm-up (Vaswani et al. 2017). @param {{warmup: number}} options warmup: steps in which it rises @returns {Schedule} */
   inverseSqrt: ({ warmup }) => (step) => (step < warmup ? up(step, warmup) : Math.sqrt(Math.max(1, warmup) / (step + 1))),
 
-  /** Constant, then down to floor in the last `decay` steps (Hu et al. 2024: warm-up, stable, decay). @param {{steps: number, warmup?: number, decay?: number, floor?: number}} options decay: default a fifth of the steps @returns {Schedule} */
+  /** Constant, then down to floor in the last `decay` steps (Hu et al. 2024: warm-up, stable, decay). @param {{steps: number, warmup?: number, decay?: number, floor?: number}} options steps, warmup: as of all; decay: default a fifth of the steps @returns {Schedule} */
   constantDecay({ steps, warmup = 0, decay = Math.ceil(steps / 5), floor = 0 }) {
     needed(steps);
     return (step) => (step < warmup ? up(step, warmup) : 1 - (1 - floor) * share(step, steps - decay, steps));
   },
 
-  /** Warm-up, a cosine down to `constant`, constant as long as one likes, and from step `anneal` on down to floor in `decay` steps (Ibrahim et al. 2024). @param {{warmup?: number, cooldown: number, constant?: number, anneal?: number, decay?: number, floor?: number}} options @returns {Schedule} */
+  /** Warm-up, a cosine down to `constant`, constant as long as one likes, and from step `anneal` on down to floor in `decay` steps (Ibrahim et al. 2024). @param {{warmup?: number, cooldown: number, constant?: number, anneal?: number, decay?: number, floor?: number}} options warmup: as of all; cooldown: steps of the cosine @returns {Schedule} */
   infinite: ({ warmup = 0, cooldown, constant = 0.5, anneal = Infinity, decay = 1, floor = 0 }) => (step) => {
     if (step < warmup) return up(step, warmup);
     if (step >= anneal) return constant * (floor / constant) ** share(step, anneal, anneal + decay);

@@ -18,7 +18,7 @@ const WORKER_NAME = 'microtome-worker-1';
  * could not start or died). `details`: what is known, such as `file`, `offset` (bytes), `status` (HTTP).
  */
 export class MicrotomeError extends Error {
-  /** @param {string} message @param {{code: string, details?: Record<string, any>, cause?: unknown}} options */
+  /** @param {string} message what was wrong, where, and what was expected @param {{code: string, details?: Record<string, any>, cause?: unknown}} options code: EFORMAT, ERANGE...; details: numbers and names for programs; cause: the error behind it */
   constructor(message, { code, details = {}, cause }) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'MicrotomeError';

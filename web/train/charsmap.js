@@ -32,7 +32,7 @@ function* fieldsOf(bytes) {
 
 /**
  * The normalization rules of a SentencePiece model, for the option `charsmap` of trainTokenizer.
- * @param {Uint8Array} model a .model file @returns {{name: string, rules: Uint8Array}} rules: empty where the model changes nothing ("identity")
+ * @param {Uint8Array} model a .model file @returns {{name: string, rules: Uint8Array}} name: what the model calls them; rules: empty where the model changes nothing ("identity")
  * @throws {MicrotomeError} EFORMAT
  */
 export function charsmapOf(model) {
