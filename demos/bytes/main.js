@@ -110,7 +110,7 @@ function showAnswer(result, text, last) {
     $('distance-bar').setAttribute('width', (100 * said.distance).toFixed(2));
     announce(`${plain(said.headline)} ${plain(said.aside)} Total variation distance ${said.distance.toFixed(2)}.`);
     const missing = result.missingMass ? `missing mass at most ${result.missingMass.toExponential(1)}` : 'no probability left out';
-    $('facts').textContent = `Exact over ${result.target === 'valid' ? 'every valid tokenization' : `target “${result.target}”`} (target: ${result.target}); ${missing}.`;
+    $('facts').textContent = `“Exact” sums over every series of tokens that this tokenizer can produce and that spells the text (in the code below: target “${result.target}”); ${missing}.`;
 }
 
 /** @param {unknown} error @param {string} text */

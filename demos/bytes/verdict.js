@@ -18,7 +18,10 @@ const SLIGHT = 0.08;
 function name(byte) {
     const { glyph, name: spoken, printable } = byteLabel(byte);
     if (printable) return { byte: glyph };
-    return byte === END ? 'the end of the text' : /^byte/.test(spoken) ? `the ${spoken}` : `a ${spoken}`;
+    if (byte === END) return 'the end of the text';
+    if (byte >= 0xc2 && byte <= 0xf4) return `a character that begins with the ${spoken}`; // of UTF-8, as the next line
+    if (byte >= 0x80 && byte < 0xc0) return `the ${spoken} inside a character`;
+    return /^byte/.test(spoken) ? `the ${spoken}` : `a ${spoken}`;
 }
 
 /** A probability in a sentence. @param {number} p */
@@ -36,13 +39,12 @@ const inWord = (b) => (b >= 48 && b <= 57) || (b >= 65 && b <= 90) || (b >= 97 &
 
 /**
  * Where the last token ends, in words.
- * @param {string} text
+ * @param {string} text not empty
  * @param {Uint8Array | null} last bytes of the last token
  * @param {number} likeliest the exact distribution's likeliest byte
  */
 function place(text, last, likeliest) {
-    const end = [...text].at(-1) ?? '';
-    if (end === '') return 'The text is still empty';
+    const end = /** @type {string} */ ([...text].at(-1));
     if (end === '\n') return 'The tokenizer ended a token at your last line break';
     if (/\s/u.test(end)) return last?.length === 1 ? 'The tokenizer made your last space a token of its own' : 'The tokenizer ended a token after your last space';
     if (/[\p{L}\p{M}\p{N}]/u.test(end) && inWord(likeliest))
@@ -65,6 +67,14 @@ export function verdict({ text, last, exact, naive }) {
     const difference = Array.from({ length: END + 1 }, (_, i) => exact[i] - naive[i]);
     const lost = argmax(difference);
     const gained = argmax(difference.map((d) => -d));
+    if (!text) {
+        return {
+            distance,
+            headline: ['Nothing is cut yet. The model begins with ', name(likeliest), ' (', { exact: say(exact[likeliest]) }, ').'],
+            aside: distance < SAME ? ['An empty text has no last token: both answers are the same.']
+                : ['Yet the answers differ: ', name(lost), ' is given ', { naive: say(naive[lost]) }, ' by the first token, exactly it is ', { exact: say(exact[lost]) }, '.'],
+        };
+    }
     const where = place(text, last, likeliest);
 
     if (distance < SAME) {

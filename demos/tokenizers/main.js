@@ -57,6 +57,14 @@ function problem(id, error) {
     $(id).textContent = text;
 }
 
+/** What is wrong with a file, where it is seen; beside what is said there of others that came with it. @param {string} id @param {string} text */
+function refuse(id, text) {
+    problem(id, `${$(id).textContent} ${text}`.trim());
+    $(id).scrollIntoView({ block: 'nearest' });
+}
+/** A new file: what was wrong with others is over. */
+const forgive = () => ['problem', 'languages-problem'].forEach((id) => problem(id));
+
 /** @returns {import('./worker.js').How} */
 const how = () => ({ special: /** @type {any} */ (document.querySelector('#special input:checked'))?.value ?? 'own', template: template.checked });
 const open = () => [...panels.values()].filter((panel) => panel.info);
@@ -82,7 +90,13 @@ async function add(entry) {
     const next = entries.slice(entries.indexOf(entry) + 1).map(({ key }) => panels.get(key)?.element).find(Boolean);
     $('panels').insertBefore(panel.element, next ?? null);
     keepAddress();
-    if (!(await panel.open()) || panels.get(entry.key) !== panel) return;
+    const opened = await panel.open();
+    if (panels.get(entry.key) !== panel) return;
+    if (!opened) {
+        if (!entry.own) return; // its panel says why
+        leave(entry.key);
+        return refuse('problem', panel.failure);
+    }
     panel.ask({ text: textNow(), how: how() });
     listOpen();
     void measure([panel]);
@@ -116,7 +130,6 @@ function listOpen() {
 
 /** @param {readonly File[]} files */
 function addFiles(files) {
-    problem('problem');
     try {
         for (const entry of entriesOf(files)) {
             entries.push(entry);
@@ -124,7 +137,7 @@ function addFiles(files) {
         }
         drawSources();
     } catch (error) {
-        problem('problem', error);
+        refuse('problem', words(error));
     }
 }
 
@@ -330,7 +343,6 @@ const premiumsOnShow = () => inOrder().flatMap(({ entry }) => (premiums.get(entr
 
 /** @param {File} file */
 async function useParallel(file) {
-    problem('languages-problem');
     try {
         const unpacked = /\.gz$/i.test(file.name) ? await new Response(file.stream().pipeThrough(new DecompressionStream('gzip'))).text() : await file.text();
         languages = readParallel(unpacked);
@@ -338,11 +350,12 @@ async function useParallel(file) {
         premiums.clear();
         await showLanguages();
     } catch (error) {
-        problem('languages-problem', `${file.name} could not be read as a parallel text: ${words(error)}`);
+        refuse('languages-problem', `${file.name} could not be read as a parallel text: ${words(error)}`);
     }
 }
 $('parallel').addEventListener('change', () => {
     const box = /** @type {HTMLInputElement} */ ($('parallel')), file = box.files?.[0];
+    forgive();
     if (file) void useParallel(file);
     box.value = '';
 });
@@ -379,12 +392,14 @@ function fromAddress() {
 }
 
 onDrop($('over'), (files) => {
+    forgive();
     const tables = files.filter((f) => /\.(tsv|csv|jsonl)(\.gz)?$/i.test(f.name));
     if (tables.length) void useParallel(tables[0]);
     if (files.length > tables.length) addFiles(files.filter((f) => !tables.includes(f)));
 });
 $('file').addEventListener('change', () => {
     const box = /** @type {HTMLInputElement} */ ($('file'));
+    forgive();
     addFiles([...(box.files ?? [])]);
     box.value = '';
 });

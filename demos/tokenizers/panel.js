@@ -100,7 +100,8 @@ export class Panel {
             if (this.#controller.signal.aborted) return false;
             this.element.dataset.state = 'failed';
             this.#about.textContent = '';
-            this.#fail(`${this.entry.name} could not be opened. ${words(error)}`);
+            const said = words(error), why = said.startsWith(`${this.entry.file}: `) ? said.slice(said.indexOf(': ') + 2) : said; // it has been named
+            this.#fail(`${this.entry.name} could not be opened. ${why[0].toUpperCase()}${why.slice(1)}`);
             return false;
         }
     }
@@ -109,6 +110,11 @@ export class Panel {
         this.#controller.abort();
         void this.#worker.call('unload', { key: this.entry.key }).catch(() => {}); // the worker has died: nothing to free
         this.element.remove();
+    }
+
+    /** Why it could not be opened or gave no answer; '': it did. @returns {string} */
+    get failure() {
+        return this.#problem.textContent ?? '';
     }
 
     /** @param {string} [message] */

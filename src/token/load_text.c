@@ -52,6 +52,13 @@ static bool next_line(const uint8_t *p, size_t n, size_t *at, mt_str *line) {
     return true;
 }
 
+static mt_status unknown_file(uint64_t at, const char *why, mt_error *err) {
+    return mt_fail_at(err, MT_EUNKNOWN, at,
+                      "not a tokenizer file that we know (tokenizer.json, GGUF, SentencePiece .model, tiktoken ranks, "
+                      "vocab.txt, vocab.json + merges.txt, RWKV vocabulary, llama2.c vocabulary): %s",
+                      why);
+}
+
 /* ---- vocab.txt ---- */
 
 mt_status mt_tok_bert_steps(mt_tok *t, bool lower, mt_error *err) {
@@ -93,7 +100,7 @@ static mt_status fill_vocab_txt(mt_tok *t, const uint8_t *p, size_t n, const mt_
     static const char *const names[] = {"[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]"};
     int32_t ids[5];
     for (int i = 0; i < 5; i++) MT_TRY(make_special(t, names[i], &ids[i], err));
-    if (ids[4] < 0) return mt_fail(err, MT_EMISSING, "vocab.txt has no [UNK]");
+    if (ids[4] < 0) return unknown_file(MT_NOWHERE, "it is text, and a vocab.txt has [UNK]", err);
     t->unk = ids[4];
     t->bos = ids[1];
     t->eos = ids[2];
@@ -440,10 +447,7 @@ mt_status mt_tok_load(const uint8_t *p, size_t n, const mt_load_options *options
     for (size_t at = 0, k = 0; at < n; at += k) { /* text without control characters: a list of pieces */
         uint32_t c;
         k = (size_t)mt_utf8_decode(p + at, n - at, &c);
-        if (!k || (c < 32 && c != '\n' && c != '\r' && c != '\t'))
-            return mt_fail_at(err, MT_EUNKNOWN, at,
-                              "not a tokenizer file that we know (tokenizer.json, GGUF, SentencePiece .model, tiktoken "
-                              "ranks, vocab.txt, vocab.json + merges.txt, RWKV vocabulary, llama2.c vocabulary)");
+        if (!k || (c < 32 && c != '\n' && c != '\r' && c != '\t')) return unknown_file(at, "it is not text here", err);
     }
     return build(fill_vocab_txt, p, n, o, out, err);
 }

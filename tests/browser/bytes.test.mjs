@@ -127,7 +127,7 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
             assertSame(read, there, { sameKernels: true });
             assert.equal(await modelName(page), 'microtome-tiny');
             assert.equal(await page.evaluate(() => globalThis.crossOriginIsolated), true);
-            assert.match(await page.locator('#facts').textContent(), /target: \w+/);
+            assert.match(await page.locator('#facts').textContent(), /^“Exact” sums over every series of tokens .* target “valid”\); .*\.$/);
             const alt = await page.locator('mt-byte-distribution [role=img]').getAttribute('aria-label');
             assert.match(alt, /^Bar chart of the next byte\. .*Total variation distance/);
         }));
@@ -202,7 +202,10 @@ describe('demos/bytes in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
         assert.match(say('time, ', ', ', point(['t', 1]), point(['Z', 1])), /^The tokenizer ended a token after your last space: /);
         assert.match(say('http:', ':', point(['/', 1]), point([' ', 1])), /^The tokenizer ended a token after ‘:’: the model gives ‘\/’ 0/);
         assert.match(say('x\n', '\n', point([10, 1]), point([0xe2, 1])), /^The tokenizer ended a token at your last line break: the model gives a newline 0/);
-        assert.match(say('', '', point(['O', 1]), point([256, 1])), /^The text is still empty: /);
+        assert.match(say('', '', point(['O', 1]), point(['O', 1])), /^Nothing is cut yet. The model begins with ‘O’ \(100%\)/);
+        const apart = verdict({ text: '', last: null, exact: point([0xe2, 1]), naive: point([256, 1]) });
+        assert.equal(`${plain(apart.headline)} ${plain(apart.aside)}`, 'Nothing is cut yet. The model begins with a character that begins with the byte E2 (100%). Yet the answers differ: a character that begins with the byte E2 is given 0 by the first token, exactly it is 100%.');
+        assert.match(say('a', 'a', point([0x80, 1]), point([0xff, 1])), /the model gives the byte 80 inside a character 0/);
         assert.match(say('time', 'time', point([',', 1]), point([',', 1])), /^The cut does no harm here: .*‘,’ \(100%\)/);
         assert.match(say('time', 'time', point([',', 0.98], [' ', 0.02]), point([',', 0.96], [' ', 0.04])), /^A slight shift: ‘,’ is given 96.0%, really it is 98.0%/);
     });

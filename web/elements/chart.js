@@ -40,7 +40,7 @@ const STYLE = sheet(`
 :host([hidden]) { display: none; }
 figure { margin: 0; }
 .picture { overflow-x: auto; border-radius: 3px; }
-.picture svg { display: block; width: 100%; min-width: min(34rem, 100% + 12rem); height: auto; }
+.picture svg { display: block; width: 100%; min-width: min(30rem, 100% + 12rem); height: auto; }
 .under { display: flex; flex-wrap: wrap; gap: .4rem 1rem; justify-content: space-between; align-items: start; font-size: .875rem; padding-top: .3rem; }
 details { flex: 1 1 12rem; min-width: 0; }
 details[open] { flex-basis: 100%; order: 2; }

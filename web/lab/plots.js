@@ -47,14 +47,20 @@ function ticksOf(low, high, most) {
 
 /** @typedef {{at: (value: number) => number, ticks: number[], fits: (value: number) => boolean}} Scale */
 
-/** From values to places. @param {number[]} values @param {number} from @param {number} to pixels @param {{log?: boolean, zero?: boolean, most?: number}} [options] @returns {Scale} */
-function scaleOf(values, from, to, { log = false, zero = false, most = 6 } = {}) {
+/** From values to places. @param {number[]} values @param {number} from @param {number} to pixels @param {{log?: boolean, zero?: boolean, most?: number, reach?: boolean}} [options] reach: a tick stands near each end, beyond the values if need be @returns {Scale} */
+function scaleOf(values, from, to, { log = false, zero = false, most = 6, reach = false } = {}) {
   const fits = (/** @type {number} */ v) => Number.isFinite(v) && (!log || v > 0);
   let low = Infinity, high = -Infinity;
   for (const v of values) if (fits(v)) { low = Math.min(low, v); high = Math.max(high, v); }
   if (low > high) [low, high] = log ? [1, 10] : [0, 1];
   if (zero) [low, high] = [Math.min(low, 0), Math.max(high, 0)];
   if (low === high) [low, high] = log ? [low / 2, high * 2] : low === 0 ? [0, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
+  const inside = reach && !log ? ticksOf(low, high, most) : [];
+  if (inside.length > 1) {
+    const step = inside[1] - inside[0], first = inside[0], last = inside[inside.length - 1];
+    if (first - low > step / 2) low = first - step;
+    if (high - last > step / 2) high = last + step;
+  }
   const turn = log ? Math.log10 : (/** @type {number} */ v) => v, a = turn(low), b = turn(high);
   let ticks = log ? ticksOf(a, b, most).filter(Number.isInteger).map((e) => 10 ** e) : ticksOf(low, high, most);
   if (log && ticks.length < 2) ticks = ticksOf(low, high, most).filter((v) => v > 0);
@@ -198,7 +204,7 @@ export function barChart({ labels, series }, { title, x = '', y = '', style = tr
  */
 export function scatterPlot({ x: xs, y: ys, groups, groupNames = [], labels }, { title, x = '', y = '', logX = false, logY = false, style = true }) {
   const { parts, bottom: top } = legend(groupNames, (i, at, h) => mark(i, at + 12, h, 4.5));
-  const sx = scaleOf(Array.from(xs), LEFT + 10, W - RIGHT - 10, { log: logX, most: 8 }), sy = scaleOf(Array.from(ys), H - BOTTOM - 8, top + 10, { log: logY });
+  const sx = scaleOf(Array.from(xs), LEFT + 10, W - RIGHT - 10, { log: logX, most: 8 }), sy = scaleOf(Array.from(ys), H - BOTTOM - 8, top + 10, { log: logY, reach: true });
   const out = [];
   let drawn = 0;
   for (let i = 0; i < xs.length; i++) {
