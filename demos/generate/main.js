@@ -10,7 +10,7 @@ import { formatProbability, hexBytes } from '../../web/elements/format.js';
 import { visibleText } from '../../web/elements/grid.js';
 import { copyLink, readState, writeState } from '../kit/address.js';
 import { latest } from '../kit/latest.js';
-import { $, make, words } from '../kit/page.js';
+import { $, make, turn, words } from '../kit/page.js';
 import { showBeside, showSums, showTree } from './branches.js';
 import { ChainClient } from './chain_client.js';
 import { ChainView } from './chain_view.js';
@@ -437,6 +437,8 @@ function begin() {
         given = [];
         if (!model) return;
         if (model.info.bidirectional || model.info.encoderLayers) throw new Error(`A model of the kind “${model.info.architecture}” does not write from left to right: open one that does.`);
+        await turn(); // a model has just been opened, or a key pressed; and its tokenizer may have to be made
+        signal.throwIfAborted();
         const ids = encode();
         if (ids.length > limit()) throw new Error(`The prompt has ${ids.length.toLocaleString('en')} tokens; the most is ${limit().toLocaleString('en')}.`);
         given = ids;

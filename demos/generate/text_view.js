@@ -92,7 +92,7 @@ export class TextView {
             }
         this.#focus = focus;
         const page = this.#list.parentElement;
-        if (page && focus === nodes.length) page.scrollTop = page.scrollHeight; // where it is being written
+        if (page && focus === nodes.length) requestAnimationFrame(() => { page.scrollTop = page.scrollHeight; }); // where it is being written
     }
 
     /** @param {Node[]} nodes @param {number} same how many stay */

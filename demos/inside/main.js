@@ -12,7 +12,7 @@ import { ablationPatches } from '../../web/inspect/ablation.js';
 import { changeOf, largest, logSoftmax } from '../../web/inspect/stream.js';
 import { copyLink, readState, writeState } from '../kit/address.js';
 import { latest } from '../kit/latest.js';
-import { $, make, words } from '../kit/page.js';
+import { $, make, turn, words } from '../kit/page.js';
 import { lookingSections } from './looking.js';
 import { showNext } from './next.js';
 import { pairSection } from './pair.js';
@@ -142,7 +142,7 @@ function showPanel(after, out) {
 
 const askPanel = latest(
     async (/** @type {{ view: View, out: Site[], how: How }} */ { view: v, out, how: way }, signal) => {
-        if (!out.length) return row().slice();
+        if (!out.length) return turn().then(() => row().slice());
         const { logits, vocab } = await v.model.run(v.ids, { all: v.position < v.ids.length - 1, patch: ablationPatches(out, way, v.ids.length), signal });
         return logits.length === vocab ? logits : logits.slice(v.position * vocab, (v.position + 1) * vocab);
     },

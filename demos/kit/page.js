@@ -25,5 +25,8 @@ export function save(name, content, type) {
     setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download has begun by then
 }
 
+/** Lets the browser draw and answer before what follows. @returns {Promise<void>} */
+export const turn = () => new Promise((resolve) => setTimeout(resolve));
+
 /** @param {unknown} error */
 export const words = (error) => (error instanceof Error ? error.message : String(error));

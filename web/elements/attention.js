@@ -35,15 +35,17 @@ import { moveInGrid, spokenText, visibleText } from './grid.js';
 /** @typedef {import('./grid.js').Cell} Cell */
 /** @typedef {{ tokens: string[], pattern: Float32Array, heads: number, queries?: number, rows?: string[] }} AttentionData */
 /** @typedef {number | 'mean'} Head */
-/** @typedef {{ tokens: string[], rows: string[], pattern: Float32Array, heads: number, mean: Float32Array | null }} Checked */
+/** @typedef {{ tokens: string[], rows: string[], pattern: Float32Array, heads: number, mean: Map<number, Float32Array> }} Checked mean: of the heads, row by row as they are asked for */
+/** @typedef {{ key: string, up: number, canvas: HTMLCanvasElement }} Layer all curves, seen from so far down */
 /** @typedef {{ ink: string, muted: string, line: string, surface: string, weight: string, chosen: string }} Palette */
 
 const LEAST_CELL = 5, MOST_CELL = 36; // pixels
 const ARC_ROW = 24; // height of a token beside the curves
 const LINE = 12; // a label needs so much
 const THUMB = 40;
-const SLICE = 12; // milliseconds of drawing at a time
+const SLICE = 6; // milliseconds of drawing at a time
 const FAINT = 0.02; // weights below it are no curve
+const CURVES = 250; // that are drawn in one frame
 const FONT = 12;
 
 const STYLE = sheet(`
@@ -123,7 +125,7 @@ function check(data) {
     const expected = heads * asking.length * tokens.length;
     if (!(pattern instanceof Float32Array) || pattern.length !== expected)
         throw refuse(`pattern: ${pattern instanceof Float32Array ? `${pattern.length} numbers` : 'no Float32Array'}, expected ${expected}: [${heads} heads, ${asking.length} rows, ${tokens.length} tokens]`);
-    return { tokens, rows: asking, pattern, heads, mean: null };
+    return { tokens, rows: asking, pattern, heads, mean: new Map() };
 }
 
 export class Attention extends HTMLElement {
@@ -134,8 +136,10 @@ export class Attention extends HTMLElement {
     /** @type {Cell | null} */ #selected = null;
     /** @type {Cell} where the tab stop is */ #active = { row: 0, col: 0 };
     /** @type {Cell | null} under the pointer; a column of -1: a whole row */ #hover = null;
-    /** @type {{ key: string, canvas: HTMLCanvasElement } | null} the head as one pixel a cell */ #image = null;
+    /** The cells in view, a pixel each. */ #image = /** @type {CanvasRenderingContext2D} */ (h('canvas').getContext('2d'));
     /** Places, in pixels. */ #at = { left: 0, top: 0, cell: 0, labels: 0 };
+    /** @type {Layer | null} */ #curves = null;
+    /** @type {Layer & { work: Generator<void> } | null} the next one, while it is drawn */ #making = null;
     #frame = 0;
     #later = 0;
     /** @type {AbortController | null} */ #listeners = null;
@@ -227,7 +231,7 @@ export class Attention extends HTMLElement {
     set data(data) {
         const checked = data === null ? null : check(data);
         this.#data = checked;
-        this.#image = null;
+        this.#curves = this.#making = null;
         this.#hover = null;
         this.#selected = null;
         this.#body.hidden = !checked;
@@ -291,29 +295,32 @@ export class Attention extends HTMLElement {
 
     // ---- numbers ---------------------------------------------------------------------------------------------------
 
-    /** Weights [rows, tokens] of what is drawn. @param {Head} [head] @returns {Float32Array} */
-    #weights(head = this.#head) {
-        const data = /** @type {Checked} */ (this.#data), n = data.rows.length * data.tokens.length;
-        if (head !== 'mean') return data.pattern.subarray(head * n, (head + 1) * n);
-        if (data.mean) return data.mean;
-        const mean = new Float32Array(n);
-        for (let k = 0; k < data.heads; k++) for (let i = 0; i < n; i++) mean[i] += data.pattern[k * n + i];
-        for (let i = 0; i < n; i++) mean[i] /= data.heads;
-        return (data.mean = mean);
+    /** Where a row looks: the weight of each token. @param {number} row @param {Head} [head] @returns {Float32Array} */
+    #weights(row, head = this.#head) {
+        const { rows, tokens, pattern, heads, mean } = /** @type {Checked} */ (this.#data), T = tokens.length;
+        const of = (/** @type {number} */ k) => pattern.subarray((k * rows.length + row) * T, (k * rows.length + row + 1) * T);
+        if (head !== 'mean') return of(head);
+        let sum = mean.get(row);
+        if (!sum) {
+            mean.set(row, (sum = new Float32Array(T)));
+            for (let k = 0; k < heads; k++) for (let i = 0, w = of(k); i < T; i++) sum[i] += w[i];
+            for (let i = 0; i < T; i++) sum[i] /= heads;
+        }
+        return sum;
     }
 
     /** The token that a row looks at most. @param {number} row */
     #strongest(row) {
-        const T = this.#data?.tokens.length ?? 0, w = this.#weights();
+        const w = this.#weights(row);
         let best = 0;
-        for (let col = 1; col < T; col++) if (w[row * T + col] > w[row * T + best]) best = col;
+        for (let col = 1; col < w.length; col++) if (w[col] > w[best]) best = col;
         return best;
     }
 
-    /** Darkness of a weight, 0..1. @param {number} w */
-    #shade(w) {
-        if (!(w > 0)) return 0;
-        return Math.min(1, this.getAttribute('scale') === 'root' ? Math.sqrt(w) : w);
+    /** Darkness of a weight, 0..1. @returns {(w: number) => number} */
+    get #shade() {
+        const root = this.getAttribute('scale') === 'root';
+        return (w) => (w > 0 ? Math.min(1, root ? Math.sqrt(w) : w) : 0);
     }
 
     get #headName() {
@@ -379,7 +386,7 @@ export class Attention extends HTMLElement {
             return;
         }
         const { rows, tokens } = this.#data, { row, col } = this.#active, { left, top, cell, labels } = this.#at;
-        const w = this.#weights()[row * tokens.length + col];
+        const w = this.#weights(row)[col];
         const header = h('span', { role: 'rowheader' }, `${row}: ${spokenText(rows[row])}`);
         const fresh = h('span', {
             role: 'gridcell', tabindex: '0', 'aria-colindex': String(col + 1), 'aria-selected': String(this.#selected?.row === row && this.#selected?.col === col),
@@ -408,7 +415,7 @@ export class Attention extends HTMLElement {
             this.#readout.replaceChildren(h('span', { class: 'rest' }, `${this.#headName}; ${rows.length} rows that look, ${T} tokens that are looked at. Point at a cell, or walk with the arrow keys.`));
             return;
         }
-        const w = this.#weights().subarray(at.row * T, (at.row + 1) * T);
+        const w = this.#weights(at.row);
         const name = (/** @type {string} */ text) => h('b', {}, h('bdi', {}, visibleText(text, 24)));
         const most = Array.from(w, (_, i) => i).sort((a, b) => w[b] - w[a] || a - b).slice(0, 3).filter((i) => w[i] > 0);
         const parts = at.col < 0 ? [name(rows[at.row]), ` (${at.row}) looks`] : [name(rows[at.row]), ` (${at.row}) looks at `, name(tokens[at.col]), ` (${at.col}): ${formatProbability(w[at.col])}`];
@@ -417,9 +424,9 @@ export class Attention extends HTMLElement {
 
     #fill() {
         if (!this.#details.open || !this.#data) return this.#table.replaceChildren();
-        const { rows, tokens, heads } = this.#data, { row } = this.#selected ?? this.#active, T = tokens.length;
+        const { rows, tokens, heads } = this.#data, { row } = this.#selected ?? this.#active;
         const all = /** @type {Head[]} */ (['mean', ...Array.from({ length: heads }, (_, k) => k)]);
-        const weights = all.map((head) => this.#weights(head).subarray(row * T, (row + 1) * T));
+        const weights = all.map((head) => this.#weights(row, head));
         this.#table.replaceChildren(
             h('caption', {}, `What row ${row}, `, h('bdi', {}, visibleText(rows[row])), ', looks at: the weight of each token in each head'),
             h('thead', {}, h('tr', {}, ...['token', ...all.map((head) => (head === 'mean' ? 'mean' : `head ${head}`))].map((name) => h('th', { scope: 'col' }, name)))),
@@ -448,22 +455,20 @@ export class Attention extends HTMLElement {
 
     /** Colours may have changed: everything anew. */
     #repaint() {
-        this.#image = null;
         this.#layout();
         this.#plan();
         this.#say();
         this.#fill();
-        if (this.#data && this.isConnected && this.#data.heads > 1) this.#drawHeads([...this.#heads.querySelectorAll('input')], this.#palette().weight);
+        clearTimeout(this.#later);
+        if (this.#data && this.isConnected && this.#data.heads > 1) this.#drawHeads(this.#thumbs(this.#palette().weight));
     }
 
-    /** The small pictures, a few at a time: many heads of a long text are millions of weights. @param {HTMLInputElement[]} left @param {string} colour */
-    #drawHeads(left, colour) {
-        clearTimeout(this.#later);
-        for (const until = performance.now() + SLICE; left.length && performance.now() < until && this.#data; ) {
-            const { value, parentElement } = /** @type {HTMLInputElement} */ (left.shift());
-            this.#thumb(/** @type {HTMLCanvasElement} */ (parentElement?.querySelector('canvas')), value === 'mean' ? 'mean' : Number(value), colour);
-        }
-        if (left.length) this.#later = window.setTimeout(() => this.#drawHeads(left, colour));
+    /** The small pictures, a little at a time: many heads of a long text are millions of weights. @param {Generator<void>} left */
+    #drawHeads(left) {
+        this.#later = window.setTimeout(() => {
+            for (const until = performance.now() + SLICE; performance.now() < until; ) if (left.next().done) return;
+            this.#drawHeads(left);
+        });
     }
 
     /** @returns {Palette} */
@@ -471,21 +476,22 @@ export class Attention extends HTMLElement {
         return /** @type {Palette} */ (Object.fromEntries(Object.entries(this.#probes).map(([name, el]) => [name, getComputedStyle(el).color])));
     }
 
-    /** A head in small: the darkest of what falls onto a pixel. @param {HTMLCanvasElement} canvas @param {Head} head @param {string} colour */
-    #thumb(canvas, head, colour) {
-        const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
-        const { rows, tokens } = /** @type {Checked} */ (this.#data), Q = rows.length, T = tokens.length, w = this.#weights(head);
-        const image = context.createImageData(THUMB, THUMB), [r, g, b] = rgb(colour);
-        for (let y = 0; y < THUMB; y++) {
-            const y0 = Math.floor((y * Q) / THUMB), y1 = Math.max(y0 + 1, Math.floor(((y + 1) * Q) / THUMB));
-            for (let x = 0; x < THUMB; x++) {
-                const x0 = Math.floor((x * T) / THUMB), x1 = Math.max(x0 + 1, Math.floor(((x + 1) * T) / THUMB));
-                let most = 0;
-                for (let i = y0; i < y1; i++) for (let j = x0; j < x1; j++) most = Math.max(most, w[i * T + j] || 0);
-                image.data.set([r, g, b, Math.round(255 * this.#shade(most))], 4 * (y * THUMB + x));
+    /** The heads in small, a line of pixels at a time: the darkest of what falls onto a pixel. @param {string} colour @returns {Generator<void>} */
+    *#thumbs(colour) {
+        const { rows, tokens } = /** @type {Checked} */ (this.#data), Q = rows.length, T = tokens.length, shade = this.#shade, pixel = pixelOf(colour);
+        const span = (/** @type {number} */ i, /** @type {number} */ n) => [Math.floor((i * n) / THUMB), Math.max(Math.floor((i * n) / THUMB) + 1, Math.floor(((i + 1) * n) / THUMB))];
+        for (const { value, parentElement } of this.#heads.querySelectorAll('input')) {
+            const head = value === 'mean' ? value : Number(value), context = /** @type {CanvasRenderingContext2D} */ (parentElement?.querySelector('canvas')?.getContext('2d'));
+            const image = context.createImageData(THUMB, THUMB), pixels = new Uint32Array(image.data.buffer);
+            for (let y = 0; y < THUMB; y++) {
+                const [y0, y1] = span(y, Q), most = new Float32Array(THUMB);
+                for (let i = y0; i < y1; i++)
+                    for (let x = 0, w = this.#weights(i, head); x < THUMB; x++) for (let [j, x1] = span(x, T); j < x1; j++) if (w[j] > most[x]) most[x] = w[j];
+                for (let x = 0; x < THUMB; x++) pixels[y * THUMB + x] = pixel(shade(most[x]));
+                yield;
             }
+            context.putImageData(image, 0, 0);
         }
-        context.putImageData(image, 0, 0);
     }
 
     /** Sizes, from the width that there is. */
@@ -550,22 +556,13 @@ export class Attention extends HTMLElement {
         else this.#drawArcs(context, palette, width, height);
     }
 
-    /** The head, a pixel for each cell. @param {string} colour */
-    #pixels(colour) {
-        const key = `${this.#head} ${colour} ${this.getAttribute('scale')}`;
-        if (this.#image?.key === key) return this.#image.canvas;
-        const { rows, tokens } = /** @type {Checked} */ (this.#data), w = this.#weights(), [r, g, b] = rgb(colour);
-        const canvas = h('canvas', { width: String(tokens.length), height: String(rows.length) });
-        const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
-        const image = context.createImageData(tokens.length, rows.length);
-        for (let i = 0; i < w.length; i++) {
-            image.data[4 * i] = r;
-            image.data[4 * i + 1] = g;
-            image.data[4 * i + 2] = b;
-            image.data[4 * i + 3] = Math.round(255 * this.#shade(w[i]));
-        }
-        context.putImageData(image, 0, 0);
-        this.#image = { key, canvas };
+    /** Some cells of the head, a pixel each. @param {string} colour @param {number} i0 @param {number} i1 @param {number} j0 @param {number} j1 */
+    #pixels(colour, i0, i1, j0, j1) {
+        const { canvas } = this.#image, shade = this.#shade, pixel = pixelOf(colour), image = this.#image.createImageData(j1 - j0, i1 - i0), pixels = new Uint32Array(image.data.buffer);
+        for (let i = i0, at = 0; i < i1; i++) for (let j = j0, w = this.#weights(i); j < j1; j++) pixels[at++] = pixel(shade(w[j]));
+        canvas.width = j1 - j0;
+        canvas.height = i1 - i0;
+        this.#image.putImageData(image, 0, 0);
         return canvas;
     }
 
@@ -579,9 +576,9 @@ export class Attention extends HTMLElement {
         c.rect(left, top, width - left, height - top);
         c.clip();
         c.imageSmoothingEnabled = false;
-        c.drawImage(this.#pixels(palette.weight), dx, dy, T * cell, Q * cell);
         const [i0, i1] = [Math.max(0, Math.floor((top - dy) / cell)), Math.min(Q, Math.ceil((height - dy) / cell))];
         const [j0, j1] = [Math.max(0, Math.floor((left - dx) / cell)), Math.min(T, Math.ceil((width - dx) / cell))];
+        if (i1 > i0 && j1 > j0) c.drawImage(this.#pixels(palette.weight, i0, i1, j0, j1), dx + j0 * cell, dy + i0 * cell, (j1 - j0) * cell, (i1 - i0) * cell);
         if (cell >= 9) {
             c.strokeStyle = palette.line;
             c.lineWidth = 1;
@@ -641,33 +638,58 @@ export class Attention extends HTMLElement {
         c.restore();
     }
 
-    /** @param {CanvasRenderingContext2D} c @param {Palette} palette @param {number} width @param {number} height */
-    #drawArcs(c, palette, width, height) {
-        const { rows, tokens } = /** @type {Checked} */ (this.#data), { left, labels } = this.#at, up = this.#scroll.scrollTop, T = tokens.length;
-        const w = this.#weights(), mark = this.#hover ?? this.#selected, x0 = left + 4, x1 = width - labels - 4, middle = (x0 + x1) / 2;
+    /**
+     * The curves that are in view: of all rows, of one, or a single one; some at a time. (By their number: browsers put off the work of a stroke, so that no clock sees it.)
+     * @param {CanvasRenderingContext2D} c @param {string} colour @param {number} width @param {number} height @param {number} up @param {number} [row] @param {number} [col] @returns {Generator<void>}
+     */
+    *#stroke(c, colour, width, height, up, row, col) {
+        const { rows, tokens } = /** @type {Checked} */ (this.#data), { left, labels } = this.#at, shade = this.#shade, x0 = left + 4, x1 = width - labels - 4, middle = (x0 + x1) / 2;
         const y = (/** @type {number} */ i) => (i + 0.5) * ARC_ROW - up;
         c.lineCap = 'round';
-        for (let i = 0; i < rows.length; i++) {
-            const own = mark?.row === i;
-            for (let j = 0; j < T; j++) {
-                const v = w[i * T + j];
+        c.strokeStyle = colour;
+        let drawn = 0;
+        for (let i = row ?? 0; i <= (row ?? rows.length - 1); i++) {
+            for (let j = col ?? 0, w = this.#weights(i); j <= (col ?? tokens.length - 1); j++) {
+                const v = w[j];
                 if (!(v >= FAINT)) continue;
                 if ((y(i) < -ARC_ROW && y(j) < -ARC_ROW) || (y(i) > height + ARC_ROW && y(j) > height + ARC_ROW)) continue;
-                c.globalAlpha = this.#shade(v) * (mark && !own ? 0.12 : 1);
-                c.strokeStyle = own && j === mark?.col ? palette.chosen : palette.weight;
+                c.globalAlpha = shade(v);
                 c.lineWidth = 1 + 3 * v;
                 c.beginPath();
                 c.moveTo(x0, y(i));
                 c.bezierCurveTo(middle, y(i), middle, y(j), x1, y(j));
                 c.stroke();
+                if (++drawn % CURVES === 0) yield;
             }
         }
+    }
+
+    /** @param {CanvasRenderingContext2D} c @param {Palette} palette @param {number} width @param {number} height */
+    #drawArcs(c, palette, width, height) {
+        const { rows, tokens } = /** @type {Checked} */ (this.#data), { left, labels } = this.#at, up = this.#scroll.scrollTop;
+        const mark = this.#hover ?? this.#selected, key = [this.#head, this.getAttribute('scale'), palette.weight, left, labels, this.#canvas.width, this.#canvas.height].join();
+        if (this.#curves?.key !== key || this.#curves.up !== up) {
+            if (this.#making?.key !== key || this.#making.up !== up) {
+                const canvas = this.#making?.canvas ?? h('canvas');
+                [canvas.width, canvas.height] = [this.#canvas.width, this.#canvas.height];
+                const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+                context.setTransform(c.getTransform());
+                this.#making = { key, up, canvas, work: this.#stroke(context, palette.weight, width, height, up) };
+            }
+            if (this.#making.work.next().done) [this.#curves, this.#making] = [this.#making, null];
+            else this.#plan();
+        }
+        const layer = this.#curves?.key === key ? this.#curves : /** @type {Layer} */ (this.#making);
+        c.globalAlpha = mark ? 0.12 : 1;
+        c.drawImage(layer.canvas, 0, layer.up - up, width, height);
+        if (mark) for (const _ of this.#stroke(c, palette.weight, width, height, up, mark.row));
+        if (mark && mark.col >= 0) for (const _ of this.#stroke(c, palette.chosen, width, height, up, mark.row, mark.col));
         c.globalAlpha = 1;
         const side = (/** @type {string[]} */ list, /** @type {number} */ x, /** @type {'end' | 'start'} */ align, /** @type {number | undefined} */ strong) => {
             c.textAlign = align;
             for (let i = Math.max(0, Math.floor(up / ARC_ROW)); i < Math.min(list.length, Math.ceil((up + height) / ARC_ROW)); i++) {
                 c.fillStyle = i === strong || strong === undefined || strong < 0 ? palette.ink : palette.muted;
-                c.fillText(visibleText(list[i], 14), x, y(i));
+                c.fillText(visibleText(list[i], 14), x, (i + 0.5) * ARC_ROW - up);
             }
         };
         side(rows, left - 2, 'end', mark?.row);
@@ -675,7 +697,13 @@ export class Attention extends HTMLElement {
     }
 }
 
-/** @param {string} colour as getComputedStyle writes it: rgb(r, g, b) @returns {number[]} */
-const rgb = (colour) => (colour.match(/[\d.]+/g) ?? ['34', '104', '178']).slice(0, 3).map(Number);
+/** @param {string} colour as getComputedStyle writes it: rgb(r, g, b) @returns {(alpha: number) => number} a pixel of it, as its four bytes lie in memory */
+function pixelOf(colour) {
+    const bytes = new Uint8Array([...(colour.match(/[\d.]+/g) ?? ['34', '104', '178']).slice(0, 3).map(Number), 0]), whole = new Uint32Array(bytes.buffer);
+    return (alpha) => {
+        bytes[3] = Math.round(255 * alpha);
+        return whole[0];
+    };
+}
 
 if (!customElements.get('mt-attention')) customElements.define('mt-attention', Attention);

@@ -106,6 +106,7 @@ export class LensTable extends HTMLElement {
     /** @type {HTMLTableCellElement[]} */ #names = [];
     /** Makes a row. @type {(row: number) => void} */ #row = () => {};
     #later = 0;
+    #frame = 0;
     #table = h('table', { role: 'grid', 'aria-readonly': 'true' });
     #scroll = h('div', { class: 'scroll' }, this.#table);
     #detail = h('div', { class: 'detail' });
@@ -173,6 +174,7 @@ export class LensTable extends HTMLElement {
         this.#cells = [];
         this.#names = [];
         clearTimeout(this.#later);
+        cancelAnimationFrame(this.#frame);
         if (!data) {
             this.#table.replaceChildren();
             return;
@@ -213,7 +215,8 @@ export class LensTable extends HTMLElement {
             throw refuse(`selected: row ${place.row}, column ${place.column} is not in a table of ${rows.length} by ${columns.length}`);
         this.#mark(place && { row: place.row, column: place.column });
         this.#show(this.#selected);
-        if (place) this.#reveal(place);
+        cancelAnimationFrame(this.#frame);
+        if (place) this.#frame = requestAnimationFrame(() => this.#reveal(place)); // by then it has its sizes
     }
 
     /** Scrolls the table, and nothing around it. @param {LensPlace} place */
