@@ -161,8 +161,16 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
         *) die "no such variant: $v" ;;
         esac
     done
+    build_worker
     build_types
     build_site
+}
+
+# The worker for models: one file of worker_main.js and what it imports.
+build_worker() {
+    node_modules/.bin/esbuild web/runtime/worker_main.js --bundle --format=esm --target=es2022 --charset=utf8 --minify-whitespace --minify-syntax \
+        '--external:node:*' '--banner:js=// @ts-nocheck: made by build.sh of worker_main.js' --log-level=warning --outfile=build/worker.js
+    cmp -s build/worker.js web/runtime/worker.js || cp build/worker.js web/runtime/worker.js
 }
 
 # What a page kept offline consists of, each file with its hash, and a version made of all: the service worker reads it.

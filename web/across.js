@@ -1,9 +1,9 @@
 // Two tokenizers side by side: tokens that stand for each other, sequences that match, distributions carried over. docs/bytes.md has the sources.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions } from './runtime/errors.js';
 import { loadHeap } from './runtime/load.js';
 
-/** @typedef {import('./runtime/worker.js').Heap} Heap */
+/** @typedef {import('./runtime/heap.js').Heap} Heap */
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
 
 /** @param {Tokenizer} a @param {Tokenizer} b */

@@ -1,5 +1,5 @@
 // The same model, seen over bytes: no token boundaries, so no prompt-boundary bias.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions, disposed, throwIfAborted } from './runtime/errors.js';
 import { Model } from './model.js';
 

@@ -1,5 +1,5 @@
 // Tokenizing a batch dynamically (Feher, Vulić & Minixhofer 2024): its most frequent neighbours become units of their own.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions } from './runtime/errors.js';
 
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */

@@ -1,5 +1,5 @@
 // Several models as one, whatever their vocabularies: they meet in the distribution of the next byte.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { ByteModel } from './bytes.js';
 import { bytesOf } from './heal.js';

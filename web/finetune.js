@@ -1,7 +1,7 @@
 // Fine-tuning of a loaded model: its own parameters, or low-rank adapters beside matrices that stay as they are.
 import { readOf, targetsOf } from './grad.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
 
 /** @typedef {import('./runtime/client.js').WorkerClient} WorkerClient */

@@ -2,10 +2,11 @@
 //
 //   ml5's character LSTMs (TensorFlow's BasicLSTMCell: inputs and state in one matrix, gates i j f o, 1 added to the forget gate)
 //   textgenrnn (Keras: gates i f c o; a window, an attention-weighted average)
-import { MicrotomeError, openSource } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
+import { openSource } from './runtime/open.js';
 import { makeKey } from './runtime/gguf.js';
 
-/** @typedef {import('./runtime/worker.js').Source} Source */
+/** @typedef {import('./runtime/open.js').Source} Source */
 /** @typedef {import('./runtime/gguf.js').RawKey} RawKey */
 /** @typedef {{name: string, dims: number[], values: Float32Array}} ForeignTensor dims[0] is contiguous */
 /** @typedef {{architecture: string, keys: RawKey[], tensors: ForeignTensor[]}} ForeignModel */

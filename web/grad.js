@@ -1,6 +1,6 @@
 // Gradients of a loaded model: what the loss is, and by what it is differentiated.
 import { checkNumber, checkOptions } from './runtime/errors.js';
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 
 /** @typedef {import('./model.js').ModelInfo} ModelInfo */
 /** @typedef {import('./model.js').Traced} Traced */

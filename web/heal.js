@@ -1,5 +1,5 @@
 // What to do about the end of a prompt, which is rarely where the next token begins: healing, alignment, covers, the exact byte model; and completions that begin and end at any byte.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions, throwIfAborted } from './runtime/errors.js';
 import { ByteModel, unfinished } from './bytes.js';
 import { TokenLanguage } from './language.js';

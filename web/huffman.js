@@ -1,5 +1,5 @@
 // Words as Huffman codes (Wolleb et al., EAMT 2023): frequent words get short strings of digits, and no two words share meaning through shared parts.
-import { Heap, MicrotomeError } from './runtime/worker.js';
+import { Heap, MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */

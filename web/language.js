@@ -1,8 +1,8 @@
 // Languages of tokens: which sequences spell a text that an expression matches, which are what the encoder itself would give, and what may follow.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 
-/** @typedef {import('./runtime/worker.js').Heap} Heap */
+/** @typedef {import('./runtime/heap.js').Heap} Heap */
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
 
 const FINALIZED = new FinalizationRegistry((/** @type {{heap: Heap, at: number}} */ { heap, at }) => heap.exports.language_free(at));

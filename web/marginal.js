@@ -1,5 +1,5 @@
 // The probability of a text over all its tokenizations: a model gives some to sequences that its tokenizer never produces.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions } from './runtime/errors.js';
 import { bytesOf, needModel } from './heal.js';
 

@@ -1,5 +1,5 @@
 // Markov sources: texts whose distribution is known, on which what tokenization does to a model is exact arithmetic. docs/theory.md tells the experiments.
-import { Heap, MicrotomeError, throwIfAborted } from './runtime/worker.js';
+import { Heap, MicrotomeError, throwIfAborted } from './runtime/heap.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { Tokenizer } from './tokenizer.js';

@@ -1,8 +1,8 @@
 // What a tokenizer does to texts, in numbers, and two tokenizers beside each other. docs/measures.md has the formulas with their sources.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 
-/** @typedef {import('./runtime/worker.js').Heap} Heap */
+/** @typedef {import('./runtime/heap.js').Heap} Heap */
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
 /**
  * Sums and ratios over the texts added so far. A ratio over nothing is 0.

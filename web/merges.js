@@ -1,5 +1,5 @@
 // Byte-pair encoding one merge at a time: what encode does at once, as steps to look at.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 
 /** @typedef {import('./tokenizer.js').Tokenizer} Tokenizer */
 /** @typedef {{at: number, left: number, right: number, id: number, rank: number}} MergeStep at: place of `left` in the sequence before this step; left, right, id: token ids */

@@ -1,5 +1,5 @@
 // Models, each in a worker of its own with its own memory: the caller's thread never waits.
-import { MicrotomeError, inNode, nodeModule } from './runtime/worker.js';
+import { MicrotomeError, inNode, nodeModule } from './runtime/heap.js';
 import { WorkerClient } from './runtime/client.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
@@ -90,7 +90,7 @@ export class Model {
     FORGOTTEN.register(this, client, this);
   }
 
-  /** @param {import('./runtime/worker.js').Source} source @param {RuntimeOptions & {signal?: AbortSignal}} options */
+  /** @param {import('./runtime/open.js').Source} source @param {RuntimeOptions & {signal?: AbortSignal}} options */
   async #addTokenizer(source, options) {
     const given = source.kind === 'path' ? source.path : source.kind === 'url' ? source.url : source.kind === 'blob' ? source.blob : source.kind === 'bytes' ? source.bytes : source.stream;
     try {
@@ -418,7 +418,7 @@ export async function defaultThreads() {
 
 /**
  * URLs as files of the store. Where there is no store, or no room in it, the network does.
- * @param {import('./runtime/worker.js').Source[]} sources @param {{onProgress?: (p: Progress) => void, signal?: AbortSignal}} options @returns {Promise<import('./runtime/worker.js').Source[]>}
+ * @param {import('./runtime/open.js').Source[]} sources @param {{onProgress?: (p: Progress) => void, signal?: AbortSignal}} options @returns {Promise<import('./runtime/open.js').Source[]>}
  */
 async function stored(sources, { onProgress, signal }) {
   const out = [];
@@ -454,7 +454,7 @@ function start(client, args, signal) {
 
 /**
  * Sends sources over; streams are moved where the platform can, else read into a Blob first.
- * @param {WorkerClient} client @param {import('./runtime/worker.js').Source[]} sources @param {{signal?: AbortSignal, onEvent: (name: string, value: any) => void}} options
+ * @param {WorkerClient} client @param {import('./runtime/open.js').Source[]} sources @param {{signal?: AbortSignal, onEvent: (name: string, value: any) => void}} options
  */
 export async function sendSources(client, sources, options) {
   const streams = sources.flatMap((s) => (s.kind === 'stream' ? [s.stream] : []));
@@ -474,7 +474,7 @@ export async function sendSources(client, sources, options) {
 const FED_BYTES = 1 << 21; // fewer are sent at once
 const FED_PIECE = 1 << 20;
 
-/** Bytes given out piece by piece, so that a worker never holds them all beside the model. @param {{bytes: Uint8Array, name: string}} source @returns {{source: import('./runtime/worker.js').PortSource, end: () => void}} */
+/** Bytes given out piece by piece, so that a worker never holds them all beside the model. @param {{bytes: Uint8Array, name: string}} source @returns {{source: import('./runtime/open.js').PortSource, end: () => void}} */
 function feed({ bytes, name }) {
   const { port1, port2 } = new MessageChannel();
   let at = 0;

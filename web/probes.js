@@ -1,5 +1,5 @@
 // Experiments on what tokenization does to a model: each takes a model and texts, and gives numbers. docs/bytes.md says what they mean.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions, throwIfAborted } from './runtime/errors.js';
 import { ByteModel } from './bytes.js';
 import { beginning, bytesOf, healedNextByte, needModel } from './heal.js';

@@ -3,7 +3,8 @@
 // A GGUF is read tensor by tensor, each converted in pieces of a mebibyte and written at once: whatever its size, a few MiB are
 // held. Its keys go over as they are. Other containers (hub folders, llama2.c, rwkv.cpp) are loaded into the engine first, which
 // knows what their tensors are called in GGUF; memory is then the model once, as stored.
-import { MicrotomeError, openSource, throwIfAborted } from './runtime/worker.js';
+import { MicrotomeError, throwIfAborted } from './runtime/heap.js';
+import { openSource } from './runtime/open.js';
 import { WorkerClient } from './runtime/client.js';
 import { checkOptions, checkNumber, globExpression } from './runtime/errors.js';
 import { ByteReader, TYPES, makeHeader, makeKey, padded, readHeader, tensorType } from './runtime/gguf.js';
@@ -16,7 +17,7 @@ import { isTokenizerFile, tokenizerKeys } from './tokenizer_gguf.js';
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./runtime/source.js').AnySource} AnySource */
 /** @typedef {import('./runtime/gguf.js').RawKey} RawKey */
-/** @typedef {import('./runtime/worker.js').Source} Source */
+/** @typedef {import('./runtime/open.js').Source} Source */
 /** @typedef {'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q4_K' | 'Q5_K' | 'Q6_K'} QuantizeType */
 /** What happened to a tensor; type: as stored now. @typedef {{name: string, dims: number[], from: string, type: string, bytes: number}} QuantizedTensor */
 /**
@@ -123,7 +124,7 @@ async function writePlan(client, plan, extra, { type, keep, output, onProgress, 
  */
 
 /**
- * @param {WorkerClient} client @param {import('./runtime/worker.js').Heap} heap @param {Source[]} files
+ * @param {WorkerClient} client @param {import('./runtime/heap.js').Heap} heap @param {Source[]} files
  * @param {{signal?: AbortSignal, onProgress: NonNullable<QuantizeOptions['onProgress']>}} options @returns {Promise<Plan>}
  */
 async function openPlan(client, heap, files, { signal, onProgress }) {
@@ -145,7 +146,7 @@ async function openPlan(client, heap, files, { signal, onProgress }) {
   return enginePlan(client, heap, signal);
 }
 
-/** What the engine has loaded. @param {WorkerClient} client @param {import('./runtime/worker.js').Heap} heap @param {AbortSignal} [signal] @returns {Promise<Plan>} */
+/** What the engine has loaded. @param {WorkerClient} client @param {import('./runtime/heap.js').Heap} heap @param {AbortSignal} [signal] @returns {Promise<Plan>} */
 async function enginePlan(client, heap, signal) {
   const { keys, description } = await client.call('exportOpen', {}, { signal });
   return {
@@ -156,7 +157,7 @@ async function enginePlan(client, heap, signal) {
 }
 
 /**
- * A character model of another program: safetensors without a config.json. @param {import('./runtime/worker.js').Heap} heap @param {Source[]} all @param {AbortSignal} [signal] @returns {Promise<Plan | null>}
+ * A character model of another program: safetensors without a config.json. @param {import('./runtime/heap.js').Heap} heap @param {Source[]} all @param {AbortSignal} [signal] @returns {Promise<Plan | null>}
  */
 async function foreignPlan(heap, all, signal) {
   const weights = all.filter((s) => !/\.json$/i.test(s.name));
@@ -170,7 +171,7 @@ async function foreignPlan(heap, all, signal) {
   };
 }
 
-/** The engine's keys, one by one. @param {import('./runtime/worker.js').Heap} heap @param {Uint8Array} raw @param {number} count @returns {RawKey[]} */
+/** The engine's keys, one by one. @param {import('./runtime/heap.js').Heap} heap @param {Uint8Array} raw @param {number} count @returns {RawKey[]} */
 function splitKeys(heap, raw, count) {
   const head = new Uint8Array(24 + raw.length);
   const view = new DataView(head.buffer);
@@ -183,7 +184,7 @@ function splitKeys(heap, raw, count) {
   return parsed.keys;
 }
 
-/** @param {import('./runtime/worker.js').Heap} heap @param {number} type @param {string} tensor */
+/** @param {import('./runtime/heap.js').Heap} heap @param {number} type @param {string} tensor */
 function typeOf(heap, type, tensor) {
   const known = tensorType(heap, type);
   if (!known) throw new MicrotomeError(`tensor "${tensor}" has type ${type}, which is not known: known are ${Object.values(NAMES).join(', ')} and the other K types`, { code: 'EUNKNOWN' });
@@ -191,7 +192,7 @@ function typeOf(heap, type, tensor) {
 }
 
 /**
- * One GGUF, or its splits in order. @param {import('./runtime/worker.js').Heap} heap @param {Source[]} files @param {ByteReader} reader of the first @param {Uint8Array} head what was read of it
+ * One GGUF, or its splits in order. @param {import('./runtime/heap.js').Heap} heap @param {Source[]} files @param {ByteReader} reader of the first @param {Uint8Array} head what was read of it
  * @param {number} size @param {AbortSignal} [signal] @returns {Promise<Plan>}
  */
 async function openGguf(heap, files, reader, head, size, signal) {
@@ -231,7 +232,7 @@ async function openGguf(heap, files, reader, head, size, signal) {
   };
 }
 
-/** @param {import('./runtime/worker.js').Heap} heap @param {ByteReader} reader @param {Uint8Array} head @param {number} size */
+/** @param {import('./runtime/heap.js').Heap} heap @param {ByteReader} reader @param {Uint8Array} head @param {number} size */
 async function collectHeader(heap, reader, head, size) {
   let bytes = new Uint8Array(1 << 16), have = head.length, need = 1 << 12;
   bytes.set(head);

@@ -1,7 +1,7 @@
 // Uniform random numbers of the core's generator (xoshiro256**), so that a seed means the same everywhere.
 import { checkNumber } from './runtime/errors.js';
 
-/** @typedef {import('./runtime/worker.js').Heap} Heap */
+/** @typedef {import('./runtime/heap.js').Heap} Heap */
 
 /** A seeded generator in a module's memory: free() it. */
 export class Random {

@@ -1,5 +1,6 @@
 // Tokens from logits: penalties, temperature, filters, a seeded draw. The core computes it (src/decode/sample.h); Model.generate does the same in its worker.
-import { CoreSampler, MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
+import { CoreSampler } from './runtime/sampler.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 
@@ -25,7 +26,7 @@ const RANGES = {
 };
 export const SAMPLING = Object.keys(RANGES);
 
-/** The sampling options among others, checked, with a seed. @param {string} where @param {SamplingOptions} options @returns {import('./runtime/worker.js').SampleOptions} */
+/** The sampling options among others, checked, with a seed. @param {string} where @param {SamplingOptions} options @returns {import('./runtime/sampler.js').SampleOptions} */
 export function checkSampling(where, options) {
   /** @type {Record<string, number>} */
   const out = { seed: Math.floor(Math.random() * 2 ** 53) };

@@ -1,8 +1,8 @@
 // Segmenters other than a tokenizer's own, as options of encode.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber } from './runtime/errors.js';
 
-/** @typedef {import('./runtime/worker.js').Heap} Heap */
+/** @typedef {import('./runtime/heap.js').Heap} Heap */
 /** @typedef {import('./huffman.js').HuffmanCode} HuffmanCode */
 
 /**

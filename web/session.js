@@ -1,6 +1,6 @@
 // Sessions: texts that a model has read and goes on from, with what it has computed for them. They fork, go back, forget, and are saved.
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { plainPatches } from './patch.js';
 
 /** @typedef {import('./runtime/client.js').WorkerClient} WorkerClient */

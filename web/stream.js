@@ -5,7 +5,7 @@
 // or line end: then every segmentation has a token boundary there, whatever comes later. What an encoder does to the start of a text (a space in
 // front...) would be done to every part; so each part is encoded together with the words before it, and the ids that those have alone are left out.
 // Splitters must not match across such a place: none of the usual ones does, and each cut is checked: the words before must encode as they did alone.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { checkNumber, checkOptions, throwIfAborted } from './runtime/errors.js';
 import { SEGMENTER_OPTIONS, choosesSegmenter } from './segmenters.js';
 import { chunksOf } from './runtime/gzip.js';

@@ -1,5 +1,5 @@
 // Studies of tokenizers: fairness between languages, and what choices of design do, with trainers that run here. docs/measures.md has the formulas with their sources.
-import { MicrotomeError, throwIfAborted } from './runtime/worker.js';
+import { MicrotomeError, throwIfAborted } from './runtime/heap.js';
 import { checkNumber, checkOptions } from './runtime/errors.js';
 import { Measure, parity } from './measure.js';
 import { trainTokenizer } from './train.js';

@@ -1,5 +1,5 @@
 // Tokenizers, in the caller's thread: calls return at once.
-import { Heap, MicrotomeError, throwIfAborted } from './runtime/worker.js';
+import { Heap, MicrotomeError, throwIfAborted } from './runtime/heap.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { Gathered, openUnpacked, wholeFile } from './runtime/gzip.js';

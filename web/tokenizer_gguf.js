@@ -1,10 +1,10 @@
 // A hub folder's tokenizer as GGUF keys: tokenizer.ggml.* as llama.cpp's converters write them, and the whole tokenizer.json
 // under tokenizer.huggingface.json (GGUF's own key for it), which our reader prefers: the keys cannot say everything.
-import { MicrotomeError } from './runtime/worker.js';
+import { MicrotomeError } from './runtime/heap.js';
 import { wholeFile } from './runtime/gzip.js';
 import { makeKey } from './runtime/gguf.js';
 
-/** @typedef {import('./runtime/worker.js').Source} Source */
+/** @typedef {import('./runtime/open.js').Source} Source */
 /** @typedef {import('./runtime/gguf.js').RawKey} RawKey */
 /** @typedef {import('./runtime/gguf.js').KeyValue} KeyValue */
 /** @typedef {{tokens: (string | Uint8Array)[], types: Uint8Array, scores?: Float32Array, keys: Record<string, KeyValue>}} Vocabulary */

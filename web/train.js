@@ -4,7 +4,7 @@
 //   train/options.js      kinds, defaults, what goes with what     train/texts.js   strings, files and streams
 //   train/definition.js   the file                               train/core.js    the trainers in the core
 //   train/extend.js       tokenizers that grow
-import { Heap, MicrotomeError, throwIfAborted } from './runtime/worker.js';
+import { Heap, MicrotomeError, throwIfAborted } from './runtime/heap.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { definitionOf, shapeOf } from './train/definition.js';

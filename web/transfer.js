@@ -1,5 +1,5 @@
 // A model with another tokenizer: its table of token embeddings made anew from the old one (docs/transfer.md).
-import { MicrotomeError, throwIfAborted } from './runtime/worker.js';
+import { MicrotomeError, throwIfAborted } from './runtime/heap.js';
 import { checkNumber, checkOptions } from './runtime/errors.js';
 import { TYPES, makeHeader, makeKey, padded, readHeader } from './runtime/gguf.js';
 import { wholeFile } from './runtime/gzip.js';
@@ -11,7 +11,7 @@ import { tokenizerKeys } from './tokenizer_gguf.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./runtime/source.js').AnySource} AnySource */
-/** @typedef {import('./runtime/worker.js').Heap} Heap */
+/** @typedef {import('./runtime/heap.js').Heap} Heap */
 /** @typedef {import('./quantize.js').QuantizeType} QuantizeType */
 /** @typedef {'random' | 'copy' | 'mean' | 'script' | 'similar'} TransferMethod */
 /**

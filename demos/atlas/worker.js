@@ -1,8 +1,8 @@
 /**
- * The worker that runs systems of the atlas. Calls and replies go as in web/runtime/worker.js, whose protocol this is; the
+ * The worker that runs systems of the atlas. Calls and replies go as in web/runtime/wire.js, whose protocol this is; the
  * event `progress` of the call `run` says { done, total }, at most 20 times a second.
  */
-import { serve } from '../../web/runtime/worker.js';
+import { serve } from '../../web/runtime/wire.js';
 import { runSystem } from '../../web/atlas/run.js';
 
 const PAUSE_MS = 50;
@@ -10,7 +10,7 @@ const scope = /** @type {any} */ (globalThis);
 
 const engine = {
     helpers: [],
-    /** @param {{ id: number, full: boolean }} args @param {import('../../web/runtime/worker.js').Task} task */
+    /** @param {{ id: number, full: boolean }} args @param {import('../../web/runtime/wire.js').Task} task */
     run({ id, full }, { signal, event }) {
         let told = -Infinity;
         return runSystem(id, {

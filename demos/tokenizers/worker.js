@@ -1,11 +1,11 @@
 /**
  * The page's tokenizers live here, in a worker: nothing of them blocks the page. Calls and replies go as in
- * web/runtime/worker.js, whose protocol this is; client.js is the page's end.
+ * web/runtime/wire.js, whose protocol this is; client.js is the page's end.
  */
 import { Lattice, languagePremiums, mergeOf, MicrotomeError, replayMerges, Tokenizer } from '../../web/index.js';
 import { wholeFile } from '../../web/runtime/gzip.js';
 import { toSource } from '../../web/runtime/source.js';
-import { serve } from '../../web/runtime/worker.js';
+import { serve } from '../../web/runtime/wire.js';
 import { TEXTS } from '../../web/lab/texts.js';
 import { nameOf } from './names.js';
 
@@ -39,7 +39,7 @@ class TokenizerEngine {
         return tokenizer;
     }
 
-    /** @param {{ key: string, source: Source, name?: string }} args @param {import('../../web/runtime/worker.js').Task} task */
+    /** @param {{ key: string, source: Source, name?: string }} args @param {import('../../web/runtime/wire.js').Task} task */
     async load({ key, source, name }, { signal }) {
         const options = { signal, ...(name !== undefined && { name }) };
         const made = 'builtin' in source ? await Tokenizer.builtin(source.builtin, { signal })
@@ -130,7 +130,7 @@ class TokenizerEngine {
         return { symbols: Array.from(symbols, name), steps: shown, last: ranks(Infinity), direct: direct.map((i) => name(ids[i])) };
     }
 
-    /** Megabytes of text a second, over about a megabyte. @param {{ key: string, text?: string }} args @param {import('../../web/runtime/worker.js').Task} task */
+    /** Megabytes of text a second, over about a megabyte. @param {{ key: string, text?: string }} args @param {import('../../web/runtime/wire.js').Task} task */
     async speed({ key, text }, { breathe }) {
         const tokenizer = this.#get(key);
         const given = text ? new TextEncoder().encode(text) : await (this.#prose ??= wholeFile(toSource(TEXTS.prose.url())));
@@ -149,7 +149,7 @@ class TokenizerEngine {
         return { megabytesPerSecond: bytes.length / 1e6 / (Math.max(best, 1e-3) / 1e3), bytes: bytes.length };
     }
 
-    /** @param {{ key: string, languages: import('../../web/study.js').LanguageTexts[], reference: string }} args @param {import('../../web/runtime/worker.js').Task} task */
+    /** @param {{ key: string, languages: import('../../web/study.js').LanguageTexts[], reference: string }} args @param {import('../../web/runtime/wire.js').Task} task */
     premiums({ key, languages, reference }, { signal }) {
         return languagePremiums(this.#get(key), languages, { reference, signal });
     }

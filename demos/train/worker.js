@@ -3,7 +3,8 @@
  * finished tokenizer, and the page hears of it as soon as it is there.
  */
 import { Measure, MicrotomeError, Trainer } from '../../web/index.js';
-import { serve, throwIfAborted } from '../../web/runtime/worker.js';
+import { throwIfAborted } from '../../web/runtime/heap.js';
+import { serve } from '../../web/runtime/wire.js';
 import { nameOf } from '../tokenizers/names.js';
 
 /** @typedef {import('../../web/train/options.js').TrainOptions} TrainOptions */
@@ -38,7 +39,7 @@ class TrainEngine {
     /** @type {any[]} */ helpers = [];
 
     /**
-     * @param {{ texts: Blob[], options: TrainOptions, sample: string }} args @param {import('../../web/runtime/worker.js').Task} task
+     * @param {{ texts: Blob[], options: TrainOptions, sample: string }} args @param {import('../../web/runtime/wire.js').Task} task
      * @returns {Promise<Result>}
      */
     async train({ texts, options, sample }, { signal, event, breathe }) {

@@ -9,7 +9,8 @@ import { MicrotomeError, checkNumber, checkOptions, disposed, throwIfAborted } f
 import { RUNTIME_OPTIONS, detectFeatures } from '../runtime/load.js';
 import { WorkerClient, lineFor } from '../runtime/client.js';
 import { toSource } from '../runtime/source.js';
-import { PROTOCOL, inNode, nodeModule } from '../runtime/worker.js';
+import { inNode, nodeModule } from '../runtime/heap.js';
+import { PROTOCOL } from '../runtime/wire.js';
 
 /** @typedef {import('./run.js').Where} Where */
 /** @typedef {import('./define.js').ArmResult} ArmResult */

@@ -9,7 +9,7 @@ export { RUNTIME_OPTIONS };
 /** @typedef {import('./run.js').Core & {readonly threads: number, close: () => Promise<void>}} LabCore threads: how many compute; close: ends the helpers, after which one thread computes */
 
 /**
- * For the option `core` of LabRun. @param {RuntimeOptions & {threads?: number, helpers?: import('../runtime/worker.js').Helper[], signal?: AbortSignal}} [options]
+ * For the option `core` of LabRun. @param {RuntimeOptions & {threads?: number, helpers?: import('../runtime/wire.js').Helper[], signal?: AbortSignal}} [options]
  * threads: 1 to 64, default 1; more where the platform gives them. helpers: workers that the page has started for this one; in Node they are started here @returns {Promise<LabCore>}
  */
 export async function labCore(options = {}) {

@@ -8,7 +8,7 @@
 // advance() is the one that works; play() calls it in slices, and a worker or a page may do so itself. All are the same computation: slices, pauses and checkpoints
 // change no bit of it. A value that is changed on the way (set) is kept with the step at which it was.
 import { MicrotomeError, checkNumber, checkOptions, disposed, throwIfAborted } from '../runtime/errors.js';
-import { tick } from '../runtime/worker.js';
+import { tick } from '../runtime/wire.js';
 import { pack, unpack } from './checkpoint.js';
 import { RUNTIME_OPTIONS, labCore } from './core.js';
 import { checkValue, configOf, everyOf } from './define.js';

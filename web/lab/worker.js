@@ -1,14 +1,15 @@
-// A worker that runs labs; client.js is the page's end. Calls and replies go as in runtime/worker.js, whose protocol this is; what a run shows on the way comes as events of the call `play`:
+// A worker that runs labs; client.js is the page's end. Calls and replies go as in runtime/wire.js, whose protocol this is; what a run shows on the way comes as events of the call `play`:
 //   metrics   {where, arms: [{arm, config, step, done, series: {key: new points}}]}     picture   {arm, name, picture}
 // at most one batch in 50 ms, and one at the end of every call.
-import { MicrotomeError, PROTOCOL, inNode, nodeModule, serve, throwIfAborted, tick } from '../runtime/worker.js';
+import { MicrotomeError, inNode, nodeModule, throwIfAborted } from '../runtime/heap.js';
+import { PROTOCOL, serve, tick } from '../runtime/wire.js';
 import { labCore } from './core.js';
 import { describe } from './define.js';
 import { findLab } from './find.js';
 import { LabRun } from './run.js';
 import { wholeFile } from '../runtime/gzip.js';
 
-/** @typedef {import('../runtime/worker.js').Task} Task */
+/** @typedef {import('../runtime/wire.js').Task} Task */
 /** @typedef {import('./define.js').Picture} Picture */
 
 const LAB_WORKER = 'microtome-lab-1';
@@ -16,7 +17,7 @@ const BATCH_MS = 50;
 const SLICE_MS = 40;
 
 class LabEngine {
-  /** Workers that the page has started to be helper threads. @type {import('../runtime/worker.js').Helper[]} */ helpers = [];
+  /** Workers that the page has started to be helper threads. @type {import('../runtime/wire.js').Helper[]} */ helpers = [];
   /** @type {LabRun | null} */ #run = null;
   /** The slice under way. @type {Promise<any>} */ #slice = Promise.resolve();
   #playing = false;
@@ -35,7 +36,7 @@ class LabEngine {
     return this.#live();
   }
 
-  /** @param {{lab: string | number, checkpoint?: Uint8Array, seed?: number, preset?: string, config?: any, texts?: Record<string, import('../runtime/worker.js').Source>, threads: number, runtime: any}} args @param {Task} task */
+  /** @param {{lab: string | number, checkpoint?: Uint8Array, seed?: number, preset?: string, config?: any, texts?: Record<string, import('../runtime/open.js').Source>, threads: number, runtime: any}} args @param {Task} task */
   async open({ lab: what, checkpoint, texts: sources = {}, threads, runtime, ...choice }, { signal }) {
     const lab = await findLab(what), texts = Object.fromEntries(await Promise.all(Object.entries(sources).map(async ([name, source]) => [name, await wholeFile(source, signal)])));
     const core = await labCore({ ...runtime, threads, helpers: this.helpers, signal }); // it ends with this worker

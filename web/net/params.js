@@ -5,7 +5,7 @@ import { readSafetensors, writeSafetensors } from '../safetensors.js';
 import { Rng } from '../lab/rng.js';
 import { Graph } from './graph.js';
 
-/** @typedef {import('../runtime/worker.js').Heap} Heap */
+/** @typedef {import('../runtime/heap.js').Heap} Heap */
 /**
  * How a parameter begins: a number everywhere; values; a function of the element's number; normal with a standard deviation; uniform in [-a, a).
  * @typedef {number | ArrayLike<number> | ((i: number) => number) | {normal: number} | {uniform: number}} Init

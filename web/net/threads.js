@@ -2,12 +2,13 @@
 //
 // A thread that computes waits for its helpers, which a page's own thread must not: there, helpers belong to a worker, which gets them from the page. In Node every thread
 // may wait and starts its own.
-import { Heap, helperAt, inNode, loseHelper, makeMemory, startPool } from '../runtime/worker.js';
+import { Heap, inNode, makeMemory } from '../runtime/heap.js';
+import { helperAt, loseHelper, startPool } from '../runtime/wire.js';
 import { spawn, startHelperWorker } from '../runtime/client.js';
 import { checkNumber, throwIfAborted } from '../runtime/errors.js';
 import { detectFeatures, loadHeap, loadModule } from '../runtime/load.js';
 
-/** @typedef {import('../runtime/worker.js').Helper} Helper */
+/** @typedef {import('../runtime/wire.js').Helper} Helper */
 /** @typedef {import('../runtime/load.js').RuntimeOptions} RuntimeOptions */
 
 /** Threads over one memory. */
@@ -41,7 +42,7 @@ export class Threads {
 /**
  * @param {RuntimeOptions & {threads?: number, helpers?: Helper[], signal?: AbortSignal}} [options] threads: 1 to 64, default 1. helpers: workers that were started for this one; else Node starts them
  * @returns {Promise<{heap: Heap, threads: Threads}>} as many threads as could be had. More than one: an instance of their own
- * @throws {import('../runtime/worker.js').MicrotomeError} ERANGE: threads; what loadModule throws. AbortError
+ * @throws {import('../runtime/heap.js').MicrotomeError} ERANGE: threads; what loadModule throws. AbortError
  */
 export async function loadThreads({ threads = 1, helpers, signal, ...options } = {}) {
   checkNumber('threads', threads, 1, 64, true);

@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { MicrotomeError } from '../runtime/errors.js';
 import { loadHeap } from '../runtime/load.js';
 
-/** @typedef {import('../runtime/worker.js').Heap} Heap */
+/** @typedef {import('../runtime/heap.js').Heap} Heap */
 /**
  * @typedef {object} GgufHeader
  * @property {'gguf'} kind

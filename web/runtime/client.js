@@ -1,5 +1,6 @@
-// The page's end of a worker: calls with replies, aborts, progress and streams (the protocol is described in worker.js).
-import { PROTOCOL, inNode, listen, nodeModule } from './worker.js';
+// The page's end of a worker: calls with replies, aborts, progress and streams (the protocol is described in wire.js).
+import { inNode, nodeModule } from './heap.js';
+import { PROTOCOL, listen } from './wire.js';
 import { MicrotomeError, revive, throwIfAborted } from './errors.js';
 
 const START_MS = 30_000;

@@ -1,5 +1,5 @@
 // Errors of the package, in one place to import from. The class itself lives in worker.js, which has no imports.
-import { MicrotomeError, throwIfAborted } from './worker.js';
+import { MicrotomeError, throwIfAborted } from './heap.js';
 
 export { MicrotomeError, throwIfAborted };
 

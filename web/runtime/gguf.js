@@ -1,8 +1,8 @@
 // The GGUF container for writing: keys and tensor directories as plain data, and headers made of them.
 // Reading goes through the same parser that loads models, which checks everything against the file's size.
-import { MicrotomeError } from './worker.js';
+import { MicrotomeError } from './heap.js';
 
-/** @typedef {import('./worker.js').Heap} Heap */
+/** @typedef {import('./heap.js').Heap} Heap */
 /** A key as the file holds it: `raw` is name, type and value. @typedef {{name: string, raw: Uint8Array}} RawKey */
 /** dims[0] is contiguous; offset from the start of the file. @typedef {{name: string, dims: number[], type: number, offset: number}} TensorEntry */
 /** @typedef {{keys: RawKey[], tensors: TensorEntry[], dataStart: number}} GgufContents */

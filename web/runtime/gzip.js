@@ -1,7 +1,8 @@
 // Files as users have them: unpacked when they begin as gzip files do.
-import { MicrotomeError, openSource } from './worker.js';
+import { MicrotomeError } from './heap.js';
+import { openSource } from './open.js';
 
-/** @typedef {import('./worker.js').Source} Source */
+/** @typedef {import('./open.js').Source} Source */
 
 /**
  * As openSource, but what gzip has compressed comes unpacked: its name then is without ".gz", its size is not known (-1).

@@ -3,7 +3,7 @@
 // Four builds of one source: {simd, relaxed} x {one thread, shared memory}. What the platform can do is found by validating tiny
 // modules that hold the exact instructions our kernels use; relaxed SIMD must also compute the right numbers, since an engine
 // may accept an instruction and get it wrong (Node 20 and 21 do with their experimental flag: never used there).
-import { Heap, MicrotomeError, inNode, makeMemory, nodeModule, throwIfAborted } from './worker.js';
+import { Heap, MicrotomeError, inNode, makeMemory, nodeModule, throwIfAborted } from './heap.js';
 import { filePath } from './source.js';
 
 /** @typedef {'simd' | 'relaxed' | 'simd-threads' | 'relaxed-threads'} Variant */

@@ -1,7 +1,7 @@
 // What users may give as a file, turned into a Source that a worker can open.
-import { MicrotomeError, inNode } from './worker.js';
+import { MicrotomeError, inNode } from './heap.js';
 
-/** @typedef {import('./worker.js').Source} Source */
+/** @typedef {import('./open.js').Source} Source */
 /**
  * A URL (also relative to the page), a File or Blob, bytes, a stream of bytes; in Node also a path.
  * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8Array>} AnySource

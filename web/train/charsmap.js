@@ -1,5 +1,5 @@
 // SentencePiece's compiled normalization rules, taken out of a .model (a protocol buffer: field 3 is the normalizer, in it 1 the name, 2 the rules).
-import { MicrotomeError } from '../runtime/worker.js';
+import { MicrotomeError } from '../runtime/heap.js';
 
 /** Fields of a message. @param {Uint8Array} bytes @returns {Generator<{field: number, bytes: Uint8Array | null}>} */
 function* fieldsOf(bytes) {

@@ -1,9 +1,9 @@
 // The trainers in the core: what goes in, what comes out, and watching them.
-import { throwIfAborted } from '../runtime/worker.js';
+import { throwIfAborted } from '../runtime/heap.js';
 import { Tokenizer } from '../tokenizer.js';
 import { textsOf } from './texts.js';
 
-/** @typedef {import('../runtime/worker.js').Heap} Heap */
+/** @typedef {import('../runtime/heap.js').Heap} Heap */
 /** @typedef {{signal?: AbortSignal, onProgress?: (progress: import('./options.js').TrainProgress) => void}} Watched */
 
 /**

@@ -1,11 +1,11 @@
 // Tokenizers that grow: new merges behind those of a BPE definition, task-adaptive merging of a Unigram one. The ids of the base stay as they are.
-import { MicrotomeError, throwIfAborted } from '../runtime/worker.js';
+import { MicrotomeError, throwIfAborted } from '../runtime/heap.js';
 import { checkNumber, checkOptions } from '../runtime/errors.js';
 import { RUNTIME_OPTIONS, loadHeap } from '../runtime/load.js';
 import { uses } from './options.js';
 import { fill, load, putters, readTexts, resultOf, supervise } from './core.js';
 
-/** @typedef {import('../runtime/worker.js').Heap} Heap */
+/** @typedef {import('../runtime/heap.js').Heap} Heap */
 /** @typedef {import('../tokenizer.js').Tokenizer} Tokenizer */
 /**
  * @typedef {object} ExtendOptions

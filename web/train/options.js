@@ -1,5 +1,5 @@
 // What trainers can be told: kinds, defaults, and what goes with what.
-import { MicrotomeError } from '../runtime/worker.js';
+import { MicrotomeError } from '../runtime/heap.js';
 import { checkNumber } from '../runtime/errors.js';
 
 /** @typedef {'bpe' | 'wordpiece' | 'wordpiece-likelihood' | 'unigram' | 'pathpiece' | 'picky-bpe' | 'lib' | 'sentencepiece-bpe' | 'sentencepiece-unigram'} TrainKind */

@@ -1,6 +1,6 @@
 // Texts to learn from, one by one, out of strings, files, streams and lists of them.
 import { chunksOf, openUnpacked } from '../runtime/gzip.js';
-import { MicrotomeError, throwIfAborted } from '../runtime/worker.js';
+import { MicrotomeError, throwIfAborted } from '../runtime/heap.js';
 import { toSource } from '../runtime/source.js';
 
 /**
