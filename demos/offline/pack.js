@@ -48,6 +48,7 @@ async function bundle(source, format, files, workers) {
         stdin: { contents: source, resolveDir: ROOT, sourcefile: 'offline.js' },
         bundle: true, write: false, minify: true, format, target: 'es2022', charset: 'utf8', legalComments: 'none', logLevel: 'warning', ignoreAnnotations: true,
         external: ['node:*'],
+        define: { 'globalThis.origin': '"null"' }, // as from a disk, also where a server sends the file: its workers are in it
         plugins: [{
             name: 'site',
             setup({ onLoad }) {

@@ -39,9 +39,10 @@ export const STRICT_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe
  * @param {Record<string, string>} [options.mount] URL prefix (below base) -> folder or file on disk, before the repository
  * @param {Record<string, (req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse) => void>} [options.routes]
  * @param {string} [options.policy] a Content-Security-Policy header
+ * @param {boolean} [options.shared] pages of other origins may read what is served, as on a CDN
  * @returns {Promise<{ origin: string, url: (p: string) => string, requests: string[], close: () => Promise<void> }>}
  */
-export async function serve({ isolated = true, base = '/', mount = {}, routes = {}, policy = STRICT_POLICY } = {}) {
+export async function serve({ isolated = true, base = '/', mount = {}, routes = {}, policy = STRICT_POLICY, shared = false } = {}) {
     /** @type {string[]} */
     const requests = [];
     const server = createServer(async (req, res) => {
@@ -52,6 +53,7 @@ export async function serve({ isolated = true, base = '/', mount = {}, routes = 
             res.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
         }
         if (policy) res.setHeader('Content-Security-Policy', policy);
+        if (shared) res.setHeader('Access-Control-Allow-Origin', '*');
         res.setHeader('Cache-Control', 'max-age=600'); // as on an ordinary static host; every test has a browser context of its own
         if (routes[pathname]) return routes[pathname](req, res);
         const missing = () => res.writeHead(404, { 'Content-Type': 'text/plain' }).end('not found');

@@ -7,7 +7,7 @@ const START_MS = 30_000;
 const WINDOW = 32; // streamed parts that may be under way before the reader has taken them
 
 /**
- * Pages may start workers of their own origin alone, but those may import from anywhere. For a file on another origin (a CDN): the URL of a line that imports it; a page's policy allows it by `worker-src blob:`.
+ * Pages may start workers of their own origin alone, but those may import from anywhere. For a file on another origin (a CDN): the URL of a line that imports it; a page's policy allows it by `worker-src blob:` and the other origin.
  * @param {string | URL} url @returns {string | null} null: it can be started as it is
  */
 export function lineFor(url) {

@@ -1,0 +1,177 @@
+// The applications of docs/templates as their readers make them: the packed tarball installed, built by each bundler, served from a folder of a
+// host that isolates nothing, under a strict policy. What they show is what the package says in Node.
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify, stripVTControlCharacters } from 'node:util';
+import { ByteModel, Model } from '../../web/index.js';
+import { BUNDLED, scratch } from '../support/wasm.mjs';
+import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, STRICT_POLICY, watch } from './support.mjs';
+
+const run = promisify(execFile);
+const TEMPLATES = path.join(ROOT, 'docs/templates');
+/** By bundler: the folder that it leaves to be served. */
+const BUILT = { vite: 'dist', webpack: 'public', esbuild: 'public', rollup: 'public' };
+const CDN = 'https://cdn.jsdelivr.net/npm/microtome@0.1.0/';
+const FIRST = 'Once upon a ti', TYPED = 'me there was a lit';
+const work = scratch().folder, installed = path.join(work, 'installed/node_modules/microtome');
+
+/** @type {Map<string, {ids: number[], exact: number[], naive: number[]}>} */
+const WANT = new Map();
+
+/** Both drivers: a condition in the page. */
+const until = (page, condition, arg) => page.waitForFunction(condition, ...('waitForURL' in page ? [arg, { timeout: 60_000 }] : [{ timeout: 60_000 }, arg]));
+
+/** Runs in the page: what it shows, when it shows it for as many tokens and with the byte that is likeliest. */
+function shown({ ids, exact }) {
+    const strip = document.querySelector('mt-token-strip'), chart = document.querySelector('mt-byte-distribution'), { result } = chart;
+    const best = exact.indexOf(Math.max(...exact));
+    if (!result || strip.tokens.length !== ids.length || Math.abs(Math.exp(result.bytes[best]) - exact[best]) > 0.05) return null;
+    return { ids: strip.tokens.map(({ id }) => id), exact: [...result.bytes, result.end].map(Math.exp), naive: [...result.naive].map(Math.exp), rows: chart.shadowRoot.querySelectorAll('svg rect').length, isolated: globalThis.crossOriginIsolated };
+}
+
+/** Kernels of two engines round products of quantised weights differently: small probabilities move a little, as in bytes.test.mjs. */
+function assertSame(got, want) {
+    assert.deepEqual(got.ids, want.ids);
+    for (const side of /** @type {const} */ (['exact', 'naive']))
+        for (let b = 0; b < 257; b++) assert.ok(Math.abs(got[side][b] - want[side][b]) <= 2e-6 + 0.02 * Math.min(got[side][b], want[side][b]), `${side}, byte ${b}: the page says ${got[side][b]}, the package ${want[side][b]}`);
+    assert.ok(got.rows > 4, 'bars are drawn');
+    assert.equal(got.isolated, false);
+}
+
+/** Opens the application, types, and compares. @param {any} page @param {string} address */
+async function use(page, address) {
+    const { errors, foreign } = watch(page, new URL(address).origin);
+    await page.goto(address);
+    const read = async (text) => {
+        const found = await until(page, shown, WANT.get(text)).catch(async (error) => assert.fail(`${error.message}: ${errors.join('; ')}; it says ${await page.evaluate(() => document.querySelector('output')?.value)}`));
+        assertSame(await found.jsonValue(), WANT.get(text));
+    };
+    await read(FIRST);
+    await page.focus('textarea');
+    await page.keyboard.press('Control+End').catch(() => page.keyboard.press('End')); // one driver has no chords
+    await page.keyboard.type(TYPED);
+    await read(FIRST + TYPED);
+    assert.deepEqual(errors, []);
+    return { foreign };
+}
+
+/** A template with the package and its bundler installed. @param {string} name @returns {string} its folder */
+function copy(name) {
+    const folder = path.join(work, name), modules = path.join(folder, 'node_modules');
+    cpSync(path.join(TEMPLATES, name), folder, { recursive: true });
+    mkdirSync(path.join(modules, '.bin'), { recursive: true });
+    cpSync(installed, path.join(modules, 'microtome'), { recursive: true });
+    for (const [tool, version] of Object.entries(JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')).devDependencies)) {
+        const from = path.join(ROOT, 'node_modules', tool), { bin = {}, version: here } = JSON.parse(readFileSync(path.join(from, 'package.json'), 'utf8'));
+        assert.equal(version, here, `${name}: the version of ${tool} is the one that is tested`);
+        mkdirSync(path.dirname(path.join(modules, tool)), { recursive: true });
+        symlinkSync(from, path.join(modules, tool));
+        for (const [command, file] of Object.entries(typeof bin === 'string' ? { [tool]: bin } : bin)) symlinkSync(path.join(from, file), path.join(modules, '.bin', command));
+    }
+    return folder;
+}
+
+before(async () => {
+    await run('npm', ['pack', '--ignore-scripts', '--pack-destination', work], { cwd: ROOT, maxBuffer: 1 << 24 });
+    mkdirSync(path.join(work, 'installed'));
+    writeFileSync(path.join(work, 'installed/package.json'), '{"private": true}');
+    await run('npm', ['install', '--offline', '--no-audit', '--no-fund', path.join(work, readdirSync(work).find((name) => name.endsWith('.tgz')))], { cwd: path.join(work, 'installed') });
+    const model = await Model.load(BUNDLED), bytes = new ByteModel(model);
+    for (const text of [FIRST, FIRST + TYPED]) {
+        const next = await bytes.next(text);
+        WANT.set(text, { ids: [...model.tokenizer.encode(text).ids], exact: [...next.bytes, next.end].map(Math.exp), naive: [...next.naive].map(Math.exp) });
+    }
+    await model.dispose();
+});
+
+test('the templates are one application', () => {
+    const program = (name) => readFileSync(path.join(TEMPLATES, name, 'main.js'), 'utf8');
+    for (const name of Object.keys(BUILT)) assert.equal(program(name), program('vite'), name);
+    assert.equal(program('plain').replaceAll(/'https:[^']*?\/web\/(?:index)?(.*?)'/g, (_, rest) => `'microtome${{ '.js': '', 'models.js': '/models' }[rest] ?? `/${rest}`}'`), program('vite'));
+    const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+    assert.ok(CDN.endsWith(`@${version}/`) && program('plain').includes(CDN), 'the version on the CDN');
+});
+
+describe('templates in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
+    let browser;
+    before(async () => { browser = await chromium(); });
+    after(() => browser?.close());
+
+    for (const [name, output] of Object.entries(BUILT))
+        test(name, async (t) => {
+            const folder = copy(name);
+            const { stdout, stderr } = await run('npm', ['run', 'build'], { cwd: folder }).catch((error) => assert.fail(error.stdout + error.stderr));
+            assert.doesNotMatch(stripVTControlCharacters(stdout + stderr).replace(/^npm .*$/gm, ''), /\b(?:error|warning|warn)\b/i);
+            const server = await serve({ isolated: false, base: '/apps/mine/', mount: { '': path.join(folder, output) } });
+            const page = await browser.newPage();
+            try {
+                const { foreign } = await use(page, server.url(''));
+                assert.deepEqual(foreign, []);
+                const asked = server.requests.filter((request) => existsSync(path.join(folder, output, request.slice('/apps/mine/'.length))));
+                assert.deepEqual(asked.length, server.requests.length, `everything is there: ${server.requests}`);
+                assert.equal(asked.filter((request) => request.endsWith('.wasm')).length, 1, 'one module is loaded');
+                const scripts = asked.filter((request) => request.endsWith('.js'));
+                t.diagnostic(`${scripts.length} scripts, ${scripts.reduce((sum, request) => sum + statSync(path.join(folder, output, request.slice('/apps/mine/'.length))).size, 0)} bytes`);
+            } finally {
+                await page.close();
+                await server.close();
+            }
+        });
+
+    test('vite, its development server', async () => {
+        const folder = path.join(work, 'vite');
+        const child = spawn(process.execPath, [path.join(folder, 'node_modules/vite/bin/vite.js'), '--host', '127.0.0.1', '--port', '0'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+        const page = await browser.newPage();
+        try {
+            let said = '';
+            for await (const chunk of child.stdout) if (/(http:\S+)/.test((said += stripVTControlCharacters(String(chunk))))) break;
+            await use(page, /(http:\S+)/.exec(said)?.[1] ?? '');
+        } finally {
+            await page.close();
+            child.kill();
+            await once(child, 'exit');
+        }
+    });
+});
+
+/** The page on one origin, the package on another. @param {(address: string, cdn: string) => Promise<{foreign: string[]}>} visit */
+async function plain(visit) {
+    const cdn = await serve({ isolated: false, base: '/npm/microtome@0.1.0/', mount: { '': installed }, policy: '', shared: true });
+    const folder = path.join(work, `plain ${cdn.origin.split(':')[2]}`), home = cdn.url('');
+    cpSync(path.join(TEMPLATES, 'plain'), folder, { recursive: true });
+    writeFileSync(path.join(folder, 'main.js'), readFileSync(path.join(folder, 'main.js'), 'utf8').replaceAll(CDN, home));
+    const policy = STRICT_POLICY.replace('script-src', `script-src ${cdn.origin}`).replace('connect-src', `connect-src ${cdn.origin}`).replace("worker-src 'self'", `worker-src blob: ${cdn.origin}`);
+    const server = await serve({ isolated: false, base: '/apps/mine/', mount: { '': folder }, policy });
+    try {
+        const { foreign } = await visit(server.url(''), cdn.origin);
+        assert.ok(foreign.some((url) => url.endsWith('web/index.js')));
+        assert.deepEqual(foreign.filter((url) => !url.startsWith(home)), []);
+        assert.ok(server.requests.length <= 4, `the page itself: ${server.requests}`);
+        assert.ok(cdn.requests.some((request) => request.endsWith('web/runtime/worker.js')) && cdn.requests.filter((request) => request.endsWith('.wasm')).length === 1);
+    } finally {
+        await server.close();
+        await cdn.close();
+    }
+}
+
+test('without a bundler, from another origin, in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, async () => {
+    const browser = await chromium();
+    try {
+        await plain(async (address) => use(await browser.newPage(), address));
+    } finally {
+        await browser.close();
+    }
+});
+
+test('without a bundler, from another origin, in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, async () => {
+    const { browser, close } = await firefox();
+    try {
+        await plain(async (address) => use(await browser.newPage(), address));
+    } finally {
+        await close();
+    }
+});
