@@ -9,6 +9,7 @@
 #   ./build.sh bench [filter]   the benchmarks of tests/bench
 #   ./build.sh fuzz [target] [seconds]   fuzz targets of tests/fuzz (all, 60 seconds each); crashes are kept in build/fuzz
 #   ./build.sh format           clang-format over the C sources
+#   ./build.sh docs             the API reference, docs/api, from the comments in web/
 #   ./build.sh clean
 #
 # The tested compiler is clang 22 + wasm-ld 22 on the headers and libraries that Debian's emscripten package ships prebuilt.
@@ -164,6 +165,7 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
     build_worker
     build_types
     build_site
+    node docs/make_sbom.mjs # sbom.cdx.json: what the modules hold of others, and the hash of each
 }
 
 # The worker for models: one file of worker_main.js and what it imports.
@@ -308,6 +310,10 @@ format)
     need_native
     find src wasm tests -name '*.[ch]' -exec "$CLANG_FORMAT" -i {} +
     ;;
-clean) rm -rf build/* dist web/wasm demos/start/files.js types ;;
-*) die "unknown command '$command': build, native, start, offline, test, bench, fuzz, format, clean" ;;
+docs)
+    need_npm
+    node docs/make_api.mjs
+    ;;
+clean) rm -rf build/* dist web/wasm demos/start/files.js types sbom.cdx.json ;;
+*) die "unknown command '$command': build, native, start, offline, test, bench, fuzz, format, docs, clean" ;;
 esac

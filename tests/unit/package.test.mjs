@@ -2,33 +2,26 @@
 import { before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { installPacked } from '../support/packed.mjs';
 import { ROOT } from '../support/shared.mjs';
 import { scratch } from '../support/wasm.mjs';
 
 const run = promisify(execFile);
 const project = scratch().folder;
-const installed = join(project, 'node_modules/microtome');
+/** @type {string} */ let installed;
 /** @type {string[]} */ let paths;
 
 describe('the packed tarball', () => {
-  before(async () => {
-    const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], { cwd: ROOT, maxBuffer: 1 << 24 });
-    const [{ filename, files }] = JSON.parse(stdout);
-    paths = files.map((/** @type {{path: string}} */ file) => file.path);
-    mkdirSync(join(project, 'node_modules'), { recursive: true });
-    await run('tar', ['-xzf', join(project, filename), '-C', project]);
-    renameSync(join(project, 'package'), installed);
-    writeFileSync(join(project, 'package.json'), '{"name": "consumer", "private": true, "type": "module"}');
-  });
+  before(async () => { ({ installed, paths } = await installPacked(project)); });
 
   test('holds what it needs and no more', () => {
-    for (const path of ['package.json', 'README.md', 'LICENSE', 'docs/cli.md', 'models/microtome-tiny.gguf', 'web/index.js', 'web/node/cli.js', 'web/runtime/worker.js', 'web/lab/worker.js', 'web/lab/prose.txt.gz', 'types/index.d.ts', ...['simd', 'relaxed', 'simd-threads', 'relaxed-threads'].map((name) => `web/wasm/${name}.wasm`)])
+    for (const path of ['package.json', 'README.md', 'LICENSE', 'THIRD-PARTY.md', 'sbom.cdx.json', 'docs/cli.md', 'models/microtome-tiny.gguf', 'web/index.js', 'web/node/cli.js', 'web/runtime/worker.js', 'web/lab/worker.js', 'web/lab/prose.txt.gz', 'types/index.d.ts', ...['simd', 'relaxed', 'simd-threads', 'relaxed-threads'].map((name) => `web/wasm/${name}.wasm`)])
       assert.ok(paths.includes(path), path);
-    for (const path of paths) assert.match(path, /^(package\.json|README\.md|LICENSE|docs\/cli\.md|models\/microtome-tiny\.gguf|web\/([a-z-]+\/)?[a-z_-]+\.js|web\/wasm\/[a-z-]+\.wasm|web\/lab\/prose\.txt\.gz|types\/([a-z-]+\/)?[a-z_-]+\.d\.ts)$/, path);
+    for (const path of paths) assert.match(path, /^(package\.json|README\.md|LICENSE|THIRD-PARTY\.md|sbom\.cdx\.json|docs\/cli\.md|models\/microtome-tiny\.gguf|web\/([a-z-]+\/)?[a-z_-]+\.js|web\/wasm\/[a-z-]+\.wasm|web\/lab\/prose\.txt\.gz|types\/([a-z-]+\/)?[a-z_-]+\.d\.ts)$/, path);
     const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
     const targets = (/** @type {any} */ entry) => (typeof entry === 'string' ? [entry] : Object.values(entry).flatMap(targets));
     for (const target of [...targets(manifest.exports), ...targets(manifest.bin)]) if (!target.includes('*')) assert.ok(paths.includes(target.slice(2)), target);
