@@ -171,7 +171,7 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
 # The worker for models: one file of worker_main.js and what it imports.
 build_worker() {
     node_modules/.bin/esbuild web/runtime/worker_main.js --bundle --format=esm --target=es2022 --charset=utf8 --minify-whitespace --minify-syntax \
-        '--external:node:*' '--banner:js=// @ts-nocheck: made by build.sh of worker_main.js' --log-level=warning --outfile=build/worker.js
+        '--external:node:*' '--banner:js=// @ts-nocheck: made by build.sh of worker_main.js' '--footer:js=export {};' --log-level=warning --outfile=build/worker.js
     cmp -s build/worker.js web/runtime/worker.js || cp build/worker.js web/runtime/worker.js
 }
 

@@ -15,6 +15,10 @@ const project = scratch().folder;
 /** @type {string} */ let installed;
 /** @type {string[]} */ let paths;
 
+/** What can be imported by name, elements too. @returns {string[]} */
+const entries = () => Object.entries(JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')).exports).filter(([, { types }]) => types)
+  .flatMap(([name]) => (name.includes('*') ? readdirSync(join(installed, 'web', name, '..')).map((file) => join(name, '..', file)) : [name])).map((name) => join('microtome', name));
+
 describe('the packed tarball', () => {
   before(async () => { ({ installed, paths } = await installPacked(project)); });
 
@@ -50,10 +54,15 @@ describe('the packed tarball', () => {
     assert.deepEqual(JSON.parse(encoded).ids, said.ids);
   });
 
-  for (const [resolution, module] of [['bundler', 'esnext'], ['node16', 'node16']])
+  for (const [resolution, module] of [['bundler', 'esnext'], ['node16', 'node16'], ['nodenext', 'nodenext']])
     test(`its types, with moduleResolution ${resolution}`, async () => {
+      assert.ok(entries().length > 20);
       writeFileSync(join(project, 'consumer.ts'), `
         import { ByteModel, MicrotomeError, Model, Tokenizer } from 'microtome';
+        import { TINY } from 'microtome/models';
+        import { ByteDistribution } from 'microtome/elements/byte-distribution.js';
+        ${entries().map((name, i) => `import * as all${i} from '${name}'; export type All${i} = typeof all${i};`).join('\n')}
+        export async function show(chart: ByteDistribution): Promise<void> { chart.result = await new ByteModel(await Model.load(TINY)).next('x'); }
         export async function use(signal: AbortSignal): Promise<number> {
           const tokenizer: Tokenizer = await Tokenizer.load(new URL('https://example.org/tokenizer.json'), { signal });
           const { ids, offsets } = tokenizer.encode('text', { offsets: 'bytes' });
