@@ -6,10 +6,11 @@ import { MicrotomeError, checkOptions, throwIfAborted } from './runtime/errors.j
 
 const PART = 1 << 24, ROOT = 'microtome-models', TRIES = 4;
 /**
- * @typedef {{url: string, size: number | null, etag: string | null, modified: string | null, complete: boolean}} Meta size: bytes, null: the server did not say
+ * @typedef {{url: string, size: number | null, etag: string | null, modified: string | null, complete: boolean, sha256?: string}} Meta size: bytes, null: the server did not say; sha256: what was found, once it was asked for
  * @typedef {{url: string, bytes: number, size: number | null, complete: boolean}} StoredFile bytes: how many are here
- * @typedef {{onProgress?: (p: {loaded: number, total: number | null}) => void, signal?: AbortSignal, revalidate?: boolean}} StoreOptions
+ * @typedef {{onProgress?: (p: {loaded: number, total: number | null}) => void, signal?: AbortSignal, revalidate?: boolean, sha256?: string}} StoreOptions
  *   revalidate: ask the server first whether the kept file is still its own (no network: the kept one is given)
+ *   sha256: the hash that the file must have, as 64 hexadecimal digits; a kept file that has another one is downloaded again. It is computed once, from the whole file in memory
  */
 
 /**
@@ -27,12 +28,14 @@ export const ModelStore = {
   /**
    * The file at a URL, from the store or downloaded into it. Two tabs that ask at once download once.
    * @param {string | URL} url @param {StoreOptions} [options] @returns {Promise<Blob>} it reads from the disk what is asked of it
-   * @throws {MicrotomeError} EUNSUPPORTED; EHTTP: no answer, or one that says no (details.status); ENOSPC: more than the page may keep. AbortError when aborted. What was
-   *   downloaded stays
+   * @throws {MicrotomeError} EUNSUPPORTED; EHTTP: no answer, or one that says no (details.status); ENOSPC: more than the page may keep; EFORMAT: the file has another hash, and is
+   *   not kept (details: expected, found); ERANGE: sha256 is no hash. AbortError when aborted. What was downloaded stays
    */
   async fetch(url, options = {}) {
-    checkOptions('ModelStore.fetch', options, ['onProgress', 'signal', 'revalidate']);
-    const { signal } = options, href = absolute(url), folder = await folderOf(href, true);
+    checkOptions('ModelStore.fetch', options, ['onProgress', 'signal', 'revalidate', 'sha256']);
+    const { signal, sha256 } = options, href = absolute(url);
+    if (sha256 !== undefined && !/^[\da-f]{64}$/i.test(sha256)) throw new MicrotomeError(`ModelStore.fetch: sha256: ${JSON.stringify(sha256)} is not 64 hexadecimal digits`, { code: 'ERANGE', details: { option: 'sha256' } });
+    const folder = await folderOf(href, true);
     throwIfAborted(signal ?? null);
     return exclusively(href, signal, async () => {
       try {
@@ -89,11 +92,10 @@ async function rootFolder() {
   return /** @type {any} */ ((await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true }));
 }
 
+/** @param {BufferSource} data @returns {Promise<string>} SHA-256, hexadecimal */
+const hashOf = async (data) => Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', data)), (b) => b.toString(16).padStart(2, '0')).join('');
 /** @param {string} href */
-async function nameOf(href) {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(href));
-  return Array.from(new Uint8Array(digest, 0, 16), (b) => b.toString(16).padStart(2, '0')).join('');
-}
+const nameOf = async (href) => (await hashOf(new TextEncoder().encode(href))).slice(0, 32);
 /** @param {string} href @param {boolean} create */
 const folderOf = async (href, create) => (await rootFolder()).getDirectoryHandle(await nameOf(href), { create });
 
@@ -144,12 +146,16 @@ async function empty(folder) {
 }
 
 /** @param {FileSystemDirectoryHandle} folder @param {string} href @param {StoreOptions} options @returns {Promise<Blob>} */
-async function keep(folder, href, { onProgress, signal, revalidate = false }) {
+async function keep(folder, href, { onProgress, signal, revalidate = false, sha256 }) {
+  const expected = sha256?.toLowerCase();
   let meta = await readMeta(folder), parts = await partsOf(folder);
   const here = () => parts.reduce((sum, f) => sum + f.size, 0);
   if (meta?.complete && (meta.size === null || meta.size === here()) && !(revalidate && (await changed(href, meta, signal)))) {
-    onProgress?.({ loaded: here(), total: here() });
-    return new Blob(parts);
+    const file = new Blob(parts);
+    if (!expected || (await found(folder, meta, file)) === expected) {
+      onProgress?.({ loaded: here(), total: here() });
+      return file;
+    }
   }
   if (meta?.complete) meta = null; // another file, or parts were lost
   for (let left = TRIES; ; ) {
@@ -189,7 +195,12 @@ async function keep(folder, href, { onProgress, signal, revalidate = false }) {
     if (!failure && (size === null || here() === size)) {
       meta = { .../** @type {Meta} */ (meta), complete: true };
       await write(folder, 'meta.json', JSON.stringify(meta));
-      return new Blob(parts);
+      const file = new Blob(parts), sum = expected && (await found(folder, meta, file));
+      if (sum !== expected) {
+        await empty(folder);
+        throw new MicrotomeError(`${href}: the file has the SHA-256 ${sum}, expected ${expected}`, { code: 'EFORMAT', details: { url: href, expected, found: sum } });
+      }
+      return file;
     }
     if (size !== null && here() > size) { meta = null; parts = []; } // longer than it said: nothing to trust
     if (here() > before) left = TRIES; // it gets on
@@ -197,6 +208,20 @@ async function keep(folder, href, { onProgress, signal, revalidate = false }) {
       throw new MicrotomeError(`${href}: the download ended after ${here()} of ${size ?? 'unknown'} bytes${failure ? `: ${failure.message}` : ''}`, { code: 'EHTTP', details: { url: href, loaded: here(), size }, cause: failure ?? undefined });
     await pause(TRIES - left, signal);
   }
+}
+
+/** The hash of a whole file, computed once. @param {FileSystemDirectoryHandle} folder @param {Meta} meta @param {Blob} file @returns {Promise<string>} */
+async function found(folder, meta, file) {
+  if (meta.sha256) return meta.sha256;
+  let bytes;
+  try {
+    bytes = await file.arrayBuffer();
+  } catch (error) {
+    throw new MicrotomeError(`${meta.url}: ${file.size} bytes cannot be held in memory at once, which its hash needs`, { code: 'ENOMEM', details: { url: meta.url }, cause: error });
+  }
+  meta.sha256 = await hashOf(bytes);
+  await write(folder, 'meta.json', JSON.stringify(meta));
+  return meta.sha256;
 }
 
 /**

@@ -47,7 +47,7 @@ describe('model store in Chromium', { skip: CHROMIUM ? false : 'there is no Chro
     let last = null;
     const onProgress = (/** @type {any} */ p) => { last = p; if (options.abortAt && p.loaded >= options.abortAt) controller.abort(); };
     try {
-      const blob = await ModelStore.fetch('/model.gguf', { signal: controller.signal, onProgress, ...(options.revalidate && { revalidate: true }) });
+      const blob = await ModelStore.fetch('/model.gguf', { signal: controller.signal, onProgress, ...(options.revalidate && { revalidate: true }), ...(options.sha256 && { sha256: options.sha256 }) });
       const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()));
       return { size: blob.size, digest: Array.from(digest, (b) => b.toString(16).padStart(2, '0')).join(''), last };
     } catch (error) {
@@ -111,6 +111,25 @@ describe('model store in Chromium', { skip: CHROMIUM ? false : 'there is no Chro
     set({ body: other, etag: '"two"' });
     await isBig(await get()); // not asked
     await isBig(await get({ revalidate: true }), other);
+  });
+
+  test('a hash that is asked for is checked: once, of a kept file too; another one is not kept', async () => {
+    await clear();
+    set({});
+    const right = await digestOf(big), wrong = '0'.repeat(64), other = noise(MIB, 6);
+    const refused = await get({ sha256: wrong });
+    assert.equal(refused.code, 'EFORMAT');
+    assert.deepEqual([refused.details.expected, refused.details.found], [wrong, right]);
+    assert.equal(refused.kept ?? 0, 0);
+    await isBig(await get({ sha256: right.toUpperCase() }));
+    assert.equal(asked.length, 2);
+    await isBig(await get({ sha256: right }));
+    await isBig(await get());
+    assert.equal(asked.length, 2, 'kept, and known to be right');
+    set({ body: other, etag: '"three"' });
+    await isBig(await get({ sha256: await digestOf(other) }), other);
+    assert.equal(asked.length, 1, 'the kept one is another file');
+    assert.equal((await get({ sha256: 'abc' })).code, 'ERANGE');
   });
 
   test('errors say what happened, and nothing is lost', async () => {
