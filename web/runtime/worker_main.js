@@ -10,7 +10,7 @@ const WORKER_NAME = 'microtome-worker-1';
   const scope = /** @type {any} */ (globalThis);
   if (inNode()) {
     const start = (/** @type {any} */ { isMainThread, parentPort, workerData }) => {
-      if (!isMainThread && workerData?.microtome === PROTOCOL) serve(parentPort, (handler) => void parentPort.removeAllListeners('message').on('message', handler), new Engine());
+      if (!isMainThread && workerData?.microtome === PROTOCOL) serve(parentPort, (handler) => void parentPort.on('message', handler), new Engine());
     };
     const threads = process.getBuiltinModule?.('node:worker_threads');
     if (threads) start(threads);
