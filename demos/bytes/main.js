@@ -41,6 +41,7 @@ let modelName = '';
 /** @type {typeof import('./depth.js') | null} what lies below the first screen, which does not wait for it */ let depth = null;
 /** @type {any} */ let byteModel = null;
 /** @type {any} its own state, so that typing stays incremental */ let storyModel = null;
+let switching = false; // to another model
 
 // ---- the address keeps the state -----------------------------------------------------------------------------------
 
@@ -134,13 +135,16 @@ const ask = latest(
         }
     },
     (result, text) => {
+        if (switching) return; // the answer of a model that goes
         showAnswer(result, text, strip.tokens.at(-1)?.bytes ?? null);
         tell(text);
     },
     (error, text) => {
+        if (switching) return;
         showFailure(error, text);
         clearStory();
     },
+    answer,
 );
 
 /** How each would write on, after the answer is on show: the likeliest tokens, and the likeliest bytes. */
@@ -164,6 +168,7 @@ const tell = latest(
         }
     },
     clearStory, // the answer above is what matters; its own failures are on show there
+    /** @type {HTMLElement} */ ($('story')),
 );
 
 function clearStory() {
@@ -186,12 +191,15 @@ function update(delayMs = 0) {
 
 /** @param {any} opened @param {string} name */
 async function useModel(opened, name) {
+    switching = true;
+    if (model) answer.dataset.stale = ''; // what is on show is the old one's
     const { ByteModel } = await import('../../web/index.js');
     const old = model;
     model = opened;
     modelName = name;
     byteModel = new ByteModel(opened);
     storyModel = new ByteModel(opened);
+    switching = false;
     update();
     ask(input.value); // before the old model goes, so that what it still owes is no longer wanted
     tell(input.value);

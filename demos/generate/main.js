@@ -231,6 +231,7 @@ const ask = latest(
     (error) => {
         if (!(error instanceof DOMException && error.name === 'AbortError')) tell(error);
     },
+    $('place'),
 );
 
 function look() {

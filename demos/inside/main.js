@@ -151,6 +151,7 @@ const askPanel = latest(
         problem('panel-problem', error);
         $('panel').dataset.for = out.map(keyOf).join(',');
     },
+    $('panel'),
 );
 
 function updatePanel() {
@@ -208,6 +209,7 @@ const read = latest(
         $('next').replaceChildren();
         $('effect').textContent = '';
     },
+    $('panel'),
 );
 
 /** All that depends on the text, the place and the answer. */

@@ -65,6 +65,7 @@ export function pairSection() {
             showNext($('pair-next'), { caption: 'Probabilities of the next token: without and with the value put in, and of the text that it comes from', versions: [mine ? 'the other' : 'mine', 'with the value', mine ? 'mine' : 'the other'], rows: seen.map((id, i) => ({ text: texts[i], values: [base, patched, source].map((log) => Math.exp(log[id])) })) });
         },
         (error) => { $('pair-next').textContent = words(error); },
+        $('pair'),
     );
     table.addEventListener('mt-cell', (e) => put(/** @type {CustomEvent} */ (e).detail));
     for (const control of [what, direction]) control.addEventListener('change', () => { if (last) section.follow(last); });

@@ -50,6 +50,7 @@ export class Section {
                 this.#say(words(error), true);
                 details.dataset.for = key(input);
             },
+            details, // has data-busy as long as an answer is owed
         );
         details.addEventListener('toggle', () => this.#run());
     }

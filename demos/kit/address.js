@@ -4,6 +4,7 @@
 const PAUSE = 250; // browsers refuse more than a few changes a second
 let timer = 0;
 /** @type {string | null} what is written when the pause is over */ let waiting = null;
+let known = location.hash; // when that was decided
 
 /** @returns {URLSearchParams} what the hash says */
 export const readState = () => new URLSearchParams(location.hash.slice(1));
@@ -14,14 +15,16 @@ export const readState = () => new URLSearchParams(location.hash.slice(1));
  */
 export function writeState(state) {
     const given = Object.entries(state).filter(([, value]) => value !== '' && value !== null && value !== undefined);
+    known = location.hash;
     waiting = `#${new URLSearchParams(given.map(([key, value]) => [key, String(value)]))}`;
     clearTimeout(timer);
     timer = window.setTimeout(flush, PAUSE);
 }
 
+/** An address that somebody has entered meanwhile stays: the page is about to hear of it. */
 function flush() {
     clearTimeout(timer);
-    if (waiting !== null) history.replaceState(null, '', waiting);
+    if (waiting !== null && location.hash === known) history.replaceState(null, '', waiting);
     waiting = null;
 }
 

@@ -9,9 +9,10 @@
  * @param {(input: I, signal: AbortSignal) => Promise<O>} job
  * @param {(output: O, input: I) => void} done called only with the answer to the newest input
  * @param {(error: unknown, input: I) => void} failed
+ * @param {HTMLElement} [region] has data-busy as long as an answer is owed to it, by this job or by another one
  * @returns {(input: I) => void}
  */
-export function latest(job, done, failed) {
+export function latest(job, done, failed, region) {
     /** @type {{ input: I } | null} */ let waiting = null;
     /** @type {AbortController | null} */ let running = null;
 
@@ -28,10 +29,21 @@ export function latest(job, done, failed) {
             }
         }
         running = null;
+        if (region) owe(region, -1);
     };
     return (input) => {
         waiting = { input };
-        if (running) running.abort();
-        else void run();
+        if (running) return running.abort();
+        if (region) owe(region, 1);
+        void run();
     };
+}
+
+/** @type {WeakMap<HTMLElement, number>} */ const owed = new WeakMap();
+/** @param {HTMLElement} region @param {number} more */
+function owe(region, more) {
+    const jobs = (owed.get(region) ?? 0) + more;
+    owed.set(region, jobs);
+    if (jobs) region.dataset.busy = '';
+    else delete region.dataset.busy;
 }

@@ -16,7 +16,7 @@ const SLOW = 200; // ms after which what is on show is marked as that of an olde
 
 /**
  * The element says where it stands: data-for is the text of what was answered last, or refused (then data-failed too);
- * data-stale: what is on show is older than the question.
+ * data-stale: what is on show is older than the question; data-busy: an answer is owed.
  * @template O
  */
 export class Part {
@@ -55,6 +55,7 @@ export class Part {
                 problem.hidden = false;
                 problem.textContent = words(error);
             },
+            element,
         );
         element.addEventListener('toggle', () => this.look());
     }

@@ -131,8 +131,9 @@ function refuseSeed(why) {
 let addressTimer = 0;
 /** The address keeps the choice; browsers refuse more than a few changes a second. */
 function keepAddress() {
+    const known = location.hash; // one that is entered meanwhile stays: the page is about to hear of it
     clearTimeout(addressTimer);
-    addressTimer = window.setTimeout(() => session && history.replaceState(null, '', link(session)), 200);
+    addressTimer = window.setTimeout(() => session && location.hash === known && history.replaceState(null, '', link(session)), 200);
 }
 /** @param {Session} of */
 const link = ({ key, preset, seed, overrides }) => writeAddress({ lab: key, preset, seed: Number.isNaN(seed) ? 1 : seed, knobs: overrides });

@@ -182,11 +182,16 @@ function pointed(from, index) {
     for (const panel of panels.values()) if (panel !== from) panel.mark(span);
 }
 
-let updateTimer = 0;
-function update() {
+function showText() {
     const text = textNow();
     for (const button of $('presets').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.text === text));
     keepAddress();
+    return text;
+}
+
+let updateTimer = 0;
+function update() {
+    const text = showText();
     clearTimeout(updateTimer);
     // A short text at once; a long one when typing pauses.
     updateTimer = window.setTimeout(() => {
@@ -261,15 +266,22 @@ const askWord = latest(
         $('lattice-note').textContent = 'error' in lattice ? `No picture: ${words(lattice.error)}` : LATTICE_NOTE;
     },
     (error) => {
+        wordAsked = '';
         replay.data = null;
         wall.data = null;
         $('merges-note').textContent = '';
         $('lattice-note').textContent = words(error);
     },
+    $('inside-word'),
 );
 const LATTICE_NOTE = $('lattice-note').textContent ?? '';
+let wordAsked = '';
+/** A replay that somebody steps through goes on while other tokenizers come and go. */
 function showWord() {
-    if (wordOf.value) askWord({ key: wordOf.value, word: word.value });
+    const question = JSON.stringify([wordOf.value, word.value]);
+    if (!wordOf.value || question === wordAsked) return;
+    wordAsked = question;
+    askWord({ key: wordOf.value, word: word.value });
 }
 /** @type {any} */ ($('keep-merges')).formats = { SVG: () => replay.svg(), PNG: () => svgToPng(replay.svg()), JSON: () => JSON.stringify({ word: word.value, tokenizer: panels.get(wordOf.value)?.entry.name, ...replay.data }, null, 1) };
 /** @type {any} */ ($('keep-word')).formats = {
@@ -281,7 +293,14 @@ function showWord() {
 // ---- languages ---------------------------------------------------------------------------------------------------
 
 /** @type {import('../../web/study.js').LanguageTexts[] | null} */ let languages = null;
-/** Of each tokenizer, for the languages on show. @type {Map<string, Premiums>} */ const premiums = new Map();
+/** Of each tokenizer, for the languages on show. @type {Map<string, Premiums>} */ let premiums = new Map();
+/** Those that are being counted. @type {Map<string, Promise<void>>} */ let counting = new Map();
+/** @param {import('../../web/study.js').LanguageTexts[]} list */
+function useLanguages(list) {
+    languages = list;
+    premiums = new Map(); // what is still under way for the old ones stays with them
+    counting = new Map();
+}
 const ours = (async () => {
     const response = await fetch(new URL('parallel.tsv', import.meta.url));
     if (!response.ok) throw new Error(`parallel.tsv: HTTP ${response.status}`);
@@ -289,26 +308,56 @@ const ours = (async () => {
 })();
 ours.then((found) => { languages ??= found; void showLanguages(); }, (error) => problem('languages-problem', error));
 
-let asked = 0;
-async function showLanguages() {
-    const list = languages, turn = ++asked;
-    if (!list || !open().length) return;
-    const reference = referenceOf(list), isOurs = list === await ours.catch(() => null);
-    for (const { entry } of [...open()].sort((a) => (a.entry.key === languageOf.value ? -1 : 0))) {
+/** @param {Entry} entry @param {import('../../web/study.js').LanguageTexts[]} list */
+function countIn(entry, list) {
+    const { key } = entry, done = premiums, under = counting, known = done.has(key) ? Promise.resolve() : under.get(key);
+    if (known) return known;
+    const work = worker.call('premiums', { key, languages: list, reference: referenceOf(list) }).then((found) => void done.set(key, found)).finally(() => under.delete(key));
+    under.set(key, work);
+    return work;
+}
+
+let asked = 0, drawing = Promise.resolve();
+/** Counts what has not been counted yet, the chosen tokenizer first; the others join when all are there. */
+function showLanguages() {
+    return (drawing = countLanguages(++asked));
+}
+/** Files are of all tokenizers, not of those that happen to be done. */
+async function allCounted() {
+    for (let seen = null; seen !== drawing; await seen) seen = drawing;
+}
+
+/** @param {number} turn */
+async function countLanguages(turn) {
+    const list = languages, all = $('languages-all');
+    if (!list || !open().length) {
+        all.removeAttribute('aria-busy');
+        return void ($('languages-counted').textContent = '');
+    }
+    all.setAttribute('aria-busy', 'true');
+    const isOurs = list === await ours.catch(() => null), wanted = open().sort((a, b) => Number(b.entry.key === languageOf.value) - Number(a.entry.key === languageOf.value));
+    if (turn !== asked) return;
+    drawRanking(isOurs);
+    for (const [i, { entry }] of wanted.entries()) {
+        $('languages-counted').textContent = premiums.has(entry.key) ? '' : `Counting: ${i} of ${wanted.length} tokenizers are done.`;
         await settled();
+        if (turn !== asked) return;
         try {
-            if (!premiums.has(entry.key)) premiums.set(entry.key, await worker.call('premiums', { key: entry.key, languages: list, reference }));
+            await countIn(entry, list);
         } catch (error) {
-            if (panels.has(entry.key)) problem('languages-problem', `${entry.name}: ${words(error)}`);
+            if (turn === asked && panels.has(entry.key)) problem('languages-problem', `${entry.name}: ${words(error)}`);
         }
         if (turn !== asked) return;
-        if (entry.key === languageOf.value) drawLanguages(isOurs); // the others join when all are there
+        if (entry.key === languageOf.value) drawRanking(isOurs);
     }
-    drawLanguages(isOurs);
+    all.removeAttribute('aria-busy');
+    $('languages-counted').textContent = '';
+    drawRanking(isOurs);
+    drawAll();
 }
 
 /** @param {boolean} isOurs */
-function drawLanguages(isOurs) {
+function drawRanking(isOurs) {
     const found = premiums.get(languageOf.value), by = /** @type {Measure} */ (languageBy.value);
     const referenceName = languages?.find((l) => l.language === found?.reference)?.name ?? '';
     $('languages-measure').textContent = by === 'premium' ? `tokens, times ${referenceName}` : by === 'closeness' ? 'tokens a character' : 'tokens';
@@ -316,10 +365,13 @@ function drawLanguages(isOurs) {
     const n = found?.languages[0] ? languages?.[0].texts.length ?? 0 : 0;
     $('languages-note').textContent = found
         ? `${isOurs ? `${n} short sentences in ${found.languages.length} languages, written for this page: few, so read differences of a few percent as nothing.` : `${n} texts in ${found.languages.length} languages, from your file.`} Median premium ${short(found.median)}${found.most ? `, highest ${short(found.most.premium)} (${languages?.find((l) => l.language === found.most?.language)?.name ?? found.most.language})` : ''}.${found.left.length ? ` Left out, with another number of texts: ${found.left.slice(0, 12).join(', ')}${found.left.length > 12 ? ' …' : ''}.` : ''}`
-        : '';
+        : $('languages-all').hasAttribute('aria-busy') ? 'Counting …' : '';
+}
+
+function drawAll() {
     const all = inOrder().filter(({ entry }) => premiums.has(entry.key)), first = premiums.get(all[0]?.entry.key);
     if (!first) return;
-    const order = first.languages.map((l) => l.language);
+    const order = first.languages.map((l) => l.language), referenceName = languages?.find((l) => l.language === first.reference)?.name ?? '';
     const value = (/** @type {string} */ key, /** @type {string} */ language) => premiums.get(key)?.languages.find((l) => l.language === language)?.premium ?? NaN;
     const mean = new Map(order.map((language) => [language, all.reduce((sum, { entry }) => sum + value(entry.key, language), 0) / all.length]));
     order.sort((a, b) => (mean.get(a) ?? 0) - (mean.get(b) ?? 0));
@@ -337,17 +389,18 @@ function drawLanguages(isOurs) {
 /** The picture of all tokenizers. @type {Parameters<typeof dotPlot>[0] | null} */ let picture = null;
 const premiumsOnShow = () => inOrder().flatMap(({ entry }) => (premiums.get(entry.key)?.languages ?? []).map((l) => ({ tokenizer: entry.name, ...l })));
 /** @type {any} */ ($('keep-premiums')).formats = {
-    SVG: () => (picture ? dotPlot(picture) : ''), PNG: () => svgToPng(picture ? dotPlot(picture) : ''), JSON: () => JSON.stringify(premiumsOnShow(), null, 1),
-    CSV: () => toCsv(['tokenizer', 'language', 'name', 'tokens', 'premium', 'parity', 'bytePremium', 'characterPremium', 'closeness', 'unknownRate'], premiumsOnShow().map((l) => [l.tokenizer, l.language, l.name, l.tokens, l.premium, l.parity, l.bytePremium, l.characterPremium, l.closeness, l.unknownRate])),
+    SVG: async () => { await allCounted(); return picture ? dotPlot(picture) : ''; },
+    PNG: async () => { await allCounted(); return svgToPng(picture ? dotPlot(picture) : ''); },
+    JSON: async () => { await allCounted(); return JSON.stringify(premiumsOnShow(), null, 1); },
+    CSV: async () => { await allCounted(); return toCsv(['tokenizer', 'language', 'name', 'tokens', 'premium', 'parity', 'bytePremium', 'characterPremium', 'closeness', 'unknownRate'], premiumsOnShow().map((l) => [l.tokenizer, l.language, l.name, l.tokens, l.premium, l.parity, l.bytePremium, l.characterPremium, l.closeness, l.unknownRate])); },
 };
 
 /** @param {File} file */
 async function useParallel(file) {
     try {
         const unpacked = /\.gz$/i.test(file.name) ? await new Response(file.stream().pipeThrough(new DecompressionStream('gzip'))).text() : await file.text();
-        languages = readParallel(unpacked);
+        useLanguages(readParallel(unpacked));
         $('parallel-own').hidden = false;
-        premiums.clear();
         await showLanguages();
     } catch (error) {
         refuse('languages-problem', `${file.name} could not be read as a parallel text: ${words(error)}`);
@@ -360,8 +413,7 @@ $('parallel').addEventListener('change', () => {
     box.value = '';
 });
 $('parallel-own').addEventListener('click', async () => {
-    languages = await ours;
-    premiums.clear();
+    useLanguages(await ours);
     $('parallel-own').hidden = true;
     /** @type {HTMLElement} */ ($('parallel')).focus();
     await showLanguages();
@@ -435,5 +487,5 @@ await Promise.all(entries.filter((e) => e.own || wanted.includes(e.key)).map((en
     drawSources();
     return opened;
 }));
-update();
+showText();
 drawSources();

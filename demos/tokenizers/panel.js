@@ -42,7 +42,7 @@ export class Panel {
     #table = make('details', {}, make('summary', {}, 'Tokens as a table'));
     #specials = make('details', { hidden: true }, make('summary', {}, 'Special tokens'));
     #tools = make('div', { className: 'tools' });
-    element;
+    element = make('section', { className: 'card panel' });
 
     /**
      * @param {Entry} entry @param {WorkerClient} worker
@@ -66,7 +66,7 @@ export class Panel {
         const head = make('tr', {}, ...['place', 'token', 'id', 'bytes', 'in bytes', 'in UTF-16', 'kind'].map((name) => make('th', { scope: 'col' }, name)));
         this.#table.append(make('div', { className: 'scroll', role: 'region', tabIndex: 0, ariaLabel: `Tokens of ${entry.name} as a table` }, make('table', { className: 'figures' }, make('thead', {}, head), this.#rows)));
         this.#table.addEventListener('toggle', () => this.#fillTable());
-        this.element = make('section', { className: 'card panel' }, make('header', {}, title, this.#about, this.#count), this.#ratios, this.#problem, this.#strip, this.#pages, this.#tools, this.#table, this.#specials);
+        this.element.append(make('header', {}, title, this.#about, this.#count), this.#ratios, this.#problem, this.#strip, this.#pages, this.#tools, this.#table, this.#specials);
         this.element.setAttribute('aria-labelledby', title.id);
         this.element.dataset.key = entry.key;
         this.element.dataset.state = 'opening';
@@ -138,6 +138,7 @@ export class Panel {
             this.#fail(words(error));
             this.#hooks.changed(this);
         },
+        this.element,
     );
 
     /** @param {Question} question */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chunkDigits, commaProbe, formatProbe, MarkovSource, Model, sumsProbe, typoProbe, undertrainedTokens } from '../../web/index.js';
 import { chainPicture, fitRows, PRESETS, rowsOf, settingOf, textsOf, writeRows } from '../../demos/bias/source.js';
-import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
+import { axe, axeInThemes, CHROMIUM, chromium, eventually, FIREFOX, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const USUAL = { letters: 'AB', order: '1', next: '.6 .4; .3 .7', cut: 'longest', tokens: 'A B AA', merges: '6', length: '14', ask: '2' };
@@ -16,16 +16,21 @@ const LINES = /<textarea id="lines"[^>]*>([^<]*)</.exec(html)[1].split('\n');
 const bundled = () => (opening ??= Model.load(BUNDLED));
 after(async () => (await opening)?.dispose());
 
-/** Waits until a tab has answered for what its controls say now; both drivers. @param {any} page @param {string} id @param {Record<string, string>} want some of the controls */
-const answered = (page, id, want = {}) => page.waitForFunction(
-    (...args) => {
-        const [id, want] = args.flat(), el = document.getElementById(id);
-        if (el.dataset.for === undefined || 'stale' in el.dataset || 'failed' in el.dataset) return false;
-        const said = JSON.parse(el.dataset.for);
-        return Object.entries(want).every(([name, value]) => said[name] === value);
-    },
-    ...('waitForURL' in page ? [[id, want], { timeout: 60_000 }] : [{ timeout: 60_000 }, id, want]),
-);
+/** Waits until a tab has answered for what its controls say now, and owes nothing. @param {any} page @param {string} id @param {Record<string, string>} want some of the controls */
+const answered = (page, id, want = {}) => until(page, ([id, want]) => {
+    const el = document.getElementById(id), state = el.dataset;
+    if (state.for === undefined || ['stale', 'failed', 'busy'].some((name) => name in state)) return false;
+    const said = JSON.parse(state.for), now = (name) => [...document.getElementsByName(name)].flatMap((c) => (c.type === 'radio' ? (c.checked ? [c.value] : []) : c.type === 'checkbox' ? [c.checked ? 'on' : 'off'] : [c.value]))[0];
+    return Object.entries(said).every(([name, value]) => now(name) === value) && Object.entries(want).every(([name, value]) => said[name] === value);
+}, [id, want]);
+/** Begins what a button begins, and stops it at once: within the page, since it may be done before another process can press. */
+const startAndStop = (page, id) => page.evaluate((id) => {
+    const button = document.getElementById(id), before = button.textContent;
+    button.click();
+    const meanwhile = button.textContent;
+    button.click();
+    return [before, meanwhile];
+}, id);
 const table = (page, id) => page.evaluate((id) => [...document.querySelectorAll(`#${id} tbody tr`)].map((row) => [...row.cells].map((cell) => cell.textContent)), id);
 const text = (page, id) => page.evaluate((id) => document.getElementById(id).textContent, id);
 const plot = (page, id) => page.evaluate((id) => JSON.parse(JSON.stringify(document.getElementById(id).plot)), id);
@@ -71,11 +76,6 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
 
     const onPage = (check, { hash = '', at = server, ready = 'source', context = {}, ...options } = {}) =>
         visit(browser, at.url('demos/bias/') + hash, check, { ready: ready && ((page) => answered(page, ready)), context: { reducedMotion: 'reduce', ...context }, ...options });
-
-    async function saved(page, press) {
-        const [download] = await Promise.all([page.waitForEvent('download'), press()]);
-        return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
-    }
 
     /** The table of a known source against the package in Node. */
     async function sameAsPackage(page, controls) {
@@ -126,9 +126,9 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
                     continue;
                 }
                 const problem = page.locator('#source > .problem');
-                await page.waitForFunction((want) => {
+                await until(page, (want) => {
                     const el = document.getElementById('source');
-                    return Object.entries(want).every(([k, v]) => JSON.parse(el.dataset.for)[k] === v) && !el.querySelector(':scope > .problem').hidden;
+                    return Object.entries(want).every(([k, v]) => JSON.parse(el.dataset.for)[k] === v) && !('busy' in el.dataset) && !el.querySelector(':scope > .problem').hidden;
                 }, values);
                 assert.match(await problem.textContent(), { 'a letter is missing': /does not spell/, 'rows that are no distribution': /add up to 1\.1/, 'two sources in one': /more than one stationary/, 'too long': /more than 1048576/ }[label.slice(10)], label);
             }
@@ -159,13 +159,12 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
     test('dictionaries: losses between the letters’ entropy and the source’s; they can be stopped', () =>
         onPage(async (page) => {
             await page.locator('[name=sample]').selectOption('200000');
-            await page.locator('#dictionaries').click();
-            await page.locator('#dictionaries', { hasText: 'Stop' }).click();
+            assert.deepEqual(await startAndStop(page, 'dictionaries'), ['Train dictionaries', 'Stop']);
             await page.locator('#dictionaries', { hasText: 'Train' }).waitFor();
             assert.equal(await page.locator('#dict-chart').isVisible(), false);
             await page.locator('[name=sample]').selectOption('20000');
             await page.locator('#dictionaries').click();
-            await page.locator('#dict-chart').waitFor({ timeout: 60_000 });
+            await page.locator('#dict-chart').waitFor();
             const source = await MarkovSource.create({ letters: 'AB', next: [[0.1, 0.9], [0.9, 0.1]] });
             const losses = await source.dictionaryLosses({ sizes: [2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256], letters: 20000, seed: 1 });
             const { lines } = await plot(page, 'dict-chart');
@@ -191,7 +190,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             await page.locator('[name=level]').selectOption('word');
             await answered(page, 'typos', { 'op-swap': 'off', 'op-repeat': 'off', 'op-keyboard': 'off', level: 'word' });
             assert.deepEqual([...new Set((await table(page, 'typos-table')).map((r) => r[0]))], ['drop']);
-            await page.waitForFunction(() => /tab=typos/.test(location.hash) && /op-swap=off/.test(location.hash) && /level=word/.test(location.hash));
+            await until(page, () => /tab=typos/.test(location.hash) && /op-swap=off/.test(location.hash) && /level=word/.test(location.hash));
             await page.locator('[name=seed]').fill('x');
             await page.locator('#typos > .problem', { hasText: 'Seed' }).waitFor();
             await page.locator('[name=seed]').fill('7');
@@ -217,7 +216,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             assert.deepEqual(lines.map((l) => l.points.length), [comma.before.ids.length, comma.after.ids.length]);
             lines[1].points.forEach(([, bits], i) => near(bits, comma.after.nats[i] / Math.LN2, `token ${i}`, 0.05));
             await page.locator('#format').selectOption('spaced letters');
-            await page.waitForFunction((want) => new TextDecoder().decode(Uint8Array.from(document.getElementById('formatted').tokens.flatMap((t) => [...t.bytes]))) === want, [...LINES[0]].join(' '));
+            await until(page, (want) => new TextDecoder().decode(Uint8Array.from(document.getElementById('formatted').tokens.flatMap((t) => [...t.bytes]))) === want, [...LINES[0]].join(' '));
             await page.getByRole('button', { name: 'one short word' }).click();
             await answered(page, 'formats', { lines: 'unbelievable' });
             assert.match(await text(page, 'comma-told'), /None of the sentences/);
@@ -238,7 +237,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             assert.deepEqual((await table(page, 'digits-table')).at(-1).slice(1, 3), ['90|21|0', '9|02|10']);
             for (const [name, value] of [['who', 'twins'], ['count', '5'], ['digitsmost', '6'], ['groups', 'right']]) await page.locator(`[name=${name}]`).selectOption(value);
             await page.locator('#sums-go').click();
-            await page.waitForFunction(() => document.getElementById('sums-result').dataset.for === 'twins 5 6 right', null, { timeout: 120_000 });
+            await until(page, () => document.getElementById('sums-result').dataset.for === 'twins 5 6 right');
             const twin = await Model.load(path.join(ROOT, 'models/family/twin-digits-rtl.gguf'));
             const { lines } = await plot(page, 'sums-chart');
             assert.deepEqual(lines.map((l) => l.name), ['groups from the left', 'groups from the right']);
@@ -246,8 +245,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             await twin.dispose();
             await page.locator('[name=who]').selectOption('model');
             await page.locator('[name=count]').selectOption('100');
-            await page.locator('#sums-go').click();
-            await page.locator('#sums-go', { hasText: 'Stop' }).click();
+            assert.deepEqual(await startAndStop(page, 'sums-go'), ['Add up', 'Stop']);
             await page.locator('#sums-go', { hasText: 'Add up' }).waitFor();
             assert.equal(await page.locator('#sums-problem').isVisible(), false);
         }, { hash: '#tab=numbers', ready: 'numbers' }));
@@ -284,7 +282,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             await page.keyboard.press('Tab');
             assert.equal(await page.evaluate(() => document.activeElement.textContent), PRESETS[0].label);
             await page.keyboard.press('Enter');
-            await page.waitForFunction(() => location.hash === '' || location.hash === '#');
+            await until(page, () => location.hash === '' || location.hash === '#');
         }));
 
     test('the first tab does not wait for the model, and a tab says so until it comes', async () => {
@@ -293,8 +291,8 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             await onPage(async (page) => {
                 await sameAsPackage(page, {});
                 await page.locator('#tab-rare').click();
-                assert.match(await text(page, 'rare-told'), /Waiting/);
-                assert.equal(await page.locator('mt-model-picker progress').isVisible(), true);
+                await eventually(() => text(page, 'rare-told'), /Waiting/);
+                await page.locator('mt-model-picker progress').waitFor();
                 await axe(page, 'while the model loads');
             }, { at: stuck });
         } finally {
@@ -320,7 +318,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
             await alert.waitFor();
             await axe(page, 'with a broken file');
             await page.locator('mt-model-picker input[type=file]').setInputFiles(path.join(ROOT, 'models/family/twin-digits-ltr.gguf'));
-            await page.waitForFunction(() => /1,0\d\d|tokens/.test(document.querySelector('mt-model-picker').shadowRoot.querySelector('.facts').textContent) && document.querySelector('mt-model-picker').shadowRoot.querySelector('.now b').textContent === 'twin-digits-ltr.gguf');
+            await until(page, () => /1,0\d\d|tokens/.test(document.querySelector('mt-model-picker').shadowRoot.querySelector('.facts').textContent) && document.querySelector('mt-model-picker').shadowRoot.querySelector('.now b').textContent === 'twin-digits-ltr.gguf');
             await page.locator('#tab-numbers').click();
             await answered(page, 'numbers');
             assert.match(await text(page, 'digits-told'), /from the left/);
@@ -340,7 +338,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
         }
     });
 
-    for (const [look, context] of Object.entries({ light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, 'dark phone': { colorScheme: 'dark', viewport: { width: 390, height: 844 } }, 'forced colours': { forcedColors: 'active' } }))
+    for (const [look, context] of Object.entries({ 'a wide screen': {}, 'a phone in the dark': { colorScheme: 'dark', viewport: { width: 390, height: 844 } } }))
         test(`accessibility rules on every tab: ${look}`, () =>
             onPage(async (page) => {
                 await page.locator('.code summary').click();
@@ -349,7 +347,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
                     await answered(page, tab);
                     const fold = page.locator(`#${tab} > details summary`);
                     if (await fold.count()) await fold.click();
-                    await axe(page, `${tab}, ${look}`);
+                    await (context.viewport ? axe : axeInThemes)(page, `${tab}, ${look}`);
                     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
                     assert.ok(wide <= (context.viewport?.width ?? 1280), `${tab}: the page is ${wide} pixels wide`);
                 }
@@ -372,7 +370,7 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
 test('the code on the page runs and prints what the page says', async () => {
     const { spawnSync } = await import('node:child_process');
     const code = /<code id="snippet">([^]*?)<\/code>/.exec(html)[1].replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
-    const run = spawnSync(process.execPath, ['--input-type=module', '-e', code.replace("'microtome-tiny.gguf'", JSON.stringify(BUNDLED))], { cwd: ROOT, encoding: 'utf8', timeout: 60_000 });
+    const run = spawnSync(process.execPath, ['--input-type=module', '-e', code.replace("'microtome-tiny.gguf'", JSON.stringify(BUNDLED))], { cwd: ROOT, encoding: 'utf8', timeout: PATIENCE });
     assert.equal(run.status, 0, run.stderr);
     assert.match(run.stdout, /^A after BA: truth 0\.6 naive 0 corrected 0\.6000\n0 errors: \d\.\d{3} exactly \d\.\d{3} tokens changed 0\n/);
     const { tokens } = await undertrainedTokens(await bundled(), { top: 1 });

@@ -8,7 +8,7 @@ import { Chain, NEUTRAL, activeSteps } from '../../demos/generate/chain.js';
 import { Reader } from '../../demos/generate/reader.js';
 import { Tree, measure } from '../../demos/generate/tree.js';
 import { Model, Sampler, Tokenizer } from '../../web/index.js';
-import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
+import { axe, axeInThemes, CHROMIUM, chromium, eventually, FIREFOX, ROOT, saved as download, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const HTML = readFileSync(path.join(ROOT, 'demos/generate/index.html'), 'utf8');
@@ -127,12 +127,12 @@ describe('the parts, in Node', () => {
 });
 
 /** Waits until the table is about the text that is shown. */
-const settled = (page, written) => page.waitForFunction(
+const settled = (page, written = null) => until(page,
   (written) => {
     const place = document.getElementById('place'), run = document.querySelector('mt-run-control');
-    return place.dataset.place === String([...document.querySelectorAll('#tokens .tok')].findIndex((el) => el.getAttribute('aria-selected') === 'true')) && !('stale' in place.dataset) && run && !run.playing && document.querySelectorAll('#chain tbody tr').length > 3 && (written === null || document.querySelectorAll('#tokens .tok:not(.next)').length === written);
+    return place.dataset.place === String([...document.querySelectorAll('#tokens .tok')].findIndex((el) => el.getAttribute('aria-selected') === 'true')) && !['stale', 'busy'].some((state) => state in place.dataset) && run && !run.playing && document.querySelectorAll('#chain tbody tr').length > 3 && (written === null || document.querySelectorAll('#tokens .tok:not(.next)').length === written);
   },
-  ...('waitForURL' in page ? [written ?? null, { timeout: 50_000 }] : [{ timeout: 50_000 }, written ?? null]),
+  written,
 );
 /** The tokens that are shown, as they stand in the list. */
 const shown = (page) => page.evaluate(() => [...document.querySelectorAll('#tokens .tok:not(.next)')].map((el) => [...el.childNodes].filter((n) => !(n.className ?? '').includes?.('hidden')).map((n) => n.textContent.replace(/⏎/g, '')).join('')));
@@ -151,10 +151,7 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
   const onPage = (check, { hash = '', at = server, ready = true, context = {}, ...options } = {}) =>
     visit(browser, at.url('demos/generate/') + hash, check, { ready: ready ? (page) => settled(page) : null, context: { reducedMotion: 'reduce', ...context }, ...options });
   const press = (page, name) => page.locator('mt-run-control').getByRole('button', { name, exact: true }).click();
-  const saved = async (page, format) => {
-    const [download] = await Promise.all([page.waitForEvent('download'), page.locator('mt-export#keep').getByRole('button', { name: `Save ${format}` }).click()]);
-    return readFileSync(await download.path(), 'utf8');
-  };
+  const saved = async (page, format) => (await download(page, () => page.locator('mt-export#keep').getByRole('button', { name: `Save ${format}` }).click())).text;
   const FAST = async (page, count = 12) => {
     await page.locator('#pace').selectOption('0');
     await page.locator('#count').fill(String(count));
@@ -183,7 +180,7 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       file.nodes.forEach(({ logProb }, i) => assert.ok(Math.abs(logProb - want.logProbs[i]) < 1e-9, `token ${i}: ${logProb}, the package says ${want.logProbs[i]}`));
       assert.equal((await shown(page)).join(''), file.nodes.map(({ text }) => text).join(''));
       assert.match(await page.locator('mt-run-control .text').textContent(), /^20 written, 25 of 512 tokens$/);
-      await page.waitForFunction(() => location.hash.includes('path='));
+      await until(page, () => location.hash.includes('path='));
       const link = await page.evaluate(() => location.href), before = await shown(page);
       await press(page, 'Reset');
       await settled(page, 0);
@@ -214,7 +211,7 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       assert.deepEqual((await left()).slice(0, 2), ['2,048', '2,048']);
       await page.locator('#knob-topK').fill('3');
       await page.locator('#knob-topK').press('Tab');
-      await page.waitForFunction(() => document.querySelectorAll('#chain thead th').length === 5);
+      await until(page, () => document.querySelectorAll('#chain thead th').length === 5);
       assert.deepEqual((await left()).slice(0, 3), ['2,048', '2,048', '3']);
       assert.ok((await page.locator('#chain td.cut').count()) >= 2, 'removed tokens are shown as removed');
       const first = page.locator('#chain tbody button').first(), second = page.locator('#chain tbody button').nth(1);
@@ -225,14 +222,14 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await press(page, 'Play');
       await settled(page, 6);
       await page.locator('#tokens .tok').first().click();
-      await page.waitForFunction(() => document.querySelector('#chain tr.chosen'));
+      await until(page, () => document.querySelector('#chain tr.chosen'));
       assert.match(await page.locator('#fact').textContent(), /token 1, picked by hand: the model gave it .*rank 1\b/);
       await page.locator('#chain tbody button').nth(1).click();
       await settled(page, 1);
       assert.equal((await shown(page))[0].replace(/ /g, '·'), names[1]);
       await press(page, 'Play');
       await settled(page, 6);
-      await page.waitForFunction(() => document.querySelectorAll('#tree .go').length === 2 && !document.getElementById('compare').hidden);
+      await until(page, () => document.querySelectorAll('#tree .go').length === 2 && !document.getElementById('compare').hidden);
       assert.match(await page.locator('#beside').textContent(), /times as likely as|same probability/);
       const file = JSON.parse(await saved(page, 'JSON'));
       assert.equal(file.nodes.length, 12);
@@ -241,7 +238,7 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await page.locator('#knob-topK').fill('9');
       await page.locator('#knob-topK').press('Tab');
       await page.locator('#tokens .tok').nth(2).click();
-      await page.waitForFunction(() => /, as it was set then\. Entropy/.test(document.getElementById('fact').textContent));
+      await until(page, () => /, as it was set then\. Entropy/.test(document.getElementById('fact').textContent));
       assert.equal((await saved(page, 'CSV')).trim().split('\r\n').length, 7);
       assert.ok((await saved(page, 'TXT')).startsWith('Once upon a time'));
       // Back to the first branch, then it goes.
@@ -249,7 +246,7 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await settled(page, 6);
       assert.equal((await shown(page))[0].replace(/ /g, '·'), names[0]);
       await page.locator('#tree').getByRole('button', { name: /^Remove/ }).first().click();
-      await page.waitForFunction(() => document.querySelectorAll('#tree .go').length === 1);
+      await until(page, () => document.querySelectorAll('#tree .go').length === 1);
       await axe(page, 'branches');
     }));
 
@@ -259,16 +256,16 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await page.locator('#stop').fill('.');
       await press(page, 'Play');
       await settled(page);
-      await page.waitForFunction(() => /stopped at \./.test(document.querySelector('#tokens .next').textContent));
+      await until(page, () => /stopped at \./.test(document.querySelector('#tokens .next').textContent));
       assert.match((await shown(page)).at(-1), /\./);
       assert.ok((await shown(page)).slice(0, -1).every((t) => !t.includes('.')));
       assert.equal(await page.locator('mt-run-control').evaluate((el) => el.ended), true);
       await page.locator('#stop').fill('');
-      await page.waitForFunction(() => !document.querySelector('mt-run-control').ended);
+      await until(page, () => !document.querySelector('mt-run-control').ended);
       // Pause
       await page.locator('#pace').selectOption('4');
       await press(page, 'Play');
-      await page.waitForFunction(() => document.querySelector('mt-run-control').playing);
+      await until(page, () => document.querySelector('mt-run-control').playing);
       await press(page, 'Pause');
       await settled(page);
       const n = (await shown(page)).length;
@@ -286,10 +283,10 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       const was = (await shown(page))[1];
       await page.getByRole('button', { name: 'Draw another here' }).click();
       await settled(page, 2);
-      assert.notEqual((await shown(page))[1], was);
+      await eventually(async () => (await shown(page))[1], (now) => assert.notEqual(now, was));
       await page.locator('#back').click();
       await settled(page, 1);
-      await page.waitForFunction(() => document.querySelectorAll('#tree .go').length === 3); // the first token, and two ways on
+      await until(page, () => document.querySelectorAll('#tree .go').length === 3); // the first token, and two ways on
       assert.ok(n >= 1);
     }, { hash: '#seed=3&t=0.8' }));
 
@@ -301,14 +298,14 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
     await onPage(async (page) => {
       await FAST(page, 600);
       await press(page, 'Play');
-      await page.waitForFunction(() => /All 512 tokens are used: the length that the model was trained for/.test(document.querySelector('mt-run-control').text), null, { timeout: 60_000 });
+      await until(page, () => /All 512 tokens are used: the length that the model was trained for/.test(document.querySelector('mt-run-control').text));
       assert.equal((await shown(page)).length, 512 - length);
       await page.locator('#tokens .tok').nth(4).click();
       await settled(page, 512 - length);
       await page.locator('#chain tbody button').nth(2).click();
       await settled(page, 5);
       await press(page, 'Play');
-      await page.waitForFunction(() => /All 512 tokens/.test(document.querySelector('mt-run-control').text), null, { timeout: 60_000 });
+      await until(page, () => /All 512 tokens/.test(document.querySelector('mt-run-control').text));
       assert.equal(await page.locator('#problem').isHidden(), true);
     }, { hash: `#t=0&prompt=${encodeURIComponent(prompt)}` });
   });
@@ -342,13 +339,13 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
       await page.locator('#tokens .tok').nth(2).click();
       await settled(page, 4);
       await page.locator('#again').click();
-      await page.waitForFunction(() => /No other token was drawn/.test(document.getElementById('problem').textContent));
+      await until(page, () => /No other token was drawn/.test(document.getElementById('problem').textContent));
       assert.equal((await shown(page)).length, 4);
       assert.match(await page.locator('#told').textContent(), /^temperature: keeps 1, removes 2,047 with .*% of the probability; the last that stays is .*, the first that goes /);
-      await axe(page, 'forced colours');
+      await axeInThemes(page, 'forced colours');
       await page.evaluate(() => document.querySelector('mt-model-picker').load('/models/family/encoder.gguf'));
-      await page.waitForFunction(() => /does not write from left to right/.test(document.getElementById('problem').textContent));
-      assert.equal(await page.locator('#chain tr').count(), 0);
+      await until(page, () => /does not write from left to right/.test(document.getElementById('problem').textContent));
+      await eventually(() => page.locator('#chain tr').count(), 0);
       await page.evaluate(() => document.querySelector('mt-model-picker').load('/models/family/twin-byte.gguf'));
       await page.locator('#problem').waitFor({ state: 'hidden' });
       await settled(page, 0);
@@ -359,15 +356,15 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
 
   test('errors: a prompt that is too long, a broken file, a link of another model, a worker that cannot start', async () => {
     await onPage(async (page) => {
-      await page.waitForFunction(() => /written by another model/.test(document.getElementById('problem').textContent));
+      await until(page, () => /written by another model/.test(document.getElementById('problem').textContent));
       await page.locator('#prompt').fill('word '.repeat(700));
-      await page.waitForFunction(() => /The prompt has .* tokens; the most is 512/.test(document.getElementById('problem').textContent));
+      await until(page, () => /The prompt has .* tokens; the most is 512/.test(document.getElementById('problem').textContent));
       await page.evaluate(() => {
         const data = new DataTransfer();
         data.items.add(new File(['no model'], 'letter.gguf'));
         document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
       });
-      await page.waitForFunction(() => /letter\.gguf could not be opened/.test(document.querySelector('mt-model-picker').shadowRoot.textContent));
+      await until(page, () => /letter\.gguf could not be opened/.test(document.querySelector('mt-model-picker').shadowRoot.textContent));
       await page.locator('#prompt').fill('<b>bold</b> ');
       await page.locator('#problem').waitFor({ state: 'hidden' });
       await settled(page, 0);
@@ -377,7 +374,7 @@ describe('demos/generate in Chromium', { skip: CHROMIUM ? false : 'no Chromium h
     const missing = await serve({ routes: { '/demos/generate/chain_worker.js': (_, response) => response.writeHead(404).end() } });
     try {
       await onPage(async (page) => {
-        await page.waitForFunction(() => /the worker that samples did not start/.test(document.getElementById('problem').textContent));
+        await until(page, () => /the worker that samples did not start/.test(document.getElementById('problem').textContent));
       }, { at: missing, allow: [/chain_worker/], ready: false });
     } finally {
       await missing.close();

@@ -9,17 +9,17 @@ import { Model } from '../../web/index.js';
 import { ablate, ablationSweep, attentionOf, feedForwardMaps, logSoftmax, logitAttribution, logitLens, neuronReadings, patchingMap } from '../../web/inspect.js';
 import { GGML } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
-import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
+import { axe, CHROMIUM, chromium, eventually, FIREFOX, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const TINY = path.join(ROOT, 'models/microtome-tiny.gguf');
 const MINE = 'The little girl was hungry because', OTHER = 'The little boy was hungry because';
 
-/** Waits until the panel shows an answer without these parts; both drivers. */
-const panel = (page, out = '') => page.waitForFunction((want) => document.getElementById('panel').dataset.for === want, ...('waitForURL' in page ? [out, { timeout: 30_000 }] : [{ timeout: 30_000 }, out]));
+/** Waits until the panel shows an answer without these parts, and no other is owed. */
+const panel = (page, out = '') => until(page, (want) => { const { for: of, busy } = document.getElementById('panel').dataset; return of === want && busy === undefined; }, out);
 /** Opens a section and waits for what it shows. */
 async function open(page, id) {
   await page.evaluate((id) => { document.getElementById(id).open = true; }, id);
-  await page.waitForFunction((id) => document.getElementById(id).dataset.for !== undefined, ...('waitForURL' in page ? [id, { timeout: 30_000 }] : [{ timeout: 30_000 }, id]));
+  await until(page, (id) => { const { for: of, busy } = document.getElementById(id).dataset; return of !== undefined && busy === undefined; }, id);
 }
 const text = (page, id) => page.evaluate((id) => document.getElementById(id).textContent, id);
 /** Numbers of the panel, by token. */
@@ -34,7 +34,7 @@ test('names of parts: there and back, and which a model has', () => {
   assert.deepEqual(['L5H5', 'L6H0', 'L0H6', 'neuron:0.511', 'neuron:0.512', 'mlp:0@8', 'mlp:0@9'].map((key) => fits(siteFrom(key), info, 9)), [true, false, false, true, false, true, false]);
 });
 
-test('the code that the page shows runs', { timeout: 60_000 }, () => {
+test('the code that the page shows runs', { timeout: PATIENCE }, () => {
   const html = readFileSync(path.join(ROOT, 'demos/inside/index.html'), 'utf8'), code = /<code id="code">([\s\S]*?)<\/code>/.exec(html)[1].replaceAll('&gt;', '>').replaceAll('&lt;', '<').replaceAll('&amp;', '&');
   assert.ok(code.split('\n').length < 30);
   const script = code.replace("'microtome'", JSON.stringify(path.join(ROOT, 'web/index.js'))).replace("'microtome/inspect'", JSON.stringify(path.join(ROOT, 'web/inspect.js'))).replace("'microtome-tiny.gguf'", JSON.stringify(TINY));
@@ -59,11 +59,6 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
   });
 
   const onPage = (check, { hash = '', at = server, ...options } = {}) => visit(browser, at.url('demos/inside/') + hash, check, options);
-
-  async function saved(page, press) {
-    const [download] = await Promise.all([page.waitForEvent('download'), press()]);
-    return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
-  }
 
   const klOf = (said) => Number(/KL (\d+\.\d+) nats/.exec(said)[1]);
   function near(got, want, tolerance, what) {
@@ -102,7 +97,7 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       near([parseFloat((await shown(page)).find(([name]) => name === '·she')[2])], [100 * q], 0.5, 'she');
       await page.locator('#hold').click();
       await open(page, 'heads');
-      await page.waitForFunction(() => document.querySelector('#heads-table').data);
+      await until(page, () => document.querySelector('#heads-table').data);
       const { effects } = await ablationSweep(model, MINE), cells = page.locator('#heads-table td');
       near((await cells.allTextContents()).map(Number), effects.map((e) => e.kl), 0.02, 'effects'); // browsers may have other kernels than this Node
       await cells.nth(7).click(); // feed-forward of layer 0
@@ -112,9 +107,9 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       assert.match(await text(page, 'out-list'), /head 5\.1 put back.*feed-forward layer 0/);
       await page.locator('#how').selectOption('mean');
       const mean = await ablate(model, MINE, [{ kind: 'head', layer: 5, head: 1 }, { kind: 'mlp', layer: 0 }], { how: 'mean' });
-      await page.waitForFunction((want) => Math.abs(Number(/KL (\d+\.\d+)/.exec(document.getElementById('effect').textContent)[1]) - want) < 0.02, mean.kl);
+      await until(page, (want) => Math.abs(Number(/KL (\d+\.\d+)/.exec(document.getElementById('effect').textContent)[1]) - want) < 0.02, mean.kl);
       await page.locator('#how').selectOption('first');
-      await page.waitForFunction(() => /only a head can look/.test(document.getElementById('panel-problem').textContent));
+      await until(page, () => /only a head can look/.test(document.getElementById('panel-problem').textContent));
       await page.locator('#how').selectOption('zero');
       await page.locator('#out-list button').first().click();
       await panel(page, 'mlp:0');
@@ -122,14 +117,14 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       await panel(page, '');
       assert.equal(await page.evaluate(() => document.activeElement.id), 'panel-title');
       assert.equal(await page.locator('#out').isHidden(), true);
-      await page.waitForFunction(() => /Without/.test(document.getElementById('announce').textContent));
+      await until(page, () => /Without/.test(document.getElementById('announce').textContent));
     }));
 
   test('with the keyboard alone: walking over heads, over the lens, over neurons', () =>
     onPage(async (page) => {
       await panel(page);
       await open(page, 'heads');
-      await page.waitForFunction(() => document.querySelector('#heads-table').data);
+      await until(page, () => document.querySelector('#heads-table').data);
       await page.locator('#heads-measure').focus();
       await page.keyboard.press('Tab');
       await page.keyboard.press('ArrowRight');
@@ -146,12 +141,12 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       await page.locator('#lens-measure').focus();
       await page.keyboard.press('Tab');
       await page.keyboard.press('ArrowLeft');
-      await page.waitForFunction(() => /token 7\)/.test(document.getElementById('where-now').textContent));
+      await until(page, () => /token 7\)/.test(document.getElementById('where-now').textContent));
       assert.equal(await page.locator('#place').inputValue(), '7');
-      await page.waitForFunction(() => location.hash.includes('at=7'));
+      await until(page, () => location.hash.includes('at=7'));
       await open(page, 'neurons');
       const found = await neuronReadings(model, MINE, { layer: 4, position: 7, neurons: 12, tokens: 5 });
-      await page.waitForFunction((want) => document.querySelector('#neurons-table tbody button')?.textContent === want, `4.${found.neurons[0].neuron}`);
+      await until(page, (want) => document.querySelector('#neurons-table tbody button')?.textContent === want, `4.${found.neurons[0].neuron}`);
       await page.locator('#neurons-table tbody button').first().focus();
       await page.keyboard.press('Enter');
       await panel(page, `neuron:4.${found.neurons[0].neuron}`);
@@ -165,22 +160,22 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       assert.equal(got.heads, 6);
       assert.ok(got.pattern.every((x, i) => Math.abs(x - patterns[5][i]) < 5e-3), 'the last layer');
       await page.locator('#attention-layer').selectOption('1');
-      await page.waitForFunction((want) => Math.abs(document.querySelector('#attention-view').data.pattern[200] - want) < 5e-3, patterns[1][200]);
+      await until(page, (want) => Math.abs(document.querySelector('#attention-view').data.pattern[200] - want) < 5e-3, patterns[1][200]);
       await page.locator('#attention-what').selectOption('norms');
-      await page.waitForFunction((want) => Math.abs(document.querySelector('#attention-view').data.pattern[72] - want) > 2e-2, patterns[1][72]);
+      await until(page, (want) => Math.abs(document.querySelector('#attention-view').data.pattern[72] - want) > 2e-2, patterns[1][72]);
       const norms = await page.evaluate(() => [...document.querySelector('#attention-view').data.pattern]);
       for (let r = 0; r < 54; r++) assert.ok(Math.abs(norms.slice(9 * r, 9 * r + 9).reduce((a, b) => a + b, 0) - 1) < 1e-4, 'rows are shares');
       await page.evaluate(() => document.querySelector('#attention-view').shadowRoot.querySelector('input[value="2"]').click());
       await panel(page, 'L1H2');
       await page.locator('#attention-what').selectOption('through');
-      await page.waitForFunction(() => document.querySelector('#attention-view').data.heads === 1);
+      await until(page, () => document.querySelector('#attention-view').data.heads === 1);
       const { feedForward } = await feedForwardMaps(model, MINE, { layer: 1 }), row = feedForward.slice(72), all = row.reduce((a, b) => a + b, 0);
       near(await page.evaluate(() => [...document.querySelector('#attention-view').data.pattern].slice(72)), row.map((x) => x / all), 5e-3, 'through the feed-forward layer');
       await open(page, 'sinks');
       assert.match(await text(page, 'sinks-said'), /29 of 36 heads give the first token more than 0\.3/);
       await page.locator('#restore').click();
       await page.locator('#sinks-out').click();
-      await page.waitForFunction(() => document.getElementById('panel').dataset.for.split(',').length === 6);
+      await until(page, () => document.getElementById('panel').dataset.for.split(',').length === 6);
     }));
 
   test('two texts: the map, a value put in, texts that do not fit', () =>
@@ -190,19 +185,19 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       const map = await patchingMap(model, MINE, OTHER), cells = page.locator('#pair-table td');
       const numbers = async () => (await cells.allTextContents()).map((t) => Number(t.replace('−', '-')));
       near(await numbers(), map.places.state, 0.02, 'streams');
-      await page.waitForFunction(() => document.querySelectorAll('#pair-next tbody tr').length > 4);
+      await until(page, () => document.querySelectorAll('#pair-next tbody tr').length > 4);
       await page.locator('#pair-what').selectOption('heads');
-      await page.waitForFunction(() => document.querySelectorAll('#pair-table').length && document.querySelector('#pair-table').data.columns[0] === 'H0');
-      near(await numbers(), map.byHead, 0.02, 'heads');
+      await until(page, () => document.querySelectorAll('#pair-table').length && document.querySelector('#pair-table').data.columns[0] === 'H0');
+      await eventually(numbers, (got) => near(got, map.byHead, 0.02, 'heads'));
       assert.deepEqual(await page.evaluate(() => document.querySelector('#pair-table').selected), { row: 5, column: 1 }, 'the head that does it');
       const z = 'blocks.5.attn.hook_z', source = await model.run(MINE, { all: true, trace: z }), { logits } = await model.run(OTHER, { patch: [{ name: z, kind: 'freeze', run: source, index: [null, 1] }] }), she = model.tokenizer.encode(' she').ids[0];
-      await page.waitForFunction((want) => [...document.querySelectorAll('#pair-next tbody tr')].some((tr) => tr.querySelector('bdi').textContent === '·she' && Math.abs(parseFloat(tr.querySelectorAll('td span')[1].textContent) - want) < 0.5), 100 * Math.exp(logSoftmax(logits)[she]));
+      await until(page, (want) => [...document.querySelectorAll('#pair-next tbody tr')].some((tr) => tr.querySelector('bdi').textContent === '·she' && Math.abs(parseFloat(tr.querySelectorAll('td span')[1].textContent) - want) < 0.5), 100 * Math.exp(logSoftmax(logits)[she]));
       await page.locator('#other').fill('A text that has no fellow for each of its tokens at all');
-      await page.waitForFunction(() => /has 9 tokens here, the other \d+/.test(document.querySelector('#pair .status').textContent));
+      await until(page, () => /has 9 tokens here, the other \d+/.test(document.querySelector('#pair .status').textContent));
       await page.locator('#other').fill(MINE);
-      await page.waitForFunction(() => /both prompts call for the same token|do not differ/.test(document.querySelector('#pair .status').textContent));
+      await until(page, () => /both prompts call for the same token|do not differ/.test(document.querySelector('#pair .status').textContent));
       await page.locator('#other').fill(OTHER);
-      await page.waitForFunction(() => document.querySelector('#pair .status').hidden);
+      await until(page, () => document.querySelector('#pair .status').hidden);
       await axe(page, 'two texts');
     }));
 
@@ -212,7 +207,7 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       assert.deepEqual([await page.locator('#text').inputValue(), await page.locator('#place').inputValue(), await page.locator('#how').inputValue(), await page.locator('#against').inputValue()], ['The man was very old, and', '5', 'mean', 'none']);
       assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('details.section[open]')].map((d) => d.id)), ['heads', 'neurons']);
       await page.evaluate(() => { location.hash = '#text=%3Cb%3E%22&at=999&out=L99H0,soul,mlp:1&token=99999999&against=-5&how=fire'; });
-      await page.waitForFunction(() => document.getElementById('text').value === '<b>"');
+      await until(page, () => document.getElementById('text').value === '<b>"');
       await panel(page, 'mlp:1');
       assert.equal(await page.locator('#how').inputValue(), 'zero');
       assert.equal(await page.evaluate(() => document.querySelectorAll('main b').length), 0, 'texts are text');
@@ -242,32 +237,32 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       for (const id of ['lens', 'parts', 'attention', 'sinks']) await open(page, id);
       const files = page.locator('#picker input[type=file]');
       await files.setInputFiles({ name: 'broken.gguf', mimeType: '', buffer: readFileSync(TINY).subarray(0, 5000) });
-      await page.waitForFunction(() => /broken\.gguf could not be opened/.test(document.querySelector('#picker').shadowRoot.querySelector('.error').textContent));
+      await until(page, () => /broken\.gguf could not be opened/.test(document.querySelector('#picker').shadowRoot.querySelector('.error').textContent));
       await page.locator('#text').fill('It still');
-      await page.waitForFunction(() => /still/.test(document.getElementById('where-now').textContent));
+      await until(page, () => /still/.test(document.getElementById('where-now').textContent));
       await files.setInputFiles(path.join(ROOT, 'models/family/mamba-5m.gguf'));
-      await page.waitForFunction(() => /no attention pattern/.test(document.querySelector('#attention .status').textContent), null, { timeout: 30_000 });
-      await page.waitForFunction(() => document.querySelector('#lens-table').data?.rows.length === 10, null, { timeout: 30_000 });
-      await page.waitForFunction(() => document.querySelector('#parts-bars').data?.parts.some((part) => part.name.startsWith('mixer')));
+      await until(page, () => /no attention pattern/.test(document.querySelector('#attention .status').textContent));
+      await until(page, () => document.querySelector('#lens-table').data?.rows.length === 10);
+      await until(page, () => document.querySelector('#parts-bars').data?.parts.some((part) => part.name.startsWith('mixer')));
       await files.setInputFiles(path.join(ROOT, 'models/family/encoder.gguf'));
-      await page.waitForFunction(() => /is an encoder/.test(document.getElementById('problem').textContent), null, { timeout: 30_000 });
+      await until(page, () => /is an encoder/.test(document.getElementById('problem').textContent));
       await page.locator('#picker button', { hasText: 'Back to the bundled model' }).click();
-      await page.waitForFunction(() => document.getElementById('problem').hidden && document.querySelector('#lens-table').data?.rows.length === 7, null, { timeout: 30_000 });
+      await until(page, () => document.getElementById('problem').hidden && document.querySelector('#lens-table').data?.rows.length === 7);
       await page.locator('#text').fill('word '.repeat(200));
-      await page.waitForFunction(() => /The first 64 of \d+ tokens/.test(document.getElementById('text-note').textContent));
-      await page.waitForFunction(() => document.querySelector('#lens-table').data.columns.length === 64);
+      await until(page, () => /The first 64 of \d+ tokens/.test(document.getElementById('text-note').textContent));
+      await until(page, () => document.querySelector('#lens-table').data.columns.length === 64);
       await page.locator('#text').fill('');
-      await page.waitForFunction(() => document.querySelector('#lens-table').data.columns.length === 1);
-      assert.match(await text(page, 'sinks-said'), /one token/);
+      await until(page, () => document.querySelector('#lens-table').data.columns.length === 1);
+      await eventually(() => text(page, 'sinks-said'), /one token/);
       await page.locator('#text').fill('one of many words '.repeat(10));
-      await page.waitForFunction(() => !document.getElementById('flow-note').hidden);
+      await until(page, () => !document.getElementById('flow-note').hidden);
     }));
 
   test('a model without a tokenizer says so', () =>
     onPage(async (page) => {
       await panel(page);
       await page.locator('#picker input[type=file]').setInputFiles({ name: 'ids.gguf', mimeType: '', buffer: Buffer.from(randomLlama({ layers: 1, width: 32, heads: 2, kvHeads: 2, ffn: 32, vocab: 64, context: 32, base: 10000 }, GGML.F32)) });
-      await page.waitForFunction(() => /no tokenizer/.test(document.getElementById('problem').textContent), null, { timeout: 30_000 });
+      await until(page, () => /no tokenizer/.test(document.getElementById('problem').textContent));
     }));
 
   test('on a phone, in the dark, everything open', () =>
@@ -278,11 +273,11 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       await panel(page, 'L5H1');
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(wide <= 390, `${wide} pixels`);
-      await page.waitForFunction(() => !document.getElementById('dock').hidden);
+      await until(page, () => !document.getElementById('dock').hidden);
       assert.match(await text(page, 'dock'), /^Without .*KL \d\.\d{3}, likeliest/);
       await axe(page, 'phone');
       await page.locator('#dock').click();
-      await page.waitForFunction(() => document.activeElement.id === 'panel-title' && document.getElementById('dock').hidden);
+      await until(page, () => document.activeElement.id === 'panel-title' && document.getElementById('dock').hidden);
       const small = await page.evaluate(() => [...document.querySelectorAll('button, summary, select, input, textarea')].map((e) => [e.textContent || e.id, e.getBoundingClientRect()]).filter(([, r]) => r.width && (r.width < 20 || r.height < 20)).map(([name, r]) => `${name} ${r.width}x${r.height}`));
       assert.deepEqual(small, []);
     }, { context: { viewport: { width: 390, height: 844 }, colorScheme: 'dark', reducedMotion: 'reduce' } }));
@@ -292,7 +287,7 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
     const slow = await serve({ isolated: false, routes: { '/models/microtome-tiny.gguf': (_, response) => { held.push(response); } } });
     try {
       await onPage(async (page) => {
-        await page.waitForFunction(() => document.querySelectorAll('#presets button').length === 5);
+        await until(page, () => document.querySelectorAll('#presets button').length === 5);
         assert.match(await text(page, 'where-now'), /Opening/);
         await page.locator('#picker button', { hasText: 'Cancel' }).click();
         await page.locator('#picker input[type=file]').setInputFiles(TINY);
@@ -305,7 +300,7 @@ describe('demos/inside in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
     const missing = await serve({ routes: { '/models/microtome-tiny.gguf': (_, response) => response.writeHead(404).end() } });
     try {
       await onPage(async (page) => {
-        await page.waitForFunction(() => /Open a model to begin/.test(document.getElementById('where-now').textContent));
+        await until(page, () => /Open a model to begin/.test(document.getElementById('where-now').textContent));
         await axe(page, 'no model');
       }, { at: missing, allow: [/404/] });
     } finally {

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { transformerLab } from '../support/labs.mjs';
 import { scratch } from '../support/wasm.mjs';
-import { axe, CHROMIUM, chromium, firefox, FIREFOX, serve } from './support.mjs';
+import { axe, CHROMIUM, chromium, firefox, FIREFOX, patient, serve } from './support.mjs';
 
 const source = (/** @type {string} */ index) => `
 import { below, defineLab, windows, symbols } from '${index}';
@@ -107,7 +107,7 @@ for (const [name, { there, open }] of Object.entries(BROWSERS))
     for (const isolated of [true, false])
       test(isolated ? 'isolated from other origins' : 'on an ordinary page', async () => {
         const server = await serve({ isolated, routes: ROUTES });
-        const page = await opened.browser.newPage();
+        const page = await patient(await opened.browser.newPage());
         /** @type {string[]} */ const errors = [];
         page.on('console', (/** @type {any} */ m) => m.type() === 'error' && !/absent/.test(`${m.text()} ${m.location()?.url}`) && errors.push(m.text()));
         page.on('pageerror', (/** @type {Error} */ e) => !/absent/.test(String(e)) && errors.push(String(e)));

@@ -1,12 +1,11 @@
 // The page demos/labs in real browsers: a quick run of the fastest lab, with its curves, verdict, pause, files, link and errors.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { LABS } from '../../web/labs/index.js';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { readAddress, writeAddress } from '../../demos/labs/address.js';
 import { tablesOf } from '../../demos/labs/tables.js';
-import { axe, CHROMIUM, chromium, FIREFOX, serve, visit, visitInFirefox } from './support.mjs';
+import { axe, CHROMIUM, chromium, eventually, FIREFOX, saved, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const FAST = '#lab=bico-reversal-curse&preset=quick&seed=1';
 const SHORT = `${FAST}&k.steps=50&k.every=10`;
@@ -31,10 +30,10 @@ const ROUTES = {
   '/demos/labs/own.js': (/** @type {any} */ _, /** @type {import('node:http').ServerResponse} */ response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(OWN),
 };
 
-/** Waits for a phase of the run; both drivers. */
-const phase = (page, ...names) => page.waitForFunction((...args) => args.flat().includes(document.getElementById('lab').dataset.phase), ...('waitForURL' in page ? [names, { timeout: 50_000 }] : [{ timeout: 50_000 }, ...names]));
+/** Waits for a phase of the run. */
+const phase = (page, ...names) => until(page, (those) => those.includes(document.getElementById('lab').dataset.phase), names);
 /** Waits until the list and a lab are there. */
-const opened = (page) => page.waitForFunction(() => document.querySelector('#labs a') && !document.getElementById('lab').hidden);
+const opened = (page) => until(page, () => document.querySelector('#labs a') && !document.getElementById('lab').hidden);
 const text = (page, id) => page.evaluate((id) => document.getElementById(id).textContent, id);
 
 test('a link says what it was made of, and what is wrong in it stays visible', () => {
@@ -70,11 +69,6 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
 
   const onPage = (check, { hash = '', at = server, ...options } = {}) => visit(browser, at.url('demos/labs/') + hash, check, { ready: opened, ...options });
 
-  async function saved(page, press) {
-    const [download] = await Promise.all([page.waitForEvent('download'), press()]);
-    return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
-  }
-
   test('every lab is listed with its claim; choosing one shows it and takes the focus there', () =>
     onPage(async (page) => {
       assert.equal(await page.locator('#labs a').count(), LABS.length);
@@ -84,11 +78,11 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       }
       const { title, claim } = await findLab('fair-lm-paradox');
       await page.locator('#labs a[data-key=fair-lm-paradox]').click();
-      await page.waitForFunction(() => location.hash.includes('seed=1'));
+      await until(page, () => location.hash.includes('seed=1'));
       assert.deepEqual([await text(page, 'title'), await text(page, 'claim'), await page.evaluate(() => document.activeElement.id)], [title, claim, 'title']);
       const broken = page.locator('#broken input[type=checkbox]');
       await broken.uncheck();
-      await page.waitForFunction(() => location.hash.includes('k.decayEmbeddings=false'));
+      await until(page, () => location.hash.includes('k.decayEmbeddings=false'));
       await page.locator('#presets input[value=full]').check();
       assert.equal(await broken.isChecked(), true, 'a preset sets every knob');
     }));
@@ -112,10 +106,10 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       assert.equal(Number(await text(page, 'number')), Number(result.headline.value.toPrecision(4)));
       assert.match(await text(page, 'verdict'), result.verdict.pass ? /holds/ : /too short or too different to show it/);
       assert.deepEqual(await page.locator('#checks tbody tr').evaluateAll((rows) => rows.map((row) => [row.cells[0].textContent, row.cells[3].textContent.includes('✓')])), result.verdict.checks.map(({ what, pass }) => [what, pass]));
-      await page.waitForFunction(() => document.querySelectorAll('#plots figure').length === 4);
+      await until(page, () => document.querySelectorAll('#plots figure').length === 4);
       await page.locator('figure summary').first().click();
-      const cells = await page.locator('figure').first().locator('tbody tr').last().evaluate((row) => [...row.cells].map((cell) => cell.textContent));
-      assert.deepEqual(cells.map(Number), [150, ...result.arms.flatMap((a) => [a.last.forward, a.last.reversed]).map((x) => Number(x.toPrecision(4)))]);
+      const last = () => page.locator('figure').first().locator('tbody tr').last().evaluate((row) => [...row.cells].map((cell) => Number(cell.textContent)));
+      await eventually(last, [150, ...result.arms.flatMap((a) => [a.last.forward, a.last.reversed]).map((x) => Number(x.toPrecision(4)))]);
       const svg = await saved(page, () => page.locator('figure').first().getByRole('button').click());
       assert.match(`${svg.name} ${svg.bytes}`, /^questions-answered\.svg <svg [^]*<style>[^]*<\/svg>\n$/);
       const weights = await saved(page, () => page.getByRole('button', { name: 'Weights: causal' }).click());
@@ -133,13 +127,15 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       await rate.fill('0.004');
       await rate.press('Tab');
       await page.locator('#step').click();
-      await page.waitForFunction(() => /step 2 of/.test(document.getElementById('where').textContent));
+      await until(page, () => /step 2 of/.test(document.getElementById('where').textContent));
       assert.equal(await page.locator('#stale').isHidden(), true, 'a live knob is no other run');
-      await page.waitForFunction(() => location.hash.includes('k.rate=0.004'));
-      await page.locator('#play').click();
-      await phase(page, 'running');
-      await page.locator('#play').click();
-      await phase(page, 'paused', 'done');
+      await until(page, () => location.hash.includes('k.rate=0.004'));
+      await page.evaluate(() => { // within the page: the run may be done before another process can press again
+        const play = document.getElementById('play');
+        play.click();
+        if (play.textContent === 'Pause') play.click();
+      });
+      await phase(page, 'paused');
       const where = await text(page, 'where');
       const file = await saved(page, () => page.locator('#save-checkpoint').click());
       await page.locator('#play').click();
@@ -150,11 +146,11 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       await page.reload();
       await opened(page);
       await page.locator('#resume').setInputFiles({ name: 'x.mtlab', mimeType: '', buffer: file.bytes });
-      await phase(page, 'paused', 'done');
-      await page.waitForFunction((want) => document.getElementById('where').textContent === want, where);
+      await phase(page, 'paused');
+      await until(page, (want) => document.getElementById('where').textContent === want, where);
       assert.match(await text(page, 'title'), /attention both ways/);
       assert.equal(await rate.inputValue(), '0.004');
-      if (await page.evaluate(() => document.getElementById('lab').dataset.phase === 'paused')) await page.locator('#play').click();
+      await page.locator('#play').click();
       await phase(page, 'done');
       assert.equal((await saved(page, () => page.locator('#save-json').click())).bytes.toString(), whole, 'the same, to the last bit');
     }, { hash: FAST }));
@@ -165,8 +161,8 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       await page.locator('#play').click();
       await phase(page, 'running');
       await page.evaluate(() => { location.hash = '#lab=fair-lm-paradox'; });
-      await page.waitForFunction(() => document.getElementById('title').textContent === 'Weight decay and rare tokens');
-      await page.waitForFunction(() => document.querySelector('#labs li:has([data-key=bico-reversal-curse]) .state').textContent === 'paused');
+      await until(page, () => document.getElementById('title').textContent === 'Weight decay and rare tokens');
+      await until(page, () => document.querySelector('#labs li:has([data-key=bico-reversal-curse]) .state').textContent === 'paused');
       assert.equal(await page.locator('#lab').getAttribute('data-phase'), 'idle');
       await page.evaluate(() => { location.hash = '#lab=bico-reversal-curse'; });
       await phase(page, 'paused');
@@ -177,13 +173,13 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       const { changes, done } = JSON.parse((await saved(page, () => page.locator('#save-json').click())).bytes.toString());
       assert.deepEqual([done, changes.map(({ key, value }) => [key, value])], [false, [['rate', 0.002]]]);
       await page.locator('#restart').click();
-      await page.waitForFunction(() => /: step \d+ of 300\.$/.test(document.getElementById('where').textContent));
+      await until(page, () => /: step \d+ of 300\.$/.test(document.getElementById('where').textContent));
       assert.equal(await page.locator('#stale').isHidden(), true);
     }, { hash: `${FAST}&k.steps=5000` }));
 
   test('a link restores lab, preset, seed and knobs; what does not fit is told', () =>
     onPage(async (page) => {
-      await page.waitForFunction(() => document.getElementById('seed').value === '5');
+      await until(page, () => document.getElementById('seed').value === '5');
       assert.deepEqual(
         [await page.locator('#presets input:checked').inputValue(), await page.locator('#knob-weight').inputValue(), await page.locator('#knob-steps').inputValue(), await text(page, 'title')],
         ['full', '1.5', '20', 'Number token loss'],
@@ -201,7 +197,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       await page.locator('#play').click();
       assert.deepEqual([await page.evaluate(() => document.activeElement.id), await page.locator('#lab').getAttribute('data-phase')], ['seed', 'idle']);
       await page.goto(server.url('demos/labs/#lab=no-such-lab'));
-      await page.waitForFunction(() => /unknown lab "no-such-lab"/.test(document.getElementById('page-problem').textContent));
+      await until(page, () => /unknown lab "no-such-lab"/.test(document.getElementById('page-problem').textContent));
     }, { hash: '#lab=221&preset=full&seed=5&k.weight=1.5&k.steps=20&k.rate=7' }));
 
   test('with the keyboard alone', () =>
@@ -221,7 +217,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       assert.equal(await at(), 'play', 'the focus stays');
       await page.locator('figure summary').first().focus();
       await page.keyboard.press('Enter');
-      await page.waitForFunction(() => document.querySelectorAll('figure tbody tr').length >= 3); // the table is filled when it has opened
+      await until(page, () => document.querySelectorAll('figure tbody tr').length >= 3); // the table is filled when it has opened
     }, { hash: SHORT, context: { reducedMotion: 'reduce' } }));
 
   test('errors: a worker that cannot start, a file that is no checkpoint, a text that cannot be read, a lab that fails', async () => {
@@ -244,7 +240,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
         data.items.add(new File(['no'], 'letter.txt'));
         document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
       });
-      await page.waitForFunction(() => /letter\.txt could not be opened.*no checkpoint/.test(document.getElementById('page-problem').textContent));
+      await until(page, () => /letter\.txt could not be opened.*no checkpoint/.test(document.getElementById('page-problem').textContent));
       await page.locator('#text-prose').setInputFiles({ name: 'broken.gz', mimeType: '', buffer: Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8]) });
       await page.locator('#play').click();
       await phase(page, 'failed');
@@ -270,7 +266,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       assert.ok((await wide()) <= 390, 'before');
       await page.locator('#play').click();
       await phase(page, 'done');
-      await page.waitForFunction(() => document.querySelectorAll('#plots figure').length === 4);
+      await until(page, () => document.querySelectorAll('#plots figure').length === 4);
       for (const fold of await page.locator('summary').all()) if (await fold.evaluate((e) => !e.parentElement.open && e.offsetParent !== null)) await fold.click();
       assert.ok((await wide()) <= 390, `${await wide()} pixels`);
       const small = await page.evaluate(() => [...document.querySelectorAll('button, summary, label.button, input:not(.hidden-file):not([type=radio]), select, #presets label')].map((e) => [e.textContent || e.id, e.getBoundingClientRect()]).filter(([, r]) => r.width && (r.width < 24 || r.height < 24)).map(([name, r]) => `${name} ${r.width}x${r.height}`));
@@ -282,7 +278,7 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
 describe('demos/labs in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
   test('trains, pauses, goes on, shows the verdict that Node finds', () =>
     visitInFirefox(`demos/labs/${SHORT}`, async (page) => {
-      await page.waitForFunction(() => document.getElementById('knob-steps')?.value === '50', { timeout: 30_000 });
+      await until(page, () => document.getElementById('knob-steps')?.value === '50');
       await page.evaluate(() => document.getElementById('step').click());
       await phase(page, 'paused');
       await page.evaluate(() => document.getElementById('play').click());
@@ -292,6 +288,6 @@ describe('demos/labs in Firefox', { skip: FIREFOX ? false : 'no Firefox here' },
       const { checks } = run.verdict();
       run.dispose();
       assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('#checks tbody th')].map((e) => e.textContent)), checks.map((c) => c.what));
-      assert.ok((await page.evaluate(() => document.querySelectorAll('#plots svg path[class^=mp-s]').length)) >= 4);
+      await until(page, () => document.querySelectorAll('#plots svg path[class^=mp-s]').length >= 4);
     }, { isolated: false }));
 });

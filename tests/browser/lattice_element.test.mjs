@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { axe, CHROMIUM, chromium, serve, visit } from './support.mjs';
+import { axe, CHROMIUM, chromium, serve, until, visit } from './support.mjs';
 
 const PAGE = `<!doctype html><html lang="en"><title>Lattice</title><main><h1>Lattice</h1><mt-lattice></mt-lattice></main><script type="module" src="/web/elements/lattice.js"></script></html>`;
 
@@ -39,7 +39,7 @@ describe('mt-lattice', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
     await server?.close();
   });
 
-  const onPage = (check) => visit(browser, server.url('lattice.html'), check, { ready: (page) => page.waitForFunction(() => customElements.get('mt-lattice')), context: { viewport: { width: 900, height: 700 } }, allow: [/favicon/] });
+  const onPage = (check) => visit(browser, server.url('lattice.html'), check, { ready: (page) => until(page, () => customElements.get('mt-lattice')), context: { viewport: { width: 900, height: 700 } }, allow: [/favicon/] });
 
   test('counts and best paths are those of trying all', () => onPage(async (page) => {
     for (let seed = 1; seed <= 40; seed++) {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, watch } from './support.mjs';
+import { CHROMIUM, chromium, FIREFOX, firefox, patient, ROOT, until, watch } from './support.mjs';
 
 const DEMOS = JSON.parse(readFileSync(path.join(ROOT, 'demos/demos.json'), 'utf8')).map(({ path: name }) => name);
 /** What stands beside the name of the site. */
@@ -21,9 +21,6 @@ before(() => {
   execFileSync(process.execPath, [path.join(ROOT, 'demos/offline/pack.js'), file], { cwd: ROOT });
 });
 after(() => folder && rmSync(folder, { recursive: true, force: true }));
-
-/** Both drivers: a condition in the page. */
-const until = (page, condition, arg) => page.waitForFunction(condition, ...('waitForURL' in page ? [arg, { timeout: 150_000 }] : [{ timeout: 150_000 }, arg]));
 
 /** What every edition must do; `open` gives a page. @param {() => Promise<any>} open @param {() => string[]} wrong */
 async function walk(open, wrong) {
@@ -43,7 +40,7 @@ async function walk(open, wrong) {
   await until(page, () => document.getElementById('answer')?.dataset.for === 'Once upon a ti');
   assert.match(await page.evaluate(() => document.getElementById('verdict').textContent), /m/);
   await page.goto(`${url}?page=labs%2F#lab=bico-reversal-curse&k.steps=20&k.every=10`);
-  await until(page, () => document.querySelector('#labs a'));
+  await until(page, () => document.querySelector('#labs a') && !document.getElementById('lab').hidden);
   await page.evaluate(() => document.getElementById('play').click());
   await until(page, () => document.getElementById('lab').dataset.phase === 'done');
   await page.goto(`${url}?page=atlas%2F#system=23`);
@@ -68,7 +65,7 @@ describe('the offline edition', { skip: BUILT ? false : 'not built' }, () => {
   test('every page opens from a disk in Chromium, and models, labs and the atlas run', { skip: CHROMIUM ? false : 'no Chromium here' }, async () => {
     const browser = await chromium();
     try {
-      const page = await (await browser.newContext({ reducedMotion: 'reduce' })).newPage();
+      const page = await patient(await (await browser.newContext({ reducedMotion: 'reduce' })).newPage());
       const { errors, foreign } = watch(page, 'null');
       await walk(async () => page, () => [...errors, ...foreign]);
     } finally {
@@ -79,7 +76,7 @@ describe('the offline edition', { skip: BUILT ? false : 'not built' }, () => {
   test('and in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, async () => {
     const { browser, close } = await firefox();
     try {
-      const page = await browser.newPage();
+      const page = await patient(await browser.newPage());
       /** @type {string[]} */ const errors = [];
       page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
       page.on('pageerror', (e) => errors.push(String(e)));

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { CHROMIUM, chromium, ROOT, serve, watch } from './support.mjs';
+import { CHROMIUM, chromium, eventually, patient, ROOT, serve, until, watch } from './support.mjs';
 
 const walk = (/** @type {string} */ folder) => readdirSync(path.join(ROOT, folder), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => path.relative(ROOT, path.join(entry.parentPath ?? entry.path, entry.name)));
 /** What the site consists of, told once more. */
@@ -56,12 +56,12 @@ describe('kept offline in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
     await server?.close();
   });
 
-  const shown = (page) => page.waitForFunction(() => document.querySelector('.demo') && !document.getElementById('specimen').hidden);
-  const state = (page, pattern) => page.waitForFunction((source) => new RegExp(source).test(document.getElementById('offline-state').textContent), pattern.source);
+  const shown = (page) => until(page, () => document.querySelector('.demo') && !document.getElementById('specimen').hidden);
+  const state = (page, pattern) => until(page, (source) => new RegExp(source).test(document.getElementById('offline-state').textContent), pattern.source);
   const stored = (page) => page.evaluate(async () => Object.fromEntries(await Promise.all((await caches.keys()).map(async (name) => [name, (await (await caches.open(name)).keys()).map(({ url }) => url)]))));
 
   test('nothing is kept unless asked for; then pages, models, labs run without a network; a new version comes whole; it can be removed', async () => {
-    const ctx = await browser.newContext({ reducedMotion: 'reduce' }), page = await ctx.newPage();
+    const ctx = await browser.newContext({ reducedMotion: 'reduce' }), page = await patient(await ctx.newPage());
     try {
       await page.goto(server.url('demos/'));
       await shown(page);
@@ -71,7 +71,7 @@ describe('kept offline in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       site.broken = 'demos/index.js';
       await page.locator('#keep').click();
       await state(page, /could not be kept/);
-      assert.deepEqual(await stored(page), {}, 'half a site is none');
+      await eventually(() => stored(page), {}, 'half a site is none');
       site.broken = null;
       await page.locator('#keep').click();
       await state(page, /are kept on this device/);
@@ -81,7 +81,7 @@ describe('kept offline in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
 
       // without a network: a page with a model in a worker, a lab in another, the atlas with a worker in a worker
       await page.goto(server.url('demos/')); // a page that is open already takes the worker when it opens again
-      await page.waitForFunction(() => navigator.serviceWorker.controller);
+      await until(page, () => navigator.serviceWorker.controller);
       const asked = await page.evaluate(async (urls) => Promise.all(urls.map(async (url) => (await fetch(url)).text())), [server.url('mine.gguf'), `${server.origin}/elsewhere.txt`]);
       assert.deepEqual(asked, ['not a model', 'of the same origin']);
       assert.equal(Object.values(await stored(page))[0].length, FILES.length, 'what is not of the site is not kept');
@@ -89,14 +89,14 @@ describe('kept offline in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       const before = server.requests.length;
       const { errors } = watch(page, server.origin);
       await page.goto(server.url('demos/bytes/#text=Once+upon+a+ti'));
-      await page.waitForFunction(() => document.getElementById('answer').dataset.for === 'Once upon a ti' && !('stale' in document.getElementById('answer').dataset));
+      await until(page, () => { const { for: of, stale, busy } = document.getElementById('answer').dataset; return of === 'Once upon a ti' && stale === undefined && busy === undefined; });
       assert.match(await page.locator('#verdict').textContent(), /m/);
       await page.goto(server.url('demos/labs/#lab=bico-reversal-curse&k.steps=20&k.every=10'));
       await page.locator('#play').click();
-      await page.waitForFunction(() => document.getElementById('lab').dataset.phase === 'done');
+      await until(page, () => document.getElementById('lab').dataset.phase === 'done');
       await page.goto(server.url('demos/atlas/#system=23'));
       await page.locator('.target .go button').click();
-      await page.waitForFunction(() => document.querySelector('.target').dataset.verdict === 'holds');
+      await until(page, () => document.querySelector('.target').dataset.verdict === 'holds');
       assert.deepEqual(errors, []);
       assert.deepEqual(server.requests.slice(before).filter((url) => !/(sw|files|service)\.js$/.test(url)), [], 'the network is not touched, but to ask for a newer version');
       await ctx.setOffline(false);
@@ -112,16 +112,16 @@ describe('kept offline in Chromium', { skip: CHROMIUM ? false : 'no Chromium her
       await shown(page);
       assert.notEqual(await page.title(), 'the second version', 'one version at a time');
       await page.close();
-      const next = await ctx.newPage();
-      await next.goto('about:blank');
-      await next.waitForTimeout(500);
+      const next = await patient(await ctx.newPage());
+      await next.goto(`${server.origin}/elsewhere.txt`); // no page of the site, and it can see which version the site has
+      await until(next, async (url) => { const { waiting, active } = await navigator.serviceWorker.getRegistration(url); return !waiting && active?.state === 'activated'; }, server.url('demos/'));
       await next.goto(server.url('demos/'));
-      await next.waitForFunction(() => document.title === 'the second version');
-      await next.waitForFunction(async () => (await caches.keys()).length === 1);
+      await until(next, () => document.title === 'the second version');
+      await until(next, async () => (await caches.keys()).length === 1);
 
       await next.locator('#drop').click();
       await state(next, /no longer kept/);
-      assert.deepEqual([await stored(next), await next.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length)], [{}, 0]);
+      await eventually(async () => [await stored(next), await next.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length)], [{}, 0]);
       assert.equal(await next.evaluate(() => document.activeElement.id), 'keep');
     } finally {
       await ctx.close();

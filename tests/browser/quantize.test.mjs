@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { Model, quantize } from '../../web/index.js';
 import { GGML } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
-import { CHROMIUM, chromium, FIREFOX, firefox, serve } from './support.mjs';
+import { CHROMIUM, chromium, FIREFOX, firefox, PATIENCE, patient, serve } from './support.mjs';
 
 const file = randomLlama({ layers: 2, width: 256, heads: 4, kvHeads: 2, ffn: 512, vocab: 700, context: 64, base: 10000 }, GGML.F32);
 const ids = [5, 6, 7, 8, 9, 10, 11, 12];
@@ -52,12 +52,12 @@ for (const [name, { there, open }] of Object.entries(BROWSERS))
     after(() => driver?.close());
 
     for (const isolated of [true, false])
-      test(isolated ? 'isolated' : 'not isolated', { timeout: 120_000 }, async () => {
+      test(isolated ? 'isolated' : 'not isolated', { timeout: 2 * PATIENCE }, async () => {
         const server = await serve({ isolated, routes: {
           '/blank': (/** @type {any} */ _, /** @type {import('node:http').ServerResponse} */ response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html><title>t</title>'),
           '/model.gguf': (/** @type {any} */ _, /** @type {import('node:http').ServerResponse} */ response) => response.writeHead(200, { 'Content-Length': file.length }).end(file),
         } });
-        const page = await driver.browser.newPage();
+        const page = await patient(await driver.browser.newPage());
         try {
           await page.goto(`${server.origin}/blank`);
           const result = await page.evaluate(everything, { ids });

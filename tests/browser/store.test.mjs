@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { GGML } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
-import { CHROMIUM, chromium, serve } from './support.mjs';
+import { CHROMIUM, chromium, PATIENCE, patient, serve } from './support.mjs';
 
 const MIB = 1 << 20;
 const model = randomLlama({ layers: 2, width: 64, heads: 4, kvHeads: 2, ffn: 128, vocab: 300, context: 64, base: 10000 }, GGML.Q8_0);
 const noise = (/** @type {number} */ n, /** @type {number} */ seed) => { const out = Buffer.alloc(n); for (let i = 0, x = seed; i < n; i++) { x = (Math.imul(x, 1664525) + 1013904223) >>> 0; out[i] = x >>> 24; } return out; };
 const big = noise(40 * MIB + 123, 1);
 
-describe('model store in Chromium', { skip: CHROMIUM ? false : 'there is no Chromium', timeout: 240_000 }, () => {
+describe('model store in Chromium', { skip: CHROMIUM ? false : 'there is no Chromium', timeout: 4 * PATIENCE }, () => {
   /** @type {any} */ let browser, page, server;
   /** What the server does now; what it was asked. @type {{body: Buffer, etag: string | null, ranges: boolean, cutAfter: number, status: number, slow: boolean}} */
   let state;
@@ -34,7 +34,7 @@ describe('model store in Chromium', { skip: CHROMIUM ? false : 'there is no Chro
       '/model.gguf': respond,
     } });
     browser = await chromium();
-    page = await (await browser.newContext()).newPage();
+    page = await patient(await (await browser.newContext()).newPage());
     await page.goto(server.url('blank'));
   });
   after(async () => { await browser?.close(); await server?.close(); });
@@ -149,7 +149,7 @@ describe('model store in Chromium', { skip: CHROMIUM ? false : 'there is no Chro
   test('two tabs that ask at once download once', async () => {
     await clear();
     set({});
-    const second = await page.context().newPage();
+    const second = await patient(await page.context().newPage());
     await second.goto(server.url('blank'));
     const one = (/** @type {any} */ p) => p.evaluate(async () => { const { ModelStore } = await import('/web/index.js'); return (await ModelStore.fetch('/model.gguf')).size; });
     assert.deepEqual(await Promise.all([one(page), one(second)]), [big.length, big.length]);

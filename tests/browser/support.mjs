@@ -12,6 +12,7 @@ import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PAGE_RATE } from './slow.mjs';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -103,6 +104,43 @@ const onDisk = (...names) => names.find((p) => existsSync(p)) ?? null;
 export const CHROMIUM = process.env.CHROMIUM ?? onDisk('/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome');
 export const FIREFOX = process.env.FIREFOX ?? onDisk('/usr/bin/firefox-esr', '/usr/bin/firefox');
 
+/** The longest wait for a state, in milliseconds: it ends a test that waits in vain, and asserts nothing about time. */
+export const PATIENCE = 120_000;
+
+/**
+ * Waits for a condition in a page of either driver.
+ * @template A
+ * @param {any} page @param {(arg: A) => unknown} condition runs in the page @param {A} [arg]
+ */
+export const until = (page, condition, arg) => page.waitForFunction(condition, ...('waitForURL' in page ? [arg, { timeout: PATIENCE }] : [{ timeout: PATIENCE }, arg]));
+
+/**
+ * What a page reaches in a while: reads it again and again until it is as it should be, and tells the last difference when patience ends.
+ * @template T
+ * @param {() => T | Promise<T>} read @param {T | RegExp | ((value: T) => unknown)} want an equal value, a pattern, or a check that throws
+ * @param {string} [message]
+ * @returns {Promise<T>} what was read last
+ */
+export async function eventually(read, want, message) {
+    for (const end = Date.now() + PATIENCE; ; await new Promise((resolve) => setTimeout(resolve, 50))) {
+        try {
+            const value = await read();
+            if (want instanceof RegExp) assert.match(/** @type {any} */ (value), want, message);
+            else if (typeof want === 'function') await /** @type {(value: T) => unknown} */ (want)(value);
+            else assert.deepEqual(value, want, message);
+            return value;
+        } catch (error) {
+            if (Date.now() > end) throw error;
+        }
+    }
+}
+
+/** A file that a page hands out. @param {import('playwright-core').Page} page @param {() => Promise<unknown>} press */
+export async function saved(page, press) {
+    const [download] = await Promise.all([page.waitForEvent('download'), press()]), bytes = readFileSync(await download.path());
+    return { name: download.suggestedFilename(), bytes, text: bytes.toString() };
+}
+
 /** @returns {Promise<import('playwright-core').Browser>} */
 export async function chromium() {
     const { chromium: driver } = await import('playwright-core');
@@ -116,7 +154,7 @@ export async function chromium() {
 export async function firefox() {
     const { launch } = await import('puppeteer-core');
     const profile = mkdtempSync(path.join(tmpdir(), 'microtome-firefox-'));
-    const browser = await launch({ browser: 'firefox', executablePath: FIREFOX ?? undefined, headless: true, userDataDir: profile });
+    const browser = await launch({ browser: 'firefox', executablePath: FIREFOX ?? undefined, headless: true, userDataDir: profile, timeout: PATIENCE, protocolTimeout: 2 * PATIENCE });
     return {
         browser,
         close: async () => {
@@ -141,21 +179,32 @@ export function watch(page, origin) {
     return { errors, foreign };
 }
 
+/** A page of either driver that is waited for long enough, as slow as SLOW asks. @template {any} P @param {P} page @returns {Promise<P>} */
+export async function patient(page) {
+    const any = /** @type {any} */ (page);
+    any.setDefaultTimeout(PATIENCE);
+    if (PAGE_RATE > 1 && 'waitForURL' in any) await (await any.context().newCDPSession(any)).send('Emulation.setCPUThrottlingRate', { rate: PAGE_RATE });
+    return page;
+}
+
 /**
  * Opens an address in Chromium, in a context of its own, and runs a check there; demands a silent console and no request to another origin.
  * @param {import('playwright-core').Browser} browser
  * @param {string} address
  * @param {(page: import('playwright-core').Page, context: import('playwright-core').BrowserContext) => unknown} check
  * @param {object} [options]
+ * @param {(page: import('playwright-core').Page) => unknown} [options.prepare] before the page is opened
  * @param {((page: import('playwright-core').Page) => unknown) | null} [options.ready] waits until the check can begin
  * @param {import('playwright-core').BrowserContextOptions} [options.context]
  * @param {RegExp[]} [options.allow] errors that the check provokes
  */
-export async function visit(browser, address, check, { ready, context = {}, allow = [] } = {}) {
+export async function visit(browser, address, check, { prepare, ready, context = {}, allow = [] } = {}) {
     const own = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
+    own.setDefaultTimeout(PATIENCE); // for pages that the check opens too
     try {
-        const page = await own.newPage();
+        const page = await patient(await own.newPage());
         const { errors, foreign } = watch(page, new URL(address).origin);
+        await prepare?.(page);
         await page.goto(address);
         await ready?.(page);
         await check(page, own);
@@ -177,7 +226,7 @@ export async function visitInFirefox(address, check, served) {
     try {
         const { browser, close } = await firefox();
         try {
-            const page = await browser.newPage();
+            const page = await patient(await browser.newPage());
             const { errors, foreign } = watch(page, server.origin);
             await page.goto(server.url(address));
             await check(page, server);
@@ -191,11 +240,37 @@ export async function visitInFirefox(address, check, served) {
     }
 }
 
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const AXE_RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
-/** Demands that axe-core finds nothing on a page, as it stands. @param {import('playwright-core').Page} page @param {string} what is on show, for the message */
-export async function axe(page, what) {
-    await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
-    const { violations } = await page.evaluate((runOnly) => /** @type {any} */ (globalThis).axe.run(document, { runOnly, resultTypes: ['violations'], elementRef: false }), AXE_RULES);
+/** Those whose outcome a theme can change. */
+const COLOUR_RULES = ['color-contrast', 'link-in-text-block'];
+
+/**
+ * Demands that axe-core finds nothing on a page, as it stands when it has stopped moving.
+ * @param {import('playwright-core').Page} page @param {string} what is on show, for the message
+ * @param {object} [runOnly]
+ */
+export async function axe(page, what, runOnly = { type: 'tag', values: AXE_RULES }) {
+    if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(AXE);
+    const { violations } = await page.evaluate(async (only) => {
+        await Promise.allSettled(document.getAnimations().filter((one) => one.effect?.getComputedTiming().endTime !== Infinity).map((one) => one.finished));
+        return /** @type {any} */ (globalThis).axe.run(document, { runOnly: only, resultTypes: ['violations'], elementRef: false });
+    }, runOnly);
     assert.deepEqual(violations.map((/** @type {any} */ v) => `${v.id} (${v.impact}): ${v.nodes.map((/** @type {any} */ n) => `${n.target} ${n.failureSummary}`).join(' | ')}`), [], what);
+}
+
+/** @type {Record<string, Parameters<import('playwright-core').Page['emulateMedia']>[0]>} */
+const THEMES = { light: { colorScheme: 'light', forcedColors: 'none' }, dark: { colorScheme: 'dark', forcedColors: 'none' }, 'forced colours': { colorScheme: 'light', forcedColors: 'active' } };
+
+/** The same; then, in the other themes, what a theme can change. @param {import('playwright-core').Page} page @param {string} what */
+export async function axeInThemes(page, what) {
+    await axe(page, what);
+    const own = await page.evaluate(() => (matchMedia('(forced-colors: active)').matches ? 'forced colours' : matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light'));
+    for (const [name, media] of Object.entries(THEMES)) {
+        if (name === own) continue;
+        await page.emulateMedia(media);
+        await axe(page, `${what}, ${name}`, { type: 'rule', values: COLOUR_RULES });
+    }
+    await page.emulateMedia(THEMES[own]);
 }

@@ -8,7 +8,7 @@ import { ByteModel, Model, Tokenizer } from '../../web/index.js';
 import { ablate, attentionOf, attentionSinks, logitLens, patchingMap } from '../../web/inspect.js';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { totalVariation } from '../../web/elements/format.js';
-import { axe, CHROMIUM, chromium, FIREFOX, ROOT, serve, visit, visitInFirefox } from './support.mjs';
+import { axe, axeInThemes, CHROMIUM, chromium, FIREFOX, ROOT, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const at = (/** @type {string} */ file) => path.join(ROOT, 'models', file);
 const [tokens, cut, inside, generation, claims] = LESSONS;
@@ -138,7 +138,7 @@ describe('demos/tour in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
     await server?.close();
   });
 
-  const onPage = (check, { url = 'demos/tour/', context } = {}) => visit(browser, server.url(url), check, { context });
+  const onPage = (check, { url = 'demos/tour/', ...options } = {}) => visit(browser, server.url(url), check, options);
 
   test('lessons, folded answers, ticks that come back with the back button, and nothing stored', () =>
     onPage(async (page) => {
@@ -149,15 +149,15 @@ describe('demos/tour in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
         assert.deepEqual(await page.locator('#steps a').evaluateAll((list) => list.map((a) => a.href)), steps.map((step) => new URL(addressOf(step), server.url('demos/tour/')).href));
         await axe(page, title);
         await page.locator('#next').click();
-        await page.waitForFunction((next) => document.getElementById('title').textContent === next && document.activeElement.id === 'title', LESSONS[(i + 1) % 5].title);
+        await until(page, (next) => document.getElementById('title').textContent === next && document.activeElement.id === 'title', LESSONS[(i + 1) % 5].title);
       }
       await page.locator('#lessons a').nth(1).click();
-      await page.waitForFunction((title) => document.getElementById('title').textContent === title, cut.title);
+      await until(page, (title) => document.getElementById('title').textContent === title, cut.title);
       await page.locator('#steps input').nth(2).check();
       await page.locator('#steps a').nth(0).click();
       await page.waitForURL(/bytes\/#/);
       await page.goBack();
-      await page.waitForFunction((title) => document.getElementById('title')?.textContent === title, cut.title);
+      await until(page, (title) => document.getElementById('title')?.textContent === title, cut.title);
       assert.deepEqual(await page.locator('#steps input').evaluateAll((list) => list.map((box) => box.checked)), [true, false, true, false, false]);
       assert.equal(await page.locator('#lessons .state').nth(1).textContent(), '2 of 5 steps');
       for (const box of await page.locator('#steps input').all()) await box.check();
@@ -165,19 +165,27 @@ describe('demos/tour in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       assert.deepEqual(await page.evaluate(async () => [localStorage.length, sessionStorage.length, document.cookie, (await indexedDB.databases()).length]), [0, 0, '', 0]);
     }));
 
+  /** Remembers in the page what it has written into its address. */
+  const remember = (page) => page.addInitScript(() => {
+    const write = history.replaceState.bind(history);
+    globalThis.written = [];
+    history.replaceState = (...how) => {
+      write(...how);
+      globalThis.written.push(location.hash);
+    };
+  });
+
   for (const { title, steps } of LESSONS)
     test(`the steps of ‘${title}’ open their pages in the state they promise`, async () => {
       for (const step of steps)
         await onPage(async (page) => {
-          if (step.page === 'train/') await page.waitForFunction((size) => document.getElementById('size').value === size, step.state.size);
-          else // a page keeps its state in the address, and drops what it does not know
-            await page.waitForFunction((state) => {
-              const now = new URLSearchParams(location.hash.slice(1));
-              return document.querySelector('h1') && Object.entries(state).every(([key, value]) => now.get(key) === value);
-            }, step.state);
-          await page.waitForTimeout(1200); // longer than pages wait before they write it
-          if (step.page !== 'train/') assert.deepEqual(await page.evaluate((keys) => keys.map((key) => new URLSearchParams(location.hash.slice(1)).get(key)), Object.keys(step.state)), Object.values(step.state), step.id);
-        }, { url: `demos/${step.page}#${new URLSearchParams(step.state)}` });
+          if (step.page === 'train/') return until(page, (size) => document.getElementById('size').value === size, step.state.size);
+          await until(page, () => globalThis.written.length); // a page writes its own state into the address, and drops what it does not know
+          for (const hash of await page.evaluate(() => [...globalThis.written, location.hash])) {
+            const now = new URLSearchParams(hash.slice(1));
+            assert.deepEqual(Object.keys(step.state).map((key) => now.get(key)), Object.values(step.state), step.id);
+          }
+        }, { prepare: remember, url: `demos/${step.page}#${new URLSearchParams(step.state)}` });
     });
 
   test('worksheets: every task, answers on request, one page of A4 each', () =>
@@ -195,27 +203,26 @@ describe('demos/tour in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
           assert.match(pdf, /MediaBox \[0 0 59[45][.\d]* 84[12][.\d]*\]/);
         }
       await page.goto(server.url('demos/tour/worksheet.html#lesson=inside&answers=1'));
-      await page.waitForFunction((title) => document.getElementById('title').textContent === title, inside.title);
+      await until(page, (title) => document.getElementById('title').textContent === title, inside.title);
       assert.ok(await page.locator('#answers').isChecked());
       assert.equal(await page.locator('#back').getAttribute('href'), './#lesson=inside');
     }, { url: 'demos/tour/worksheet.html' }));
 
   test('in the dark, with forced colours, on a phone', async () => {
-    for (const context of [{ colorScheme: 'dark' }, { forcedColors: 'active' }, { viewport: { width: 390, height: 844 } }])
-      for (const url of ['demos/tour/#lesson=inside&done=c1.c2', 'demos/tour/worksheet.html#lesson=generation'])
-        await onPage(async (page) => {
-          await axe(page, JSON.stringify(context));
-          assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${url} ${JSON.stringify(context)} scrolls sideways`);
-        }, { context, url });
+    for (const url of ['demos/tour/#lesson=inside&done=c1.c2', 'demos/tour/worksheet.html#lesson=generation'])
+      await onPage(async (page) => {
+        await axeInThemes(page, url);
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${url} scrolls sideways`);
+      }, { context: { viewport: { width: 390, height: 844 } }, url });
   });
 });
 
 describe('demos/tour in Firefox', { skip: FIREFOX ? false : 'no Firefox here' }, () => {
   test('a lesson from its link, with ticks; a worksheet', () =>
     visitInFirefox('demos/tour/#lesson=inside&done=c2.nonsense', async (page, server) => {
-      await page.waitForFunction((title) => document.getElementById('title').textContent === title, {}, inside.title);
+      await until(page, (title) => document.getElementById('title').textContent === title, inside.title);
       assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('#steps input')].map((box) => box.checked)), [false, true, false, false, false]);
       await page.goto(server.url('demos/tour/worksheet.html#lesson=claims'));
-      await page.waitForFunction((count) => document.querySelectorAll('.tasks > li').length === count, {}, claims.tasks.length);
+      await until(page, (count) => document.querySelectorAll('.tasks > li').length === count, claims.tasks.length);
     }, { isolated: false }));
 });

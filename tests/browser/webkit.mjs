@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
+import { PATIENCE } from './support.mjs';
 
 const browsers = existsSync('/usr/lib/x86_64-linux-gnu') ? readdirSync('/usr/lib/x86_64-linux-gnu').filter((name) => /^webkit2?gtk-/.test(name)).map((name) => `/usr/lib/x86_64-linux-gnu/${name}/MiniBrowser`).filter((path) => existsSync(path)) : [];
 /** The browser; null where it, its driver or a display is missing. */
@@ -42,12 +43,12 @@ export class WebKit {
             for (let tries = 0; ; tries++) {
                 const ready = await fetch(`${base}/status`).then((r) => r.json(), () => null);
                 if (ready?.value?.ready) break;
-                if (tries > 200) throw new Error('WebKitWebDriver did not start');
+                if (tries > PATIENCE / 100) throw new Error('WebKitWebDriver did not start');
                 await new Promise((done) => setTimeout(done, 100));
             }
             const { sessionId } = await call(`${base}/session`, { capabilities: { alwaysMatch: { 'webkitgtk:browserOptions': { binary: WEBKIT, args: ['--automation'] } } } });
             const session = new WebKit(driver, `${base}/session/${sessionId}`);
-            await session.post('timeouts', { script: 120_000, pageLoad: 60_000 });
+            await session.post('timeouts', { script: PATIENCE, pageLoad: PATIENCE });
             await session.post('window/rect', { width, height }).catch(() => {});
             return session;
         } catch (error) {
@@ -77,7 +78,7 @@ export class WebKit {
 
     /** Waits until a condition in the page holds. @param {(...args: any[]) => unknown} condition @param {...unknown} args */
     async waitFor(condition, ...args) {
-        for (const end = Date.now() + 100_000; ; ) {
+        for (const end = Date.now() + PATIENCE; ; ) {
             if (await this.evaluate(condition, ...args)) return;
             if (Date.now() > end) throw new Error(`waited in vain for ${condition}`);
             await new Promise((done) => setTimeout(done, 100));

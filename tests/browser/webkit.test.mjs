@@ -8,6 +8,12 @@ import { WEBKIT, WebKit } from './webkit.mjs';
 
 const pages = /** @type {{ path: string }[]} */ (JSON.parse(readFileSync(`${ROOT}demos/demos.json`, 'utf8'))).map(({ path }) => path);
 
+/** Runs in the page: the answer is about this text, and no other is owed. @param {string} text */
+function answered(text) {
+  const { for: of, stale, busy } = /** @type {HTMLElement} */ (document.getElementById('answer')).dataset;
+  return of === text && stale === undefined && busy === undefined;
+}
+
 describe('WebKitGTK', { skip: WEBKIT ? false : 'no WebKitGTK with its driver and xvfb here' }, () => {
   /** @type {WebKit} */ let browser;
   /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
@@ -36,13 +42,12 @@ describe('WebKitGTK', { skip: WEBKIT ? false : 'no WebKitGTK with its driver and
 
   test('bytes: the model opens, and the answer follows what is typed', async () => {
     await browser.goto(server.url('demos/bytes/'));
-    await browser.waitFor(() => /%/.test(document.getElementById('verdict')?.textContent ?? ''));
+    await browser.waitFor(answered, 'Once upon a ti');
     const typed = 'I have seen it with my own e', model = await Model.load(`${ROOT}models/microtome-tiny.gguf`, { threads: 1 });
     const { bytes } = await new ByteModel(model).next(typed);
     await model.dispose();
-    const first = await browser.evaluate(() => document.getElementById('verdict')?.textContent);
     await browser.fill('#text', typed);
-    await browser.waitFor((was) => { const now = document.getElementById('verdict')?.textContent ?? ''; return now !== was && /%/.test(now); }, first);
+    await browser.waitFor(answered, typed);
     const shown = await browser.evaluate(() => Array.from(/** @type {any} */ (document.getElementById('chart')).result.bytes));
     assert.ok(shown.every((/** @type {number | null} */ value, /** @type {number} */ i) => value === null || Math.abs(value - bytes[i]) < 1e-3 * (1 + Math.abs(bytes[i]))), 'the numbers are those of Node'); // null: minus infinity
   });
@@ -53,6 +58,6 @@ describe('WebKitGTK', { skip: WEBKIT ? false : 'no WebKitGTK with its driver and
     await browser.click('#play');
     await browser.waitFor(() => ['done', 'failed'].includes(document.getElementById('lab')?.dataset.phase ?? ''));
     assert.equal(await browser.evaluate(() => document.getElementById('lab')?.dataset.phase), 'done');
-    assert.ok(await browser.evaluate(() => document.querySelectorAll('figure svg').length) > 0);
+    await browser.waitFor(() => document.querySelectorAll('figure svg').length > 0);
   });
 });
