@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { ByteModel, Model } from '../../web/index.js';
+import { installPacked } from '../support/packed.mjs';
 import { BUNDLED, scratch } from '../support/wasm.mjs';
 import { CHROMIUM, chromium, FIREFOX, firefox, ROOT, serve, STRICT_POLICY, watch } from './support.mjs';
 
@@ -17,7 +18,8 @@ const TEMPLATES = path.join(ROOT, 'docs/templates');
 const BUILT = { vite: 'dist', webpack: 'public', esbuild: 'public', rollup: 'public' };
 const CDN = 'https://cdn.jsdelivr.net/npm/microtome@0.1.0/';
 const FIRST = 'Once upon a ti', TYPED = 'me there was a lit';
-const work = scratch().folder, installed = path.join(work, 'installed/node_modules/microtome');
+const work = scratch().folder;
+/** @type {string} */ let installed;
 
 /** @type {Map<string, {ids: number[], exact: number[], naive: number[]}>} */
 const WANT = new Map();
@@ -76,10 +78,8 @@ function copy(name) {
 }
 
 before(async () => {
-    await run('npm', ['pack', '--ignore-scripts', '--pack-destination', work], { cwd: ROOT, maxBuffer: 1 << 24 });
     mkdirSync(path.join(work, 'installed'));
-    writeFileSync(path.join(work, 'installed/package.json'), '{"private": true}');
-    await run('npm', ['install', '--offline', '--no-audit', '--no-fund', path.join(work, readdirSync(work).find((name) => name.endsWith('.tgz')))], { cwd: path.join(work, 'installed') });
+    ({ installed } = await installPacked(path.join(work, 'installed')));
     const model = await Model.load(BUNDLED), bytes = new ByteModel(model);
     for (const text of [FIRST, FIRST + TYPED]) {
         const next = await bytes.next(text);

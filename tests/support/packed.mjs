@@ -1,6 +1,6 @@
-// The package as people get it: packed, and unpacked into an empty project.
+// The package as people get it: packed, and installed into an empty project.
 import { execFile } from 'node:child_process';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ROOT } from './shared.mjs';
@@ -14,9 +14,7 @@ const run = promisify(execFile);
 export async function installPacked(project) {
   const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], { cwd: ROOT, maxBuffer: 1 << 24 });
   const [{ filename, files }] = JSON.parse(stdout), installed = join(project, 'node_modules/microtome');
-  mkdirSync(join(project, 'node_modules'), { recursive: true });
-  await run('tar', ['-xzf', join(project, filename), '-C', project]);
-  renameSync(join(project, 'package'), installed);
   writeFileSync(join(project, 'package.json'), '{"name": "consumer", "private": true, "type": "module"}');
+  await run('npm', ['install', '--offline', '--no-save', '--no-audit', '--no-fund', join(project, filename)], { cwd: project });
   return { installed, paths: files.map((/** @type {{path: string}} */ file) => file.path) };
 }
