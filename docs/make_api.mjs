@@ -198,6 +198,8 @@ export function makeApi() {
       if (missing.length) gaps.push(`${what}: result: nothing is said of ${missing.join(', ')}`);
     } else if (!['void', 'Promise<void>'].includes(inferred)) lines.push(`- returns \`${inferred}\``);
     if (/\bany\b/.test(inferred) && !result) gaps.push(`${what}: the result has no type`);
+    const body = 'body' in node && node.body && ts.isBlock(/** @type {ts.Node} */ (node.body)) ? /** @type {ts.Block} */ (node.body) : null;
+    if (body && /\bthrow new MicrotomeError\(/.test(body.getText()) && !tags.some(ts.isJSDocThrowsTag) && !/\bE[A-Z]{3,}\b/.test(told)) gaps.push(`${what}: it throws, and no @throws says what`);
     for (const tag of tags.filter(ts.isJSDocThrowsTag)) lines.push(`- throws ${tag.typeExpression ? typeText(tag.typeExpression.type, page) : ''}: ${safe(flat(comment(tag)))}`);
     return lines;
   }

@@ -38,7 +38,7 @@ export function mapTokens(from, onto) {
 /**
  * Steers one model by the difference of two others of another vocabulary: ln p(base) + alpha x delta[map]; tokens that stand for nothing stay as they are (Cross-model Control). Not normalised.
  * @param {Float32Array | Float64Array} logits of the base model @param {ArrayLike<number>} delta logits of the tuned minus those of the untuned model, by their vocabulary
- * @param {Int32Array} map of mapTokens(base, theirs) @param {number} [alpha] default 1 @returns {Float64Array}
+ * @param {Int32Array} map of mapTokens(base, theirs) @param {number} [alpha] default 1 @returns {Float64Array} @throws {MicrotomeError} ERANGE: lengths that do not fit
  */
 export function steerLogits(logits, delta, map, alpha = 1) {
   if (map.length > logits.length) throw new MicrotomeError(`steerLogits: a map of ${map.length} tokens for ${logits.length} logits`, { code: 'ERANGE' });
@@ -117,7 +117,7 @@ const COSTS = /** @type {const} */ (['bytes', 'edit']);
  * @param {Tokenizer} a @param {Tokenizer} b @param {string | Uint8Array} text
  * @param {{cost?: 'bytes' | 'edit', costs?: ArrayLike<number>[], masses?: 'bytes' | 'equal', epsilon?: number, tolerance?: number}} [options] cost: of a pair: 'bytes' (default): the share of their
  *   bytes in the text that only one of them has, 1 - |both| / |either|; 'edit': their edit distance over the longer length. costs: your own matrix instead, tokens of a by tokens of b. masses: default 'bytes'; epsilon, tolerance: as of transport
- * @returns {Promise<{a: Int32Array, b: Int32Array, plan: Float64Array[], cost: number, error: number, rounds: number, converged: boolean}>} plan: sums to 1
+ * @returns {Promise<{a: Int32Array, b: Int32Array, plan: Float64Array[], cost: number, error: number, rounds: number, converged: boolean}>} plan: sums to 1 @throws {MicrotomeError} EUNKNOWN: another cost, other masses; as transport
  */
 export async function transportTokenizations(a, b, text, options = {}) {
   checkOptions('transportTokenizations', options, ['cost', 'costs', 'masses', 'epsilon', 'tolerance']);

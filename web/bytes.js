@@ -48,6 +48,7 @@ export class ByteModel {
    *   probabilities, normalised by their sum; 'masked': the same with impossible tokens masked at every step; 'all': every sequence.
    *   context: tokens that the text follows (chat markers, fill-in-the-middle prompts), default the beginning of text. contextTokens: room for text and alternatives, default 2048. beam, epsilon: for 'all', which keeps at most
    *   `beam` sequences (16; 0: all, exact and exponential) and drops those with less than `epsilon` (1e-6) of the mass; missingMass tells
+   * @throws {MicrotomeError} ERANGE: no Model, a context without tokens; EUNKNOWN: another target
    */
   constructor(model, options = {}) {
     checkOptions('ByteModel', options, ['target', 'context', 'contextTokens', 'beam', 'epsilon']);

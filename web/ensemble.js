@@ -33,6 +33,7 @@ export class Ensemble {
   /**
    * @param {(Model | ByteModel)[]} models the members; vocabularies may differ @param {{rule?: PoolRule, weights?: number[], target?: 'valid' | 'masked' | 'all'}} [options] rule: default 'mean'; weights: one for each; default equal.
    *   target: of the byte models that are made for Models; a ByteModel stays the caller's
+   * @throws {MicrotomeError} ERANGE: no models, weights that do not fit them; EUNKNOWN: another rule
    */
   constructor(models, options = {}) {
     checkOptions('Ensemble', options, ['rule', 'weights', 'target']);

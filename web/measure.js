@@ -56,7 +56,7 @@ export class Measure {
 
   /**
    * Encodes a text and counts what comes out. No special tokens are added around it.
-   * @param {string | Uint8Array} text @param {{specialAsText?: boolean}} [options] @returns {number} its tokens
+   * @param {string | Uint8Array} text @param {{specialAsText?: boolean}} [options] @returns {number} its tokens @throws {MicrotomeError} ERANGE: it is no text; as Tokenizer.encode
    */
   add(text, options = {}) {
     checkOptions('add', options, ['specialAsText']);
@@ -92,7 +92,7 @@ export class Measure {
   /**
    * Rényi efficiency (Zouhar et al. 2023): the Rényi entropy of the tokens' distribution over ln(vocabulary size).
    * @param {number} [alpha] the order; default 2.5. 1: Shannon's entropy; Infinity: minus the logarithm of the likeliest token's share
-   * @returns {number} 0..1
+   * @returns {number} 0..1 @throws {MicrotomeError} ERANGE: alpha is below 0
    */
   efficiency(alpha = 2.5) {
     if (!(alpha >= 0)) throw new MicrotomeError(`efficiency: alpha: ${alpha} is not a number of at least 0`, { code: 'ERANGE' });

@@ -113,7 +113,7 @@ export const TEXT_FORMATS = Object.keys(FORMATS);
 /**
  * A text with so many typing errors: 'swap' of neighbours, 'drop', 'repeat', or the 'keyboard' key beside, at random characters that are letters.
  * @param {import('./tokenizer.js').Tokenizer} tokenizer whose module draws @param {string} text @param {string} operator one of TYPO_OPERATORS @param {number} edits how many @param {{seed?: number, level?: 'character' | 'boundary' | 'word'}} [options]
- *   level: of the places: any letter (default), letters at the edge of a token, or the first letter of words @returns {string}
+ *   level: of the places: any letter (default), letters at the edge of a token, or the first letter of words @returns {string} @throws {MicrotomeError} EUNKNOWN: another operator or level
  */
 export function withTypos(tokenizer, text, operator, edits, options = {}) {
   checkOptions('withTypos', options, ['seed', 'level']);
@@ -287,7 +287,7 @@ export async function dropoutProbe(model, texts, options = {}) {
 
 // ---- numbers -----------------------------------------------------------------------------------------------------------------------------
 
-/** Digits in groups, as a vocabulary of so many digits cuts them. @param {string} digits @param {number} size of a group, in digits @param {'left' | 'right'} from the side that the groups are counted from @returns {string[]} */
+/** Digits in groups, as a vocabulary of so many digits cuts them. @param {string} digits @param {number} size of a group, in digits @param {'left' | 'right'} from the side that the groups are counted from @returns {string[]} @throws {MicrotomeError} ERANGE: other characters than digits; EUNKNOWN: another side */
 export function chunkDigits(digits, size, from) {
   if (!/^[0-9]*$/.test(digits)) throw new MicrotomeError(`chunkDigits: ${JSON.stringify(digits)} is not digits`, { code: 'ERANGE' });
   if (from !== 'left' && from !== 'right') throw new MicrotomeError(`chunkDigits: unknown side ${JSON.stringify(from)}: known are left, right`, { code: 'EUNKNOWN' });

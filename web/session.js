@@ -176,7 +176,7 @@ export class Session {
    * Evaluates a tree of continuations in one pass: token i follows token parents[i] < i of the tree, or the session where it is -1. The session stays where it is;
    * take(i) goes on from a token of the tree, any other call forgets the tree.
    * @param {Iterable<number>} tokens @param {Iterable<number>} parents @param {{positions?: Iterable<number>, signal?: AbortSignal}} [options] positions: default the parent's + 1
-   * @returns {Promise<{logits: Float32Array, vocab: number}>} [tokens][vocab]
+   * @returns {Promise<{logits: Float32Array, vocab: number}>} [tokens][vocab] @throws {MicrotomeError} ERANGE: lists of different lengths, a parent that does not come before; ELIMIT: no free slots
    */
   tree(tokens, parents, options = {}) {
     checkOptions('tree', options, ['positions', 'signal']);

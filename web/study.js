@@ -85,7 +85,7 @@ export const CODE_LEVELS = Object.freeze({
 /**
  * Byte-pair vocabularies of one size under each level of splitting, trained on the texts and measured on them and on others.
  * @param {string[]} texts @param {{vocabSize: number, levels?: (keyof typeof CODE_LEVELS)[], heldOut?: string[], onLevel?: (level: string) => void} & Pick<TrainOptions, 'signal'>} options vocabSize: of each; levels: default all; heldOut: other texts; onLevel: called as each begins
- * @returns {Promise<{level: string, tokens: number, compression: number, heldOut: number | null}[]>} tokens, compression: of the texts; heldOut: bytes a token of the others
+ * @returns {Promise<{level: string, tokens: number, compression: number, heldOut: number | null}[]>} tokens, compression: of the texts; heldOut: bytes a token of the others @throws {MicrotomeError} EUNKNOWN: another level; as trainTokenizer. AbortError
  */
 export async function codeLevels(texts, options) {
   checkOptions('codeLevels', options, ['vocabSize', 'levels', 'heldOut', 'onLevel', 'signal']);
@@ -210,7 +210,7 @@ export function correlation(x, y) {
  * the other way round.)
  * @param {Tokenizer} tokenizer @param {Record<string, string | number>[]} table rows with `word`, perhaps `kind` (such as word, nonword), and columns of numbers: reaction time, accuracy, frequency...
  * @param {{column?: string}} [options] column: where the words are, default 'word' @returns {{kind: string, column: string, n: number, r: number}[]} Pearson's r of chunkability with each numeric column, by kind ('' without one);
- *   rows where the number is missing are left out
+ *   rows where the number is missing are left out @throws {MicrotomeError} EMISSING: a row without a word
  */
 export function cognitivePlausibility(tokenizer, table, options = {}) {
   checkOptions('cognitivePlausibility', options, ['column']);

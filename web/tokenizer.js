@@ -158,7 +158,7 @@ export class Tokenizer {
 
   /**
    * Tokenizers that need no file. @param {'byt5' | 'canine'} name bytes (ByT5) or code points (CANINE) as ids
-   * @param {{signal?: AbortSignal} & RuntimeOptions} [options] @returns {Promise<Tokenizer>}
+   * @param {{signal?: AbortSignal} & RuntimeOptions} [options] @returns {Promise<Tokenizer>} @throws {MicrotomeError} EUNKNOWN: another name
    */
   static async builtin(name, options = {}) {
     checkOptions('Tokenizer.builtin', options, ['signal', ...RUNTIME_OPTIONS]);

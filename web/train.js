@@ -101,7 +101,7 @@ export class Trainer {
     return this.#heap;
   }
 
-  /** Counts the words of one text. @param {string | Uint8Array} text */
+  /** Counts the words of one text. @param {string | Uint8Array} text @throws {MicrotomeError} ERANGE: it is no text; ENOMEM; ESTATE: disposed of */
   addText(text) {
     const heap = this.#live();
     if (typeof text !== 'string' && !(text instanceof Uint8Array)) throw new MicrotomeError(`train: a text must be a string or a Uint8Array, got ${text === null ? 'null' : typeof text}`, { code: 'ERANGE' });

@@ -104,7 +104,7 @@ export class LabClient {
 
   /**
    * Listens. metrics: new points have joined `results`; picture: one has; done: all arms are; error: what start, resume or step rejected with. @template {keyof Events} K @param {K} name @param {(value: Events[K]) => void} listener called with what is told
-   * @returns {() => void} stops listening
+   * @returns {() => void} stops listening @throws {MicrotomeError} EUNKNOWN: another event
    */
   on(name, listener) {
     const all = this.#listeners.get(name);

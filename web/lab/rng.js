@@ -54,7 +54,7 @@ export class Rng {
   /** Words taken so far: the whole state. */ #taken = 0;
   /** Which block #block holds. */ #at = -1;
 
-  /** @param {number} seed a whole number 0..2^53-1 @param {string} [stream] its name, such as "init", "data" */
+  /** @param {number} seed a whole number 0..2^53-1 @param {string} [stream] its name, such as "init", "data" @throws {MicrotomeError} ERANGE: another seed */
   constructor(seed, stream = '') {
     if (!Number.isSafeInteger(seed) || seed < 0) throw new MicrotomeError(`seed: ${String(seed)} is not a whole number in 0..${Number.MAX_SAFE_INTEGER}`, { code: 'ERANGE', details: { option: 'seed' } });
     this.#k0 = seed >>> 0;
@@ -90,7 +90,7 @@ export class Rng {
   /** Uniform in [low, high): two words. @param {number} [low] default 0 @param {number} [high] default 1 @returns {number} */
   uniform(low = 0, high = 1) { return low + (high - low) * (this.#bits() / 2 ** 53); }
 
-  /** A whole number 0..n-1, all equally likely (Lemire 2019: a multiplication, and seldom another draw). @param {number} n 1..2^53-1 @returns {number} */
+  /** A whole number 0..n-1, all equally likely (Lemire 2019: a multiplication, and seldom another draw). @param {number} n 1..2^53-1 @returns {number} @throws {MicrotomeError} ERANGE */
   below(n) {
     if (!Number.isSafeInteger(n) || n < 1) throw new MicrotomeError(`below: ${String(n)} is not a whole number from 1 on`, { code: 'ERANGE' });
     if (n <= 0x200000) {
@@ -118,7 +118,7 @@ export class Rng {
   /** Standard Gumbel: -ln(-ln u). @returns {number} */
   gumbel() { return -Math.log(-Math.log((this.#bits() + 0.5) / 2 ** 53)); }
 
-  /** Gamma with scale 1 (Marsaglia & Tsang 2000). @param {number} shape above 0 @returns {number} */
+  /** Gamma with scale 1 (Marsaglia & Tsang 2000). @param {number} shape above 0 @returns {number} @throws {MicrotomeError} ERANGE */
   gamma(shape) {
     if (!(shape > 0 && shape < Infinity)) throw new MicrotomeError(`gamma: the shape ${String(shape)} is not above 0`, { code: 'ERANGE' });
     if (shape < 1) return this.gamma(shape + 1) * (1 - this.uniform()) ** (1 / shape);
@@ -155,7 +155,7 @@ export class Rng {
     return list;
   }
 
-  /** k different numbers of 0..n-1, in random order. @param {number} n @param {number} k at most n @returns {Int32Array} */
+  /** k different numbers of 0..n-1, in random order. @param {number} n @param {number} k at most n @returns {Int32Array} @throws {MicrotomeError} ERANGE: more than n */
   choose(n, k) {
     if (!(k <= n)) throw new MicrotomeError(`choose: ${String(k)} of ${String(n)}`, { code: 'ERANGE' });
     const all = Int32Array.from({ length: n }, (_, i) => i);
@@ -198,7 +198,7 @@ export class Table {
   #sums;
   #last = 0;
 
-  /** @param {ArrayLike<number>} weights from 0 on, not all 0 */
+  /** @param {ArrayLike<number>} weights from 0 on, not all 0 @throws {MicrotomeError} ERANGE: others */
   constructor(weights) {
     this.#sums = new Float64Array(weights.length);
     let sum = 0;

@@ -175,12 +175,12 @@ export class Tensor {
   get grad() { return this.graph.gradOf(this); }
   /** @returns {Float32Array<ArrayBuffer>} a copy */
   read() { return new Float32Array(this.value); }
-  /** The value of a tensor of one element. @returns {number} */
+  /** The value of a tensor of one element. @returns {number} @throws {MicrotomeError} ERANGE: it has more */
   item() {
     if (this.size !== 1) throw new MicrotomeError(`a tensor of ${this.dims.join(' x ')} is no single number`, { code: 'ERANGE' });
     return this.value[0];
   }
-  /** New values of an input, for the runs from now on. @param {ArrayLike<number>} values */
+  /** New values of an input, for the runs from now on. @param {ArrayLike<number>} values one for each element @throws {MicrotomeError} ESTATE: it is computed, not given; ERANGE: more or fewer values */
   set(values) {
     if (!this.at) throw new MicrotomeError('only inputs are set: a value that is computed can be patched (Graph.patch)', { code: 'ESTATE' });
     if (values.length !== this.size) throw new MicrotomeError(`${values.length} values for an input of ${this.dims.join(' x ')}`, { code: 'ERANGE' });

@@ -73,7 +73,7 @@ export const sinusoids = (g, T, width) => g.constant(Float32Array.from({ length:
 /**
  * A transformer with norms before its parts, GELU, no biases in attention; matrices begin as N(0, 1 / inputs).
  * @param {Graph} g @param {Index | Tensor} tokens [batch, T] @param {TransformerOptions} options
- * @returns {{logits: Tensor, hidden: Tensor, patterns: Tensor[]}} logits [batch, T, outputs]; hidden: after the last norm, [batch, T, width]; patterns: [batch, heads, T, T] of each layer
+ * @returns {{logits: Tensor, hidden: Tensor, patterns: Tensor[]}} logits [batch, T, outputs]; hidden: after the last norm, [batch, T, width]; patterns: [batch, heads, T, T] of each layer @throws {MicrotomeError} ERANGE: heads that do not divide the width
  */
 export function transformer(g, tokens, { vocab, width = 32, layers = 2, heads = 2, mlp = 4, positions = 'distance', distances = tokens.dims[1], mask = 'causal', attention = 'softmax', kvShift = false, norm = 'layer', tied = false, embedSpread = 0.02,
   outputs = vocab, scoreScale = 1, rank = 0, name = '', hooks = true, embed = true }) {

@@ -46,7 +46,7 @@ export class Param {
   /** @returns {Float32Array<ArrayBuffer>} a copy of the values */
   read() { return new Float32Array(this.value); }
 
-  /** New values. @param {Init} init */
+  /** New values. @param {Init} init @throws {MicrotomeError} ERANGE: more or fewer values, or another beginning */
   set(init) {
     const to = this.value, { rng } = this.params;
     if (typeof init === 'number') to.fill(init);
