@@ -48,7 +48,8 @@ const LIFE = /^(observedAttributes|(connected|disconnected|adopted|attributeChan
 
 const flat = (/** @type {string} */ text) => text.replace(/\s+/g, ' ').trim();
 const comment = (/** @type {ts.JSDocTag | ts.JSDoc} */ node) => ts.getTextOfJSDocComment(node.comment) ?? '';
-const upper = (/** @type {string} */ text) => text && safe(text[0].toUpperCase() + text.slice(1));
+/** A sentence begins with a capital, but for the name of an option. @param {string} text */
+const upper = (text) => (/^[a-z]\w*(, \w+)*( \([^)]*\))?:/.test(text) ? safe(text) : text && safe(text[0].toUpperCase() + text.slice(1)));
 /** Where GitHub puts the anchor of a heading. @param {string} title */
 export const anchorOf = (title) => title.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(' ', '-');
 
