@@ -360,7 +360,13 @@ export async function undertrainedTokens(model, options = {}) {
   };
   const input = await table('token_embd.weight'), output = (await table('output.weight')) ?? input;
   if (!input || !output) throw new MicrotomeError('undertrainedTokens: the model has no table of embeddings by tokens', { code: 'EMISSING' });
-  const kinds = Array.from({ length: size }, (_, id) => tokenizer.token(id).kind), norms = norm(input);
+  const kinds = /** @type {string[]} */ ([]), impossible = /** @type {boolean[]} */ ([]), breathe = breather();
+  for (let id = 0; id < size; id++) {
+    const { kind, bytes } = tokenizer.token(id);
+    kinds.push(kind);
+    impossible.push(bytes.length === 1 && (bytes[0] === 0xc0 || bytes[0] === 0xc1 || bytes[0] > 0xf4)); // no UTF-8 has these, a vocabulary of all 256 bytes does
+    await breathe();
+  }
   let unreachable = /** @type {Set<number>} */ (new Set());
   try {
     unreachable = new Set(unreachableTokens(tokenizer));
@@ -368,28 +374,43 @@ export async function undertrainedTokens(model, options = {}) {
     if (!(error instanceof MicrotomeError && error.code === 'EUNKNOWN')) throw error; // a tokenizer that does not say
   }
   const ordinary = kinds.map((_, id) => id).filter((id) => kinds[id] === 'normal' || kinds[id] === 'user' || kinds[id] === 'byte');
-  // Bytes that no UTF-8 has, where a vocabulary has all 256.
-  const impossible = (/** @type {number} */ id) => { const bytes = tokenizer.tokenBytes(id); return bytes.length === 1 && (bytes[0] === 0xc0 || bytes[0] === 0xc1 || bytes[0] > 0xf4); };
-  const references = kinds.map((_, id) => id).filter((id) => unreachable.has(id) || kinds[id] === 'unused' || kinds[id] === 'hole' || (kinds[id] !== 'special' && impossible(id)));
+  const references = kinds.map((_, id) => id).filter((id) => unreachable.has(id) || kinds[id] === 'unused' || kinds[id] === 'hole' || (kinds[id] !== 'special' && impossible[id]));
   if (!references.length) throw new MicrotomeError('undertrainedTokens: no token of the vocabulary is known to be never used: there is nothing to compare with', { code: 'EMISSING' });
-  const { width, rows } = output, mean = average(ordinary), wanted = average(references).map((x, d) => x - mean[d]), length = Math.hypot(...wanted) || 1;
+  const { width, rows } = output, mean = await average(ordinary), wanted = (await average(references)).map((x, d) => x - mean[d]), length = Math.hypot(...wanted) || 1;
   const similarity = (/** @type {number} */ id) => {
     let dot = 0, square = 0;
     for (let d = 0; d < width; d++) { const x = rows[id * width + d] - mean[d]; dot += x * wanted[d]; square += x * x; }
     return square > 0 ? dot / Math.sqrt(square) / length : 1;
   };
-  const tokens = ordinary.map((id) => ({ id, text: new TextDecoder().decode(tokenizer.tokenBytes(id)), norm: norms[id], similarity: similarity(id), unreachable: unreachable.has(id) }));
-  tokens.sort((a, b) => b.similarity - a.similarity || a.norm - b.norm || a.id - b.id);
-  return { tokens: tokens.slice(0, top), references: references.length, tied: output === input, meanNorm: ordinary.reduce((s, id) => s + norms[id], 0) / ordinary.length };
-
-  /** @param {{width: number, rows: Float32Array}} t */
-  function norm({ width: w, rows: r }) {
-    return Array.from({ length: size }, (_, id) => { let s = 0; for (let d = 0; d < w; d++) s += r[id * w + d] ** 2; return Math.sqrt(s); });
+  const tokens = /** @type {UndertrainedToken[]} */ ([]);
+  const norm = (/** @type {number} */ id) => Math.sqrt(input.rows.subarray(id * input.width, (id + 1) * input.width).reduce((sum, x) => sum + x * x, 0));
+  let norms = 0;
+  for (const id of ordinary) {
+    tokens.push({ id, text: new TextDecoder().decode(tokenizer.tokenBytes(id)), norm: norm(id), similarity: similarity(id), unreachable: unreachable.has(id) });
+    norms += tokens[tokens.length - 1].norm;
+    await breathe();
   }
+  tokens.sort((a, b) => b.similarity - a.similarity || a.norm - b.norm || a.id - b.id);
+  return { tokens: tokens.slice(0, top), references: references.length, tied: output === input, meanNorm: norms / ordinary.length };
+
   /** @param {number[]} ids */
-  function average(ids) {
+  async function average(ids) {
     const out = new Float64Array(width);
-    for (const id of ids) for (let d = 0; d < width; d++) out[d] += rows[id * width + d] / ids.length;
+    for (const id of ids) {
+      for (let d = 0; d < width; d++) out[d] += rows[id * width + d] / ids.length;
+      await breathe();
+    }
     return out;
   }
+}
+
+const TURN_MS = 8;
+
+/** For long work on a page's thread: the returned function waits for others' turn where this one has become long. */
+function breather() {
+  let began = performance.now();
+  return () => {
+    if (performance.now() - began < TURN_MS) return;
+    return new Promise((resolve) => setTimeout(resolve)).then(() => { began = performance.now(); });
+  };
 }

@@ -22,7 +22,9 @@ const part = new Part(panel, {
         const { undertrainedTokens } = await import('../../web/index.js');
         say('Reading the embeddings …');
         const found = await undertrainedTokens(model, { top: model.tokenizer.vocabSize });
-        return { ...found, tokens: found.tokens.map((t) => ({ ...t, bytes: model.tokenizer.tokenBytes(t.id) })), top: Number(JSON.parse(text).top) };
+        // Bytes are asked for where they are shown: a vocabulary may have hundreds of thousands.
+        const tokens = found.tokens.map((t) => Object.defineProperty(/** @type {Token} */ (t), 'bytes', { get: () => model.tokenizer.tokenBytes(t.id) }));
+        return { ...found, tokens, top: Number(JSON.parse(text).top) };
     },
     show({ tokens, references, tied, meanNorm, top }) {
         const like = tokens.filter((t) => t.similarity >= LIKE).length;

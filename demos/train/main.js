@@ -40,7 +40,7 @@ const SAMPLE = 'Tokenizers learn the pieces that a text is made of.';
 const COMPARED = 'The unreadable handwriting of an absent-minded tokenizer costs 1,234 tokens.';
 const [SMALLEST, LARGEST] = [260, 100_000];
 const NEWEST = 36; // tokens shown as new at a size
-const ROWS = 200; // of the vocabulary at once
+const ROWS = 100; // of the vocabulary at once
 const PATIENCE_MS = 1500; // a training that does not stop by itself is ended with its worker
 
 const select = (/** @type {string} */ id) => /** @type {HTMLSelectElement} */ ($(id)), box = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ ($(id));
@@ -185,12 +185,18 @@ function heard(run, event, value) {
         if (total) box('progress').value = String(done / total);
         return;
     }
-    /** @type {Rung} */ const rung = value;
-    run.rungs.push(rung);
+    run.rungs.push(/** @type {Rung} */ (value));
+    frame ||= requestAnimationFrame(drawRungs); // small vocabularies come faster than pictures
+}
+
+let frame = 0;
+function drawRungs() {
+    frame = 0;
+    if (!running) return; // the end has drawn them
     drawCurve();
-    if (select('rung-of').value !== 'now') listRuns('now');
-    showRung(true);
-    $('vocabulary-note').textContent = `Training: ${rung.size.toLocaleString('en')} tokens so far.`;
+    if (select('rung-of').value === 'now') showRung(true);
+    else listRuns('now');
+    $('vocabulary-note').textContent = `Training: ${running.rungs.at(-1)?.size.toLocaleString('en')} tokens so far.`;
 }
 
 // ---- what is on show ---------------------------------------------------------------------------------------------

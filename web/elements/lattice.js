@@ -176,7 +176,7 @@ const number = (/** @type {number} */ x) => String(Math.round(x * 1000) / 1000).
 /** Large counts as powers. @param {bigint} n */
 function counted(n) {
     const text = n.toString();
-    return text.length > 12 ? `${text[0]}.${text.slice(1, 3)}e${text.length - 1}` : n.toLocaleString('en');
+    return text.length < 4 ? text : text.length > 12 ? `${text[0]}.${text.slice(1, 3)}e${text.length - 1}` : n.toLocaleString('en');
 }
 
 export class LatticeView extends HTMLElement {
@@ -188,6 +188,7 @@ export class LatticeView extends HTMLElement {
     /** @type {number} index of the edge with the tab stop */ #active = -1;
     #selected = -1;
     #width = 0;
+    #frame = 0;
     #svg = s('svg', { role: 'group' });
     #scroll = h('div', { class: 'scroll' }, this.#svg);
     #detail = h('p', { class: 'detail', 'aria-live': 'polite' });
@@ -195,10 +196,10 @@ export class LatticeView extends HTMLElement {
     #caption = h('caption');
     #details = h('details');
     #observer = new ResizeObserver(([entry]) => {
-        const width = Math.floor(entry.contentRect.width);
+        const width = this.#scroll.clientWidth || Math.floor(entry.contentRect.width); // the picture is hidden while it is empty
         if (width && width !== this.#width) {
             this.#width = width;
-            this.#draw();
+            if (this.#data) this.#draw();
         }
     });
 
@@ -227,8 +228,9 @@ export class LatticeView extends HTMLElement {
     }
 
     connectedCallback() {
+        this.#observer.observe(this);
         this.#observer.observe(this.#scroll);
-        this.#width = this.#scroll.clientWidth;
+        if (this.#data) this.#width = this.#scroll.clientWidth; // else the observer tells it, when the page has been laid out
         this.#draw();
     }
 
@@ -311,7 +313,10 @@ export class LatticeView extends HTMLElement {
         this.#bricks.get(this.#active)?.setAttribute('tabindex', '0');
         if (hadFocus) /** @type {any} */ (this.#bricks.get(this.#active))?.focus();
         this.#show();
-        if (edges.length) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+        if (edges.length) this.#frame ||= requestAnimationFrame(() => { // when the page is laid out anyway
+            this.#frame = 0;
+            this.#scroll.scrollTop = this.#scroll.scrollHeight;
+        });
         this.#caption.textContent = `${edges.length} tokens over ${n} bytes, ${counted(this.#paths.total)} segmentations${shown.length < edges.length ? `; the picture leaves ${edges.length - shown.length} out` : ''}`;
         this.#details.hidden = !edges.length;
         this.#fillTable();

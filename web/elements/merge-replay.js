@@ -139,10 +139,10 @@ export class MergeReplay extends HTMLElement {
     #details = h('details');
     #bar = h('div', { class: 'bar', role: 'group' }, this.#first, this.#back, this.#play, this.#on, h('label', {}, this.#range, this.#place));
     #observer = new ResizeObserver(([entry]) => {
-        const width = Math.floor(entry.contentRect.width);
+        const width = this.#scroll.clientWidth || Math.floor(entry.contentRect.width); // the picture is hidden while it is empty
         if (width && width !== this.#width) {
             this.#width = width;
-            this.#draw();
+            if (this.#data) this.#draw();
         }
     });
 
@@ -161,8 +161,9 @@ export class MergeReplay extends HTMLElement {
     }
 
     connectedCallback() {
+        this.#observer.observe(this);
         this.#observer.observe(this.#scroll);
-        this.#width = this.#scroll.clientWidth;
+        if (this.#data) this.#width = this.#scroll.clientWidth; // else the observer tells it, when the page has been laid out
         this.#draw();
     }
 

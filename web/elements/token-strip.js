@@ -225,6 +225,8 @@ export class TokenStrip extends HTMLElement {
     #first = 0; // index of the first token that is drawn
     #active = 0; // which item holds the tab stop
     #shown = -2;
+    #drawn = false; // as it is now
+    #frame = 0; // the one that will scroll
     #list = h('div', { role: 'list' });
     #detail = h('p', { class: 'detail' });
 
@@ -252,10 +254,11 @@ export class TokenStrip extends HTMLElement {
     }
 
     connectedCallback() {
-        this.#render();
+        if (!this.#drawn) this.#render();
     }
 
     attributeChangedCallback() {
+        this.#drawn = false;
         if (this.isConnected) this.#render();
     }
 
@@ -322,7 +325,12 @@ export class TokenStrip extends HTMLElement {
         this.#active = Math.max(0, Math.min(this.#active, this.#items.length - 1));
         this.#items[this.#active]?.setAttribute('tabindex', '0');
         if (hadFocus) this.#items[this.#active]?.focus();
-        this.#list.scrollTop = this.#list.scrollHeight;
+        // To the newest token when the page is laid out anyway: a height asked for now would force that.
+        if (this.#items.length) this.#frame ||= requestAnimationFrame(() => {
+            this.#frame = 0;
+            this.#list.scrollTop = this.#list.scrollHeight;
+        });
+        this.#drawn = true;
         this.#shown = -2;
         this.#show(hadFocus ? this.#active : -1);
     }
