@@ -5,7 +5,7 @@ import { parseTable } from '../../web/study.js';
 import { make } from '../kit/page.js';
 import { short } from './names.js';
 
-/** @typedef {import('../../web/study.js').LanguageTexts} LanguageTexts */
+/** @typedef {import('../../web/study.js').LanguageTexts & { autonym?: string }} LanguageTexts autonym: its name in the language itself, where it is known */
 /** @typedef {import('../../web/study.js').Premiums} Premiums */
 /** @typedef {import('../../web/study.js').LanguagePremium} LanguagePremium */
 /** @typedef {'premium' | 'closeness' | 'tokens'} Measure */
@@ -75,11 +75,12 @@ export const referenceOf = (languages) => languages.find((l) => /^(en|eng|englis
 const valueOf = (language, by) => language[by];
 
 /**
- * Rows of the ranking, cheapest first. @param {Premiums} premiums @param {Measure} by @returns {HTMLTableRowElement[]}
+ * Rows of the ranking, cheapest first; data-language tells which one it is.
+ * @param {Premiums} premiums @param {Measure} by @param {ReadonlyMap<string, string>} autonyms of languages by code, where they are known @returns {(() => HTMLTableRowElement)[]} each is made when it is asked for: there may be hundreds
  */
-export function rankingRows(premiums, by) {
+export function rankingRows(premiums, by, autonyms) {
     const ranked = [...premiums.languages].sort((a, b) => Number(b.counted) - Number(a.counted) || valueOf(a, by) - valueOf(b, by)), most = Math.max(1e-9, ...ranked.map((l) => valueOf(l, by)));
-    return ranked.map((language) => {
+    return ranked.map((language) => () => {
         const svg = document.createElementNS(SVG, 'svg'), rect = document.createElementNS(SVG, 'rect');
         svg.setAttribute('viewBox', '0 0 100 8');
         svg.setAttribute('preserveAspectRatio', 'none');
@@ -88,9 +89,11 @@ export function rankingRows(premiums, by) {
         rect.setAttribute('height', '8');
         svg.append(rect);
         const kind = language.language === premiums.reference ? 'reference' : language.counted ? '' : 'unknown';
-        return make('tr', { className: kind },
-            make('th', { scope: 'row' }, make('bdi', {}, language.name), kind === 'reference' ? ' (the measure)' : kind === 'unknown' ? ` (${Math.round(100 * language.unknownRate)}% unknown)` : ''),
+        const autonym = autonyms.get(language.language), row = make('tr', { className: kind },
+            make('th', { scope: 'row' }, make('bdi', {}, language.name), ...(autonym && autonym !== language.name ? [' ', make('bdi', { className: 'muted', lang: language.language }, autonym)] : []), kind === 'reference' ? ' (the measure)' : kind === 'unknown' ? ` (${Math.round(100 * language.unknownRate)}% unknown)` : ''),
             make('td', { className: 'bar' }, make('div', {}, make('span', {}, by === 'tokens' ? language.tokens.toLocaleString('en') : short(valueOf(language, by))), svg)),
             make('td', {}, short(language.bytePremium)), make('td', {}, short(language.closeness)), make('td', {}, language.tokens.toLocaleString('en')));
+        row.dataset.language = language.language;
+        return row;
     });
 }

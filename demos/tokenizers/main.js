@@ -17,6 +17,7 @@ import { dotPlot } from './dots.js';
 import { rankingRows, readParallel, referenceOf } from './languages.js';
 import { short } from './names.js';
 import { Panel } from './panel.js';
+import { groupByScript, scriptOf, scriptPlot } from './scripts.js';
 import { BUNDLED, entriesOf } from './sources.js';
 
 /**
@@ -40,6 +41,7 @@ const LONG = 100_000; // characters pasted at once that are kept out of the box
 const SHOWN_OF_LONG = 2000;
 const LONGEST_SPEED = 1 << 20; // characters of the user's text that speed is measured on
 const MOST_ROWS = 60; // languages in the picture of all tokenizers
+const ROWS_AT_ONCE = 60; // of the ranking
 
 const input = /** @type {HTMLTextAreaElement} */ ($('text')), word = /** @type {HTMLInputElement} */ ($('word'));
 const wordOf = /** @type {HTMLSelectElement} */ ($('word-of')), languageOf = /** @type {HTMLSelectElement} */ ($('language-of')), languageBy = /** @type {HTMLSelectElement} */ ($('language-by'));
@@ -292,23 +294,54 @@ function showWord() {
 
 // ---- languages ---------------------------------------------------------------------------------------------------
 
-/** @type {import('../../web/study.js').LanguageTexts[] | null} */ let languages = null;
+/** Where texts come from. @typedef {'ours' | 'names' | 'more' | 'file'} Corpus */
+/** @typedef {import('./languages.js').LanguageTexts} LanguageTexts */
+const corpusOf = /** @type {HTMLSelectElement} */ ($('corpus')), finder = /** @type {HTMLInputElement} */ ($('find-language'));
+/** On show. @type {{ corpus: Corpus, name: string, languages: LanguageTexts[], scripts: Map<string, string>, autonyms: Map<string, string> } | null} */ let shown = null;
 /** Of each tokenizer, for the languages on show. @type {Map<string, Premiums>} */ let premiums = new Map();
 /** Those that are being counted. @type {Map<string, Promise<void>>} */ let counting = new Map();
-/** @param {import('../../web/study.js').LanguageTexts[]} list */
-function useLanguages(list) {
-    languages = list;
-    premiums = new Map(); // what is still under way for the old ones stays with them
-    counting = new Map();
-}
-const ours = (async () => {
-    const response = await fetch(new URL('parallel.tsv', import.meta.url));
-    if (!response.ok) throw new Error(`parallel.tsv: HTTP ${response.status}`);
-    return readParallel(await response.text());
-})();
-ours.then((found) => { languages ??= found; void showLanguages(); }, (error) => problem('languages-problem', error));
+/** Texts that have been read or made. @type {Map<Corpus, LanguageTexts[]>} */ const corpora = new Map();
+/** The making of texts that is under way. @type {AbortController | null} */ let making = null;
 
-/** @param {Entry} entry @param {import('../../web/study.js').LanguageTexts[]} list */
+/** @param {Corpus} corpus @param {AbortSignal} signal @returns {Promise<LanguageTexts[]>} */
+async function textsOf(corpus, signal) {
+    if (corpus === 'ours') {
+        const response = await fetch(new URL('parallel.tsv', import.meta.url), { signal });
+        if (!response.ok) throw new Error(`parallel.tsv: HTTP ${response.status}`);
+        return readParallel(await response.text());
+    }
+    const bar = /** @type {HTMLProgressElement} */ ($('corpus-progress'));
+    bar.hidden = false;
+    try {
+        return await worker.call('locales', { more: corpus === 'more' }, { signal, onEvent: (_, done) => { bar.value = done; } });
+    } finally {
+        if (!signal.aborted) bar.hidden = true;
+    }
+}
+
+/** Puts other texts on show. @param {Corpus} corpus @param {string} [name] of a file */
+async function useCorpus(corpus, name = '') {
+    making?.abort();
+    const { signal } = (making = new AbortController());
+    $('corpus-progress').hidden = true;
+    corpusOf.value = corpus;
+    try {
+        const languages = corpora.get(corpus) ?? await textsOf(corpus, signal);
+        if (signal.aborted) return;
+        corpora.set(corpus, languages);
+        problem('languages-problem');
+        shown = { corpus, name, languages, scripts: new Map(languages.map((l) => [l.language, scriptOf(l.texts)])), autonyms: new Map(languages.map((l) => [l.language, l.autonym ?? ''])) };
+        premiums = new Map(); // what is still under way for the old ones stays with them
+        counting = new Map();
+        await showLanguages();
+    } catch (error) {
+        if (signal.aborted) return;
+        corpusOf.value = shown?.corpus ?? 'ours';
+        refuse('languages-problem', `The texts could not be had: ${words(error)}`);
+    }
+}
+
+/** @param {Entry} entry @param {LanguageTexts[]} list */
 function countIn(entry, list) {
     const { key } = entry, done = premiums, under = counting, known = done.has(key) ? Promise.resolve() : under.get(key);
     if (known) return known;
@@ -329,17 +362,16 @@ async function allCounted() {
 
 /** @param {number} turn */
 async function countLanguages(turn) {
-    const list = languages, all = $('languages-all');
+    const list = shown?.languages, all = $('languages-all');
     if (!list || !open().length) {
         all.removeAttribute('aria-busy');
         return void ($('languages-counted').textContent = '');
     }
     all.setAttribute('aria-busy', 'true');
-    const isOurs = list === await ours.catch(() => null), wanted = open().sort((a, b) => Number(b.entry.key === languageOf.value) - Number(a.entry.key === languageOf.value));
-    if (turn !== asked) return;
-    drawRanking(isOurs);
-    for (const [i, { entry }] of wanted.entries()) {
-        $('languages-counted').textContent = premiums.has(entry.key) ? '' : `Counting: ${i} of ${wanted.length} tokenizers are done.`;
+    const queue = open().sort((a, b) => Number(b.entry.key === languageOf.value) - Number(a.entry.key === languageOf.value));
+    if (!premiums.has(languageOf.value)) await drawRanking(turn); // it is empty, and says so
+    for (const [i, { entry }] of queue.entries()) {
+        $('languages-counted').textContent = premiums.has(entry.key) ? '' : `Counting: ${i} of ${queue.length} tokenizers are done.`;
         await settled();
         if (turn !== asked) return;
         try {
@@ -348,43 +380,108 @@ async function countLanguages(turn) {
             if (turn === asked && panels.has(entry.key)) problem('languages-problem', `${entry.name}: ${words(error)}`);
         }
         if (turn !== asked) return;
-        if (entry.key === languageOf.value) drawRanking(isOurs);
+        if (entry.key === languageOf.value) await drawRanking(turn);
+        if (turn !== asked) return;
     }
-    all.removeAttribute('aria-busy');
     $('languages-counted').textContent = '';
-    drawRanking(isOurs);
     drawAll();
+    all.removeAttribute('aria-busy');
 }
 
-/** @param {boolean} isOurs */
-function drawRanking(isOurs) {
-    const found = premiums.get(languageOf.value), by = /** @type {Measure} */ (languageBy.value);
-    const referenceName = languages?.find((l) => l.language === found?.reference)?.name ?? '';
-    $('languages-measure').textContent = by === 'premium' ? `tokens, times ${referenceName}` : by === 'closeness' ? 'tokens a character' : 'tokens';
-    $('languages').replaceChildren(...(found ? rankingRows(found, by) : []));
-    const n = found?.languages[0] ? languages?.[0].texts.length ?? 0 : 0;
-    $('languages-note').textContent = found
-        ? `${isOurs ? `${n} short sentences in ${found.languages.length} languages, written for this page: few, so read differences of a few percent as nothing.` : `${n} texts in ${found.languages.length} languages, from your file.`} Median premium ${short(found.median)}${found.most ? `, highest ${short(found.most.premium)} (${languages?.find((l) => l.language === found.most?.language)?.name ?? found.most.language})` : ''}.${found.left.length ? ` Left out, with another number of texts: ${found.left.slice(0, 12).join(', ')}${found.left.length > 12 ? ' …' : ''}.` : ''}`
-        : $('languages-all').hasAttribute('aria-busy') ? 'Counting …' : '';
+const referenceName = () => shown?.languages.find((l) => l.language === referenceOf(shown?.languages ?? []))?.name ?? '';
+/** @param {LanguageTexts[]} languages */
+const distinct = (languages) => new Set(languages.map((l) => l.language.split('-')[0])).size;
+
+/** What the texts are, in a sentence or two. @param {NonNullable<typeof shown>} now @param {Premiums} found */
+function aboutCorpus({ corpus, languages, name }, found) {
+    const n = languages[0].texts.length, all = found.languages.length;
+    if (corpus === 'ours') return `${n} short sentences in ${all} languages, written for this page: few, so read differences of a few percent as nothing.`;
+    if (corpus === 'file') return `${n} texts in ${all} languages, from ${name || 'your file'}.`;
+    const second = all - distinct(languages);
+    return `Names of ${corpus === 'more' ? 'months, days, spans of time, units, countries, languages, currencies and scripts' : 'months and days'} in the ${distinct(languages)} languages that this browser has them for${second ? `, ${second} of them in a second script too` : ''}. `
+        + 'They are lists of names, not sentences, and loanwords among them flatter Latin letters. Other browsers, and other versions, know more languages or fewer and may say things otherwise.';
 }
 
+/** The tokenizer that was chosen: picture, ranking, a table. @param {number} turn */
+async function drawRanking(turn) {
+    const now = shown, found = premiums.get(languageOf.value), by = /** @type {Measure} */ (languageBy.value);
+    $('languages-measure').textContent = by === 'premium' ? `tokens, times ${referenceName()}` : by === 'closeness' ? 'tokens a character' : 'tokens';
+    $('languages-note').textContent = now && found
+        ? `${aboutCorpus(now, found)} Median premium ${short(found.median)}${found.most ? `, highest ${short(found.most.premium)} (${now.languages.find((l) => l.language === found.most?.language)?.name ?? found.most.language})` : ''}.${found.left.length ? ` Left out, with another number of texts: ${found.left.slice(0, 12).join(', ')}${found.left.length > 12 ? ' …' : ''}.` : ''}`
+        : 'Counting …';
+    drawMap();
+    // A long table in pieces, so that the page stays awake.
+    const rows = now && found ? rankingRows(found, by, now.autonyms) : [];
+    $('languages').replaceChildren();
+    for (let from = 0; from < rows.length; from += ROWS_AT_ONCE) {
+        if (from) await new Promise((resolve) => setTimeout(resolve));
+        if (turn !== asked) return;
+        $('languages').append(...rows.slice(from, from + ROWS_AT_ONCE).map((row) => row()));
+    }
+    findLanguages();
+}
+
+/** Languages that are looked for; null: none. @type {Set<string> | null} */ let wanted = null;
+/** The picture by writing systems. @type {Parameters<typeof scriptPlot>[0] | null} */ let map = null;
+function drawMap() {
+    const found = premiums.get(languageOf.value), name = panels.get(languageOf.value)?.entry.name ?? '';
+    const dots = (found?.languages ?? []).map((l) => ({ language: l.language, name: l.name, script: shown?.scripts.get(l.language) ?? 'other', value: l.counted ? l.premium : NaN }));
+    map = found ? { title: `Tokens for the same text by ${name}, times ${referenceName()}`, axis: `tokens, times ${referenceName()} (logarithmic)`, groups: groupByScript(dots), found: wanted } : null;
+    $('map').innerHTML = map ? scriptPlot({ ...map, style: false }) : ''; // scripts.js escapes every text
+    drawMapTable();
+}
+function drawMapTable() {
+    const extreme = (/** @type {import('./scripts.js').Dot} */ { name, value }) => make('td', {}, make('bdi', {}, name), ` ${short(value)}`);
+    $('map-rows').replaceChildren(.../** @type {HTMLDetailsElement} */ ($('map-table')).open ? (map?.groups ?? []).map(({ script, dots, median }) => make('tr', {}, make('th', { scope: 'row' }, script), make('td', {}, String(dots.length)), make('td', {}, short(median)), extreme(dots[0]), extreme(dots[dots.length - 1]))) : []);
+}
+$('map-table').addEventListener('toggle', drawMapTable);
+
+/** Marks in the picture, and keeps in the table, what is looked for. */
+function findLanguages() {
+    const needle = finder.value.trim().toLocaleLowerCase(), before = wanted;
+    const fits = (/** @type {LanguageTexts} */ l) => [l.language, l.name ?? '', l.autonym ?? '', shown?.scripts.get(l.language) ?? ''].some((text) => text.toLocaleLowerCase().includes(needle));
+    wanted = needle && shown ? new Set(shown.languages.filter(fits).map((l) => l.language)) : null;
+    for (const row of /** @type {NodeListOf<HTMLTableRowElement>} */ ($('languages').querySelectorAll('tr'))) row.hidden = wanted !== null && !wanted.has(row.dataset.language ?? '');
+    $('found').textContent = wanted ? `${wanted.size.toLocaleString('en')} of ${shown?.languages.length.toLocaleString('en')} languages` : '';
+    if (wanted !== before) drawMap();
+}
+finder.addEventListener('input', findLanguages);
+
+const MAP_NOTE = $('map-said').textContent ?? '';
+$('map').addEventListener('pointerover', (e) => {
+    const code = /** @type {Element} */ (e.target).closest('[data-language]')?.getAttribute('data-language'), dot = map?.groups.flatMap((g) => g.dots).find((d) => d.language === code);
+    const autonym = shown?.autonyms.get(code ?? '');
+    $('map-said').replaceChildren(...(dot ? [make('bdi', {}, dot.name), ...(autonym && autonym !== dot.name ? [' (', make('bdi', {}, autonym), ')'] : []), `, ${dot.script}: ${dot.value.toFixed(2)} times the tokens of ${referenceName()}`] : [MAP_NOTE]));
+});
+/** @type {any} */ ($('keep-map')).formats = {
+    SVG: () => (map ? scriptPlot(map) : ''), PNG: () => svgToPng(map ? scriptPlot(map) : ''),
+    CSV: () => toCsv(['writing system', 'language', 'name', 'premium'], (map?.groups ?? []).flatMap(({ script, dots }) => dots.map((d) => [script, d.language, d.name, d.value]))),
+    JSON: () => JSON.stringify((map?.groups ?? []).map(({ script, median, dots }) => ({ script, median, languages: dots.map(({ language, name, value }) => ({ language, name, premium: value })) })), null, 1),
+};
+
+/** All tokenizers: a picture, a table. */
 function drawAll() {
     const all = inOrder().filter(({ entry }) => premiums.has(entry.key)), first = premiums.get(all[0]?.entry.key);
     if (!first) return;
-    const order = first.languages.map((l) => l.language), referenceName = languages?.find((l) => l.language === first.reference)?.name ?? '';
-    const value = (/** @type {string} */ key, /** @type {string} */ language) => premiums.get(key)?.languages.find((l) => l.language === language)?.premium ?? NaN;
-    const mean = new Map(order.map((language) => [language, all.reduce((sum, { entry }) => sum + value(entry.key, language), 0) / all.length]));
+    const values = new Map(all.map(({ entry }) => [entry.key, new Map(premiums.get(entry.key)?.languages.map((l) => [l.language, l.premium]))]));
+    const value = (/** @type {string} */ key, /** @type {string} */ language) => values.get(key)?.get(language) ?? NaN;
+    const order = first.languages.map((l) => l.language), mean = new Map(order.map((language) => [language, all.reduce((sum, { entry }) => sum + value(entry.key, language), 0) / all.length]));
     order.sort((a, b) => (mean.get(a) ?? 0) - (mean.get(b) ?? 0));
-    const step = Math.max(1, Math.ceil(order.length / MOST_ROWS)), shown = order.filter((_, i) => i % step === 0 || i === order.length - 1);
+    const step = Math.max(1, Math.ceil(order.length / MOST_ROWS)), drawn = order.filter((_, i) => i % step === 0 || i === order.length - 1);
     const names = new Map(first.languages.map((l) => [l.language, l.name]));
     picture = {
-        title: `Tokens for the same text, times ${referenceName}${step > 1 ? ` (every ${step}th language)` : ''}`, axis: `tokens, times ${referenceName} (logarithmic)`, rows: shown.map((l) => names.get(l) ?? l),
-        series: all.map(({ entry }) => ({ name: entry.name, values: shown.map((language) => value(entry.key, language)) })),
+        title: `Tokens for the same text, times ${referenceName()}${step > 1 ? ` (one language in ${step})` : ''}`, axis: `tokens, times ${referenceName()} (logarithmic)`, rows: drawn.map((l) => names.get(l) ?? l),
+        series: all.map(({ entry }) => ({ name: entry.name, values: drawn.map((language) => value(entry.key, language)) })),
     };
     $('premiums').innerHTML = dotPlot({ ...picture, style: false });
     $('premiums-head').replaceChildren(make('th', { scope: 'col' }, 'language'), ...all.map(({ entry }) => make('th', { scope: 'col' }, make('bdi', {}, entry.name))));
-    $('premiums-rows').replaceChildren(...order.map((language) => make('tr', {}, make('th', { scope: 'row' }, make('bdi', {}, names.get(language) ?? language)), ...all.map(({ entry }) => make('td', {}, short(value(entry.key, language)))))));
+    tableOfAll = () => order.map((language) => make('tr', {}, make('th', { scope: 'row' }, make('bdi', {}, names.get(language) ?? language)), ...all.map(({ entry }) => make('td', {}, short(value(entry.key, language))))));
+    drawTableOfAll();
 }
+/** Rows of the table of all tokenizers, made when they are looked at. */
+let tableOfAll = () => /** @type {HTMLTableRowElement[]} */ ([]);
+const drawTableOfAll = () => $('premiums-rows').replaceChildren(.../** @type {HTMLDetailsElement} */ ($('premiums-table')).open ? tableOfAll() : []);
+$('premiums-table').addEventListener('toggle', drawTableOfAll);
 
 /** The picture of all tokenizers. @type {Parameters<typeof dotPlot>[0] | null} */ let picture = null;
 const premiumsOnShow = () => inOrder().flatMap(({ entry }) => (premiums.get(entry.key)?.languages ?? []).map((l) => ({ tokenizer: entry.name, ...l })));
@@ -399,12 +496,13 @@ const premiumsOnShow = () => inOrder().flatMap(({ entry }) => (premiums.get(entr
 async function useParallel(file) {
     try {
         const unpacked = /\.gz$/i.test(file.name) ? await new Response(file.stream().pipeThrough(new DecompressionStream('gzip'))).text() : await file.text();
-        useLanguages(readParallel(unpacked));
-        $('parallel-own').hidden = false;
-        await showLanguages();
+        corpora.set('file', readParallel(unpacked));
     } catch (error) {
-        refuse('languages-problem', `${file.name} could not be read as a parallel text: ${words(error)}`);
+        return refuse('languages-problem', `${file.name} could not be read as a parallel text: ${words(error)}`);
     }
+    const listed = corpusOf.querySelector('option[value=file]') ?? corpusOf.appendChild(make('option', { value: 'file' }));
+    listed.textContent = file.name;
+    await useCorpus('file', file.name);
 }
 $('parallel').addEventListener('change', () => {
     const box = /** @type {HTMLInputElement} */ ($('parallel')), file = box.files?.[0];
@@ -412,11 +510,9 @@ $('parallel').addEventListener('change', () => {
     if (file) void useParallel(file);
     box.value = '';
 });
-$('parallel-own').addEventListener('click', async () => {
-    useLanguages(await ours);
-    $('parallel-own').hidden = true;
-    /** @type {HTMLElement} */ ($('parallel')).focus();
-    await showLanguages();
+corpusOf.addEventListener('change', () => {
+    void useCorpus(/** @type {Corpus} */ (corpusOf.value), corpusOf.selectedOptions[0]?.textContent ?? '');
+    keepAddress();
 });
 
 // ---- the address, and files from outside -------------------------------------------------------------------------
@@ -427,7 +523,7 @@ function keepAddress() {
     writeState({
         text: textNow().length <= LONGEST_IN_ADDRESS ? textNow() : null, with: bundled.join(','), word: word.value, special: special === 'own' ? null : special, template: around ? 1 : null,
         open: handedOver && panels.has(handedOver.key) ? handedOver.file : null,
-        of: BUNDLED.some((b) => b.key === wordOf.value) ? wordOf.value : null, by: languageBy.value === 'premium' ? null : languageBy.value,
+        of: BUNDLED.some((b) => b.key === wordOf.value) ? wordOf.value : null, by: languageBy.value === 'premium' ? null : languageBy.value, texts: corpusOf.value === 'names' || corpusOf.value === 'more' ? corpusOf.value : null,
     });
 }
 
@@ -440,7 +536,7 @@ function fromAddress() {
     const special = /** @type {HTMLInputElement | null} */ (document.querySelector(`#special input[value="${CSS.escape(state.get('special') ?? 'own')}"]`));
     if (special) special.checked = true;
     const wanted = state.get('with')?.split(',').filter((key) => BUNDLED.some((b) => b.key === key)) ?? DEFAULTS;
-    return { wanted: wanted.length || state.has('open') ? wanted : DEFAULTS, handed: state.get('open'), of: state.get('of') };
+    return { wanted: wanted.length || state.has('open') ? wanted : DEFAULTS, handed: state.get('open'), of: state.get('of'), texts: /** @type {Corpus} */ (['names', 'more'].includes(state.get('texts') ?? '') ? state.get('texts') : 'ours') };
 }
 
 onDrop($('over'), (files) => {
@@ -470,7 +566,8 @@ $('presets').replaceChildren(...PRESETS.map(({ label, text }) => {
     return button;
 }));
 
-const { wanted, handed, of } = fromAddress();
+const { wanted: chosen, handed, of, texts } = fromAddress();
+void useCorpus(texts);
 if (of) wishes.set(wordOf, of);
 const plotStyle = new CSSStyleSheet();
 plotStyle.replaceSync(PLOT_CSS);
@@ -482,7 +579,7 @@ if (handed) {
         entries.push(handedOver);
     } else problem('problem', `The tokenizer “${handed}” is not there any more: train it again, or save it as a file.`);
 }
-await Promise.all(entries.filter((e) => e.own || wanted.includes(e.key)).map((entry) => {
+await Promise.all(entries.filter((e) => e.own || chosen.includes(e.key)).map((entry) => {
     const opened = add(entry);
     drawSources();
     return opened;

@@ -7,6 +7,7 @@ import { wholeFile } from '../../web/runtime/gzip.js';
 import { toSource } from '../../web/runtime/source.js';
 import { serve } from '../../web/runtime/wire.js';
 import { TEXTS } from '../../web/lab/texts.js';
+import { spokenHere } from './locales.js';
 import { nameOf } from './names.js';
 
 /** @typedef {{ url: string } | { file: Blob, merges?: Blob } | { builtin: 'byt5' | 'canine' }} Source */
@@ -147,6 +148,11 @@ class TokenizerEngine {
             await breathe();
         }
         return { megabytesPerSecond: bytes.length / 1e6 / (Math.max(best, 1e-3) / 1e3), bytes: bytes.length };
+    }
+
+    /** What the browser knows of languages, as parallel texts. @param {{ more: boolean }} args @param {import('../../web/runtime/wire.js').Task} task */
+    locales({ more }, { breathe, event }) {
+        return spokenHere({ more, breathe, progress: (done) => event('progress', done) });
     }
 
     /** @param {{ key: string, languages: import('../../web/study.js').LanguageTexts[], reference: string }} args @param {import('../../web/runtime/wire.js').Task} task */

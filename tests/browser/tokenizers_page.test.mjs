@@ -20,7 +20,7 @@ const tokenizer = async (key) => known.get(key) ?? known.set(key, key === 'byt5'
 const ready = (page, text = TEXT, keys = ['tiny', 'unigram-4k', 'byt5']) =>
   until(page, ({ length, keys }) => keys.every((key) => { const { for: of, busy } = document.querySelector(`.panel[data-key="${key}"]`)?.dataset ?? {}; return of === String(length) && busy === undefined; }) && document.querySelectorAll('.panel').length === keys.length, { length: text.length, keys });
 /** Waits until so many languages are counted by all tokenizers. */
-const ranked = (page, count) => until(page, (n) => document.querySelectorAll('#languages tr').length === n && document.querySelectorAll('#premiums-rows tr').length === n && !document.getElementById('languages-all').hasAttribute('aria-busy'), count);
+const ranked = (page, count) => until(page, (n) => document.querySelectorAll('#languages tr').length === n && !document.getElementById('languages-all').hasAttribute('aria-busy'), count);
 /** Runs in the page: what the strip of a tokenizer shows, below the pieces. */
 const countOf = (key) => document.querySelector(`.panel[data-key="${key}"] .count`).textContent;
 /** Waits until the lattice and the replay are about this word. */
@@ -147,13 +147,53 @@ describe('demos/tokenizers in Chromium', { skip: CHROMIUM ? false : 'no Chromium
     const all = await saved(page, () => page.locator('#keep-premiums').getByRole('button', { name: /CSV/ }).click());
     assert.equal(all.text.trim().split('\r\n').length, 1 + 3 * 500);
     await ranked(page, 500);
-    assert.match(await page.locator('#languages-note').textContent(), /^2 texts in 500 languages, from your file/);
+    assert.match(await page.locator('#languages-note').textContent(), /^2 texts in 500 languages, from many\.tsv\.gz/);
     await drop(page, [{ name: 'bad.tsv', text: 'language\ttext\nen\ta\tb' }]);
     await until(page, () => /bad\.tsv could not be read as a parallel text.*row 1 has 3 columns/.test(document.getElementById('languages-problem').textContent));
     await drop(page, [{ name: 'lines.jsonl', text: '{"lang":"a","articles":["x y"]}\n{"lang":"b","articles":["xx yy zz"]}' }]);
     await ranked(page, 2);
-    await page.locator('#parallel-own').click();
+    assert.deepEqual(await page.locator('#corpus option').evaluateAll((list) => list.map((o) => o.value)), ['ours', 'names', 'more', 'file']);
+    await page.locator('#corpus').selectOption('ours');
     await ranked(page, languages.length);
+  }));
+
+  test('languages by what the browser knows: ranked, by writing system, found', () => onPage(async (page) => {
+    await until(page, () => document.querySelectorAll('#languages tr').length > 30);
+    await page.locator('#corpus').selectOption('names');
+    await page.locator('#corpus').selectOption('more'); // another wish while the first is under way
+    await until(page, () => /^Names of months, days, spans/.test(document.getElementById('languages-note').textContent));
+    await until(page, () => location.hash.includes('texts=more'));
+    for (const corpus of ['more', 'names']) {
+      await page.locator('#corpus').selectOption(corpus);
+      const languages = await page.evaluate(async (more) => (await import('./locales.js')).spokenHere({ more }), corpus === 'more');
+      const { languages: want, median } = languagePremiums(await tokenizer('tiny'), languages), dots = want.filter((l) => l.counted);
+      await until(page, (count) => document.querySelectorAll('#languages tr').length === count && document.querySelectorAll('#map circle').length > 0, want.length);
+      assert.match(await page.locator('#languages-note').textContent(), new RegExp(`in the ${new Set(languages.map((l) => l.language.split('-')[0])).size} languages that this browser has them for.* Median premium ${median.toFixed(2)}`));
+      assert.deepEqual(await page.locator('#map circle').evaluateAll((list) => list.map((c) => c.dataset.language).sort()), dots.map((l) => l.language).sort());
+      const rows = JSON.parse((await saved(page, () => page.locator('#keep-map').getByRole('button', { name: /JSON/ }).click())).text);
+      for (const { script, languages: list, median: middle } of rows) {
+        const sorted = list.map((l) => l.premium).sort((a, b) => a - b);
+        assert.equal(middle, (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2);
+        for (const l of list) assert.equal(l.premium, dots.find((d) => d.language === l.language).premium);
+        assert.ok(script);
+      }
+      assert.deepEqual(rows.find((r) => r.script === 'Greek').languages.map((l) => l.language), ['el']);
+    }
+    await page.locator('#map-table summary').click();
+    assert.equal(await page.locator('#map-rows tr').count(), await page.locator('#map .mp-text[text-anchor=start], #map path.mp-text').count());
+    await page.locator('#premiums-table summary').click();
+    assert.equal(await page.locator('#premiums-rows tr').count(), await page.locator('#languages tr').count());
+    await page.locator('#find-language').fill('deutsch');
+    assert.deepEqual(await page.locator('#languages tr:visible bdi').allTextContents(), ['German', 'Deutsch']);
+    assert.equal(await page.locator('#map circle.mp-f1').getAttribute('data-language'), 'de');
+    assert.match(await page.locator('#found').textContent(), /^1 of \d+ languages$/);
+    await page.locator('#map circle.mp-f1').hover();
+    assert.match(await page.locator('#map-said').textContent(), /^German \(Deutsch\), Latin: \d\.\d\d times the tokens of English$/);
+    await axe(page, 'languages of the browser');
+    await page.locator('#find-language').fill('');
+    assert.equal(await page.locator('#languages tr:visible').count(), await page.locator('#languages tr').count());
+    await page.reload();
+    await until(page, () => /^Names of months and days in the/.test(document.getElementById('languages-note').textContent));
   }));
 
   test('files of one’s own: a pair of files, a broken one, merges alone; a control token in a name is text', () => onPage(async (page) => {
