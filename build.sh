@@ -172,6 +172,7 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
 build_worker() {
     node_modules/.bin/esbuild web/runtime/worker_main.js --bundle --format=esm --target=es2022 --charset=utf8 --minify-whitespace --minify-syntax \
         '--external:node:*' '--banner:js=// @ts-nocheck: made by build.sh of worker_main.js' '--footer:js=export {};' --log-level=warning --outfile=build/worker.js
+    sed -i 's|import(name)|import(/* webpackIgnore: true */ /* @vite-ignore */ name)|' build/worker.js # comments are gone by now, and bundlers would warn
     cmp -s build/worker.js web/runtime/worker.js || cp build/worker.js web/runtime/worker.js
 }
 
