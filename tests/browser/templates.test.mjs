@@ -10,7 +10,7 @@ import { promisify, stripVTControlCharacters } from 'node:util';
 import { ByteModel, Model } from '../../web/index.js';
 import { installPacked } from '../support/packed.mjs';
 import { BUNDLED, scratch } from '../support/wasm.mjs';
-import { CHROMIUM, chromium, FIREFOX, firefox, PATIENCE, ROOT, serve, STRICT_POLICY, watch } from './support.mjs';
+import { CHROMIUM, chromium, FIREFOX, firefox, PATIENCE, ROOT, serve, STRICT_POLICY, until, watch } from './support.mjs';
 
 const run = promisify(execFile);
 const TEMPLATES = path.join(ROOT, 'docs/templates');
@@ -68,9 +68,31 @@ async function use(page, address) {
     return { foreign };
 }
 
-/** A template with the package and its bundler installed. @param {string} name @returns {string} its folder */
-function copy(name) {
-    const folder = path.join(work, name), modules = path.join(folder, 'node_modules');
+/** A program that takes the rest of the package: workers of workers' modules, modules that are loaded on demand, files beside them. */
+const WIDE = `
+import { runSystem } from 'microtome/atlas';
+import { logitLens } from 'microtome/inspect';
+import { LabClient } from 'microtome/lab';
+import { TINY } from 'microtome/models';
+import { Params } from 'microtome/net';
+import { Model } from 'microtome';
+
+async function all() {
+  const lab = await LabClient.open('bico-reversal-curse', { config: { steps: 10, every: 5 } });
+  const { where } = await lab.start();
+  await lab.terminate();
+  const params = await Params.create({ seed: 1 }), drawn = params.param('w', [2, 3], { normal: 1 }).value.length;
+  const { verdict } = await runSystem(23);
+  const model = await Model.load(TINY), { rows } = await logitLens(model, 'Once upon a time');
+  await model.dispose();
+  return { done: where.done, drawn, verdict, rows: rows.length };
+}
+all().catch((error) => error.message).then((said) => { document.querySelector('output').value = JSON.stringify(said); });
+`;
+
+/** A template with the package and its bundler installed. @param {string} name @param {string} [as] @returns {string} its folder */
+function copy(name, as = name) {
+    const folder = path.join(work, as), modules = path.join(folder, 'node_modules');
     cpSync(path.join(TEMPLATES, name), folder, { recursive: true });
     mkdirSync(path.join(modules, '.bin'), { recursive: true });
     cpSync(installed, path.join(modules, 'microtome'), { recursive: true });
@@ -123,6 +145,25 @@ describe('templates in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' 
                 assert.equal(asked.filter((request) => request.endsWith('.wasm')).length, 1, 'one module is loaded');
                 const scripts = asked.filter((request) => request.endsWith('.js'));
                 t.diagnostic(`${scripts.length} scripts, ${scripts.reduce((sum, request) => sum + statSync(path.join(folder, output, request.slice('/apps/mine/'.length))).size, 0)} bytes`);
+            } finally {
+                await page.close();
+                await server.close();
+            }
+        });
+
+    for (const name of /** @type {const} */ (['vite', 'webpack']))
+        test(`${name}: labs, nets, the atlas and what looks inside`, async () => {
+            const folder = copy(name, `${name} wide`);
+            writeFileSync(path.join(folder, 'main.js'), WIDE);
+            await run('npm', ['run', 'build'], { cwd: folder }).catch((error) => assert.fail(error.stdout + error.stderr));
+            const server = await serve({ isolated: false, base: '/apps/mine/', mount: { '': path.join(folder, BUILT[name]) } });
+            const page = await browser.newPage();
+            try {
+                const { errors, foreign } = watch(page, server.origin);
+                await page.goto(server.url(''));
+                const said = await until(page, () => document.querySelector('output').value);
+                assert.deepEqual(JSON.parse(await said.jsonValue()), { done: true, drawn: 6, verdict: 'holds', rows: 7 });
+                assert.deepEqual([errors, foreign], [[], []]);
             } finally {
                 await page.close();
                 await server.close();
