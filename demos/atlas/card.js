@@ -1,5 +1,5 @@
 /**
- * One system as a card: what it claims, whether it runs, and the numbers of a run beside the published ones.
+ * One system: a mark in the overview, and a card that unfolds: what it claims, whether it runs, and the numbers of a run beside the published ones.
  */
 import { LABS } from '../../web/labs/index.js';
 import { formatNumber } from '../../web/lab/plots.js';
@@ -12,16 +12,20 @@ import { make, words } from '../kit/page.js';
  */
 
 const LAB_NAMES = new Map(LABS.map(({ id, name }) => [id, name]));
+const STATES = { works: 'runs here', missing: 'not yet', waiting: 'waits', running: 'runs now', holds: 'holds', fails: 'does not hold' };
 const VERDICTS = { holds: 'The claim holds in this run', fails: 'The claim does not hold in this run' };
 
 export class Card {
     /** @type {System} */ system;
-    /** @type {HTMLElement} */ element;
+    /** @type {HTMLDetailsElement} */ element;
+    /** In the overview. @type {HTMLAnchorElement} */ cell;
     /** @type {Phase} */ phase = 'idle';
     #button = make('button', { type: 'button' });
     #said = make('span', { className: 'said small' });
     #bar = make('progress', { max: 1, value: 0, hidden: true });
     #outcome = make('div', { className: 'outcome', hidden: true });
+    #mark = make('i', { className: 'mark', ariaHidden: 'true' });
+    #state = make('span', { className: 'state' });
 
     /** @param {System} system @param {(card: Card) => void} pressed the button: run, or cancel */
     constructor(system, pressed) {
@@ -30,21 +34,34 @@ export class Card {
         const lab = LAB_NAMES.get(id);
         this.#button.addEventListener('click', () => pressed(this));
         this.#bar.setAttribute('aria-label', `Progress of no. ${id}`);
-        this.element = make('article', { className: 'system', id: `system-${slug}`, tabIndex: -1 },
-            make('h3', {}, make('a', { href: `#system=${slug}` }, title)),
-            make('p', { className: 'meta' }, make('span', {}, `No. ${id}`), make('span', { className: run ? 'status works' : 'status' }, run ? 'works' : 'not yet')),
-            make('p', { className: 'claim' }, claim),
-            ...(run
+        this.cell = make('a', { className: 'mark', href: `#system=${slug}`, tabIndex: -1 });
+        this.element = make('details', { className: 'system', id: `system-${slug}` },
+            make('summary', {}, this.#mark, make('h3', {}, title), make('span', { className: 'meta' }, this.#state, make('span', { className: 'no' }, `No. ${id}`))),
+            make('div', { className: 'body' }, make('p', { className: 'claim' }, claim), ...(run
                 ? [make('div', { className: 'go' }, this.#button, ...(lab ? [make('a', { className: 'button quiet', href: `../labs/#lab=${lab}` }, 'Open its lab')] : []), this.#said), this.#bar, this.#outcome]
-                : [make('p', { className: 'lacks' }, make('span', {}, 'Missing: '), missing ?? '')]));
-        this.element.dataset.status = run ? 'works' : 'missing';
+                : [make('p', { className: 'lacks' }, make('span', {}, 'Missing: '), missing ?? '')]),
+                make('p', { className: 'small' }, make('a', { href: `#system=${slug}` }, 'Link to this paper', make('span', { className: 'hidden' }, `: ${title}`)))));
         if (run) this.to('idle');
+        else this.#tell('missing');
+    }
+
+    /** @param {keyof typeof STATES} state */
+    #tell(state) {
+        for (const { dataset } of [this.element, this.#mark, this.cell]) dataset.state = state;
+        this.#state.textContent = STATES[state];
+        this.cell.setAttribute('aria-label', `No. ${this.system.id}, ${this.system.title}: ${STATES[state]}`);
+    }
+
+    /** In words: runs here, not yet … */
+    get state() {
+        return this.#state.textContent ?? '';
     }
 
     /** @param {Phase} phase */
     to(phase) {
         this.phase = phase;
         this.element.dataset.phase = phase;
+        this.#tell(phase === 'idle' ? (/** @type {'holds' | 'fails' | undefined} */ (this.element.dataset.verdict) ?? 'works') : phase);
         const again = !this.#outcome.hidden, name = make('span', { className: 'hidden' }, `: ${this.system.title}`);
         this.#button.replaceChildren(phase === 'idle' ? (again ? 'Run again' : 'Run') : 'Cancel', name);
         this.#bar.hidden = phase === 'idle';

@@ -1,13 +1,14 @@
 /**
- * The page: fields, search, cards, and the queue of runs. What is computed comes from the worker (runner.js).
+ * The page: all papers at a glance, search, cards that unfold, and the queue of runs. What is computed comes from the worker (runner.js).
  */
 import '../../web/elements/export.js';
 import { toCsv } from '../../web/elements/export.js';
 import { SYSTEMS } from '../../web/atlas/list.js';
 import { copyLink, readState, writeState } from '../kit/address.js';
-import { $, make } from '../kit/page.js';
+import { $, make, turn } from '../kit/page.js';
 import { Card } from './card.js';
 import { FIELDS, haystack, matches } from './fields.js';
+import { Overview } from './overview.js';
 import { Runner } from './runner.js';
 
 /** @typedef {import('../../web/atlas/run.js').SystemRun} SystemRun */
@@ -25,6 +26,8 @@ const works = SYSTEMS.filter(({ run }) => run);
 /** @type {Card[]} */ let shown = [];
 let field = '';
 /** The card that the link names. */ let system = '';
+/** What was asked for when fields were last folded. */ let asked = '';
+const FEW = 3; // papers that fit a search and unfold by themselves
 
 const show = () => /** @type {HTMLInputElement} */ (document.querySelector('#show input:checked')).value;
 /** @param {string} text */
@@ -50,7 +53,6 @@ async function start(card) {
         results.set(id, { ...result, full: inFull });
         card.show(result, inFull);
         announce(`No. ${id}, ${title}: the claim ${result.verdict} in this run.`);
-        tellKept();
     } catch (error) {
         if (stop.signal.aborted) announce(`No. ${id} was cancelled.`);
         else card.fail(error);
@@ -58,6 +60,7 @@ async function start(card) {
         runs.delete(card);
         card.to('idle');
         tellTools();
+        tellKept();
     }
 }
 
@@ -70,7 +73,7 @@ runShown.addEventListener('click', () => {
 
 function tellTools() {
     const ready = shown.filter((card) => card.system.run).length;
-    runShown.textContent = runs.size ? `Cancel ${runs.size === 1 ? 'the run' : `all ${runs.size} runs`}` : `Run the ${ready} shown that work${ready === 1 ? 's' : ''}`;
+    runShown.textContent = runs.size ? `Cancel ${runs.size === 1 ? 'the run' : `all ${runs.size} runs`}` : `Run ${ready === 1 ? 'the one that can be run' : `the ${ready} that can be run`}`;
     runShown.setAttribute('aria-disabled', String(!runs.size && !ready));
 }
 
@@ -79,44 +82,31 @@ function tellKept() {
     $('kept-count').textContent = results.size ? `${results.size} run, ${holds} of them hold. CSV and JSON have the list with what was obtained.` : 'Nothing has been run yet; the list alone can be saved.';
 }
 
-/** Hides what is not asked for. */
+/** Hides what is not asked for; fields unfold when something is. */
 function filter() {
-    const kind = show(), query = search.value;
-    shown = [];
+    const kind = show(), query = search.value.trim(), narrowed = field || query || kind !== 'all', now = JSON.stringify([field, query, kind]);
+    /** @type {Record<string, (card: Card) => boolean>} */ const kinds = { all: () => true, works: ({ system: { run } }) => !!run, missing: ({ system: { run } }) => !run, ran: ({ system: { id } }) => results.has(id) };
+    const others = [...cards.values()].filter((card) => (!field || card.system.field === field) && matches(/** @type {string} */ (hay.get(card.system.slug)), query)); // of any kind
+    shown = others.filter(kinds[kind]);
+    const fits = new Set(shown);
     for (const card of cards.values()) {
-        const { slug, status, field: of } = card.system;
-        const fits = (!field || of === field) && (kind === 'all' || (status === 'works') === (kind === 'works')) && matches(/** @type {string} */ (hay.get(slug)), query);
-        card.element.hidden = !fits;
-        if (fits) shown.push(card);
+        card.element.hidden = !fits.has(card);
+        card.cell.classList.toggle('out', !fits.has(card));
     }
-    for (const section of $('systems').querySelectorAll('section')) section.hidden = !section.querySelector('.system:not([hidden])');
-    for (const button of $('fields').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.field === field));
+    for (const box of /** @type {NodeListOf<HTMLInputElement>} */ ($('show').querySelectorAll('input'))) /** @type {HTMLElement} */ (box.parentElement?.querySelector('.n')).textContent = String(others.filter(kinds[box.value]).length);
+    for (const section of /** @type {NodeListOf<HTMLDetailsElement>} */ ($('systems').querySelectorAll('details.field'))) {
+        const all = section.querySelectorAll('.system').length, n = section.querySelectorAll('.system:not([hidden])').length, run = section.querySelectorAll('.system:not([hidden]) .go').length;
+        section.hidden = !n;
+        /** @type {HTMLElement} */ (section.querySelector('.of')).textContent = `${n === all ? all : `${n} of ${all}`} paper${all === 1 ? '' : 's'}, ${run} run${run === 1 ? 's' : ''} here`;
+        if (now !== asked) section.open = !!narrowed;
+    }
+    if (now !== asked && query && shown.length <= FEW) for (const card of shown) card.element.open = true;
+    asked = now;
+    overview.press(field);
     const count = shown.filter((card) => card.system.run).length;
-    $('found').textContent = shown.length ? `${shown.length} of ${SYSTEMS.length} papers${field ? `, in ‘${FIELDS[field]}’` : ''}; ${count} of them run here.` : 'No paper fits. Fewer words, or another field?';
+    $('found').textContent = shown.length ? `${shown.length} of ${SYSTEMS.length} papers${field ? `, in ‘${FIELDS[field]}’` : ''}; ${count} of them run here.` : kind === 'ran' && !results.size ? 'Nothing has been run yet.' : 'No paper fits. Fewer words, or another field?';
     tellTools();
     writeState({ q: query, show: kind === 'all' ? '' : kind, field, system, full: full.checked || '' });
-}
-
-/** @param {string} name @param {readonly import('./fields.js').System[]} all */
-function fieldRow(name, all) {
-    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg'), step = 12;
-    svg.setAttribute('viewBox', `0 0 ${step * all.length} 12`);
-    svg.setAttribute('aria-hidden', 'true');
-    svg.style.setProperty('--dots', String(all.length));
-    [...all].sort((a, b) => Number(!!b.run) - Number(!!a.run)).forEach(({ run }, i) => {
-        const dot = document.createElementNS(svg.namespaceURI, 'circle');
-        for (const [key, value] of Object.entries({ class: run ? 'works' : 'missing', cx: step * i + 6, cy: 6, r: run ? 4.5 : 4 })) dot.setAttribute(key, String(value));
-        svg.append(dot);
-    });
-    const running = all.filter(({ run }) => run).length;
-    const button = make('button', { type: 'button' }, make('span', { className: 'name' }, FIELDS[name]), svg, make('span', { className: 'of' }, make('b', {}, String(running)), ` of ${all.length}`, make('span', { className: 'hidden' }, ' run here')));
-    button.dataset.field = name;
-    button.setAttribute('aria-pressed', 'false');
-    button.addEventListener('click', () => {
-        field = field === name ? '' : name;
-        filter();
-    });
-    return make('li', {}, button);
 }
 
 /** Goes to the card of the link. */
@@ -133,8 +123,10 @@ function goTo() {
         /** @type {HTMLInputElement} */ (document.querySelector('#show input[value=all]')).checked = true;
         filter();
     }
+    card.element.open = true;
+    /** @type {HTMLDetailsElement} */ (card.element.closest('details.field')).open = true;
     card.element.scrollIntoView({ block: 'start', behavior: 'instant' });
-    card.element.focus({ preventScroll: true });
+    /** @type {HTMLElement} */ (card.element.firstElementChild).focus({ preventScroll: true });
 }
 
 /** The state that the address says. */
@@ -145,7 +137,7 @@ function follow() {
     full.checked = state.get('full') === 'true';
     const kind = document.querySelector(`#show input[value="${CSS.escape(state.get('show') ?? 'all')}"]`);
     if (kind instanceof HTMLInputElement) kind.checked = true;
-    const named = state.get('system') ?? '';
+    const named = state.get('system') ?? /^#([\w-]+)$/.exec(location.hash)?.[1] ?? ''; // #48 alone will do
     system = SYSTEMS.find(({ id }) => String(id) === named)?.slug ?? named;
     filter();
     goTo();
@@ -153,18 +145,28 @@ function follow() {
 
 // ---- start -------------------------------------------------------------------------------------------------------
 
-const byField = Object.keys(FIELDS).map((name) => ({ name, all: SYSTEMS.filter((one) => one.field === name) }));
 $('overview-count').textContent = `${SYSTEMS.length} papers, ${works.length} run here`;
-$('fields').replaceChildren(...byField.map(({ name, all }) => fieldRow(name, all)));
-for (const { name, all } of byField) { // one at a time: the page answers meanwhile
-    for (const one of all) {
-        cards.set(one.slug, new Card(one, press));
-        hay.set(one.slug, haystack(one));
+const overview = new Overview($('fields'), $('readout'), {
+    field(name, byPointer) {
+        field = field === name ? '' : name;
+        filter();
+        if (field && byPointer) $('tools').scrollIntoView(); // its papers lie below
+    },
+    system(slug) {
+        system = slug;
+        filter();
+        goTo();
+    },
+});
+for (const name of Object.keys(FIELDS)) { // one at a time: the page answers meanwhile
+    const all = SYSTEMS.filter((one) => one.field === name).map((one) => new Card(one, press));
+    for (const card of all) {
+        cards.set(card.system.slug, card);
+        hay.set(card.system.slug, haystack(card.system));
     }
-    const section = make('section', { className: 'field' }, make('h2', { id: `field-${name}` }, FIELDS[name]), make('div', { className: 'cards' }, ...all.map(({ slug }) => /** @type {Card} */ (cards.get(slug)).element)));
-    section.setAttribute('aria-labelledby', `field-${name}`);
-    $('systems').append(section);
-    await new Promise((resolve) => setTimeout(resolve));
+    overview.add(name, all);
+    $('systems').append(make('details', { className: 'field', id: `field-${name}` }, make('summary', {}, make('h2', {}, FIELDS[name]), make('span', { className: 'of' })), make('div', { className: 'cards' }, ...all.map(({ element }) => element))));
+    await turn();
 }
 
 const rows = () => SYSTEMS.map(({ id, slug, title, field: of, status, claim, missing = null }) => ({ id, slug, title, field: of, status, claim, missing, run: results.get(id) ?? null }));

@@ -37,7 +37,7 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
   test('every system is there with its claim, what is missing or a button, and the counts are those of the list', () =>
     onPage(async (page) => {
       const cards = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.system')].map((card) => [card.id.slice(7), {
-        title: card.querySelector('h3').textContent, claim: card.querySelector('.claim').textContent, lacks: card.querySelector('.lacks')?.textContent ?? null, field: card.closest('section').querySelector('h2').textContent,
+        title: card.querySelector('summary h3').textContent, claim: card.querySelector('.claim').textContent, lacks: card.querySelector('.lacks')?.textContent ?? null, field: card.closest('.field').querySelector('h2').textContent,
         button: card.querySelector('button') !== null, lab: card.querySelector('.go a')?.getAttribute('href') ?? null,
       }])));
       assert.equal(Object.keys(cards).length, SYSTEMS.length);
@@ -47,8 +47,40 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
         assert.equal(run === 'lab' && !lab, false, `${slug} has a lab`);
       }
       assert.equal(await page.locator('#overview-count').textContent(), `${SYSTEMS.length} papers, ${works.length} run here`);
-      assert.deepEqual(await page.locator('#fields circle').evaluateAll((dots) => [dots.length, dots.filter((dot) => dot.matches('.works')).length]), [SYSTEMS.length, works.length]);
+      assert.deepEqual(await page.locator('#show .n').evaluateAll((all) => all.map((one) => Number(one.textContent))), [SYSTEMS.length, works.length, SYSTEMS.length - works.length, 0]);
+      assert.deepEqual(await page.evaluate(() => [document.querySelectorAll('details.field').length, document.querySelectorAll('.field[open], .system[open]').length]), [Object.keys(FIELDS).length, 0], 'all is folded');
+      await page.evaluate(() => { for (const field of document.querySelectorAll('.field')) field.open = true; });
       await axe(page, 'the whole list');
+    }));
+
+  test('the overview has a mark for every paper, in its field and with its state; arrows walk over them; one that is chosen goes to its card', () =>
+    onPage(async (page) => {
+      const marks = await page.locator('#fields li').evaluateAll((groups) => groups.map((group) => [group.querySelector('.name').textContent, group.querySelector('.of').textContent, [...group.querySelectorAll('a.mark')].map((mark) => [mark.getAttribute('href').slice('#system='.length), mark.getAttribute('aria-label'), mark.dataset.state])]));
+      assert.deepEqual(marks.map(([name, of, all]) => [name, of, all.length]), Object.entries(FIELDS).map(([key, name]) => {
+        const all = SYSTEMS.filter(({ field }) => field === key);
+        return [name, `${all.filter(({ run }) => run).length} of ${all.length} run here`, all.length];
+      }));
+      for (const [slug, label, state] of marks.flatMap(([, , all]) => all)) {
+        const { id, title, run } = SYSTEMS.find((one) => one.slug === slug);
+        assert.deepEqual([label, state], [`No. ${id}, ${title}: ${run ? 'runs here' : 'not yet'}`, run ? 'works' : 'missing']);
+      }
+      const order = marks.flatMap(([, , all]) => all.map(([slug]) => slug)), at = () => page.evaluate(() => document.activeElement.getAttribute('href')?.slice('#system='.length));
+      assert.equal(await page.locator('#fields a.mark[tabindex="0"]').count(), 1);
+      await page.locator('#fields a.mark').first().focus();
+      for (const [key, want] of [['ArrowRight', order[1]], ['ArrowRight', order[2]], ['ArrowLeft', order[1]], ['End', order.at(-1)], ['ArrowRight', order.at(-1)], ['Home', order[0]], ['ArrowUp', order[0]]]) {
+        await page.keyboard.press(key);
+        assert.equal(await at(), want, key);
+      }
+      const place = () => page.evaluate(() => { const { left, top } = document.activeElement.getBoundingClientRect(); return [left, top]; });
+      const [x0, y0] = await place();
+      await page.keyboard.press('ArrowDown');
+      const [x1, y1] = await place();
+      assert.ok(x1 === x0 && y1 > y0, 'the one below');
+      const slug = await at(), { title, id, claim } = SYSTEMS.find((one) => one.slug === slug);
+      assert.equal(await page.locator('#readout').textContent(), `${title} No. ${id}, ${works.some((one) => one.id === id) ? 'runs here' : 'not yet'}. ${claim}`);
+      await page.keyboard.press('Enter');
+      assert.deepEqual(await page.evaluate(() => { const card = document.activeElement.closest('.system'); return [card.id, card.open, card.closest('.field').open, document.activeElement.localName]; }), [`system-${slug}`, true, true, 'summary']);
+      assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('.system[open]')].length), 1);
     }));
 
   test('search, field and filter together; the link restores them; a card that is hidden comes when its link asks', () =>
@@ -69,9 +101,15 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
       await until(page, () => /No paper fits/.test(document.getElementById('found').textContent));
       assert.equal(await page.locator('#systems h2:visible').count(), 0);
       await page.evaluate(() => { location.hash = '#system=1'; });
-      await until(page, () => document.activeElement.id.startsWith('system-'));
-      assert.equal(await page.evaluate(() => document.activeElement.id), `system-${SYSTEMS[0].slug}`);
+      await until(page, () => document.activeElement.closest('.system'));
+      assert.equal(await page.evaluate(() => document.activeElement.closest('.system').id), `system-${SYSTEMS[0].slug}`);
       assert.ok(await page.locator('.target').isVisible());
+      for (const hash of ['48', MARKOV]) { // the short way
+        await page.evaluate((to) => { location.hash = to; }, hash);
+        await until(page, (s) => document.activeElement.closest('.system')?.id === `system-${s}`, MARKOV);
+        await page.evaluate(() => { location.hash = '#system=1'; });
+        await until(page, (s) => document.activeElement.closest('.system')?.id === `system-${s}`, SYSTEMS[0].slug);
+      }
       await page.evaluate(() => { location.hash = '#system=nothing'; });
       await until(page, () => /no system ‘nothing’/.test(document.getElementById('page-problem').textContent));
     }));
@@ -79,7 +117,7 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
   test('a run gives the numbers of the package beside the published ones, and the files have them', async () => {
     const own = await runSystem(MARKOV);
     await onPage(async (page) => {
-      assert.equal(await page.evaluate(() => document.activeElement.id), `system-${MARKOV}`);
+      assert.equal(await page.evaluate(() => document.activeElement.closest('.system').id), `system-${MARKOV}`);
       await page.locator(`#system-${MARKOV} .go button`).click();
       await done(page, MARKOV);
       const card = page.locator(`#system-${MARKOV}`);
@@ -90,6 +128,9 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
       const list = JSON.parse((await saved(page, () => page.locator('#keep button', { hasText: 'JSON' }).click())).text);
       assert.deepEqual([list.length, list.filter(({ run }) => run).map(({ slug, run }) => [slug, run.verdict, run.full, run.obtained.checks.length])], [SYSTEMS.length, [[MARKOV, 'holds', false, 3]]]);
       assert.match((await saved(page, () => page.locator('#keep button', { hasText: 'CSV' }).click())).text, new RegExp(`^48,${MARKOV},.*,holds,`, 'm'));
+      assert.match(await page.locator(`#fields a.mark[href="#system=${MARKOV}"]`).getAttribute('aria-label'), /: holds$/);
+      await page.locator('#show input[value=ran]').check();
+      assert.deepEqual(await visible(page), [MARKOV]);
       await axe(page, 'a result');
     }, { hash: `#system=${MARKOV}` });
   });
@@ -97,6 +138,7 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
   test('the queue: one after another, in what is shown; cancelling one, or all, and running again; the page answers meanwhile', () =>
     onPage(async (page) => {
       const lab = page.locator(`#system-${LONG.slug}`), second = page.locator(`#system-${HOMOMORPHISM}`);
+      await page.evaluate((slugs) => { for (const slug of slugs) { const card = document.getElementById(`system-${slug}`); card.open = card.closest('.field').open = true; } }, [LONG.slug, HOMOMORPHISM]);
       await page.evaluate(() => {
         globalThis.turns = 0;
         const turn = () => { globalThis.turns++; setTimeout(turn, 20); };
@@ -119,7 +161,7 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
       await page.locator('#search').fill(String(LONG.id));
       await page.locator('#show input[value=works]').check();
       await until(page, (s) => document.querySelectorAll('.system:not([hidden])').length === 1 && !document.getElementById(`system-${s}`).hidden, LONG.slug);
-      assert.equal(await page.locator('#run-shown').textContent(), 'Run the 1 shown that works');
+      assert.equal(await page.locator('#run-shown').textContent(), 'Run the one that can be run');
       await page.locator('#full').check();
       await page.locator('#run-shown').click();
       await until(page, (s) => document.getElementById(`system-${s}`).dataset.phase === 'running', LONG.slug);
@@ -132,6 +174,7 @@ describe('demos/atlas in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     const missing = await serve({ routes: { '/demos/atlas/worker.js': (_, response) => (broken ? response.writeHead(404, { 'Cache-Control': 'no-store' }).end() : response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(readFileSync(new URL('../../demos/atlas/worker.js', import.meta.url)))) } });
     try {
       await onPage(async (page) => {
+        await page.evaluate(() => { location.hash = '48'; });
         await page.locator(`#system-${MARKOV} .go button`).click();
         await done(page, MARKOV);
         assert.match(await page.locator(`#system-${MARKOV} .problem`).textContent(), /could not be run: .*worker/);
