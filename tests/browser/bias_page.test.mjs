@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chunkDigits, commaProbe, formatProbe, MarkovSource, Model, sumsProbe, typoProbe, undertrainedTokens } from '../../web/index.js';
 import { chainPicture, fitRows, PRESETS, rowsOf, settingOf, textsOf, writeRows } from '../../demos/bias/source.js';
-import { axe, axeInThemes, CHROMIUM, chromium, eventually, FIREFOX, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
+import { axe, axeInThemes, CHROMIUM, chromium, eventually, FIREFOX, longestTask, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const BUNDLED = path.join(ROOT, 'models/microtome-tiny.gguf');
 const USUAL = { letters: 'AB', order: '1', next: '.6 .4; .3 .7', cut: 'longest', tokens: 'A B AA', merges: '6', length: '14', ask: '2' };
@@ -95,9 +95,10 @@ describe('demos/bias in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
         source.dispose();
     }
 
-    test('the paper’s source: naive says never, corrected says what is true; editing follows', () =>
+    test('the paper’s source: naive says never, corrected says what is true; editing follows', (t) =>
         onPage(async (page) => {
             await sameAsPackage(page, {});
+            t.diagnostic(`longest task while the page opened: ${await longestTask(page)} ms`);
             assert.match(await text(page, 'source-told'), /^After BA the token model gives A 0\. Truly it is 60\.0%; corrected, 60\.0%\.$/);
             assert.equal(await page.locator('#chain svg').count(), 1);
             await page.getByLabel('A after B', { exact: true }).fill('0.5');

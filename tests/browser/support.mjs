@@ -240,6 +240,12 @@ export async function visitInFirefox(address, check, served) {
     }
 }
 
+/** The longest task of a page's main thread until now, in milliseconds, for reports; 0: none of 50 or more. @param {import('playwright-core').Page} page @returns {Promise<number>} */
+export const longestTask = (page) => page.evaluate(() => new Promise((resolve) => {
+    new PerformanceObserver((list) => resolve(Math.max(...list.getEntries().map((task) => task.duration)))).observe({ type: 'longtask', buffered: true });
+    setTimeout(() => resolve(0), 300); // entries of the past come at once
+}));
+
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const AXE_RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { Lattice, languagePremiums, parseTable, replayMerges, Tokenizer } from '../../web/index.js';
-import { axe, axeInThemes, CHROMIUM, chromium, eventually, FIREFOX, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
+import { axe, axeInThemes, CHROMIUM, chromium, eventually, FIREFOX, longestTask, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const TEXT = 'Straße, naïve λόγος 🙂 and 1234<|endoftext|> tokens';
 const HASH = `#${new URLSearchParams({ text: TEXT, with: 'tiny,unigram-4k,byt5', word: ' tokenization' })}`;
@@ -47,7 +47,8 @@ describe('demos/tokenizers in Chromium', { skip: CHROMIUM ? false : 'no Chromium
     document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
   }, files);
 
-  test('tokens, ids, offsets in both units: as the package has them', () => onPage(async (page) => {
+  test('tokens, ids, offsets in both units: as the package has them', (t) => onPage(async (page) => {
+    t.diagnostic(`longest task while the page opened: ${await longestTask(page)} ms`);
     for (const key of ['tiny', 'unigram-4k', 'byt5']) {
       const tok = await tokenizer(key), bytes = tok.encode(TEXT, { offsets: 'bytes' }), units = tok.encode(TEXT);
       assert.equal(await page.evaluate(countOf, key), `${bytes.ids.length} tokens`);

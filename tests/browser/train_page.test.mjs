@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { gunzipSync } from 'node:zlib';
 import { Tokenizer, trainTokenizer } from '../../web/index.js';
-import { axe, axeInThemes, CHROMIUM, chromium, FIREFOX, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
+import { axe, axeInThemes, CHROMIUM, chromium, FIREFOX, longestTask, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const PROSE = gunzipSync(readFileSync(path.join(ROOT, 'web/lab/prose.txt.gz'))).toString();
 const COMPARED = 'The unreadable handwriting of an absent-minded tokenizer costs 1,234 tokens.';
@@ -40,7 +40,8 @@ describe('demos/train in Chromium', { skip: CHROMIUM ? false : 'no Chromium here
     await page.locator('#size').fill(String(size));
   };
 
-  test('the file is the one that the package makes; curve, sizes, vocabulary', () => onPage(async (page) => {
+  test('the file is the one that the package makes; curve, sizes, vocabulary', (t) => onPage(async (page) => {
+    t.diagnostic(`longest task while the page opened: ${await longestTask(page)} ms`);
     const want = await trainTokenizer(new Blob([PROSE]), { kind: 'bpe', vocabSize: 600 });
     const panel = page.locator('.panel').first();
     const json = await saved(page, () => panel.getByRole('button', { name: /JSON/ }).click());
