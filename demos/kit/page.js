@@ -18,13 +18,6 @@ export const make = (tag, properties = {}, ...children) => {
     return el;
 };
 
-/** Hands a file to the browser. @param {string} name @param {BlobPart} content @param {string} type */
-export function save(name, content, type) {
-    const url = URL.createObjectURL(new Blob([content], { type }));
-    make('a', { href: url, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download has begun by then
-}
-
 /** Lets the browser draw and answer before what follows. @returns {Promise<void>} */
 export const turn = () => new Promise((resolve) => setTimeout(resolve));
 

@@ -4,7 +4,8 @@
  */
 import { drawPlots } from '../../web/lab/draw.js';
 import { PLOT_CSS } from '../../web/lab/plots.js';
-import { make, save } from '../kit/page.js';
+import { save } from '../../web/elements/format.js';
+import { make } from '../kit/page.js';
 import { tablesOf } from './tables.js';
 
 /**

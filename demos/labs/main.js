@@ -3,6 +3,7 @@
  * Each lab that was chosen keeps its run: another choice pauses it, and it can be gone on with later.
  */
 import { LABS } from '../../web/labs/index.js';
+import { save } from '../../web/elements/format.js';
 import { findLab } from '../../web/lab/find.js';
 import { unpack } from '../../web/lab/checkpoint.js';
 import { formatNumber } from '../../web/lab/plots.js';
@@ -11,7 +12,7 @@ import { fromText, readAddress, seedFrom, writeAddress } from './address.js';
 import { Figures } from './figures.js';
 import { Knobs } from './knobs.js';
 import { copyLink } from '../kit/address.js';
-import { $, make, save, words } from '../kit/page.js';
+import { $, make, words } from '../kit/page.js';
 import { Session } from './session.js';
 
 const DRAW_MS = matchMedia('(prefers-reduced-motion: reduce)').matches ? 1000 : 120; // between two drawings

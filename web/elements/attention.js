@@ -29,8 +29,8 @@
  * Custom properties: --mt-exact (weights), --mt-naive (what is chosen), --mt-ink, --mt-muted, --mt-line, --mt-surface, --mt-focus, --mt-mono.
  */
 import { MicrotomeError } from '../runtime/errors.js';
-import { formatProbability, h, sheet, VISUALLY_HIDDEN } from './format.js';
-import { moveInGrid, spokenText, visibleText } from './grid.js';
+import { folded, formatProbability, h, HOST, sheet, VISUALLY_HIDDEN } from './format.js';
+import { areTexts, isCell, moveInGrid, refusing, spokenText, visibleText } from './grid.js';
 
 /** @typedef {import('./grid.js').Cell} Cell */
 /** @typedef {{ tokens: string[], pattern: Float32Array, heads: number, queries?: number, rows?: string[] }} AttentionData */
@@ -48,21 +48,10 @@ const FAINT = 0.02; // weights below it are no curve
 const CURVES = 250; // that are drawn in one frame
 const FONT = 12;
 
-const STYLE = sheet(`
+const STYLE = sheet(`${HOST}
 :host {
-    --_ink: var(--mt-ink, light-dark(#1c2430, #e8eaee));
-    --_muted: var(--mt-muted, light-dark(#5a6472, #a2abb8));
-    --_line: var(--mt-line, light-dark(#e2e5ea, #343b45));
-    --_surface: var(--mt-surface, light-dark(#ffffff, #191d23));
-    --_focus: var(--mt-focus, light-dark(#1d5fa8, #79b4f5));
-    --_weight: var(--mt-exact, light-dark(#2268b2, #6cb0f7));
-    --_chosen: var(--mt-naive, light-dark(#c4700c, #eda94b));
-    --_mono: var(--mt-mono, ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, 'DejaVu Sans Mono', monospace);
-    display: block;
-    color: var(--_ink);
     font-size: .875rem;
 }
-:host([hidden]), [hidden] { display: none !important; }
 :host([bare]) .controls { display: none; }
 .controls { display: flex; flex-wrap: wrap; gap: .6rem 1.4rem; align-items: end; margin-bottom: .7rem; }
 fieldset { border: 0; margin: 0; padding: 0; min-width: 0; display: flex; flex-wrap: wrap; gap: 6px; }
@@ -93,8 +82,8 @@ fieldset input:focus-visible + span { outline: 2.5px solid var(--_focus); outlin
 .empty { margin: 0; padding: 1.5rem 0; }
 details { margin-top: .3rem; }
 summary { cursor: pointer; color: var(--_muted); padding: .25rem 0; width: fit-content; border-radius: 3px; min-height: 1.25rem; }
-summary:focus-visible, .table:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: 2px; }
-.table { max-height: 20rem; overflow: auto; border: 1px solid var(--_line); border-radius: 6px; margin-top: .3rem; }
+summary:focus-visible, details .scroll:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: 2px; }
+details .scroll { max-height: 20rem; border: 1px solid var(--_line); border-radius: 6px; margin-top: .3rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .5rem .75rem; color: var(--_muted); }
 th, td { text-align: right; padding: .2rem .75rem; white-space: nowrap; }
@@ -104,22 +93,20 @@ tbody th, thead th:first-child { text-align: left; }
 tbody th { font-family: var(--_mono); font-weight: 400; }
 .probe { display: none; forced-color-adjust: none; }
 @media (forced-colors: active) {
-    :host { --_ink: CanvasText; --_muted: CanvasText; --_line: GrayText; --_surface: Canvas; --_weight: CanvasText; --_chosen: Highlight; --_focus: Highlight; }
+    :host { --_ink: CanvasText; --_muted: CanvasText; --_line: GrayText; --_surface: Canvas; --_exact: CanvasText; --_naive: Highlight; --_focus: Highlight; }
     .views input:checked + span, .heads input:checked + span { forced-color-adjust: none; background: Highlight; color: HighlightText; border-color: Highlight; }
     .space > canvas, .heads canvas { forced-color-adjust: none; }
 }
 `);
 
-/** @param {string} why */
-const refuse = (why) => new MicrotomeError(`mt-attention: ${why}`, { code: 'ERANGE' });
+const refuse = refusing('mt-attention');
 
 /** @param {AttentionData} data @returns {Checked} @throws {MicrotomeError} ERANGE: what does not fit */
 function check(data) {
     const { tokens, pattern, heads, queries, rows } = data ?? {};
-    const texts = (/** @type {unknown} */ list) => Array.isArray(list) && list.length > 0 && list.every((t) => typeof t === 'string');
-    if (!texts(tokens)) throw refuse('tokens: a list of texts is needed, with one at least');
+    if (!areTexts(tokens)) throw refuse('tokens: a list of texts is needed, with one at least');
     if (!Number.isInteger(heads) || heads < 1) throw refuse(`heads: ${heads} is not a whole number from 1 on`);
-    if (rows !== undefined && !texts(rows)) throw refuse('rows: a list of texts is needed, with one at least');
+    if (rows !== undefined && !areTexts(rows)) throw refuse('rows: a list of texts is needed, with one at least');
     if (queries !== undefined && (rows || !Number.isInteger(queries) || queries < 1 || queries > tokens.length)) throw refuse(`queries: ${queries} is not a whole number in 1..${tokens.length}${rows ? '; rows were given too' : ''}`);
     const asking = rows ?? (queries === undefined ? tokens : tokens.slice(-queries));
     const expected = heads * asking.length * tokens.length;
@@ -151,8 +138,10 @@ export class Attention extends HTMLElement {
     #views = h('fieldset', { class: 'views' }, h('legend', {}, 'View'));
     #controls = h('div', { class: 'controls' }, this.#heads, this.#views);
     #readout = h('p', { class: 'readout' });
-    #table = h('table');
-    #details = h('details', {}, h('summary', {}, 'The row as a table'), h('div', { class: 'table', role: 'region', tabindex: '0', 'aria-label': 'The row as a table' }, this.#table));
+    #caption = h('caption');
+    #columns = h('thead');
+    #rows = h('tbody');
+    #details = folded('The row as a table', () => this.#fill(), this.#caption, this.#columns, this.#rows);
     #body = h('div', {}, this.#controls, this.#scroll, this.#readout, this.#details);
     #empty = h('p', { class: 'empty' }, 'No attention yet.');
     /** @type {Record<keyof Palette, HTMLElement>} */ #probes;
@@ -169,7 +158,7 @@ export class Attention extends HTMLElement {
             root.append(el);
             return el;
         };
-        this.#probes = { ink: probe('ink'), muted: probe('muted'), line: probe('line'), surface: probe('surface'), weight: probe('weight'), chosen: probe('chosen') };
+        this.#probes = { ink: probe('ink'), muted: probe('muted'), line: probe('line'), surface: probe('surface'), weight: probe('exact'), chosen: probe('naive') };
         for (const view of /** @type {const} */ (['matrix', 'arcs'])) {
             const input = h('input', { type: 'radio', name: 'view', value: view });
             input.checked = view === 'matrix';
@@ -197,7 +186,6 @@ export class Attention extends HTMLElement {
             this.#moveTo(to, true);
         });
         this.#grid.addEventListener('focusin', () => this.#say());
-        this.#details.addEventListener('toggle', () => this.#fill());
     }
 
     connectedCallback() {
@@ -283,8 +271,7 @@ export class Attention extends HTMLElement {
     /** @throws {MicrotomeError} ERANGE: outside the grid */
     set selected(cell) {
         const { rows = [], tokens = [] } = this.#data ?? {};
-        if (cell && !(Number.isInteger(cell.row) && Number.isInteger(cell.col) && cell.row >= 0 && cell.col >= 0 && cell.row < rows.length && cell.col < tokens.length))
-            throw refuse(`selected: row ${cell.row}, column ${cell.col} is not in a grid of ${rows.length} by ${tokens.length}`);
+        if (cell && !isCell(cell, rows.length, tokens.length)) throw refuse(`selected: row ${cell.row}, column ${cell.col} is not in a grid of ${rows.length} by ${tokens.length}`);
         this.#selected = cell && { row: cell.row, col: cell.col };
         if (cell) this.#active = { row: cell.row, col: cell.col };
         this.#place(false);
@@ -423,14 +410,13 @@ export class Attention extends HTMLElement {
     }
 
     #fill() {
-        if (!this.#details.open || !this.#data) return this.#table.replaceChildren();
+        if (!this.#details.open || !this.#data) return this.#rows.replaceChildren();
         const { rows, tokens, heads } = this.#data, { row } = this.#selected ?? this.#active;
         const all = /** @type {Head[]} */ (['mean', ...Array.from({ length: heads }, (_, k) => k)]);
         const weights = all.map((head) => this.#weights(row, head));
-        this.#table.replaceChildren(
-            h('caption', {}, `What row ${row}, `, h('bdi', {}, visibleText(rows[row])), ', looks at: the weight of each token in each head'),
-            h('thead', {}, h('tr', {}, ...['token', ...all.map((head) => (head === 'mean' ? 'mean' : `head ${head}`))].map((name) => h('th', { scope: 'col' }, name)))),
-            h('tbody', {}, ...tokens.map((token, i) => h('tr', {}, h('th', { scope: 'row' }, `${i} `, h('bdi', {}, visibleText(token))), ...weights.map((w) => h('td', {}, formatProbability(w[i])))))));
+        this.#caption.replaceChildren(`What row ${row}, `, h('bdi', {}, visibleText(rows[row])), ', looks at: the weight of each token in each head');
+        this.#columns.replaceChildren(h('tr', {}, ...['token', ...all.map((head) => (head === 'mean' ? 'mean' : `head ${head}`))].map((name) => h('th', { scope: 'col' }, name))));
+        this.#rows.replaceChildren(...tokens.map((token, i) => h('tr', {}, h('th', { scope: 'row' }, `${i} `, h('bdi', {}, visibleText(token))), ...weights.map((w) => h('td', {}, formatProbability(w[i]))))));
     }
 
     // ---- drawing ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@
  * Custom properties: --mt-exact, --mt-naive (bars), --mt-exact-ink, --mt-naive-ink (numbers), --mt-ink, --mt-muted,
  * --mt-line, --mt-surface, --mt-focus, --mt-mono.
  */
-import { byteLabel, END, formatProbability, h, hexByte, sheet, totalVariation, VISUALLY_HIDDEN } from './format.js';
+import { byteLabel, END, folded, formatProbability, h, hexByte, HOST, sheet, totalVariation, VISUALLY_HIDDEN } from './format.js';
+import { Fitted, s } from './svg.js';
 
 /**
  * What `ByteModel.next` answers: natural log-probabilities.
@@ -29,27 +30,11 @@ import { byteLabel, END, formatProbability, h, hexByte, sheet, totalVariation, V
  * @property {string} [target] which spellings of the text count
  */
 
-const SVG = 'http://www.w3.org/2000/svg';
 const LOG_FLOOR = -7; // the log axis starts at 10^-7
 const ROW = 34;
 const TOP = 20;
 
-const STYLE = sheet(`
-:host {
-    --_ink: var(--mt-ink, light-dark(#1c2430, #e8eaee));
-    --_muted: var(--mt-muted, light-dark(#5a6472, #a2abb8));
-    --_line: var(--mt-line, light-dark(#e2e5ea, #343b45));
-    --_surface: var(--mt-surface, light-dark(#ffffff, #191d23));
-    --_focus: var(--mt-focus, light-dark(#1d5fa8, #79b4f5));
-    --_exact: var(--mt-exact, light-dark(#2268b2, #6cb0f7));
-    --_naive: var(--mt-naive, light-dark(#c4700c, #eda94b));
-    --_exact-ink: var(--mt-exact-ink, light-dark(#1b5796, #8cc2fa));
-    --_naive-ink: var(--mt-naive-ink, light-dark(#92510a, #f0b667));
-    --_mono: var(--mt-mono, ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, 'DejaVu Sans Mono', monospace);
-    display: block;
-    color: var(--_ink);
-}
-:host([hidden]) { display: none; }
+const STYLE = sheet(`${HOST}
 .bar { display: flex; flex-wrap: wrap; gap: .4rem 1.1rem; align-items: center; margin-bottom: .6rem; font-size: .875rem; }
 .keys { display: contents; }
 .key { display: inline-flex; align-items: center; gap: .45em; }
@@ -104,18 +89,6 @@ tbody tr:nth-child(odd) { background: color-mix(in srgb, var(--_line) 28%, trans
 `);
 
 /**
- * @param {string} tag
- * @param {Record<string, string | number>} [attributes]
- * @param {...(Node | string)} children
- */
-function s(tag, attributes = {}, ...children) {
-    const el = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) el.setAttribute(name, String(value));
-    el.append(...children);
-    return el;
-}
-
-/**
  * Natural logs to probabilities, with the end of the text as entry 256.
  * @param {ByteResult} result
  * @returns {{ exact: Float64Array, naive: Float64Array | null }} exact, naive: 257 each; naive is null where there is none
@@ -150,7 +123,6 @@ export class ByteDistribution extends HTMLElement {
     /** @type {Float64Array} */ #exact = new Float64Array(END + 1);
     /** @type {Float64Array | null} */ #naive = null;
     /** @type {Map<string, SVGElement>} */ #rows = new Map();
-    #width = 0;
     #keys = h('span', { class: 'keys' });
     #plot = h('div', { class: 'plot' });
     #svg = s('svg', { role: 'img' });
@@ -159,15 +131,9 @@ export class ByteDistribution extends HTMLElement {
     #table = h('tbody');
     #head = h('thead');
     #caption = h('caption');
-    #details = h('details');
+    #details = folded('All numbers as a table', () => this.#fillTable(), this.#caption, this.#head, this.#table);
     /** @type {Record<string, HTMLInputElement>} */ #radio = {};
-    #observer = new ResizeObserver(([entry]) => {
-        const width = Math.round(entry.contentRect.width);
-        if (width && width !== this.#width) {
-            this.#width = width;
-            this.#draw();
-        }
-    });
+    #fitted = new Fitted(this, this.#plot, () => this.#draw());
 
     constructor() {
         super();
@@ -191,22 +157,15 @@ export class ByteDistribution extends HTMLElement {
             this.#body,
         );
         this.#plot.append(this.#svg);
-        this.#details.append(
-            h('summary', {}, 'All numbers as a table'),
-            h('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'All numbers as a table' }, h('table', {}, this.#caption, this.#head, this.#table)),
-        );
-        this.#details.addEventListener('toggle', () => this.#fillTable());
         root.append(bar, this.#plot, this.#details);
     }
 
     connectedCallback() {
-        this.#observer.observe(this.#plot);
-        this.#width = this.#plot.clientWidth;
-        this.#draw();
+        this.#fitted.connect();
     }
 
     disconnectedCallback() {
-        this.#observer.disconnect();
+        this.#fitted.disconnect();
     }
 
     attributeChangedCallback() {
@@ -260,7 +219,7 @@ export class ByteDistribution extends HTMLElement {
         this.#drawKeys();
         const top = Math.max(1, Math.min(256, Number(this.getAttribute('top')) || 10));
         const naive = this.#naive;
-        const width = Math.max(240, this.#width || 480);
+        const width = Math.max(240, this.#fitted.width || 480);
         const left = 48;
         const right = 68;
         const span = width - left - right;

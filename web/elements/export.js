@@ -17,7 +17,7 @@
  *
  * Custom properties: --mt-ink, --mt-muted, --mt-line, --mt-surface, --mt-focus, --mt-error.
  */
-import { h, sheet, VISUALLY_HIDDEN } from './format.js';
+import { h, save, sheet, VISUALLY_HIDDEN } from './format.js';
 
 /** @typedef {() => string | Blob | Promise<string | Blob>} Maker */
 
@@ -111,10 +111,7 @@ export class MtExport extends HTMLElement {
         this.#problem.textContent = '';
         button.disabled = true;
         try {
-            const made = await this.#formats[format]();
-            const url = URL.createObjectURL(made instanceof Blob ? made : new Blob([made], { type: TYPES[format] ?? 'application/octet-stream' }));
-            h('a', { href: url, download: `${this.getAttribute('name') ?? 'microtome'}.${format.toLowerCase()}` }).click();
-            setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download has begun by then
+            save(`${this.getAttribute('name') ?? 'microtome'}.${format.toLowerCase()}`, await this.#formats[format](), TYPES[format] ?? 'application/octet-stream');
         } catch (error) {
             this.#problem.textContent = `${format} could not be saved: ${error instanceof Error ? error.message : error}`;
         } finally {

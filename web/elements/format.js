@@ -1,5 +1,5 @@
 /**
- * How the elements write bytes, probabilities and sizes. Pure functions, no DOM.
+ * What the elements share: how they write bytes, probabilities and sizes (pure functions), and what they are built of.
  *
  *   byteLabel(0x20) -> { glyph: '␣', name: 'space' }      byteLabel(0xC3) -> { glyph: 'C3', name: 'byte C3' }
  *   formatProbability(0.6132) -> '61.3%'                   formatProbability(4.1e-7) -> '<0.001%'
@@ -127,7 +127,53 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
+ * A folded table: a summary, and the table in a region that scrolls and can be reached with the keyboard.
+ * @param {string} name what the table is called
+ * @param {() => void} toggled called when it is opened or closed
+ * @param {...Node} parts of the table
+ * @returns {HTMLDetailsElement}
+ */
+export function folded(name, toggled, ...parts) {
+    const details = h('details', {}, h('summary', {}, name), h('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': name }, h('table', {}, ...parts)));
+    details.addEventListener('toggle', toggled);
+    return details;
+}
+
+/**
+ * Hands a file to the browser, which saves it or asks where.
+ * @param {string} name of the file
+ * @param {BlobPart} content a Blob keeps its own type
+ * @param {string} type MIME
+ */
+export function save(name, content, type) {
+    const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
+    h('a', { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download has begun by then
+}
+
+/**
  * Text for people who do not see it drawn: announced, invisible.
  */
 export const VISUALLY_HIDDEN =
     'position:absolute;width:1px;height:1px;margin:-1px;padding:0;overflow:hidden;clip-path:inset(50%);white-space:nowrap;border:0';
+
+/**
+ * How every element begins: its colours, from the custom properties of the page or, without them, for light and dark grounds; `hidden` hides.
+ */
+export const HOST = `
+:host {
+    --_ink: var(--mt-ink, light-dark(#1c2430, #e8eaee));
+    --_muted: var(--mt-muted, light-dark(#5a6472, #a2abb8));
+    --_line: var(--mt-line, light-dark(#e2e5ea, #343b45));
+    --_surface: var(--mt-surface, light-dark(#ffffff, #191d23));
+    --_focus: var(--mt-focus, light-dark(#1d5fa8, #79b4f5));
+    --_exact: var(--mt-exact, light-dark(#2268b2, #6cb0f7));
+    --_naive: var(--mt-naive, light-dark(#c4700c, #eda94b));
+    --_exact-ink: var(--mt-exact-ink, light-dark(#1b5796, #8cc2fa));
+    --_naive-ink: var(--mt-naive-ink, light-dark(#92510a, #f0b667));
+    --_mono: var(--mt-mono, ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, 'DejaVu Sans Mono', monospace);
+    display: block;
+    color: var(--_ink);
+}
+:host([hidden]), [hidden] { display: none !important; }
+`;

@@ -1,7 +1,8 @@
 /**
- * What elements of cells share: walking over them with the keyboard, and tokens as short text in which nothing is invisible.
- * Pure functions, no DOM.
+ * What elements of cells share: walking over them with the keyboard, refusing what does not fit, and tokens as short text in which
+ * nothing is invisible. Pure functions, no DOM.
  */
+import { MicrotomeError } from '../runtime/errors.js';
 
 /** @typedef {{ row: number, col: number }} Cell */
 
@@ -27,6 +28,27 @@ export function moveInGrid({ key, ctrlKey, metaKey, altKey }, { row, col }, rows
     if (key === 'PageDown') return clamp(row + 10, col);
     return null;
 }
+
+/**
+ * Errors of an element about what it was given.
+ * @param {string} element its tag
+ * @returns {(why: string) => MicrotomeError} ERANGE
+ */
+export const refusing = (element) => (why) => new MicrotomeError(`${element}: ${why}`, { code: 'ERANGE' });
+
+/**
+ * @param {unknown} list anything
+ * @returns {list is string[]} it is a list of texts, with one at least
+ */
+export const areTexts = (list) => Array.isArray(list) && list.length > 0 && list.every((text) => typeof text === 'string');
+
+/**
+ * @param {Cell} at whole numbers, or not
+ * @param {number} rows how many there are
+ * @param {number} cols how many there are
+ * @returns {boolean} there is such a cell
+ */
+export const isCell = ({ row, col }, rows, cols) => Number.isInteger(row) && Number.isInteger(col) && row >= 0 && col >= 0 && row < rows && col < cols;
 
 /** @type {Record<string, string>} */
 const SIGNS = { ' ': '·', '\t': '⇥', '\n': '⏎', '\r': '␍', '\u00a0': '⍽', '': '∅' };

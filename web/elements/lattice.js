@@ -25,8 +25,8 @@
  *
  * Custom properties: --mt-ink, --mt-muted, --mt-line, --mt-surface, --mt-focus, --mt-exact, --mt-naive, --mt-mono.
  */
-import { h, sheet, visible } from './format.js';
-import { s, standalone } from './svg.js';
+import { folded, h, HOST, sheet, visible } from './format.js';
+import { Fitted, s, standalone } from './svg.js';
 
 /** @typedef {{ from: number, to: number, label: string, weight?: number, best?: boolean, id?: number }} Edge */
 /** @typedef {{ text: string, edges: Edge[] }} LatticeData */
@@ -37,29 +37,16 @@ const RULER = 44; // the word itself, below the bricks
 const EDGE = 8; // left and right of the first and last byte
 const GLYPH = 8.1; // width of a character of a label
 
-const STYLE = sheet(`
-:host {
-    --_ink: var(--mt-ink, light-dark(#1c2430, #e8eaee));
-    --_muted: var(--mt-muted, light-dark(#5a6472, #a2abb8));
-    --_line: var(--mt-line, light-dark(#e0e2e6, #323943));
-    --_surface: var(--mt-surface, light-dark(#ffffff, #191d23));
-    --_focus: var(--mt-focus, light-dark(#1d5fa8, #79b4f5));
-    --_best: var(--mt-exact, light-dark(#2268b2, #6cb0f7));
-    --_path: var(--mt-naive, light-dark(#c4700c, #eda94b));
-    --_mono: var(--mt-mono, ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, 'DejaVu Sans Mono', monospace);
-    display: block;
-    color: var(--_ink);
-}
-:host([hidden]), [hidden] { display: none !important; }
+const STYLE = sheet(`${HOST}
 .scroll { overflow: auto; max-height: 26rem; background: var(--_surface); }
 .scroll:focus-visible, summary:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: 2px; border-radius: 3px; }
 svg { display: block; }
 .brick { cursor: pointer; outline: none; }
 .brick rect { fill: color-mix(in srgb, var(--_muted) 10%, var(--_surface)); stroke: var(--_muted); stroke-width: 1; }
 .brick text { font: 13px var(--_mono); fill: var(--_ink); text-anchor: middle; white-space: pre; }
-.brick.best rect { fill: color-mix(in srgb, var(--_best) 22%, var(--_surface)); stroke: var(--_best); stroke-width: 2; }
+.brick.best rect { fill: color-mix(in srgb, var(--_exact) 22%, var(--_surface)); stroke: var(--_exact); stroke-width: 2; }
 .brick.best text { font-weight: 600; }
-.brick.through rect { fill: color-mix(in srgb, var(--_path) 24%, var(--_surface)); stroke: var(--_path); stroke-width: 2; }
+.brick.through rect { fill: color-mix(in srgb, var(--_naive) 24%, var(--_surface)); stroke: var(--_naive); stroke-width: 2; }
 .brick:hover rect { stroke-width: 2.5; }
 .brick:focus-visible rect { stroke: var(--_focus); stroke-width: 3; }
 .dim .brick:not(.through) { opacity: .45; }
@@ -187,32 +174,21 @@ export class LatticeView extends HTMLElement {
     /** @type {Map<number, SVGElement>} */ #bricks = new Map();
     /** @type {number} index of the edge with the tab stop */ #active = -1;
     #selected = -1;
-    #width = 0;
     #frame = 0;
     #svg = s('svg', { role: 'group' });
     #scroll = h('div', { class: 'scroll' }, this.#svg);
     #detail = h('p', { class: 'detail', 'aria-live': 'polite' });
     #rows = h('tbody');
     #caption = h('caption');
-    #details = h('details');
-    #observer = new ResizeObserver(([entry]) => {
-        const width = this.#scroll.clientWidth || Math.floor(entry.contentRect.width); // the picture is hidden while it is empty
-        if (width && width !== this.#width) {
-            this.#width = width;
-            if (this.#data) this.#draw();
-        }
-    });
+    #details;
+    #fitted = new Fitted(this, this.#scroll, () => this.#draw(), () => this.#data !== null);
 
     constructor() {
         super();
         const root = this.attachShadow({ mode: 'open' });
         root.adoptedStyleSheets = [STYLE];
         const head = h('thead', {}, h('tr', {}, ...['token', 'id', 'from byte', 'to byte', 'weight', 'segmentations'].map((name) => h('th', { scope: 'col' }, name))));
-        this.#details.append(
-            h('summary', {}, 'All tokens as a table'),
-            h('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'All tokens as a table' }, h('table', {}, this.#caption, head, this.#rows)),
-        );
-        this.#details.addEventListener('toggle', () => this.#fillTable());
+        this.#details = folded('All tokens as a table', () => this.#fillTable(), this.#caption, head, this.#rows);
         root.append(this.#scroll, this.#detail, this.#details);
         const at = (/** @type {Event} */ e) => Number(/** @type {Element} */ (e.target).closest('.brick')?.getAttribute('data-i') ?? -1);
         this.#svg.addEventListener('pointerover', (e) => this.#select(at(e)));
@@ -228,14 +204,11 @@ export class LatticeView extends HTMLElement {
     }
 
     connectedCallback() {
-        this.#observer.observe(this);
-        this.#observer.observe(this.#scroll);
-        if (this.#data) this.#width = this.#scroll.clientWidth; // else the observer tells it, when the page has been laid out
-        this.#draw();
+        this.#fitted.connect();
     }
 
     disconnectedCallback() {
-        this.#observer.disconnect();
+        this.#fitted.disconnect();
     }
 
     attributeChangedCallback() {
@@ -277,7 +250,7 @@ export class LatticeView extends HTMLElement {
         const limit = Math.max(1, Number(this.getAttribute('limit')) || 1200);
         const shown = edges.map((_, i) => i).sort((a, b) => Number(edges[b].best ?? false) - Number(edges[a].best ?? false) || edges[a].to - edges[a].from - (edges[b].to - edges[b].from)).slice(0, limit).sort((a, b) => a - b);
         const { rows, count } = layoutEdges(shown.map((i) => edges[i]));
-        const cell = Math.max(22, Math.min(64, ((this.#width || 640) - 2 * EDGE) / Math.max(1, n)));
+        const cell = Math.max(22, Math.min(64, ((this.#fitted.width || 640) - 2 * EDGE) / Math.max(1, n)));
         const width = Math.ceil(n * cell + 2 * EDGE), wall = edges.length ? count * ROW : 0, height = wall + RULER;
         const hadFocus = !!this.shadowRoot?.activeElement?.closest('.brick');
         for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}`, 'aria-label': `${this.getAttribute('label') ?? 'All segmentations'}: ${edges.length} tokens, ${counted(this.#paths.total)} segmentations` })) this.#svg.setAttribute(name, String(value));

@@ -27,29 +27,17 @@
  *
  * Custom properties: --mt-exact (values), --mt-naive (what is chosen), --mt-ink, --mt-muted, --mt-line, --mt-surface, --mt-focus, --mt-mono.
  */
-import { MicrotomeError } from '../runtime/errors.js';
-import { formatProbability, h, sheet } from './format.js';
-import { moveInGrid, spokenText, visibleText } from './grid.js';
+import { formatProbability, h, HOST, sheet } from './format.js';
+import { areTexts, isCell, moveInGrid, refusing, spokenText, visibleText } from './grid.js';
 
 /** @typedef {{ text: string, value: number, top?: [string, number][] }} LensCell */
 /** @typedef {{ rows: string[], columns: string[], cells: LensCell[], measure?: string }} LensData */
 /** @typedef {{ row: number, column: number }} LensPlace */
 
-const STYLE = sheet(`
+const STYLE = sheet(`${HOST}
 :host {
-    --_ink: var(--mt-ink, light-dark(#1c2430, #e8eaee));
-    --_muted: var(--mt-muted, light-dark(#5a6472, #a2abb8));
-    --_line: var(--mt-line, light-dark(#e2e5ea, #343b45));
-    --_surface: var(--mt-surface, light-dark(#ffffff, #191d23));
-    --_focus: var(--mt-focus, light-dark(#1d5fa8, #79b4f5));
-    --_value: var(--mt-exact, light-dark(#2268b2, #6cb0f7));
-    --_chosen: var(--mt-naive, light-dark(#c4700c, #eda94b));
-    --_mono: var(--mt-mono, ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, 'DejaVu Sans Mono', monospace);
-    display: block;
-    color: var(--_ink);
     font-size: .875rem;
 }
-:host([hidden]), [hidden] { display: none !important; }
 .scroll { overflow: auto; max-height: min(34rem, 78vh); }
 table { border-collapse: separate; border-spacing: 2px; table-layout: fixed; width: 0; }
 col { width: 5.6rem; }
@@ -62,11 +50,11 @@ thead th:first-child { left: 0; z-index: 2; font-family: inherit; text-align: le
 td {
     height: 1.75rem; padding: 0 .4rem 3px; box-sizing: border-box; overflow: hidden; text-overflow: ellipsis; white-space: pre; unicode-bidi: plaintext;
     text-align: center; font-family: var(--_mono); font-size: .8125rem; border-radius: 4px; cursor: default;
-    background: linear-gradient(var(--_value), var(--_value)) 0 100% / calc(100% * var(--v, 0)) 3px no-repeat, color-mix(in srgb, var(--_value) calc(45% * var(--v, 0)), var(--_surface));
+    background: linear-gradient(var(--_exact), var(--_exact)) 0 100% / calc(100% * var(--v, 0)) 3px no-repeat, color-mix(in srgb, var(--_exact) calc(45% * var(--v, 0)), var(--_surface));
     scroll-margin: 2.2rem 2rem 2rem 7rem;
 }
 td:hover { outline: 1.5px solid var(--_muted); outline-offset: -1px; }
-td[aria-selected=true] { outline: 2.5px solid var(--_chosen); outline-offset: -2px; }
+td[aria-selected=true] { outline: 2.5px solid var(--_naive); outline-offset: -2px; }
 td:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: -1px; }
 .detail { margin-top: .5rem; min-height: 4.4em; line-height: 1.4; }
 .detail p { margin: 0 0 .3rem; overflow-wrap: anywhere; }
@@ -74,24 +62,23 @@ td:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: -1px; }
 .rest, .empty { color: var(--_muted); }
 .empty { margin: 0; padding: 1.5rem 0; }
 ol { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem .5rem; }
-li { border-bottom: 3px solid color-mix(in srgb, var(--_value) calc(100% * max(.08, var(--v, 0))), var(--_line)); padding: 0 .2rem; font-variant-numeric: tabular-nums; white-space: pre-wrap; overflow-wrap: anywhere; }
+li { border-bottom: 3px solid color-mix(in srgb, var(--_exact) calc(100% * max(.08, var(--v, 0))), var(--_line)); padding: 0 .2rem; font-variant-numeric: tabular-nums; white-space: pre-wrap; overflow-wrap: anywhere; }
 li bdi { font-family: var(--_mono); }
 @media (forced-colors: active) {
-    :host { --_value: CanvasText; --_focus: Highlight; --_chosen: Highlight; --_surface: Canvas; --_line: GrayText; }
+    :host { --_exact: CanvasText; --_focus: Highlight; --_naive: Highlight; --_surface: Canvas; --_line: GrayText; }
     td { forced-color-adjust: none; border: 1px solid GrayText; color: CanvasText; background-color: Canvas; }
 }
 `);
 
 const SLICE = 600; // cells that are made at a time
 
-/** @param {string} why */
-const refuse = (why) => new MicrotomeError(`mt-lens-table: ${why}`, { code: 'ERANGE' });
+const refuse = refusing('mt-lens-table');
 
 /** @param {LensData} data @throws {MicrotomeError} ERANGE: what does not fit */
 function check(data) {
     const { rows, columns, cells } = data ?? {};
     for (const [name, list] of Object.entries({ rows, columns }))
-        if (!Array.isArray(list) || !list.length || list.some((t) => typeof t !== 'string')) throw refuse(`${name}: a list of texts is needed, with one at least`);
+        if (!areTexts(list)) throw refuse(`${name}: a list of texts is needed, with one at least`);
     if (!Array.isArray(cells) || cells.length !== rows.length * columns.length) throw refuse(`cells: ${Array.isArray(cells) ? cells.length : 'no list'}, expected ${rows.length * columns.length}: ${rows.length} rows of ${columns.length}`);
     const wrong = cells.findIndex((cell) => typeof cell?.text !== 'string' || typeof cell.value !== 'number' || cell.value < 0 || cell.value > 1);
     if (wrong >= 0) throw refuse(`cell ${wrong % columns.length} of row ${Math.floor(wrong / columns.length)}: a text and a value in 0..1 are needed, not ${JSON.stringify(cells[wrong])}`);
@@ -211,8 +198,7 @@ export class LensTable extends HTMLElement {
     /** @throws {MicrotomeError} ERANGE: outside the table */
     set selected(place) {
         const { rows = [], columns = [] } = this.#data ?? {};
-        if (place && !(Number.isInteger(place.row) && Number.isInteger(place.column) && place.row >= 0 && place.column >= 0 && place.row < rows.length && place.column < columns.length))
-            throw refuse(`selected: row ${place.row}, column ${place.column} is not in a table of ${rows.length} by ${columns.length}`);
+        if (place && !isCell({ row: place.row, col: place.column }, rows.length, columns.length)) throw refuse(`selected: row ${place.row}, column ${place.column} is not in a table of ${rows.length} by ${columns.length}`);
         this.#mark(place && { row: place.row, column: place.column });
         this.#show(this.#selected);
         cancelAnimationFrame(this.#frame);

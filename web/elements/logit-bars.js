@@ -19,43 +19,32 @@
  *
  * Custom properties: --mt-exact (bars to the right), --mt-naive (to the left), --mt-exact-ink, --mt-naive-ink, --mt-ink, --mt-muted, --mt-line, --mt-focus.
  */
-import { MicrotomeError } from '../runtime/errors.js';
-import { h, sheet, VISUALLY_HIDDEN } from './format.js';
+import { h, HOST, sheet, VISUALLY_HIDDEN } from './format.js';
+import { refusing } from './grid.js';
 
 /** @typedef {{ name: string, value: number }} Part */
 /** @typedef {{ title: string, parts: Part[], total?: number, unit?: string }} PartsData */
 
-const STYLE = sheet(`
+const STYLE = sheet(`${HOST}
 :host {
-    --_ink: var(--mt-ink, light-dark(#1c2430, #e8eaee));
-    --_muted: var(--mt-muted, light-dark(#5a6472, #a2abb8));
-    --_line: var(--mt-line, light-dark(#e2e5ea, #343b45));
-    --_focus: var(--mt-focus, light-dark(#1d5fa8, #79b4f5));
-    --_more: var(--mt-exact, light-dark(#2268b2, #6cb0f7));
-    --_less: var(--mt-naive, light-dark(#c4700c, #eda94b));
-    --_more-ink: var(--mt-exact-ink, light-dark(#1b5796, #8cc2fa));
-    --_less-ink: var(--mt-naive-ink, light-dark(#92510a, #f0b667));
-    display: block;
-    color: var(--_ink);
     font-size: .875rem;
     container-type: inline-size;
 }
-:host([hidden]), [hidden] { display: none !important; }
 h3 { margin: 0 0 .5rem; font-size: .9375rem; font-weight: 600; overflow-wrap: anywhere; }
 .unit { font-weight: 400; color: var(--_muted); }
 .list { max-height: 38rem; overflow: auto; padding: 3px; margin: -3px; }
 .part { display: grid; position: relative; grid-template-columns: minmax(5rem, 11rem) minmax(0, 1fr) 4.6rem; gap: .6rem; align-items: center; min-height: 1.6rem; border-radius: 4px; }
 [role=option] { cursor: default; }
 [role=option]:hover { background: color-mix(in srgb, var(--_line) 45%, transparent); }
-[role=option][aria-selected=true] { background: color-mix(in srgb, var(--_more) 14%, transparent); box-shadow: inset 3px 0 var(--_more); }
+[role=option][aria-selected=true] { background: color-mix(in srgb, var(--_exact) 14%, transparent); box-shadow: inset 3px 0 var(--_exact); }
 [role=option]:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: 0; }
 .name { padding-left: .5rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .track { position: relative; height: 1.05rem; }
 .track::before { content: ''; position: absolute; left: var(--zero); top: -.3rem; bottom: -.3rem; width: 1px; background: var(--_muted); }
-.fill { position: absolute; top: 0; bottom: 0; left: var(--from); width: max(1px, var(--length)); border-radius: 1.5px; background: var(--_more); }
-.less .fill { background: repeating-linear-gradient(135deg, var(--_less) 0 3px, color-mix(in srgb, var(--_less) 55%, transparent) 3px 5px); }
-.value { text-align: right; padding-right: .5rem; font-variant-numeric: tabular-nums; white-space: nowrap; color: var(--_more-ink); }
-.less .value { color: var(--_less-ink); }
+.fill { position: absolute; top: 0; bottom: 0; left: var(--from); width: max(1px, var(--length)); border-radius: 1.5px; background: var(--_exact); }
+.less .fill { background: repeating-linear-gradient(135deg, var(--_naive) 0 3px, color-mix(in srgb, var(--_naive) 55%, transparent) 3px 5px); }
+.value { text-align: right; padding-right: .5rem; font-variant-numeric: tabular-nums; white-space: nowrap; color: var(--_exact-ink); }
+.less .value { color: var(--_naive-ink); }
 i { ${VISUALLY_HIDDEN} }
 .total { border-top: 1px solid var(--_muted); border-radius: 0; margin-top: .3rem; padding-top: .2rem; font-weight: 600; }
 .rest .name, .empty { color: var(--_muted); }
@@ -70,8 +59,7 @@ i { ${VISUALLY_HIDDEN} }
 }
 `);
 
-/** @param {string} why */
-const refuse = (why) => new MicrotomeError(`mt-logit-bars: ${why}`, { code: 'ERANGE' });
+const refuse = refusing('mt-logit-bars');
 
 /** With its sign, four digits. @param {number} x */
 function signed(x) {

@@ -23,8 +23,8 @@
  *
  * Custom properties: --mt-ink, --mt-muted, --mt-line, --mt-surface, --mt-focus, --mt-exact, --mt-naive, --mt-mono.
  */
-import { h, sheet, visible, VISUALLY_HIDDEN } from './format.js';
-import { s, standalone } from './svg.js';
+import { folded, h, HOST, sheet, visible, VISUALLY_HIDDEN } from './format.js';
+import { Fitted, s, standalone } from './svg.js';
 
 /** @typedef {{ at: number, label: string, rank?: number, id?: number, pairs?: (number | null)[] }} Step */
 /** @typedef {{ symbols: string[], steps: Step[], last?: (number | null)[] }} ReplayData */
@@ -34,21 +34,7 @@ const ROW = 34;
 const BRICK = 24;
 const GLYPH = 8.1;
 
-const STYLE = sheet(`
-:host {
-    --_ink: var(--mt-ink, light-dark(#1c2430, #e8eaee));
-    --_muted: var(--mt-muted, light-dark(#5a6472, #a2abb8));
-    --_line: var(--mt-line, light-dark(#e0e2e6, #323943));
-    --_surface: var(--mt-surface, light-dark(#ffffff, #191d23));
-    --_focus: var(--mt-focus, light-dark(#1d5fa8, #79b4f5));
-    --_now: var(--mt-exact, light-dark(#2268b2, #6cb0f7));
-    --_next: var(--mt-naive, light-dark(#c4700c, #eda94b));
-    --_next-ink: var(--mt-naive-ink, light-dark(#92510a, #f0b667));
-    --_mono: var(--mt-mono, ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, 'DejaVu Sans Mono', monospace);
-    display: block;
-    color: var(--_ink);
-}
-:host([hidden]), [hidden] { display: none !important; }
+const STYLE = sheet(`${HOST}
 .bar { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; }
 button {
     font: inherit; font-size: .875rem; color: inherit; background: var(--_surface); border: 1px solid var(--_muted); border-radius: 6px;
@@ -59,20 +45,20 @@ button[aria-disabled=true] { color: var(--_muted); border-color: var(--_line); c
 button.play { background: var(--_ink); color: var(--_surface); border-color: var(--_ink); min-width: 4.6rem; }
 button:focus-visible, input:focus-visible, .scroll:focus-visible, summary:focus-visible { outline: 2.5px solid var(--_focus); outline-offset: 2px; }
 label { display: flex; flex: 1 1 12rem; align-items: center; gap: .6rem; font-size: .875rem; color: var(--_muted); font-variant-numeric: tabular-nums; }
-input { flex: 1; min-width: 6rem; min-height: 1.5rem; accent-color: var(--_now); }
+input { flex: 1; min-width: 6rem; min-height: 1.5rem; accent-color: var(--_exact); }
 .now { display: flex; flex-wrap: wrap; gap: .35rem .1rem; align-items: center; list-style: none; margin: .9rem 0 .5rem; padding: 0; font: 1rem/1.3 var(--_mono); }
 .now li { display: inline-flex; align-items: center; }
 .now .piece { border: 1px solid var(--_muted); border-radius: 4px; padding: .2em .45em; min-height: 1.4em; white-space: pre; }
-.now .next { border-color: var(--_next); background: color-mix(in srgb, var(--_next) 18%, transparent); }
+.now .next { border-color: var(--_naive); background: color-mix(in srgb, var(--_naive) 18%, transparent); }
 .now .rank { font: .75rem/1 system-ui, sans-serif; font-variant-numeric: tabular-nums; color: var(--_muted); min-width: 1.1em; padding: 0 .35em; text-align: center; }
-.now .rank.lowest { color: var(--_next-ink); font-weight: 700; text-decoration: underline; text-underline-offset: .2em; }
+.now .rank.lowest { color: var(--_naive-ink); font-weight: 700; text-decoration: underline; text-underline-offset: .2em; }
 .said { margin: 0 0 .7rem; min-height: 1.5em; font-size: .9375rem; overflow-wrap: anywhere; }
 .said code { font: .875rem/1.4 var(--_mono); white-space: pre-wrap; }
 .scroll { overflow: auto; background: var(--_surface); }
 svg { display: block; }
 .piece-box rect { fill: color-mix(in srgb, var(--_muted) 10%, var(--_surface)); stroke: var(--_muted); stroke-width: 1; }
-.piece-box.stands rect { fill: color-mix(in srgb, var(--_now) 20%, var(--_surface)); stroke: var(--_now); stroke-width: 1.8; }
-.piece-box.next rect { fill: color-mix(in srgb, var(--_next) 22%, var(--_surface)); stroke: var(--_next); stroke-width: 1.8; }
+.piece-box.stands rect { fill: color-mix(in srgb, var(--_exact) 20%, var(--_surface)); stroke: var(--_exact); stroke-width: 1.8; }
+.piece-box.next rect { fill: color-mix(in srgb, var(--_naive) 22%, var(--_surface)); stroke: var(--_naive); stroke-width: 1.8; }
 .piece-box.later rect { fill: none; stroke: var(--_line); stroke-dasharray: 3 3; }
 .piece-box.later text { visibility: hidden; }
 .piece-box text { font: 13px var(--_mono); fill: var(--_ink); text-anchor: middle; white-space: pre; }
@@ -85,7 +71,7 @@ th, td { text-align: right; padding: .22rem .75rem; white-space: nowrap; }
 td.text { font-family: var(--_mono); text-align: left; white-space: pre; }
 thead th { position: sticky; top: 0; background: var(--_surface); box-shadow: 0 1px var(--_line); font-weight: 600; }
 thead th:nth-child(n+3):nth-child(-n+5) { text-align: left; }
-tr[aria-current] { background: color-mix(in srgb, var(--_next) 18%, transparent); }
+tr[aria-current] { background: color-mix(in srgb, var(--_naive) 18%, transparent); }
 @media (forced-colors: active) {
     .piece-box rect { fill: Canvas; stroke: CanvasText; }
     .piece-box.stands rect { stroke-width: 3; }
@@ -124,7 +110,6 @@ export class MergeReplay extends HTMLElement {
     /** @type {number[][]} */ #after = [[]];
     #step = 0;
     #timer = 0;
-    #width = 0;
     #first = h('button', { type: 'button' }, 'Start');
     #back = h('button', { type: 'button' }, 'Back');
     #play = h('button', { type: 'button', class: 'play' }, 'Play');
@@ -136,15 +121,9 @@ export class MergeReplay extends HTMLElement {
     #svg = s('svg', { role: 'img' });
     #scroll = h('div', { class: 'scroll', tabindex: '0', role: 'region' }, this.#svg);
     #rows = h('tbody');
-    #details = h('details');
+    #details;
     #bar = h('div', { class: 'bar', role: 'group' }, this.#first, this.#back, this.#play, this.#on, h('label', {}, this.#range, this.#place));
-    #observer = new ResizeObserver(([entry]) => {
-        const width = this.#scroll.clientWidth || Math.floor(entry.contentRect.width); // the picture is hidden while it is empty
-        if (width && width !== this.#width) {
-            this.#width = width;
-            if (this.#data) this.#draw();
-        }
-    });
+    #fitted = new Fitted(this, this.#scroll, () => this.#draw(), () => this.#data !== null);
 
     constructor() {
         super();
@@ -156,19 +135,16 @@ export class MergeReplay extends HTMLElement {
         this.#play.addEventListener('click', () => (this.playing ? this.pause() : this.play()));
         this.#range.addEventListener('input', () => this.#go(Number(this.#range.value)));
         const head = h('thead', {}, h('tr', {}, ...['step', 'rank', 'left', 'right', 'becomes', 'id', 'pieces left'].map((name) => h('th', { scope: 'col' }, name))));
-        this.#details.append(h('summary', {}, 'All merges as a table'), h('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'All merges as a table' }, h('table', {}, h('caption', {}, 'Merges in order'), head, this.#rows)));
+        this.#details = folded('All merges as a table', () => this.#fillTable(), h('caption', {}, 'Merges in order'), head, this.#rows);
         root.append(this.#bar, this.#now, this.#said, this.#scroll, this.#details);
     }
 
     connectedCallback() {
-        this.#observer.observe(this);
-        this.#observer.observe(this.#scroll);
-        if (this.#data) this.#width = this.#scroll.clientWidth; // else the observer tells it, when the page has been laid out
-        this.#draw();
+        this.#fitted.connect();
     }
 
     disconnectedCallback() {
-        this.#observer.disconnect();
+        this.#fitted.disconnect();
         this.pause();
     }
 
@@ -247,7 +223,7 @@ export class MergeReplay extends HTMLElement {
     #draw() {
         const label = this.getAttribute('label') ?? 'Merges', n = this.#data?.symbols.length ?? 0;
         const levels = 1 + Math.max(0, ...this.#pieces.map((p) => p.level));
-        const cell = Math.max(26, Math.min(64, ((this.#width || 640) - 4) / Math.max(1, n))), width = Math.ceil(n * cell + 4), height = levels * ROW;
+        const cell = Math.max(26, Math.min(64, ((this.#fitted.width || 640) - 4) / Math.max(1, n))), width = Math.ceil(n * cell + 4), height = levels * ROW;
         for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) this.#svg.setAttribute(name, String(value));
         this.#svg.replaceChildren(...this.#pieces.map(({ label: text, from, to, level }) => {
             const x = 2 + from * cell + 1.5, w = (to - from) * cell - 3, y = height - (level + 1) * ROW + (ROW - BRICK) / 2, most = Math.max(1, Math.floor((w - 4) / GLYPH)), shown = [...visible(text)];
@@ -258,12 +234,24 @@ export class MergeReplay extends HTMLElement {
         this.#scroll.hidden = !n;
         this.#details.hidden = !this.#last;
         this.#range.max = String(this.#last);
+        this.#fillTable();
+        this.#show();
+    }
+
+    /** Only when it is open. */
+    #fillTable() {
+        if (!this.#details.open) return void this.#rows.replaceChildren();
         this.#rows.replaceChildren(...(this.#data?.steps ?? []).map(({ at, rank, id, label: made }, k) => {
             const [left, right] = [this.#after[k][at], this.#after[k][at + 1]].map((i) => this.#pieces[i].label);
             const text = (/** @type {string} */ piece) => h('td', { class: 'text' }, h('bdi', {}, visible(piece)));
             return h('tr', {}, h('td', {}, String(k + 1)), h('td', {}, rank === undefined ? '' : rank.toLocaleString('en')), text(left), text(right), text(made), h('td', {}, id === undefined ? '' : String(id)), h('td', {}, String(this.#after[k + 1].length)));
         }));
-        this.#show();
+        this.#mark();
+    }
+
+    /** The step that was done last. */
+    #mark() {
+        [...this.#rows.children].forEach((row, i) => (i === this.#step - 1 ? row.setAttribute('aria-current', 'step') : row.removeAttribute('aria-current')));
     }
 
     #show() {
@@ -292,7 +280,7 @@ export class MergeReplay extends HTMLElement {
             box.setAttribute('class', `piece-box${step > k ? ' later' : merging.has(i) ? ' next' : gone > k ? ' stands' : ''}`);
         });
         this.#svg.setAttribute('aria-label', `${this.getAttribute('label') ?? 'Merges'} after ${k} of ${last} steps: ${now.map((i) => this.#pieces[i].label).join(' | ')}`);
-        [...this.#rows.children].forEach((row, i) => (i === k - 1 ? row.setAttribute('aria-current', 'step') : row.removeAttribute('aria-current')));
+        this.#mark();
     }
 
     /** The picture as the text of an SVG file, in the colours on show. @returns {string} */

@@ -17,6 +17,49 @@ export function s(tag, attributes = {}, ...children) {
 }
 
 /**
+ * Keeps a picture as wide as its place: it is drawn when the element comes to a page, and when the place gets another width.
+ */
+export class Fitted {
+    /** Of the place, in pixels; 0 before it is known. */ width = 0;
+    #element;
+    #place;
+    #draw;
+    #filled;
+    #observer = new ResizeObserver(([entry]) => {
+        const width = this.#place.clientWidth || Math.floor(entry.contentRect.width); // the place may be hidden while there is nothing to draw
+        if (!width || width === this.width) return;
+        this.width = width;
+        if (this.#filled()) this.#draw();
+    });
+
+    /**
+     * @param {HTMLElement} element that draws
+     * @param {HTMLElement} place what the picture stands in
+     * @param {() => void} draw draws it, with `width`
+     * @param {() => boolean} [filled] is there something to draw; default: always
+     */
+    constructor(element, place, draw, filled = () => true) {
+        this.#element = element;
+        this.#place = place;
+        this.#draw = draw;
+        this.#filled = filled;
+    }
+
+    /** For connectedCallback. */
+    connect() {
+        this.#observer.observe(this.#element);
+        this.#observer.observe(this.#place);
+        if (this.#filled()) this.width = this.#place.clientWidth; // else the observer tells it, when the page has been laid out
+        this.#draw();
+    }
+
+    /** For disconnectedCallback. */
+    disconnect() {
+        this.#observer.disconnect();
+    }
+}
+
+/**
  * A picture as the text of a file: it carries the colours and fonts that it has on the page, and a ground.
  * @param {SVGElement} drawn on the page @param {Element} ground whose background colour is its ground
  * @returns {string}
