@@ -8,6 +8,7 @@
 #   ./build.sh test labs        the claims of the labs, in full: three seeds each, about half an hour
 #   ./build.sh bench [filter]   the benchmarks of tests/bench
 #   ./build.sh fuzz [target] [seconds]   fuzz targets of tests/fuzz (all, 60 seconds each); crashes are kept in build/fuzz
+#   ./build.sh growth [filter]  how work grows with hostile inputs; without a filter the table goes to docs/robustness.md
 #   ./build.sh format           clang-format over the C sources
 #   ./build.sh docs             the API reference, docs/api, from the comments in web/
 #   ./build.sh clean
@@ -249,6 +250,19 @@ build_fuzz() {
     node tests/fuzz/seeds.mjs
 }
 
+# How work grows with the input: the core counts its basic blocks, the linker counts what is copied and allocated.
+build_growth() {
+    need_native
+    local flags=("${C_FLAGS[@]}" -O1 -g -fno-math-errno -ffp-contract=off -DMT_SIMDE -msse4.1 -mavx2 -pthread) lib o wrap=()
+    # shellcheck disable=SC2046
+    compile build/growth/lib "${flags[@]}" -fsanitize-coverage=trace-pc-guard -- $(core_sources)
+    lib=("${OBJECTS[@]}")
+    # shellcheck disable=SC2046
+    compile build/growth/cases "${flags[@]}" -Itests/native -Isrc -- $(find tests/growth -name '*.c' | LC_ALL=C sort)
+    for o in memcpy memmove memset memcmp memchr malloc calloc realloc strlen; do wrap+=("-Wl,--wrap=$o"); done
+    "$CLANG" "${flags[@]}" "${OBJECTS[@]}" "${lib[@]}" "${wrap[@]}" -lm -o build/growth/growth
+}
+
 fuzz() { # fuzz TARGET SECONDS
     local new=build/fuzz/corpus/$1 log=build/fuzz/$1.log good=1
     mkdir -p "$new" build/fuzz/crashes
@@ -307,6 +321,10 @@ fuzz)
         fuzz "$t" "${2:-60}"
     done
     ;;
+growth)
+    build_growth
+    node tests/growth/table.mjs "$@"
+    ;;
 format)
     need_native
     find src wasm tests -name '*.[ch]' -exec "$CLANG_FORMAT" -i {} +
@@ -316,5 +334,5 @@ docs)
     node docs/make_api.mjs
     ;;
 clean) rm -rf build/* dist web/wasm demos/start/files.js types sbom.cdx.json ;;
-*) die "unknown command '$command': build, native, start, offline, test, bench, fuzz, format, docs, clean" ;;
+*) die "unknown command '$command': build, native, start, offline, test, bench, fuzz, growth, format, docs, clean" ;;
 esac

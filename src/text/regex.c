@@ -36,37 +36,46 @@ mt_dfa *mt_regex_dfa(mt_regex *re) {
     return re->dfa;
 }
 
-static mt_status find(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool anchored, bool *found, size_t *begin,
-                      size_t *end, mt_error *err) {
+static mt_status find(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool anchored, bool again, bool *found,
+                      size_t *begin, size_t *end, mt_error *err) {
     *found = false;
     *begin = *end = at;
     if (at > n) return mt_fail(err, MT_ERANGE, "matching from byte %zu of a text of %zu bytes", at, n);
     if (re->dfa && !re->dfa_is_full) {
-        mt_status status = mt_dfa_find(re->dfa, text, n, at, anchored, found, begin, end, err);
+        re->back_knows = false;
+        mt_status status = mt_dfa_find(re->dfa, text, n, at, anchored, again, found, begin, end, err);
         if (status != MT_ELIMIT) return status;
         re->dfa_is_full = true;
         *found = false;
     }
     if (!re->back) MT_TRY(mt_back_new(&re->program, &re->back, err));
-    return mt_back_find(re->back, text, n, at, anchored, found, begin, end, err);
+    again = again && re->back_knows;
+    re->back_knows = true;
+    return mt_back_find(re->back, text, n, at, anchored, again, found, begin, end, err);
 }
 
 mt_status mt_regex_match_at(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *end,
                             mt_error *err) {
     size_t begin;
-    return find(re, text, n, at, true, found, &begin, end, err);
+    return find(re, text, n, at, true, false, found, &begin, end, err);
 }
 
 mt_status mt_regex_find(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *begin, size_t *end,
                         mt_error *err) {
-    return find(re, text, n, at, false, found, begin, end, err);
+    return find(re, text, n, at, false, false, found, begin, end, err);
+}
+
+mt_status mt_regex_find_next(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *begin,
+                             size_t *end, mt_error *err) {
+    return find(re, text, n, at, false, true, found, begin, end, err);
 }
 
 mt_status mt_regex_back_at(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *end,
                            mt_error *err) {
     size_t begin;
     if (!re->back) MT_TRY(mt_back_new(&re->program, &re->back, err));
-    return mt_back_find(re->back, text, n, at, true, found, &begin, end, err);
+    re->back_knows = false;
+    return mt_back_find(re->back, text, n, at, true, false, found, &begin, end, err);
 }
 
 uint64_t mt_regex_steps(const mt_regex *re) {

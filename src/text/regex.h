@@ -146,14 +146,17 @@ typedef struct mt_back mt_back;
 mt_status mt_back_new(const mt_program *p, mt_back **out, mt_error *err);
 void mt_back_free(mt_back *b);
 /* Tries `at`, then, unless `anchored`, the characters after it. */
-mt_status mt_back_find(mt_back *b, const uint8_t *text, size_t n, size_t at, bool anchored, bool *found, size_t *begin,
-                       size_t *end, mt_error *err);
+/* again: the text of the call before, from a later place on: what is known about it is kept, and the bound on steps
+ * is one for all of it. */
+mt_status mt_back_find(mt_back *b, const uint8_t *text, size_t n, size_t at, bool anchored, bool again, bool *found,
+                       size_t *begin, size_t *end, mt_error *err);
+void mt_back_forget(mt_back *b);          /* what is known about a text */
 uint64_t mt_back_steps(const mt_back *b); /* since it was made */
 
 mt_status mt_dfa_new(const mt_program *p, mt_dfa **out, mt_error *err);
 void mt_dfa_free(mt_dfa *d);
-mt_status mt_dfa_find(mt_dfa *d, const uint8_t *text, size_t n, size_t at, bool anchored, bool *found, size_t *begin,
-                      size_t *end, mt_error *err);
+mt_status mt_dfa_find(mt_dfa *d, const uint8_t *text, size_t n, size_t at, bool anchored, bool again, bool *found,
+                      size_t *begin, size_t *end, mt_error *err);
 uint64_t mt_dfa_steps(const mt_dfa *d); /* characters read by mt_dfa_find since it was made */
 size_t mt_dfa_state_count(const mt_dfa *d);
 
@@ -162,6 +165,8 @@ struct mt_regex {
     mt_dfa *dfa;      /* NULL: not an automaton */
     mt_back *back;    /* made when it is needed */
     bool dfa_is_full; /* it met a limit: from then on the other engine finds matches */
+    bool back_knows;  /* the backtracking engine has been asked about this text */
+    size_t careful;   /* of the text that is being split: see regex_split.c */
 };
 /* For tests: the engines by themselves. */
 mt_status mt_regex_back_at(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *end,

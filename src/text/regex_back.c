@@ -3,35 +3,44 @@
  * matches, and the tests compare the automaton with it.
  *
  * The memory is a bit per (instruction, position), in pages of 64 positions that are made when they are touched. The
- * bodies of look-around and atomic groups run as matches of their own; after a successful one its marks are taken back,
- * because a mark means "fails from here". */
+ * bodies of look-around and atomic groups run as matches of their own. A success takes back the marks along its way,
+ * the trail: all other marks mean "fails from here", and stay for the bodies and the matches that follow in the same
+ * text. What lies on the way of a body's success is remembered too (every 32nd position), with the end of that body.
+ * So looking for all matches of a text is linear, as looking for one is: a.*b|a, a(?=.*b)|a.
+ *
+ * One thing is neither: what was given up because it led back to the same place without reading anything. A success
+ * after that takes all marks of its run back; should such a pattern need many, the bound on steps ends it. */
 #include "regex.h"
 
-enum { PAGE = 64, SPARE = 16 };
+enum { PAGE = 64, SPARE = 16, SAMPLE = 32 };
 
 typedef struct job {
     int32_t pc;
     size_t pos;
+    size_t trail; /* its length when the job was put off */
 } job;
 
 struct mt_back {
     const mt_program *program;
     uint64_t **pages; /* [position / PAGE] -> PAGE positions * instructions, one word an instruction */
     size_t pages_cap;
-    uint32_t *touched; /* pages in use */
-    size_t touched_n, touched_cap;
+    size_t low, high;       /* pages in use are among these */
     uint64_t *spare[SPARE]; /* zeroed pages */
     size_t spare_n;
     job *stack;
     size_t stack_n, stack_cap;
-    job *marks; /* made since a body began */
+    job *trail; /* marks on the way that is being tried, all runs under way one after the other */
+    size_t trail_n, trail_cap;
+    job *marks; /* all of them since a body began */
     size_t marks_n, marks_cap;
+    mt_map64 good; /* (instruction, position) in a body: matches, to this end */
+    bool looped;   /* the run has come back to a place without reading anything */
     int bodies;    /* how deep in bodies we are */
     size_t behind; /* bytes that look-behinds may go back before the start */
-    uint64_t steps, budget;
+    uint64_t steps, allowed, budget;
     /* of the running match */
     const uint8_t *text;
-    size_t n, base; /* positions are counted from base */
+    size_t n;
     mt_error *err;
 };
 
@@ -44,26 +53,32 @@ mt_status mt_back_new(const mt_program *p, mt_back **out, mt_error *err) {
     return MT_OK;
 }
 
-static void forget(mt_back *b) {
-    for (size_t i = 0; i < b->touched_n; i++) {
-        uint64_t *words = b->pages[b->touched[i]];
-        b->pages[b->touched[i]] = NULL;
-        if (b->spare_n < SPARE) {
+/* Pages before `upto` are not needed any more. */
+static void drop_pages(mt_back *b, size_t upto) {
+    for (; b->low < upto && b->low < b->high; b->low++) {
+        uint64_t *words = b->pages[b->low];
+        b->pages[b->low] = NULL;
+        if (words && b->spare_n < SPARE) {
             memset(words, 0, b->program->n * sizeof *words);
             b->spare[b->spare_n++] = words;
         } else
             mt_free(words);
     }
-    b->touched_n = 0;
+    if (b->low == b->high) b->low = b->high = 0;
+}
+
+void mt_back_forget(mt_back *b) {
+    drop_pages(b, SIZE_MAX);
+    if (b->good.count) mt_map64_free(&b->good);
 }
 
 void mt_back_free(mt_back *b) {
     if (!b) return;
-    forget(b);
+    mt_back_forget(b);
     while (b->spare_n) mt_free(b->spare[--b->spare_n]);
     mt_free(b->pages);
-    mt_free(b->touched);
     mt_free(b->stack);
+    mt_free(b->trail);
     mt_free(b->marks);
     mt_free(b);
 }
@@ -72,24 +87,43 @@ uint64_t mt_back_steps(const mt_back *b) {
     return b->steps;
 }
 
+static uint64_t bit_of(size_t pos) {
+    return UINT64_C(1) << pos % PAGE;
+}
+
 /* Marks (pc, pos); *was: it was marked before. */
-static mt_status mark(mt_back *b, int32_t pc, size_t pos, bool *was) {
-    size_t page = (pos - b->base) / PAGE;
-    uint64_t *words = b->pages[page], bit = UINT64_C(1) << (pos - b->base) % PAGE;
+static mt_status mark(mt_back *b, int32_t pc, size_t pos, size_t run_trail, bool *was) {
+    size_t page = pos / PAGE;
+    uint64_t *words = b->pages[page];
     if (!words) {
-        MT_TRY(mt_grow((void **)&b->touched, &b->touched_cap, b->touched_n + 1, sizeof *b->touched, b->err));
         words = b->spare_n ? b->spare[--b->spare_n] : mt_calloc(b->program->n, sizeof *words);
         if (!words) return mt_nomem(b->err, b->program->n * sizeof *words, "the memory of a backtracking match");
         b->pages[page] = words;
-        b->touched[b->touched_n++] = (uint32_t)page;
+        if (b->low == b->high) b->low = b->high = page;
+        if (page < b->low) b->low = page;
+        if (page >= b->high) b->high = page + 1;
     }
-    *was = words[pc] & bit;
-    if (*was) return MT_OK;
-    words[pc] |= bit;
+    *was = words[pc] & bit_of(pos);
+    if (*was) {
+        for (size_t i = b->trail_n; i > run_trail && b->trail[i - 1].pos == pos; i--)
+            b->looped |= b->trail[i - 1].pc == pc;
+        return MT_OK;
+    }
+    words[pc] |= bit_of(pos);
+    MT_TRY(mt_grow((void **)&b->trail, &b->trail_cap, b->trail_n + 1, sizeof *b->trail, b->err));
+    b->trail[b->trail_n++] = (job){pc, pos, 0};
     if (!b->bodies) return MT_OK;
     MT_TRY(mt_grow((void **)&b->marks, &b->marks_cap, b->marks_n + 1, sizeof *b->marks, b->err));
-    b->marks[b->marks_n++] = (job){pc, pos};
+    b->marks[b->marks_n++] = (job){pc, pos, 0};
     return MT_OK;
+}
+
+static void take_back(mt_back *b, const job *list, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) b->pages[list[i].pos / PAGE][list[i].pc] &= ~bit_of(list[i].pos);
+}
+
+static uint64_t place(int32_t pc, size_t pos) {
+    return (uint64_t)pos << 24 | (uint32_t)pc; /* programs have less than 2^24 instructions */
 }
 
 static uint32_t char_at(const mt_back *b, size_t pos, size_t *len) {
@@ -132,7 +166,8 @@ static mt_status run(mt_back *b, int32_t start, size_t pos, bool *matched, size_
 
 /* A look-around or atomic body. Recursion is as deep as such groups nest in the pattern. */
 static mt_status run_body(mt_back *b, const mt_inst *in, size_t pos, bool *matched, size_t *end) {
-    size_t marks = b->marks_n, stack = b->stack_n;
+    size_t marks = b->marks_n, trail = b->trail_n;
+    bool looped = b->looped;
     *matched = false;
     for (int32_t i = in->behind ? in->set : 0; i > 0; i--) {
         if (pos == 0) return MT_OK;
@@ -141,41 +176,47 @@ static mt_status run_body(mt_back *b, const mt_inst *in, size_t pos, bool *match
         pos -= len;
     }
     b->bodies++;
+    b->looped = false;
     mt_status status = run(b, in->other, pos, matched, end);
     b->bodies--;
-    b->stack_n = stack;
-    if (status == MT_OK && *matched) {
-        for (size_t i = marks; i < b->marks_n; i++) {
-            job m = b->marks[i];
-            b->pages[(m.pos - b->base) / PAGE][m.pc] &= ~(UINT64_C(1) << (m.pos - b->base) % PAGE);
-        }
-        b->marks_n = marks;
-    } else if (!b->bodies)
-        b->marks_n = 0; /* the failures stay marked */
+    if (status == MT_OK && *matched && b->looped)
+        take_back(b, b->marks, marks, b->marks_n);
+    else if (status == MT_OK && *matched) {
+        take_back(b, b->trail, trail, b->trail_n);
+        for (size_t i = trail; i < b->trail_n && status == MT_OK; i++)
+            if (b->trail[i].pos % SAMPLE == 0)
+                status = mt_map64_set(&b->good, place(b->trail[i].pc, b->trail[i].pos), (int32_t)*end, b->err);
+    }
+    b->marks_n = marks;
+    b->looped = looped;
+    b->trail_n = trail;
     return status;
 }
 
 static mt_status push(mt_back *b, int32_t pc, size_t pos) {
     MT_TRY(mt_grow((void **)&b->stack, &b->stack_cap, b->stack_n + 1, sizeof *b->stack, b->err));
-    b->stack[b->stack_n++] = (job){pc, pos};
+    b->stack[b->stack_n++] = (job){pc, pos, b->trail_n};
     return MT_OK;
 }
 
+/* After a match the trail shows its way from `bottom` on; after a failure it is empty there. */
 static mt_status run(mt_back *b, int32_t start, size_t pos, bool *matched, size_t *end) {
     const mt_program *p = b->program;
-    size_t bottom = b->stack_n;
+    size_t bottom = b->stack_n, trail = b->trail_n;
     *matched = false;
     MT_TRY(push(b, start, pos));
     while (b->stack_n > bottom) {
         job j = b->stack[--b->stack_n];
+        b->trail_n = j.trail;
         for (bool alive = true; alive;) {
             const mt_inst *in = &p->v[j.pc];
             bool was, inner;
             size_t len, inner_end;
+            int32_t known;
             if (++b->steps > b->budget)
                 return mt_fail_at(b->err, MT_ELIMIT, j.pos,
                                   "the regular expression took more than %llu backtracking steps near byte %zu",
-                                  (unsigned long long)b->budget, j.pos);
+                                  (unsigned long long)b->allowed, j.pos);
             switch ((mt_op)in->op) {
             case MT_OP_MATCH:
                 *matched = true;
@@ -184,10 +225,17 @@ static mt_status run(mt_back *b, int32_t start, size_t pos, bool *matched, size_
                 return MT_OK;
             case MT_OP_SET:
                 alive = j.pos < b->n && mt_set_has(&p->sets.v[in->set], char_at(b, j.pos, &len));
-                if (alive) j = (job){in->next, j.pos + len};
+                if (alive) j.pc = in->next, j.pos += len;
                 break;
             case MT_OP_SPLIT:
-                MT_TRY(mark(b, j.pc, j.pos, &was));
+                if (b->bodies && b->good.count && j.pos % SAMPLE == 0 &&
+                    mt_map64_get(&b->good, place(j.pc, j.pos), &known)) {
+                    *matched = true;
+                    *end = (size_t)known;
+                    b->stack_n = bottom;
+                    return MT_OK;
+                }
+                MT_TRY(mark(b, j.pc, j.pos, trail, &was));
                 alive = !was;
                 if (alive) MT_TRY(push(b, in->other, j.pos));
                 j.pc = in->next;
@@ -203,7 +251,7 @@ static mt_status run(mt_back *b, int32_t start, size_t pos, bool *matched, size_
             case MT_OP_ATOMIC:
                 MT_TRY(run_body(b, in, j.pos, &inner, &inner_end));
                 alive = inner;
-                if (alive) j = (job){in->next, inner_end};
+                if (alive) j.pc = in->next, j.pos = inner_end;
                 break;
             case MT_OP_LOOK:
                 MT_TRY(run_body(b, in, j.pos, &inner, &inner_end));
@@ -213,25 +261,34 @@ static mt_status run(mt_back *b, int32_t start, size_t pos, bool *matched, size_
             }
         }
     }
+    b->trail_n = trail;
     return MT_OK;
 }
 
-mt_status mt_back_find(mt_back *b, const uint8_t *text, size_t n, size_t at, bool anchored, bool *found, size_t *begin,
-                       size_t *end, mt_error *err) {
+mt_status mt_back_find(mt_back *b, const uint8_t *text, size_t n, size_t at, bool anchored, bool again, bool *found,
+                       size_t *begin, size_t *end, mt_error *err) {
+    *found = false;
+    if (n > INT32_MAX) return mt_fail(err, MT_ELIMIT, "a text of %zu bytes for a backtracking match", n);
     b->text = text;
     b->n = n;
-    b->base = at - (b->behind < at ? b->behind : at);
     b->err = err;
-    b->stack_n = b->marks_n = 0;
+    b->stack_n = b->marks_n = b->trail_n = 0;
     b->bodies = 0;
-    size_t pages = (n - b->base) / PAGE + 1, had = b->pages_cap;
-    MT_TRY(mt_grow((void **)&b->pages, &b->pages_cap, pages, sizeof *b->pages, err));
+    b->looped = false;
+    if (again)
+        drop_pages(b, (at - (b->behind < at ? b->behind : at)) / PAGE);
+    else
+        mt_back_forget(b);
+    size_t had = b->pages_cap;
+    MT_TRY(mt_grow((void **)&b->pages, &b->pages_cap, n / PAGE + 1, sizeof *b->pages, err));
     if (b->pages_cap > had) memset(b->pages + had, 0, (b->pages_cap - had) * sizeof *b->pages);
-    uint64_t allowed;
-    if (!mt_mul_u64((uint64_t)MT_REGEX_BACK_FACTOR * b->program->n, n - at, &allowed)) allowed = UINT64_MAX / 2;
-    b->budget = b->steps + allowed + MT_REGEX_BACK_STEPS;
+    if (!again) {
+        if (!mt_mul_u64((uint64_t)MT_REGEX_BACK_FACTOR * b->program->n, n - at, &b->allowed))
+            b->allowed = UINT64_MAX / 2;
+        b->allowed += MT_REGEX_BACK_STEPS;
+        b->budget = b->steps + b->allowed;
+    }
     mt_status status;
-    *found = false;
     for (size_t pos = at;;) { /* failures are remembered from one start to the next: they do not depend on it */
         status = run(b, b->program->start, pos, found, end);
         if (status != MT_OK) break;
@@ -241,6 +298,9 @@ mt_status mt_back_find(mt_back *b, const uint8_t *text, size_t n, size_t at, boo
         char_at(b, pos, &len);
         pos += len;
     }
-    forget(b);
+    if (status != MT_OK || !*found || b->looped)
+        mt_back_forget(b);
+    else
+        take_back(b, b->trail, 0, b->trail_n);
     return status;
 }

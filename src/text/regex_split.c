@@ -79,10 +79,10 @@ static mt_status skip(mt_dfa *d, const uint8_t *text, size_t n, size_t *pos, mt_
     return MT_OK;
 }
 
-mt_status mt_dfa_find(mt_dfa *d, const uint8_t *text, size_t n, size_t at, bool anchored, bool *found, size_t *begin,
-                      size_t *end, mt_error *err) {
+mt_status mt_dfa_find(mt_dfa *d, const uint8_t *text, size_t n, size_t at, bool anchored, bool again, bool *found,
+                      size_t *begin, size_t *end, mt_error *err) {
     size_t reached, length;
-    mt_dfa_forget(d);
+    if (!again) mt_dfa_forget(d);
     for (size_t pos = at;; pos += length) {
         if (!anchored) MT_TRY(skip(d, text, n, &pos, err));
         MT_TRY(mt_dfa_run(d, text, n, pos, found, end, &reached, err));
@@ -197,7 +197,9 @@ mt_status mt_regex_split(mt_regex *re, const uint8_t *text, size_t n, size_t at,
                          size_t *count, mt_error *err) {
     splitter s = {.re = re, .text = text, .n = n, .ends = ends, .cap = cap, .begin = at, .careful = at, .err = err};
     size_t try_at = at; /* where the next match is looked for: s.begin, or later inside a gap */
-    if (re->dfa) mt_dfa_forget(re->dfa);
+    if (re->dfa && !at) mt_dfa_forget(re->dfa);
+    if (!at) re->back_knows = false;
+    if (at && re->careful > at) s.careful = re->careful;
     *count = 0;
     while (s.begin < n && s.count < cap) {
         bool found;
@@ -226,7 +228,7 @@ mt_status mt_regex_split(mt_regex *re, const uint8_t *text, size_t n, size_t at,
             if (status != MT_OK) return status;
             begin = try_at;
         } else
-            MT_TRY(mt_regex_find(re, text, n, try_at, &found, &begin, &end, err));
+            MT_TRY(mt_regex_find_next(re, text, n, try_at, &found, &begin, &end, err));
         if (found && (end > begin || begin > s.begin)) {
             if (begin > s.begin) { /* the gap before the match */
                 s.gap = true;
@@ -258,5 +260,7 @@ mt_status mt_regex_split(mt_regex *re, const uint8_t *text, size_t n, size_t at,
         try_at += length ? (size_t)length : 1;
     }
     *count = s.count;
+    re->careful = s.careful;
+    if (re->back && s.begin >= n) mt_back_forget(re->back);
     return MT_OK;
 }

@@ -93,6 +93,10 @@ mt_status mt_regex_match_at(mt_regex *re, const uint8_t *text, size_t n, size_t 
 /* First match at or after `at` (leftmost). */
 mt_status mt_regex_find(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *begin, size_t *end,
                         mt_error *err);
+/* The same of the text of the call before, from a later place on. What was found out about the text is kept, so that
+ * all matches of a text take linear time together. */
+mt_status mt_regex_find_next(mt_regex *re, const uint8_t *text, size_t n, size_t at, bool *found, size_t *begin,
+                             size_t *end, mt_error *err);
 
 /* The automaton itself, for one-pass splitting and for the byte model, which must follow all possible futures.
  * NULL when the pattern needs the backtracking engine. States are built on demand and cached in `re` (bounded).
@@ -120,7 +124,8 @@ bool mt_dfa_alive(mt_dfa *d, int32_t state);
  * the one before ended, and together they cover the text. A piece is one match, or, marked by MT_SPLIT_GAP in its end,
  * what lies between two matches. (An empty match makes no piece, but divides the gap around it.) At most `cap` pieces;
  * when *count == cap, go on with at = ends[cap - 1] without the mark: a gap is never cut short, so the pieces are those
- * of one call. Look-ahead sees the whole text. */
+ * of one call. at = 0 begins a text; at > 0 goes on in the text of the last call (what is known about it is kept).
+ * Look-ahead sees the whole text. */
 #define MT_SPLIT_GAP (~(SIZE_MAX >> 1))
 mt_status mt_regex_split(mt_regex *re, const uint8_t *text, size_t n, size_t at, size_t *ends, size_t cap,
                          size_t *count, mt_error *err);

@@ -6,10 +6,12 @@
 typedef struct list {
     mt_buf text;
     mt_ids ends;
+    size_t from; /* bytes of the pieces */
 } list;
 
 static mt_status close_string(list *l, mt_error *err) {
     if (l->text.len > INT32_MAX) return mt_fail(err, MT_ELIMIT, "a decoded text of more than 2 GiB");
+    MT_TRY(mt_too_long(l->from, l->text.len, err));
     return mt_ids_add(&l->ends, (int32_t)l->text.len, err);
 }
 static mt_str string_at(const list *l, size_t i) {
@@ -267,9 +269,11 @@ mt_status mt_tok_decode(mt_tok *t, const int32_t *ids, size_t n, const mt_decode
         mt_str s = mt_vocab_piece(&t->vocab, ids[i]);
         if (t->join_with_space && some) MT_TRY_GOTO(mt_buf_byte(&a.text, ' ', err), done);
         MT_TRY_GOTO(mt_buf_add(&a.text, s.p, s.n, err), done);
+        a.from = a.text.len;
         MT_TRY_GOTO(close_string(&a, err), done);
         some = true;
     }
+    b.from = a.from;
     for (size_t i = 0; i < t->decoder_len; i++) {
         b.text.len = b.ends.len = 0;
         MT_TRY_GOTO(run_step(&t->decoder[i], &a, &b, err), done);

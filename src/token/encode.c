@@ -161,7 +161,7 @@ static mt_status emit_added(mt_tok *t, const mt_added *a, const mt_view *v, size
 
 static mt_status cut(mt_tok *t, const mt_added_set *set, const mt_view *v,
                      mt_status (*rest)(mt_tok *, const mt_view *, mt_error *), mt_error *err) {
-    size_t done = 0, at = 0, begin, end;
+    size_t done = 0, at = 0, begin, end, blank = 0, blank_end = 0; /* a run of spaces that has been gone through */
     int32_t k;
     while ((k = mt_added_find(set, v->p, v->n, at, &begin, &end)) >= 0) {
         const mt_added *a = &t->added[k];
@@ -180,9 +180,14 @@ static mt_status cut(mt_tok *t, const mt_added_set *set, const mt_view *v,
         }
         if (a->lstrip)
             for (size_t q; begin > done && (q = char_before(v->p, begin, &c), is_space(c)); begin = q);
-        if (a->rstrip)
+        if (a->rstrip && end >= blank && end < blank_end) /* tokens made of spaces find the same run again and again */
+            end = blank_end;
+        else if (a->rstrip) {
+            blank = end;
             for (int w; end < v->n && (w = mt_utf8_decode(v->p + end, v->n - end, &c)) && is_space(c);)
                 end += (size_t)w;
+            blank_end = end;
+        }
         /* Where the token before has swallowed spaces that this one begins with, both are found and overlap; only a
          * token that swallows spaces itself begins behind the other. */
         if (a->lstrip && begin < done) begin = done;

@@ -95,6 +95,9 @@ mt_status mt_json_decoder(mt_json_reader *r) {
 
 /* An item of the template for one text or for two: a text, or a special token by its name. */
 static mt_status add_frame(mt_json_reader *r, bool pair, int32_t text, mt_str name, uint32_t type) {
+    enum { FRAMES_MOST = 4096 }; /* each is written around every text */
+    if (r->frame_len == FRAMES_MOST)
+        return mt_json_fail(&r->j, MT_ELIMIT, "templates of more than %d items", (int)FRAMES_MOST);
     MT_TRY(mt_grow((void **)&r->frame, &r->frame_cap, r->frame_len + 1, sizeof *r->frame, r->err));
     struct mt_json_frame *f = &r->frame[r->frame_len];
     *f = (struct mt_json_frame){.pair = pair, .text = text, .type = type};
@@ -272,7 +275,7 @@ mt_status mt_json_post(mt_json_reader *r) {
                         mt_str_is(type, "TemplateProcessing") ? "\"single\"" : "\"cls\" or \"sep\"");
 }
 
-mt_status mt_json_settle_frame(mt_json_reader *r) {
+static mt_status settle_frame(mt_json_reader *r, const mt_map *names) {
     mt_tok *t = r->t;
     for (size_t i = 0; i < r->frame_len; i++) {
         const struct mt_json_frame *f = &r->frame[i];
@@ -281,13 +284,12 @@ mt_status mt_json_settle_frame(mt_json_reader *r) {
             MT_TRY(mt_template_text(to, f->text, f->type, r->err));
             continue;
         }
-        const struct mt_json_named *n = NULL;
-        for (size_t k = 0; k < r->named_len; k++)
-            if (mt_str_eq(r->named[k].name, f->name)) n = &r->named[k];
+        int32_t found;
         char shown[80];
-        if (!n)
+        if (!mt_map_get(names, f->name, &found))
             return mt_fail(r->err, MT_EMISSING, "the template's special token \"%s\" has no ids",
                            mt_str_show(f->name, shown, sizeof shown));
+        const struct mt_json_named *n = &r->named[found];
         for (size_t k = 0; k < n->ids.len; k++) {
             if (n->ids.data[k] >= t->vocab.size)
                 return mt_fail(r->err, MT_ERANGE, "the template's special token \"%s\" has id %d of %d",
@@ -296,4 +298,15 @@ mt_status mt_json_settle_frame(mt_json_reader *r) {
         }
     }
     return MT_OK;
+}
+
+mt_status mt_json_settle_frame(mt_json_reader *r) {
+    mt_map names = {0}; /* of equal names the last counts */
+    mt_status status = MT_OK;
+    if (r->named_len > INT32_MAX) return mt_fail(r->err, MT_ELIMIT, "more than %d special tokens", INT32_MAX);
+    for (size_t k = 0; k < r->named_len && status == MT_OK; k++)
+        status = mt_map_set(&names, r->named[k].name, (int32_t)k, r->err);
+    if (status == MT_OK) status = settle_frame(r, &names);
+    mt_map_free(&names);
+    return status;
 }

@@ -6,10 +6,18 @@
 
 /* ---- made texts ---- */
 
+mt_status mt_too_long(size_t from, size_t to, mt_error *err) {
+    if (to <= MT_LONGER_BYTES || (to - MT_LONGER_BYTES) / MT_LONGER_TIMES <= from) return MT_OK;
+    return mt_fail(err, MT_ELIMIT,
+                   "the definition's steps make more than %d times %zu + %d bytes of a text of %zu bytes",
+                   MT_LONGER_TIMES, from, MT_LONGER_BYTES, from);
+}
+
 mt_status mt_made_reserve(mt_made *m, size_t extra, mt_error *err) {
     size_t need, cap = m->cap ? m->cap : 64;
     if (!mt_add_size(m->len, extra, &need) || need > UINT32_MAX / 2)
         return mt_fail(err, MT_ELIMIT, "a normalized text of more than 2 GiB");
+    if (m->from) MT_TRY(mt_too_long(m->from, need, err));
     if (need <= m->cap) return MT_OK;
     while (cap < need) cap *= 2;
     uint8_t *data = mt_realloc(m->data, cap);
@@ -232,7 +240,8 @@ mt_status mt_pattern_next(const mt_pattern *p, const uint8_t *text, size_t n, mt
                           mt_error *err) {
     *found = false;
     while (m->at <= n) {
-        MT_TRY(mt_pattern_find(p, text, n, m->at, found, &m->begin, &m->end, err));
+        MT_TRY(p->regex && m->at ? mt_regex_find_next(p->regex, text, n, m->at, found, &m->begin, &m->end, err)
+                                 : mt_pattern_find(p, text, n, m->at, found, &m->begin, &m->end, err));
         if (!*found) return MT_OK;
         m->at = m->end;
         if (m->begin < m->end || m->begin != m->last) {
@@ -477,6 +486,7 @@ static mt_status run(mt_tok *t, const mt_norm *s, const mt_view *v, mt_made *out
 
 mt_status mt_normalize_view(mt_tok *t, mt_view in, mt_view *out, mt_error *err) {
     int side = 0;
+    t->work[0].from = t->work[1].from = in.n;
     for (size_t i = 0; i < t->norm_len; i++) {
         mt_made *made = &t->work[side];
         bool changed = false;

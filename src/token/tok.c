@@ -82,6 +82,7 @@ mt_split *mt_tok_add_split(mt_tok *t, mt_split_kind kind, mt_error *err) {
     return s;
 }
 mt_decoder *mt_tok_add_decoder(mt_tok *t, mt_decode_kind kind, mt_error *err) {
+    if (too_many(t->decoder_len, err)) return NULL;
     mt_decoder *s = append((void **)&t->decoder, &t->decoder_len, &t->decoder_cap, sizeof *s, err);
     if (s) s->kind = kind;
     return s;

@@ -38,7 +38,12 @@ typedef struct mt_made {
     uint8_t *data;
     uint32_t *origin;
     size_t len, cap;
+    size_t from; /* bytes of the text that it is made of, which limits it; 0: not limited */
 } mt_made;
+/* What the steps of a definition make of a text may be so many times as long as it is, and this much longer: every
+ * normal form and character map stays far below, and steps that double the text forty times end. */
+enum { MT_LONGER_TIMES = 256, MT_LONGER_BYTES = 1 << 16 };
+mt_status mt_too_long(size_t from, size_t to, mt_error *err); /* MT_ELIMIT where it is more than that */
 mt_status mt_made_reserve(mt_made *m, size_t extra, mt_error *err);
 mt_status mt_made_copy(mt_made *m, const mt_view *v, size_t from, size_t to, mt_error *err);
 mt_status mt_made_put(mt_made *m, const uint8_t *p, size_t n, uint32_t origin, mt_error *err);

@@ -1,6 +1,7 @@
 /* Spans in UTF-16 code units instead of bytes. A begin inside a character moves to the character's start, an end to its
- * end. Spans are nearly sorted, so a cursor that walks both ways does it in about one pass; eight bytes are counted at
- * a time. Bytes that do not continue a character begin one, in text that is not UTF-8 too. */
+ * end. Spans are nearly sorted, so a cursor that walks both ways does it in about one pass; where one begins before
+ * the last one's end (n tokens may all stand for the same n bytes) a second cursor stays behind. Eight bytes are
+ * counted at a time. Bytes that do not continue a character begin one, in text that is not UTF-8 too. */
 #include "token.h"
 
 /* Units of the characters that begin in [from, to), of which the text has `n` bytes. */
@@ -56,22 +57,27 @@ static inline void seek(cursor *c, mt_str text, size_t to) {
 }
 
 void mt_spans_to_utf16(mt_span *span, const mt_token_type *type, size_t count, const mt_str text[2]) {
-    cursor cursors[2] = {{0, 0, 0}, {0, 0, 0}};
-    for (int i = 0; i < 2; i++) cursors[i].first = text[i].n && (text[i].p[0] & 0xC0) == 0x80;
+    cursor cursors[2] = {{0, 0, 0}, {0, 0, 0}}, behind[2];
+    for (int i = 0; i < 2; i++) {
+        cursors[i].first = text[i].n && (text[i].p[0] & 0xC0) == 0x80;
+        behind[i] = cursors[i];
+    }
     int which = 0; /* a token of the template stands at the end of the text before it */
     for (size_t i = 0; i < count; i++) {
         if (type && type[i].text >= 0) which = type[i].text;
         cursor *c = &cursors[which];
         const mt_str s = text[which];
         mt_span x = span[i];
-        seek(c, s, x.begin);
-        uint32_t begin = c->units;
+        cursor *b = x.begin < c->at ? &behind[which] : c;
+        seek(b, s, x.begin);
+        uint32_t begin = b->units;
         if (x.begin < s.n && s.p[x.begin] >= 0x80 && continues(s.p, x.begin)) {
             size_t start = x.begin;
             while (continues(s.p, start)) start--;
             begin -= s.p[start] >= 0xF0 ? 2 : 1;
         }
-        seek(c, s, x.end);
-        span[i] = (mt_span){begin, x.end == x.begin ? begin : c->units};
+        if (x.end >= c->at) b = c;
+        seek(b, s, x.end);
+        span[i] = (mt_span){begin, x.end == x.begin ? begin : b->units};
     }
 }
