@@ -296,6 +296,7 @@ test)
     build
     build_native
     build_fuzz
+    build_growth
     need_browsers
     say "tests"
     filter=${1:-}

@@ -171,7 +171,15 @@ async function keep(folder, href, { onProgress, signal, revalidate = false, sha2
       throw new MicrotomeError(`${href}: the download failed: ${/** @type {Error} */ (error).message}`, { code: 'EHTTP', details: { url: href, loaded: before }, cause: error });
     }
     const range = /^bytes (\d+)-\d*\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '');
-    const goesOn = response.status === 206 && !!range && Number(range[1]) === before;
+    // A server that does not know If-Range may send the end of another file: its validator and its size tell.
+    const same = (/** @type {string} */ name, /** @type {string | null | undefined} */ known) => !known || !response.headers.get(name) || response.headers.get(name) === known;
+    const goesOn = response.status === 206 && !!range && Number(range[1]) === before && same('etag', meta?.etag) && same('last-modified', meta?.etag ? null : meta?.modified)
+      && (range[2] === '*' || meta?.size == null || Number(range[2]) === meta.size);
+    if (response.status >= 500 && before && --left > 0) { // it had the file a moment ago
+      await response.body?.cancel();
+      await pause(TRIES - left, signal);
+      continue;
+    }
     if (response.status === 416 || (response.status === 206 && !goesOn)) { // not what was asked for: from the beginning
       await response.body?.cancel();
       if (--left <= 0) throw new MicrotomeError(`${href}: the server answered ${response.status} without a range that fits`, { code: 'EHTTP', details: { url: href, status: response.status } });

@@ -126,11 +126,11 @@ void growth_train(void) {
         for (int s = 0; s < SHAPES; s++) {
             training c = {t, s, false};
             snprintf(what, sizeof what, "%s: %s", names[t], shape_names[s]);
-            growth_case("trainer", what, 4096, train, &c);
+            growth_case("trainer", what, s == ONE_WORD ? 8192 : 2048, train, &c);
             if (s != WORDS) continue;
             c.vocabulary = true;
             snprintf(what, sizeof what, "%s: %s and a larger vocabulary", names[t], shape_names[s]);
-            growth_case("trainer", what, 4096, train, &c);
+            growth_case("trainer", what, s == ONE_WORD ? 8192 : 2048, train, &c);
         }
     growth_case("merging a batch's pairs", "any tokens", 1024, dynamic, NULL);
 }

@@ -80,7 +80,7 @@ export class WorkerClient {
   /** Starts workers that the worker may make its helper threads, before the first call. @param {number} count @param {() => Promise<any>} start one of them */
   async addHelpers(count, start) {
     for (let index = 0; index < count; index++) {
-      const helper = await startHelperWorker(start, () => this.#dead || this.#worker.postMessage({ lost: index }));
+      const helper = await startHelperWorker(start, () => this.#loseHelper(index));
       if (!helper) continue;
       if (this.#dead) return void helper.worker.terminate();
       this.#helpers.push(helper.worker);
@@ -89,6 +89,16 @@ export class WorkerClient {
   }
 
   /** @type {any[]} */ #helpers = [];
+  #answered = false;
+
+  /** Until the first answer the worker can do without it. Later it may have taken a part of a step with it, for which the worker would wait for ever. @param {number} index */
+  #loseHelper(index) {
+    if (this.#dead) return;
+    if (!this.#answered || !this.#pending.size) return this.#worker.postMessage({ lost: index });
+    this.#fail(new MicrotomeError('a helper thread died in the middle of the work (the platform ended it, or memory ran out): load the model again', { code: 'EWORKER' }));
+    void this.#worker.terminate();
+  }
+
   #hello = (/** @type {number} */ _version) => {};
   #lost = (/** @type {Error} */ _error) => {};
 
@@ -106,6 +116,7 @@ export class WorkerClient {
     const call = this.#pending.get(message.id);
     if (!call) return;
     if (message.event) return call.onEvent(message.event, message.value);
+    this.#answered = true;
     this.#forget(message.id);
     if (message.error) call.reject(revive(message.error, call.signal));
     else call.resolve(message.value);

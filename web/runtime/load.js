@@ -40,7 +40,7 @@ let features;
 /** What this platform can do. threads: shared memory is allowed (on a page: it is cross-origin isolated). @returns {Features} */
 export function detectFeatures() {
   if (features) return features;
-  const simd = WebAssembly.validate(bytesOf(SIMD_PROBE));
+  const simd = typeof WebAssembly === 'object' && WebAssembly.validate(bytesOf(SIMD_PROBE));
   let relaxed = simd && !(inNode() && Number(process.versions.node.split('.')[0]) < 22) && WebAssembly.validate(bytesOf(RELAXED_PROBE));
   if (relaxed) {
     try {
@@ -50,7 +50,7 @@ export function detectFeatures() {
       relaxed = false;
     }
   }
-  let threads = typeof SharedArrayBuffer === 'function' && (inNode() || globalThis.crossOriginIsolated === true);
+  let threads = simd && typeof SharedArrayBuffer === 'function' && (inNode() || globalThis.crossOriginIsolated === true);
   if (threads) {
     try {
       new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });

@@ -66,15 +66,18 @@ const MOST_CONFIG = 1 << 24;
 
 /** All of a small file. @param {AsyncIterable<Uint8Array>} chunks */
 export async function wholeText(chunks) {
-  let all = new Uint8Array(0);
+  let all = new Uint8Array(1 << 16), n = 0;
   for await (const chunk of chunks) {
-    if (all.length + chunk.length > MOST_CONFIG) throw new MicrotomeError(`more than ${MOST_CONFIG} bytes are no config.json`, { code: 'EFORMAT' });
-    const longer = new Uint8Array(all.length + chunk.length);
-    longer.set(all);
-    longer.set(chunk, all.length);
-    all = longer;
+    if (n + chunk.length > MOST_CONFIG) throw new MicrotomeError(`more than ${MOST_CONFIG} bytes are no config.json`, { code: 'EFORMAT' });
+    if (n + chunk.length > all.length) { // doubled, so that a file that comes byte by byte is not copied for each of them
+      const longer = new Uint8Array(Math.max(2 * all.length, n + chunk.length));
+      longer.set(all.subarray(0, n));
+      all = longer;
+    }
+    all.set(chunk, n);
+    n += chunk.length;
   }
-  return all;
+  return all.slice(0, n);
 }
 
 /** @param {ReadableStream<Uint8Array>} stream @param {string} name @param {AbortSignal} [signal] @returns {AsyncGenerator<Uint8Array>} */

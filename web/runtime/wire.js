@@ -199,13 +199,14 @@ function buffersOf(value) {
 function attend(port) {
   /** @type {Record<string, any> | null} */ let exports = null;
   listen(port, async ({ helper, pool, index }) => {
-    if (pool) return exports?.pool_worker(pool, index);
     try {
+      if (pool) return void exports?.pool_worker(pool, index);
       const { module, memory, stackTop } = /** @type {{module: WebAssembly.Module, memory: WebAssembly.Memory, stackTop: number}} */ (helper);
       exports = /** @type {Record<string, any>} */ ((await WebAssembly.instantiate(module, { env: { memory, train_progress: () => 0 } })).exports);
       exports.__stack_pointer.value = stackTop;
       port.postMessage({ ready: true });
     } catch (error) {
+      if (pool) return void setTimeout(() => { throw error; }); // the page hears of it: what it took with it is missing
       port.postMessage({ failed: String(error) });
     }
   }, () => {});
