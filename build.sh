@@ -94,8 +94,8 @@ compile() {
     while [ "$1" != -- ]; do flags+=("$1"); shift; done
     shift
     mkdir -p "$out"
-    if [ "$(cat "$out/flags" 2>/dev/null)" != "$CLANG ${flags[*]} $COLD" ]; then
-        rm -rf "$out"; mkdir -p "$out"; echo "$CLANG ${flags[*]} $COLD" >"$out/flags"
+    if [ "$(cat "$out/flags" 2>/dev/null)" != "$CLANG ${flags[*]} $COLD $SMALL" ]; then
+        rm -rf "$out"; mkdir -p "$out"; echo "$CLANG ${flags[*]} $COLD $SMALL" >"$out/flags"
     fi
     OBJECTS=()
     for f in "$@"; do
@@ -112,26 +112,27 @@ compile() {
     done
     [ ${#todo[@]} -gt 0 ] || return 0
     say "compiling $((${#todo[@]} / 2)) files -> $out"
-    printf '%s\0' "${todo[@]}" | CLANG="$CLANG" FLAGS="${flags[*]}" COLD="$COLD" xargs -0 -P "$JOBS" -n 2 \
-        sh -c 'case $FLAGS in *-O3*) ! printf %s "$0" | grep -Eq "$COLD" || FLAGS="$FLAGS -Os" ;; esac
+    printf '%s\0' "${todo[@]}" | CLANG="$CLANG" FLAGS="${flags[*]}" COLD="$COLD" SMALL="$SMALL" xargs -0 -P "$JOBS" -n 2 \
+        sh -c 'case $FLAGS in *-O3*) ! printf %s "$0" | grep -Eq "$COLD" || FLAGS="$FLAGS $SMALL" ;; esac
             $CLANG $FLAGS -MMD -MF "${1%.o}.d" -c "$0" -o "$1" || { rm -f "$1"; exit 255; }'
 }
 
 # Code that runs once for a file, a definition or a graph is compiled for size; what runs for each token, byte or number is not.
 COLD='^(wasm/|src/model/|src/train/|src/base/(json|gguf|status|number)|src/text/regex_(parse|compile|set|dfa)|src/token/(load|binary|save|tok|template|charsmap|traits|transport)|src/token/(huffman|extend|language)|src/bias/transfer|src/tensor/kernel/ref_|src/tensor/(graph|grad|order|prune|plan|general|quantize|dtype)\.c)'
+SMALL=-Os
+COLD_TOKENS='^src/token/(seg_[dglp]|spm_plain|lattice|pieces|vocab|walk|extend|train|measure|huffman|choose|bpe\.c|char_map|utf16|decode|memo)|^src/(text/(unicode|normalize)|base/(sort|memory|utf8))'
 C_FLAGS=(-std=c11 -Wall -Wextra -Werror)
 WASM_FLAGS=(--target=wasm32-unknown-emscripten -O3 -fno-math-errno -ffp-contract=off -mcpu=mvp -msimd128 -mbulk-memory
     -mbulk-memory-opt -mnontrapping-fptoint -msign-ext -mmutable-globals)
 
 core_sources() { find src -name '*.c' | LC_ALL=C sort; }
 
-build_wasm() { # build_wasm NAME COMPILER-FLAGS -- LINKER-FLAGS
+build_wasm() { # build_wasm NAME COMPILER-FLAGS -- LINKER-FLAGS; of the files in SOURCES
     local name=$1 cflags=() ; shift
     while [ "$1" != -- ]; do cflags+=("$1"); shift; done
     shift
-    local out=web/wasm/$name.wasm
-    # shellcheck disable=SC2046
-    compile "build/wasm/$name" "${C_FLAGS[@]}" "${WASM_FLAGS[@]}" "--sysroot=$SYSROOT" "${cflags[@]}" -- $(core_sources) wasm/*.c
+    local out=web/wasm/$name.wasm malloc=${MALLOC:-"$SYSLIB/libdlmalloc.a"}
+    compile "build/wasm/$name" "${C_FLAGS[@]}" "${WASM_FLAGS[@]}" "--sysroot=$SYSROOT" "${cflags[@]}" -- "${SOURCES[@]}"
     local o fresh=
     [ -f "$out" ] && [ "$out" -nt build.sh ] && fresh=1
     for o in "${OBJECTS[@]}"; do [ "$o" -nt "$out" ] && fresh=; done
@@ -139,7 +140,7 @@ build_wasm() { # build_wasm NAME COMPILER-FLAGS -- LINKER-FLAGS
     mkdir -p web/wasm
     "$WASM_LD" --no-entry --strip-all --gc-sections -z stack-size=1048576 --import-memory --max-memory=4294967296 \
         --export=__stack_pointer --export=__heap_base "$@" "${OBJECTS[@]}" \
-        "$SYSLIB/libdlmalloc.a" "$SYSLIB/libc.a" "$SYSLIB/libcompiler_rt.a" -o "build/wasm/$name.link.wasm"
+        "$malloc" "$SYSLIB/libc.a" "$SYSLIB/libcompiler_rt.a" -o "build/wasm/$name.link.wasm"
     if [ "${WASM_OPT:-1}" = 0 ]; then # quick builds while developing
         cp "build/wasm/$name.link.wasm" "$out"
         return 0
@@ -153,13 +154,15 @@ build_wasm() { # build_wasm NAME COMPILER-FLAGS -- LINKER-FLAGS
 build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds while developing
     need_npm
     need_toolchain
-    local v
-    for v in ${VARIANTS:-simd relaxed simd-threads relaxed-threads}; do
+    local v SOURCES
+    for v in ${VARIANTS:-simd relaxed simd-threads relaxed-threads tokens}; do
+        mapfile -t SOURCES < <(core_sources; ls wasm/*.c)
         case $v in
         simd) build_wasm simd -- ;;
         relaxed) build_wasm relaxed -mrelaxed-simd -- ;;
         simd-threads) build_wasm simd-threads -matomics -- --shared-memory --no-check-features ;;
         relaxed-threads) build_wasm relaxed-threads -mrelaxed-simd -matomics -- --shared-memory --no-check-features ;;
+        tokens) build_tokens ;;
         *) die "no such variant: $v" ;;
         esac
     done
@@ -167,6 +170,13 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
     build_types
     build_site
     node docs/make_sbom.mjs # sbom.cdx.json: what the modules hold of others, and the hash of each
+}
+
+# Tokenizers alone: what a page loads that only encodes and decodes, so that size counts; what no text of a page is slow by is small.
+build_tokens() {
+    local COLD="$COLD|$COLD_TOKENS" SMALL=-Oz SOURCES
+    mapfile -t SOURCES < <(find src/base src/text src/token -name '*.c' | LC_ALL=C sort; ls wasm/abi_base.c wasm/abi_token.c wasm/shim.c)
+    MALLOC="$SYSLIB/libemmalloc.a" build_wasm tokens -- --wrap=vsnprintf
 }
 
 # The worker for models: one file of worker_main.js and what it imports.

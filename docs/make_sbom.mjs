@@ -16,7 +16,7 @@ export const PARTS = [
   { name: 'musl', version: '1.2.2', licence: { expression: 'MIT' }, url: 'https://musl.libc.org', description: 'C library, as changed by Emscripten 3.1.6; with code of Sun Microsystems, Arm Limited and Valentin Ochs under the notices in THIRD-PARTY.md', inside: 'libc.a' },
   { name: 'compiler-rt', version: '13.0.0', licence: { expression: 'Apache-2.0 WITH LLVM-exception' }, url: 'https://llvm.org', description: 'arithmetic that WebAssembly lacks, as in Emscripten 3.1.6', inside: 'libcompiler_rt.a' },
   { name: 'dlmalloc', version: '2.8.6', licence: { expression: 'CC0-1.0' }, url: 'https://gee.cs.oswego.edu/dl/html/malloc.html', description: 'allocator, as in Emscripten 3.1.6', inside: 'libdlmalloc.a' },
-  { name: 'emscripten', version: '3.1.6', licence: { expression: 'MIT' }, url: 'https://github.com/emscripten-core/emscripten', description: 'sbrk, memory functions and stubs of the system libraries', inside: 'libc.a' },
+  { name: 'emscripten', version: '3.1.6', licence: { expression: 'MIT' }, url: 'https://github.com/emscripten-core/emscripten', description: 'sbrk, memory functions and stubs of the system libraries; emmalloc, the allocator of the module for tokenizers alone', inside: 'libemmalloc.a' },
   { name: 'unicode-character-database', version: '16.0.0', licence: { expression: 'Unicode-3.0' }, url: 'https://www.unicode.org/Public/16.0.0', description: 'as tables', inside: 'src/text/unicode_table.h' },
 ];
 

@@ -1,7 +1,7 @@
 /* ABI of src/token: tokenizers. */
 #include "abi.h"
 
-#include "../src/token/choose.h"
+#include "../src/token/token.h"
 
 typedef struct abi_tok_info {
     int32_t size, bos, eos;
@@ -40,12 +40,7 @@ ABI_LAYOUT(token, ABI_STRUCT(abi_tok_info), ABI_FIELD(abi_tok_info, size), ABI_F
            ABI_FIELD(mt_encoding, types), ABI_STRUCT(mt_token_type), ABI_FIELD(mt_token_type, type),
            ABI_FIELD(mt_token_type, text), ABI_ENUM(MT_TOKEN_NORMAL), ABI_ENUM(MT_TOKEN_UNKNOWN),
            ABI_ENUM(MT_TOKEN_SPECIAL), ABI_ENUM(MT_TOKEN_USER), ABI_ENUM(MT_TOKEN_UNUSED), ABI_ENUM(MT_TOKEN_BYTE),
-           ABI_ENUM(MT_TOKEN_HOLE), ABI_ENUM(MT_CHOICE_OWN), ABI_ENUM(MT_CHOICE_LONGEST_PREFIX),
-           ABI_ENUM(MT_CHOICE_LONGEST_SUFFIX), ABI_ENUM(MT_CHOICE_LONGEST_DROPOUT), ABI_ENUM(MT_CHOICE_FEWEST),
-           ABI_ENUM(MT_CHOICE_LONGEST_FIRST), ABI_ENUM(MT_CHOICE_DROPOUT_STEP_ALL),
-           ABI_ENUM(MT_CHOICE_DROPOUT_STEP_ONE), ABI_ENUM(MT_CHOICE_DROPOUT_REQUEUE),
-           ABI_ENUM(MT_CHOICE_DROPOUT_DISCARD), ABI_ENUM(MT_CHOICE_SAMPLE), ABI_ENUM(MT_CHOICE_UNIFORM),
-           ABI_ENUM(MT_CHOICE_CHARACTERS), ABI_ENUM(MT_CHOICE_BYTES), ABI_ENUM(MT_CHOICE_HUFFMAN))
+           ABI_ENUM(MT_TOKEN_HOLE))
 
 /* ---- loading ---- */
 
@@ -61,16 +56,10 @@ MT_EXPORT(tok_load_gguf) mt_status abi_tok_load_gguf(const mt_gguf *gguf, mt_tok
     ABI_NEED(gguf);
     return mt_tok_load_gguf(gguf, out, &abi_error);
 }
-/* The binary form. Reading takes over p, which alloc gave, also when it fails. Writing: out is a buf; empty it after.
- */
+/* The binary form. Takes over p, which alloc gave, also when it fails. */
 MT_EXPORT(tok_from_binary) mt_status abi_tok_from_binary(uint8_t *p, size_t n, mt_tok **out) {
     ABI_NEED(p);
     return mt_tok_from_binary(p, n, out, &abi_error);
-}
-MT_EXPORT(tok_to_binary) mt_status abi_tok_to_binary(mt_tok *tok, mt_buf *out) {
-    ABI_NEED(tok);
-    ABI_NEED(out);
-    return mt_tok_to_binary(tok, out, &abi_error);
 }
 MT_EXPORT(tok_free) void abi_tok_free(mt_tok *tok) {
     if (tok) mt_tok_free(tok);
@@ -156,19 +145,17 @@ mt_status abi_tok_count(mt_tok *tok, const uint8_t *text, size_t n, int32_t add_
     return mt_tok_count(tok, text, n, &options, out, &abi_error);
 }
 
-/* Everything that encoding can do. pair NULL: one text; kind: mt_choice_kind; want: 1 spans, 2 types, 4 the spans in
- * UTF-16 units (of pairs: with the types). */
+/* Everything that encoding can do. pair NULL: one text; want: 1 spans, 2 types, 4 the spans in UTF-16 units (of pairs:
+ * with the types); choice NULL: the tokenizer's own segmenter (abi_choose.c makes others). */
 MT_EXPORT(tok_encode_with)
 mt_status abi_tok_encode_with(mt_tok *tok, const uint8_t *text, size_t n, const uint8_t *pair, size_t pair_n,
-                              int32_t add_special, int32_t specials, int32_t want, int32_t kind, double p,
-                              int32_t random_ties, uint32_t best, double seed, double position,
-                              const mt_huffman *huffman, mt_encoding *encoding) {
+                              int32_t add_special, int32_t specials, int32_t want, const mt_choice *choice,
+                              mt_encoding *encoding) {
     ABI_NEED(tok);
     ABI_NEED(encoding);
-    mt_choice choice = {(mt_choice_kind)kind, p, random_ties != 0, best, abi_size(seed), abi_size(position), huffman};
     mt_encode_options options = options_of(tok, add_special, specials);
     options.types = (want & 2) != 0;
-    options.choice = &choice;
+    options.choice = choice;
     encoding->ids.len = 0;
     bool spans = want & 1;
     MT_TRY(pair ? mt_tok_encode_pair(tok, text, n, pair, pair_n, &options, spans, encoding, &abi_error)

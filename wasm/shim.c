@@ -1,4 +1,4 @@
-/* The two functions that the sysroot's libc asks of its host: with them libc needs nothing from JavaScript. */
+/* What the sysroot's libc asks of its host: with it libc needs nothing from JavaScript. */
 #ifdef __wasm__
 #include <stddef.h>
 
@@ -16,5 +16,14 @@ int emscripten_resize_heap(size_t bytes) {
     size_t more = have / page / 8 < 64 ? have / page / 8 : 64;
     if (__builtin_wasm_memory_grow(0, pages + more) != (size_t)-1) return 1;
     return __builtin_wasm_memory_grow(0, pages) != (size_t)-1;
+}
+
+/* Tokenizers alone are linked with --wrap=vsnprintf: no message of theirs has a floating-point number, whose formats
+ * are large. libc's vsniprintf is the one for whole numbers. */
+#include <stdarg.h>
+int vsniprintf(char *to, size_t size, const char *format, va_list args);
+int __wrap_vsnprintf(char *to, size_t size, const char *format, va_list args);
+int __wrap_vsnprintf(char *to, size_t size, const char *format, va_list args) {
+    return vsniprintf(to, size, format, args);
 }
 #endif

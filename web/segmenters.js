@@ -44,10 +44,10 @@ export const SEGMENTER_OPTIONS = ['segmenter', 'dropout', 'alpha', 'nBest', 'tie
 export const choosesSegmenter = (options) => options.segmenter !== undefined && options.segmenter !== 'default';
 
 /**
- * What tok_encode_with takes: kind, p, random ties, best, seed, position, Huffman code.
- * @param {Heap} heap @param {string} where @param {SegmenterOptions} options @returns {number[]}
+ * What tok_encode_with takes as its choice.
+ * @param {Heap} heap @param {string} where @param {SegmenterOptions} options @returns {number} its address; 0: the tokenizer's own segmenter
  */
-export function choiceArguments(heap, where, options) {
+export function choiceOf(heap, where, options) {
   const { segmenter = 'default', ties = 'longest' } = options;
   const code = typeof segmenter === 'object' && segmenter !== null && typeof segmenter.core === 'function' ? segmenter.core(heap) : 0;
   if (!code && (typeof segmenter !== 'string' || !Object.hasOwn(KINDS, segmenter)))
@@ -61,5 +61,5 @@ export function choiceArguments(heap, where, options) {
   const best = options.nBest === undefined ? 0 : checkNumber('nBest', options.nBest, 1, 2 ** 20, true);
   const seed = options.seed === undefined ? Math.floor(Math.random() * 2 ** 53) : checkNumber('seed', options.seed, 0, Number.MAX_SAFE_INTEGER, true);
   const position = checkNumber('position', options.position ?? 0, 0, Number.MAX_SAFE_INTEGER, true);
-  return [heap.enums[`MT_CHOICE_${name}`], p, Number(ties === 'random'), best, seed, position, code];
+  return name === 'OWN' ? 0 : heap.get('tok_choice', heap.enums[`MT_CHOICE_${name}`], p, Number(ties === 'random'), best, seed, position, code);
 }

@@ -5,7 +5,7 @@ import { RUNTIME_OPTIONS, loadHeap } from './runtime/load.js';
 import { Gathered, openUnpacked, wholeFile } from './runtime/gzip.js';
 import { toSource } from './runtime/source.js';
 import { Lattice } from './lattice.js';
-import { SEGMENTER_OPTIONS, choiceArguments } from './segmenters.js';
+import { SEGMENTER_OPTIONS, choiceOf } from './segmenters.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./runtime/source.js').AnySource} AnySource */
@@ -106,13 +106,13 @@ export class Tokenizer {
         for (let next; !(next = await chunks.next()).done;) {
           bytes.add(next.value);
           if (bytes.length < need) continue;
-          if (bytes.startsWith(MAGIC)) return await fromBinary(heap, bytes, chunks, opened.size, signal);
+          if (bytes.startsWith(MAGIC)) return await fromBinary(this, heap, bytes, chunks, opened.size, signal);
           gguf ||= bytes.startsWith('GGUF');
           if (!gguf) {
             need = Infinity; // all of it
             continue;
           }
-          const made = fromHeader(heap, bytes.all(), opened.size);
+          const made = fromHeader(this, heap, bytes.all(), opened.size);
           if (typeof made !== 'number') return made;
           need = made;
         }
@@ -122,11 +122,11 @@ export class Tokenizer {
       throwIfAborted(signal);
       if (gguf) {
         // The file ended inside its header: let the parser say where.
-        const made = fromHeader(heap, bytes.all(), bytes.length);
+        const made = fromHeader(this, heap, bytes.all(), bytes.length);
         if (typeof made !== 'number') return made;
         throw new MicrotomeError(`GGUF: the header goes on to byte ${made}, the file ends at ${bytes.length}`, { code: 'EFORMAT', details: { offset: bytes.length } });
       }
-      return fromDefinition(heap, bytes.all(), { ...options, name: options.name ?? opened.name }, more);
+      return fromDefinition(this, heap, bytes.all(), { ...options, name: options.name ?? opened.name }, more);
     });
     if (ties !== undefined) heap.call('tok_set_ties', tokenizer.#tok, Number(ties === 'sentencepiece'));
     return tokenizer;
@@ -149,7 +149,7 @@ export class Tokenizer {
       try {
         for (let next; bytes.length < MAGIC.length && !(next = await chunks.next()).done;) bytes.add(next.value);
         if (!bytes.startsWith(MAGIC)) throw new MicrotomeError('not a binary tokenizer (Tokenizer.load reads the other forms)', { code: 'EUNKNOWN' });
-        return await fromBinary(heap, bytes, chunks, opened.size, signal);
+        return await fromBinary(this, heap, bytes, chunks, opened.size, signal);
       } finally {
         await chunks.return?.();
       }
@@ -163,7 +163,7 @@ export class Tokenizer {
   static async builtin(name, options = {}) {
     checkOptions('Tokenizer.builtin', options, ['signal', ...RUNTIME_OPTIONS]);
     if (name !== 'byt5' && name !== 'canine') throw new MicrotomeError(`unknown tokenizer ${JSON.stringify(name)}: known are byt5, canine`, { code: 'EUNKNOWN' });
-    return fromDefinition(await loadHeap(options), new Uint8Array(0), { name }, null);
+    return fromDefinition(this, await loadHeap(options), new Uint8Array(0), { name }, null);
   }
 
   /**
@@ -190,7 +190,7 @@ export class Tokenizer {
    * @internal
    */
   static fromGgufHeader(heap, header) {
-    const made = fromHeader(heap, header, -1);
+    const made = fromHeader(this, heap, header, -1);
     if (typeof made === 'number') throw new MicrotomeError('GGUF: the header is cut short', { code: 'EFORMAT' });
     return made;
   }
@@ -355,7 +355,7 @@ export class Tokenizer {
     const heap = this.#live(), specials = this.#specials(where, text, options);
     if (pair !== undefined) this.#specials(where, pair, options);
     const types = !countOnly && (pair !== undefined || (options.typeIds ?? false));
-    const choice = choiceArguments(heap, where, options);
+    const choice = choiceOf(heap, where, options);
     return heap.scope((alloc) => {
       const n = this.#put(text);
       let second = 0, secondLength = 0;
@@ -366,7 +366,7 @@ export class Tokenizer {
         heap.putBytes(second, bytes);
         secondLength = bytes.length;
       }
-      heap.call('tok_encode_with', this.#tok, this.#text, n, second, secondLength, Number(addSpecialTokens), specials, (offsets === false ? 0 : 1) + (types || (offsets && second) ? 2 : 0) + (offsets === 'utf16' ? 4 : 0), ...choice, this.#encoding);
+      heap.call('tok_encode_with', this.#tok, this.#text, n, second, secondLength, Number(addSpecialTokens), specials, (offsets === false ? 0 : 1) + (types || (offsets && second) ? 2 : 0) + (offsets === 'utf16' ? 4 : 0), choice, this.#encoding);
       const out = heap.read('mt_encoding', this.#encoding);
       const count = out['ids.len'];
       if (countOnly) return { ids: new Int32Array(count), offsets: null };
@@ -686,10 +686,10 @@ async function named(file, body) {
 }
 
 /**
- * @param {Heap} heap @param {Uint8Array} definition @param {{name: string, pattern?: string, lowercase?: boolean}} options @param {Uint8Array | null} merges
+ * @param {typeof Tokenizer} Class @param {Heap} heap @param {Uint8Array} definition @param {{name: string, pattern?: string, lowercase?: boolean}} options @param {Uint8Array | null} merges
  * @returns {Tokenizer}
  */
-function fromDefinition(heap, definition, { name, pattern = '', lowercase }, merges) {
+function fromDefinition(Class, heap, definition, { name, pattern = '', lowercase }, merges) {
   return heap.scope((alloc) => {
     const put = (/** @type {Uint8Array} */ bytes) => {
       const at = alloc(bytes.length);
@@ -698,7 +698,7 @@ function fromDefinition(heap, definition, { name, pattern = '', lowercase }, mer
     };
     const out = alloc(4);
     heap.call('tok_load', ...put(definition), ...put(heap.encoder.encode(name)), ...put(heap.encoder.encode(pattern)), ...put(merges ?? new Uint8Array(0)), lowercase === undefined ? -1 : Number(lowercase), out);
-    return new Tokenizer(heap, heap.u32(out));
+    return new Class(heap, heap.u32(out));
   });
 }
 
@@ -707,10 +707,10 @@ const MAGIC = '\x8dMTOK\r\n\x1a';
 
 /**
  * The rest of the chunks goes where the tokenizer will use it, without a stop in between.
- * @param {Heap} heap @param {Gathered} first @param {AsyncIterator<Uint8Array>} chunks @param {number} size expected; negative: unknown @param {AbortSignal} [signal]
+ * @param {typeof Tokenizer} Class @param {Heap} heap @param {Gathered} first @param {AsyncIterator<Uint8Array>} chunks @param {number} size expected; negative: unknown @param {AbortSignal} [signal]
  * @returns {Promise<Tokenizer>}
  */
-async function fromBinary(heap, first, chunks, size, signal) {
+async function fromBinary(Class, heap, first, chunks, size, signal) {
   let at = 0, length = 0, room = Math.max(size, first.length);
   try {
     at = heap.alloc(room);
@@ -733,15 +733,15 @@ async function fromBinary(heap, first, chunks, size, signal) {
       const out = alloc(4), from = at;
       at = 0; // now it is the tokenizer's
       heap.call('tok_from_binary', from, length, out);
-      return new Tokenizer(heap, heap.u32(out));
+      return new Class(heap, heap.u32(out));
     });
   } finally {
     if (at) heap.release(at);
   }
 }
 
-/** @param {Heap} heap @param {Uint8Array} header @param {number} fileSize @returns {Tokenizer | number} a number: that many bytes are needed */
-function fromHeader(heap, header, fileSize) {
+/** @param {typeof Tokenizer} Class @param {Heap} heap @param {Uint8Array} header @param {number} fileSize @returns {Tokenizer | number} a number: that many bytes are needed */
+function fromHeader(Class, heap, header, fileSize) {
   return heap.scope((alloc) => {
     const at = alloc(header.length), need = alloc(4), out = alloc(4);
     heap.putBytes(at, header);
@@ -751,7 +751,7 @@ function fromHeader(heap, header, fileSize) {
     const gguf = heap.u32(out);
     try {
       heap.call('tok_load_gguf', gguf, out);
-      return new Tokenizer(heap, heap.u32(out));
+      return new Class(heap, heap.u32(out));
     } finally {
       heap.exports.gguf_free(gguf);
     }

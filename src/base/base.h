@@ -218,6 +218,9 @@ uint64_t mt_rng_below(mt_rng *r, uint64_t n); /* uniform in [0, n), n >= 1, no b
 double mt_rng_double(mt_rng *r);              /* [0, 1), 53 bits */
 double mt_rng_normal(mt_rng *r);              /* Box-Muller */
 
+/* The double nearest to a decimal number as JSON writes them (ties to even), infinite beyond the range. */
+double mt_decimal(const uint8_t *p, size_t n);
+
 /* Little-endian reads of unaligned bytes. */
 static inline uint16_t mt_le16(const void *p) {
     uint16_t v;

@@ -4,7 +4,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 void mt_json_open(mt_json *j, const uint8_t *p, size_t n, mt_error *err) {
     memset(j, 0, sizeof *j);
@@ -351,18 +350,7 @@ double mt_json_number(mt_json *j) {
         double v = (double)m / ten[-exponent];
         return minus ? -v : v;
     }
-    /* strtod wants a terminated string; only absurd numbers are longer than the buffer. */
-    char small[128], *text = small;
-    size_t n = (size_t)(end - p);
-    if (n >= sizeof small && !(text = mt_malloc(n + 1))) {
-        no_memory(j, n + 1);
-        return 0;
-    }
-    memcpy(text, p, n);
-    text[n] = 0;
-    double v = strtod(text, NULL);
-    if (text != small) mt_free(text);
-    return v;
+    return mt_decimal(p, (size_t)(end - p));
 }
 
 int64_t mt_json_int(mt_json *j) {

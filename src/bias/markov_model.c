@@ -74,7 +74,7 @@ static mt_lm lm_of(mt_markov_model *m) {
 /* ---- tabulating ---- */
 
 static mt_status add_text(mt_markov_model *m, const uint8_t *text, size_t n, double p, mt_encoding *e, mt_error *err) {
-    const mt_choice longest = {.kind = MT_CHOICE_LONGEST_PREFIX};
+    const mt_choice longest = {.by = &mt_choices, .kind = MT_CHOICE_LONGEST_PREFIX};
     const mt_encode_options options = {.special_as_text = true,
                                        .choice = m->encoder == MT_MARKOV_LONGEST ? &longest : NULL};
     e->ids.len = 0;

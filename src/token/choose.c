@@ -320,7 +320,7 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
     return status;
 }
 
-const mt_segmenter mt_segmenter_chosen = {"chosen", false, segment, NULL};
+static const mt_segmenter chosen = {"chosen", false, segment, NULL};
 
 mt_status mt_choice_check(mt_tok *t, const mt_choice *c, mt_error *err) {
     const mt_matcher *m;
@@ -366,3 +366,5 @@ mt_status mt_choice_check(mt_tok *t, const mt_choice *c, mt_error *err) {
         return mt_fail(err, MT_ERANGE, "a dropout probability of %g, expected 0 to 1", c->p);
     return MT_OK;
 }
+
+const mt_chooser mt_choices = {mt_choice_check, &chosen};

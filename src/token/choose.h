@@ -24,7 +24,14 @@ typedef enum mt_choice_kind {
     MT_CHOICE_HUFFMAN     /* the digits of words' code words; added tokens are text */
 } mt_choice_kind;
 
+typedef struct mt_chooser {
+    mt_status (*check)(struct mt_tok *t, const struct mt_choice *c, mt_error *err);
+    const struct mt_segmenter *segmenter;
+} mt_chooser;
+extern const mt_chooser mt_choices; /* all of them */
+
 struct mt_choice {
+    const mt_chooser *by; /* &mt_choices; by a pointer, so that a program without other segmenters links none */
     mt_choice_kind kind;
     double p;          /* probability of a dropout; MT_CHOICE_SAMPLE: what scores are multiplied with */
     bool random_ties;  /* MT_CHOICE_FEWEST: among equally short ones draw, instead of the longest last token */

@@ -362,7 +362,8 @@ static mt_status encode_chosen(mt_tok *t, const mt_template *p, const mt_str tex
     const mt_segmenter *own = t->segmenter;
     mt_memo *memo = t->memo;
     size_t steps = t->split_len;
-    MT_TRY(mt_choice_check(t, c, err));
+    if (!c->by) return mt_fail(err, MT_ESTATE, "a choice of segmenter without the segmenters");
+    MT_TRY(c->by->check(t, c, err));
     if (c->kind == MT_CHOICE_HUFFMAN && options->add_special_tokens)
         return mt_fail(err, MT_EUNKNOWN, "a Huffman code has no special tokens");
     bool nothing = c->p == 0 && c->kind >= MT_CHOICE_DROPOUT_STEP_ALL && c->kind <= MT_CHOICE_DROPOUT_DISCARD;
@@ -372,7 +373,7 @@ static mt_status encode_chosen(mt_tok *t, const mt_template *p, const mt_str tex
     if (whole && steps && t->split[steps - 1].kind == MT_SPLIT_WORDS) t->split_len--;
     t->choice = c;
     t->own = own;
-    t->segmenter = &mt_segmenter_chosen;
+    t->segmenter = c->by->segmenter;
     t->memo = NULL;
     mt_status status = encode_template(t, p, text, options, want_spans, out, err);
     t->choice = NULL;

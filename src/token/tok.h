@@ -210,7 +210,6 @@ extern const mt_segmenter mt_segmenter_picky;      /* seg_picky.c */
 extern const mt_segmenter mt_segmenter_characters; /* greedy.c: ByT5, CANINE */
 extern const mt_segmenter mt_segmenter_spm_words;  /* spm_plain.c */
 extern const mt_segmenter mt_segmenter_spm_characters;
-extern const mt_segmenter mt_segmenter_chosen; /* choose.c: what the caller asked for instead */
 
 typedef struct mt_unigram {
     mt_walk walk;
@@ -314,7 +313,7 @@ struct mt_tok {
     struct mt_matcher *matcher; /* choose.c; NULL: not asked for */
 
     /* the encoding under way */
-    const mt_choice *choice; /* then the segmenter is mt_segmenter_chosen, and `own` what it stands for */
+    const mt_choice *choice; /* then the segmenter is the choice's, and `own` what it stands for */
     const mt_segmenter *own;
     uint64_t choice_base; /* added to the places of words */
     size_t unknown_from;  /* in the word: where the last unknown token begins */

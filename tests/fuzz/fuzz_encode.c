@@ -54,7 +54,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             DEMAND(e.spans[i].begin <= e.spans[i].end && e.spans[i].end <= in.n, "UTF-16 span %zu: %u..%u", i,
                    e.spans[i].begin, e.spans[i].end);
     }
-    mt_choice choice = {.kind = (mt_choice_kind)(kind % MT_CHOICE_HUFFMAN), .p = 0.5, .seed = kind, .best = kind >> 6};
+    mt_choice choice = {.by = &mt_choices,
+                        .kind = (mt_choice_kind)(kind % MT_CHOICE_HUFFMAN),
+                        .p = 0.5,
+                        .seed = kind,
+                        .best = kind >> 6};
     if (in.n <= 400 && ok(mt_choice_check(t, &choice, &err), &err)) {
         mt_encoding f = {0};
         o.choice = &choice;

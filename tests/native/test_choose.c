@@ -53,7 +53,8 @@ static void walk(const char *name, const char *json, const char *pair) {
     mt_huffman code;
     CHECK_OK(mt_huffman_open(&code, words, counts, 3, 1, 3, &err));
     for (int kind = 0; kind <= MT_CHOICE_HUFFMAN + 1; kind++) {
-        mt_choice c = {.kind = (mt_choice_kind)kind,
+        mt_choice c = {.by = &mt_choices,
+                       .kind = (mt_choice_kind)kind,
                        .p = 0.4,
                        .best = kind == MT_CHOICE_SAMPLE ? 2 : 0,
                        .seed = 3,
@@ -109,6 +110,7 @@ static void walk(const char *name, const char *json, const char *pair) {
 }
 
 static void check_ids(mt_tok *t, mt_choice c, const char *s, const char *expected) {
+    c.by = &mt_choices;
     mt_encoding e = {0};
     mt_encode_options o = {.choice = &c};
     char got[200] = "";

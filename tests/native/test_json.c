@@ -80,6 +80,47 @@ int main(void) {
             CHECK_OK(mt_json_close(&j));
         }
     }
+    CASE("json: every number is the double that the C library reads");
+    {
+        static char text[2400];
+        mt_rng rng;
+        mt_rng_seed(&rng, 11);
+        for (int i = 0; i < 60000; i++) {
+            union {
+                uint64_t u;
+                double d;
+            } a = {mt_rng_next(&rng) & INT64_MAX}, b;
+            if (i % 5 == 0) a.u >>= 1 + mt_rng_below(&rng, 12); /* small and subnormal ones too */
+            if (!isfinite(a.d)) continue;
+            b.u = a.u + 1;
+            int n = 0;
+            switch (i % 4) {
+            case 0: /* any digits, any exponent */
+                for (int k = 1 + (int)mt_rng_below(&rng, 40); k; k--) {
+                    text[n++] = (char)('0' + mt_rng_below(&rng, 10));
+                    if (n == 1 && text[0] == '0') text[0] = '7';
+                }
+                n += sprintf(text + n, ".%0*d%de%d", (int)mt_rng_below(&rng, 30), 0, (int)mt_rng_below(&rng, 1000),
+                             (int)mt_rng_below(&rng, 720) - 370);
+                break;
+            case 1:
+                n = sprintf(text, "%.*e", (int)mt_rng_below(&rng, 25), a.d);
+                break;
+            case 2: /* exactly between two doubles, or a trifle beside: all digits (C23 6.4.4.2: as the C library) */
+                if (!isfinite(b.d) || i % 32 != 2) continue;
+                n = sprintf(text, "%.1100Le", ((long double)a.d + (long double)b.d) / 2);
+                for (char *e = strchr(text, 'e'); i % 64 == 2 && e && e[-1] == '0'; e = NULL) e[-1] = '1';
+                break;
+            default:
+                n = sprintf(text, "%.*f", (int)mt_rng_below(&rng, 400), a.d);
+                break;
+            }
+            mt_json_open(&j, (const uint8_t *)text, (size_t)n, &err);
+            double v = mt_json_number(&j), want = strtod(text, NULL);
+            CHECK(v == want, "%s -> %.17g, expected %.17g", text, v, want);
+            CHECK_OK(mt_json_close(&j));
+        }
+    }
     CASE("json: what is malformed is refused, with its place");
     {
         static const char *bad[] = {"",    "{",        "[1,]",      "{\"a\"}",  "{\"a\":1,}", "[1 2]",

@@ -191,7 +191,7 @@ static void compare_text(mt_tok *t, mt_tok *u, const uint8_t *p, size_t n) {
     for (int how = 0; how < 6; how++) {
         static const mt_choice_kind kinds[] = {MT_CHOICE_OWN, MT_CHOICE_LONGEST_PREFIX, MT_CHOICE_FEWEST,
                                                MT_CHOICE_DROPOUT_REQUEUE};
-        mt_choice choice = {.kind = kinds[how > 2 ? how - 2 : 0], .p = 0.3, .seed = 7};
+        mt_choice choice = {.by = &mt_choices, .kind = kinds[how > 2 ? how - 2 : 0], .p = 0.3, .seed = 7};
         mt_encode_options o = {.add_special_tokens = how & 1, .special_as_text = how == 2};
         if (how > 2) o.choice = &choice;
         mt_encoding a = {0}, b = {0};
@@ -331,7 +331,7 @@ static void use(mt_tok *t, mt_rng *r) {
     for (int how = 0; how < 7; how++) {
         static const mt_choice_kind kinds[] = {MT_CHOICE_OWN,   MT_CHOICE_LONGEST_SUFFIX,   MT_CHOICE_SAMPLE,
                                                MT_CHOICE_BYTES, MT_CHOICE_DROPOUT_STEP_ALL, MT_CHOICE_FEWEST};
-        mt_choice choice = {.kind = kinds[how > 1 ? how - 1 : 0], .p = 0.5, .seed = 1};
+        mt_choice choice = {.by = &mt_choices, .kind = kinds[how > 1 ? how - 1 : 0], .p = 0.5, .seed = 1};
         mt_encode_options o = {.add_special_tokens = how == 1, .special_as_text = false};
         if (how > 1) o.choice = &choice;
         mt_encoding e = {0};

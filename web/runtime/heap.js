@@ -140,13 +140,22 @@ export class Heap {
     }
   }
 
+  /** Calls an export for what it returns. @param {string} name @param {...number} args */
+  get(name, ...args) {
+    const f = this.exports[name];
+    if (!f) throw this.#without(`function ${name}`);
+    return f(...args);
+  }
+
   /** Calls a fallible export; throws what the core reports. @param {string} name @param {...number} args */
   call(name, ...args) {
-    const f = this.exports[name];
-    if (!f) throw new MicrotomeError(`this build of the module has no function ${name}`, { code: 'EUNSUPPORTED' });
-    const status = f(...args);
+    const status = this.get(name, ...args);
     this.refresh();
     if (status) throw this.error();
+  }
+
+  #without(/** @type {string} */ what) {
+    return new MicrotomeError(`this build of the module has no ${what}${this.exports.session_new ? '' : ": it is the one for tokenizers alone (microtome/tokens); objects of 'microtome' can do more"}`, { code: 'EUNSUPPORTED' });
   }
 
   /** What the last failed call left behind. */
@@ -165,7 +174,7 @@ export class Heap {
   /** @param {string} name */
   #struct(name) {
     const found = this.structs.get(name);
-    if (!found) throw new MicrotomeError(`this build of the module does not describe ${name}`, { code: 'EUNSUPPORTED' });
+    if (!found) throw this.#without(`struct ${name}`);
     return found;
   }
 
