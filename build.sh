@@ -120,7 +120,7 @@ compile() {
 # Code that runs once for a file, a definition or a graph is compiled for size; what runs for each token, byte or number is not.
 COLD='^(wasm/|src/model/|src/train/|src/base/(json|gguf|status|number)|src/text/regex_(parse|compile|set|dfa)|src/token/(load|binary|save|tok|template|charsmap|traits|transport)|src/token/(huffman|extend|language)|src/bias/transfer|src/tensor/kernel/ref_|src/tensor/(graph|grad|order|prune|plan|general|quantize|dtype)\.c)'
 SMALL=-Os
-COLD_TOKENS='^src/token/(seg_[dglp]|spm_plain|lattice|pieces|vocab|walk|extend|train|measure|huffman|choose|bpe\.c|char_map|utf16|decode|memo)|^src/(text/(unicode|normalize)|base/(sort|memory|utf8))'
+COLD_TOKENS='^src/token/(seg_[dglp]|spm_plain|lattice|pieces|vocab|walk|extend|train|measure|huffman|choose|bpe\.c|char_map|utf16|decode|memo|normalize)|^src/(text/(unicode|normalize)|base/(sort|memory|utf8))'
 C_FLAGS=(-std=c11 -Wall -Wextra -Werror)
 WASM_FLAGS=(--target=wasm32-unknown-emscripten -O3 -fno-math-errno -ffp-contract=off -mcpu=mvp -msimd128 -mbulk-memory
     -mbulk-memory-opt -mnontrapping-fptoint -msign-ext -mmutable-globals)
