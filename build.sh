@@ -324,6 +324,11 @@ bench)
     for f in "${files[@]}"; do say "$f"; node "$f"; done
     ;;
 fuzz)
+    if [ "${1:-}" = differential ]; then # beside the native tokenizers library: SECONDS, SEED
+        build
+        node tests/fuzz/differential.mjs "${2:-60}" ${3:+"$3"}
+        exit
+    fi
     build_fuzz
     targets=("${1:-all}")
     [ "${targets[0]}" != all ] || mapfile -t targets < <(find tests/fuzz -name 'fuzz_*.c' -exec basename {} .c \; | sed 's/^fuzz_//' | LC_ALL=C sort)

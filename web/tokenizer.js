@@ -106,13 +106,13 @@ export class Tokenizer {
         for (let next; !(next = await chunks.next()).done;) {
           bytes.add(next.value);
           if (bytes.length < need) continue;
-          if (bytes.startsWith(MAGIC)) return await fromBinary(this, heap, bytes, chunks, opened.size, signal);
+          if (bytes.startsWith(MAGIC)) return await fromBinary(this ?? Tokenizer, heap, bytes, chunks, opened.size, signal);
           gguf ||= bytes.startsWith('GGUF');
           if (!gguf) {
             need = Infinity; // all of it
             continue;
           }
-          const made = fromHeader(this, heap, bytes.all(), opened.size);
+          const made = fromHeader(this ?? Tokenizer, heap, bytes.all(), opened.size);
           if (typeof made !== 'number') return made;
           need = made;
         }
@@ -122,11 +122,11 @@ export class Tokenizer {
       throwIfAborted(signal);
       if (gguf) {
         // The file ended inside its header: let the parser say where.
-        const made = fromHeader(this, heap, bytes.all(), bytes.length);
+        const made = fromHeader(this ?? Tokenizer, heap, bytes.all(), bytes.length);
         if (typeof made !== 'number') return made;
         throw new MicrotomeError(`GGUF: the header goes on to byte ${made}, the file ends at ${bytes.length}`, { code: 'EFORMAT', details: { offset: bytes.length } });
       }
-      return fromDefinition(this, heap, bytes.all(), { ...options, name: options.name ?? opened.name }, more);
+      return fromDefinition(this ?? Tokenizer, heap, bytes.all(), { ...options, name: options.name ?? opened.name }, more);
     });
     if (ties !== undefined) heap.call('tok_set_ties', tokenizer.#tok, Number(ties === 'sentencepiece'));
     return tokenizer;
@@ -149,7 +149,7 @@ export class Tokenizer {
       try {
         for (let next; bytes.length < MAGIC.length && !(next = await chunks.next()).done;) bytes.add(next.value);
         if (!bytes.startsWith(MAGIC)) throw new MicrotomeError('not a binary tokenizer (Tokenizer.load reads the other forms)', { code: 'EUNKNOWN' });
-        return await fromBinary(this, heap, bytes, chunks, opened.size, signal);
+        return await fromBinary(this ?? Tokenizer, heap, bytes, chunks, opened.size, signal);
       } finally {
         await chunks.return?.();
       }
@@ -163,7 +163,7 @@ export class Tokenizer {
   static async builtin(name, options = {}) {
     checkOptions('Tokenizer.builtin', options, ['signal', ...RUNTIME_OPTIONS]);
     if (name !== 'byt5' && name !== 'canine') throw new MicrotomeError(`unknown tokenizer ${JSON.stringify(name)}: known are byt5, canine`, { code: 'EUNKNOWN' });
-    return fromDefinition(this, await loadHeap(options), new Uint8Array(0), { name }, null);
+    return fromDefinition(this ?? Tokenizer, await loadHeap(options), new Uint8Array(0), { name }, null);
   }
 
   /**
@@ -190,7 +190,7 @@ export class Tokenizer {
    * @internal
    */
   static fromGgufHeader(heap, header) {
-    const made = fromHeader(this, heap, header, -1);
+    const made = fromHeader(this ?? Tokenizer, heap, header, -1);
     if (typeof made === 'number') throw new MicrotomeError('GGUF: the header is cut short', { code: 'EFORMAT' });
     return made;
   }

@@ -227,6 +227,11 @@ static bool is_literal(const mt_pattern *p, const char *s) {
     return !p->regex && mt_str_is(p->text, s);
 }
 
+static bool one_character(mt_str s) {
+    uint32_t c;
+    return (size_t)mt_utf8_decode(s.p, s.n, &c) == s.n;
+}
+
 /* The space mark (see tok.h). Either the last normalizer puts it, or Metaspace does. */
 static mt_status settle_mark(mt_json_reader *r) {
     mt_tok *t = r->t;
@@ -235,7 +240,7 @@ static mt_status settle_mark(mt_json_reader *r) {
     if (r->as_written) return MT_OK;
     mt_norm *last = t->norm_len ? &t->norm[t->norm_len - 1] : NULL;
     bool by_norm = last && last->kind == MT_NORM_REPLACE && is_literal(&last->pattern, " ") && last->content.n > 1 &&
-                   !t->byte_level;
+                   one_character(last->content) && !t->byte_level;
     if (by_norm && t->mark.n && !mt_str_eq(t->mark, last->content)) by_norm = false;
     if (by_norm) {
         t->mark = last->content;
@@ -251,6 +256,9 @@ static mt_status settle_mark(mt_json_reader *r) {
                            !(s->pattern.text.n >= t->mark.n && s->pattern.text.p[0] == t->mark.p[0]);
             quiet &= literal || (s->kind == MT_SPLIT_METASPACE && i + 1 == t->split_len);
         }
+        for (size_t i = 0; i < t->added_len;
+             i++) /* found behind the normalizer, they look at what stands beside them */
+            quiet &= !t->added[i].normalized || !(t->added[i].lstrip || t->added[i].rstrip || t->added[i].single_word);
         if (quiet) {
             mt_pattern mark = {t->mark, NULL};
             *last = (mt_norm){.kind = MT_NORM_UNMARK, .pattern = mark, .content = mt_str_of(" ")};

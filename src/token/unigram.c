@@ -181,10 +181,12 @@ static mt_status segment(mt_tok *t, const uint8_t *p, size_t n, mt_error *err) {
         uint32_t to = next;
         int32_t id = b[to].id;
         next = b[to].from;
-        if (id < 0)
-            while (u->fuse && next != UINT32_MAX && b[next].id < 0) {
+        if (u->fuse &&
+            (id < 0 || id == t->unk)) /* text that spells the unknown token joins what is unknown beside it */
+            while (next != UINT32_MAX && (b[next].id < 0 || b[next].id == t->unk)) {
                 to = next;
                 next = b[to].from;
+                id = -1;
             }
         MT_TRY(id < 0 ? emit_unknown(t, p, from, to, err) : mt_emit(t, id, from, to, err));
         from = to;

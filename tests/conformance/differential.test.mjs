@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import test from 'node:test';
 import { Tokenizer } from '../../web/index.js';
-import { added, byteLevel, characterLevel, random, text, texts, unigram, utf8, wordPiece } from '../support/definitions.mjs';
+import { added, byteLevel, characterLevel, definition, random, text, texts, unigram, utf8, wordPiece } from '../support/definitions.mjs';
+import { round } from '../fuzz/differential.mjs';
+import { MODELS, Native, same as allSame } from '../support/pipelines.mjs';
 import { readShared, skipWithoutShared } from '../support/shared.mjs';
 
 const require = createRequire(import.meta.url);
-const { Tokenizer: Native } = require('tokenizers');
 const DEFINITIONS = {
   'byte-level BPE': byteLevel(1),
   'byte-level BPE, ignore_merges': byteLevel(2, {}, { ignore_merges: true }),
@@ -34,6 +35,24 @@ async function same(name, json, list) {
 
 let seed = 100;
 for (const [name, json] of Object.entries(DEFINITIONS)) test(`${name}: ids of the tokenizers library`, () => same(name, json, texts(seed++, 300)));
+
+test('white space beside added tokens, where a normalizer turns spaces into marks', async () => {
+  for (const flags of [{ rstrip: true }, { lstrip: true }, { single_word: true }, { lstrip: true, rstrip: true }])
+    for (const normalized of [true, false])
+      for (const mark of ['▁', '--'])
+        await allSame(`${JSON.stringify(flags)} ${normalized} ${mark}`, definition(MODELS.BPE, { normalizer: { type: 'Replace', pattern: { String: ' ' }, content: mark }, added_tokens: [added(Object.keys(MODELS.BPE.vocab).length, 'Q', { ...flags, normalized })] }), ['aQ e', 'aQ  e', ' Q', 'e Q', 'e  Q▁e', 'Q\tQ', 'eQe', 'e Q e']);
+});
+
+test('text that spells the unknown token of a Unigram model', async () => {
+  const list = ['[UNK]', '[UNK][UNK]', '[UNK]q\u4e01', '\u4e01[UNK]', 'the [UNK] \u4e01\u4e02 [UNK]\u4e01', '<unk>', '<unk>\u4e01', '\u4e01<unk><unk>a'];
+  await allSame('unknown', definition(MODELS.Unigram), list);
+  for (const bytes of [false, true]) for (const seed of [8, 9]) await allSame(`byte fallback ${bytes}`, unigram(seed, bytes), list);
+});
+
+// Seeds beside which the library does not panic.
+test('random definitions, added tokens, decoders: ids, offsets and texts of the tokenizers library', { timeout: 300_000 }, async () => {
+  for (let seed = 686; seed < 786; seed++) await round(seed);
+});
 
 test('added tokens with every combination of flags: ids of the tokenizers library', async () => {
   const r = random(77);

@@ -90,10 +90,12 @@ export class WorkerClient {
 
   /** @type {any[]} */ #helpers = [];
   #answered = false;
+  /** @type {Set<number>} */ #gone = new Set();
 
   /** Until the first answer the worker can do without it. Later it may have taken a part of a step with it, for which the worker would wait for ever. @param {number} index */
   #loseHelper(index) {
-    if (this.#dead) return;
+    if (this.#dead || this.#gone.has(index)) return; // an error and the end that follows it are one death
+    this.#gone.add(index);
     if (!this.#answered || !this.#pending.size) return this.#worker.postMessage({ lost: index });
     this.#fail(new MicrotomeError('a helper thread died in the middle of the work (the platform ended it, or memory ran out): load the model again', { code: 'EWORKER' }));
     void this.#worker.terminate();
