@@ -53,6 +53,9 @@ const HOLDS = {
     assert.deepEqual(said.at(-1), [true, ids.length]);
     assert.equal(Buffer.concat(said.slice(0, -1).map((line) => line[3])).toString(), text);`,
     `assert.deepEqual(streamed, [...tokenizer.encode('Once upon a time').ids]);`,
+    `
+    assert.ok(said[0][0] > 3 && small.encode('Once upon a time').ids.length === said[0][0]);
+    assert.throws(() => small.encode('a', { segmenter: 'bytes' }), { code: 'EUNSUPPORTED' });`,
   ],
   'docs/guides/run-a-model.md': [
     `
