@@ -71,10 +71,11 @@ enum { BYTE_SPACE = 0x120 }; /* a space in the byte alphabet */
 static bool is_space(uint32_t c) {
     return c <= 0x10FFFF && mt_unicode_is_space(c);
 }
-/* \w: Alphabetic, M, Nd, Pc, Join_Control; by categories */
+/* \w: Alphabetic, M, Nd, Pc, Join_Control; by categories, but for the letters in circles and squares (category So) */
 static bool is_word(uint32_t c) {
     if (c > 0x10FFFF) return false;
-    if (c == 0x200C || c == 0x200D) return true;
+    if (c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9)) return true;
+    if (c >= 0x1F130 && c <= 0x1F189) return c <= 0x1F149 || (c >= 0x1F150 && c <= 0x1F169) || c >= 0x1F170;
     mt_category k = mt_unicode_category(c);
     return (k >= MT_LU && k <= MT_NL) || k == MT_PC;
 }

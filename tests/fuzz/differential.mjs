@@ -29,7 +29,7 @@ function made(r, seed) {
     const ids = Array.isArray(vocab) ? new Map(pieces.map((piece, i) => [piece, i])) : new Map(Object.entries(vocab));
     let next = Math.max(...ids.values()) + 1;
     const contents = new Set(['<x>', '<x><y>', ' lo', '日本', 'Token', text(r, 2) || 'q', r.pick(pieces) || 'z'].filter(() => r.chance(2)));
-    json.added_tokens = [...(json.added_tokens ?? []), ...[...contents].filter((content) => content && !json.added_tokens?.some((/** @type {any} */ one) => one.content === content))
+    json.added_tokens = [...(json.added_tokens ?? []), ...[...contents].filter((content) => content.trim() && !json.added_tokens?.some((/** @type {any} */ one) => one.content === content))
       .map((content) => added(ids.get(content) ?? next++, content, { single_word: r.chance(3), lstrip: r.chance(3), rstrip: r.chance(3), normalized: r.chance(2), special: r.chance(3) }))];
   }
   if (r.chance(2)) json.decoder = { type: 'Sequence', decoders: some(r, decoders, 3) };
