@@ -120,6 +120,7 @@ compile() {
 # Code that runs once for a file, a definition or a graph is compiled for size; what runs for each token, byte or number is not.
 COLD='^(wasm/|src/model/|src/train/|src/base/(json|gguf|status|number)|src/text/regex_(parse|compile|set|dfa)|src/token/(load|binary|save|tok|template|charsmap|traits|transport)|src/token/(huffman|extend|language)|src/bias/transfer|src/tensor/kernel/ref_|src/tensor/(graph|grad|order|prune|plan|general|quantize|dtype)\.c)'
 SMALL=-Os
+# And in the module for tokenizers alone, where size counts most: all but the ways that every word of a text goes.
 COLD_TOKENS='^src/token/(seg_[dglp]|spm_plain|lattice|pieces|vocab|walk|extend|train|measure|huffman|choose|bpe\.c|char_map|utf16|decode|memo|normalize)|^src/(text/(unicode|normalize)|base/(sort|memory|utf8))'
 C_FLAGS=(-std=c11 -Wall -Wextra -Werror)
 WASM_FLAGS=(--target=wasm32-unknown-emscripten -O3 -fno-math-errno -ffp-contract=off -mcpu=mvp -msimd128 -mbulk-memory
@@ -172,7 +173,7 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
     node docs/make_sbom.mjs # sbom.cdx.json: what the modules hold of others, and the hash of each
 }
 
-# Tokenizers alone: what a page loads that only encodes and decodes, so that size counts; what no text of a page is slow by is small.
+# Tokenizers alone: what a page loads that only encodes and decodes.
 build_tokens() {
     local COLD="$COLD|$COLD_TOKENS" SMALL=-Oz SOURCES
     mapfile -t SOURCES < <(find src/base src/text src/token -name '*.c' | LC_ALL=C sort; ls wasm/abi_base.c wasm/abi_token.c wasm/shim.c)

@@ -6,8 +6,7 @@
  *   abi_bias.c    byte models
  *   abi_lattice.c segmentations of a text                    abi_huffman.c codes for words
  *   abi_language.c languages of tokens               abi_markov.c  sources whose distribution is known
- *   abi_transfer.c embeddings for another vocabulary
- *   abi_language.c languages of tokens                       abi_heal.c    healing, covers
+ *   abi_heal.c    healing, covers
  *   abi_transfer.c embeddings for another vocabulary
  *   abi_across.c  two vocabularies, mixtures of byte models
  *   abi_marginal.c sums over all tokenizations of a text

@@ -137,16 +137,16 @@ double mt_decimal(const uint8_t *p, size_t n) {
                 big_mul_add(&num, 10, (uint32_t)(*p - '0'));
                 digits++;
             }
-            tens -= point && tens > -INT32_MAX / 2;
+            tens -= point && tens > -INT32_MAX / 4;
         } else {
             more |= *p != '0';
-            tens += !point && tens < INT32_MAX / 2;
+            tens += !point && tens < INT32_MAX / 4;
         }
     }
     if (p < end) {
         bool down = p[1] == '-';
         for (p += 1 + (p[1] == '-' || p[1] == '+'); p < end; p++)
-            if (written < INT32_MAX / 20) written = written * 10 + (*p - '0');
+            if (written < INT32_MAX / 40) written = written * 10 + (*p - '0');
         tens += down ? -written : written;
     }
     double sign = minus ? -1 : 1;

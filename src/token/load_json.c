@@ -256,8 +256,8 @@ static mt_status settle_mark(mt_json_reader *r) {
                            !(s->pattern.text.n >= t->mark.n && s->pattern.text.p[0] == t->mark.p[0]);
             quiet &= literal || (s->kind == MT_SPLIT_METASPACE && i + 1 == t->split_len);
         }
-        for (size_t i = 0; i < t->added_len;
-             i++) /* found behind the normalizer, they look at what stands beside them */
+        /* Added tokens that are found behind the normalizer look at what stands beside them. */
+        for (size_t i = 0; i < t->added_len; i++)
             quiet &= !t->added[i].normalized || !(t->added[i].lstrip || t->added[i].rstrip || t->added[i].single_word);
         if (quiet) {
             mt_pattern mark = {t->mark, NULL};
