@@ -9,6 +9,7 @@ import { unpack } from '../../web/lab/checkpoint.js';
 import { formatNumber } from '../../web/lab/plots.js';
 import { TEXTS } from '../../web/lab/texts.js';
 import { fromText, readAddress, seedFrom, writeAddress } from './address.js';
+import { codeOf } from './code.js';
 import { Figures } from './figures.js';
 import { Knobs } from './knobs.js';
 import { copyLink } from '../kit/address.js';
@@ -120,6 +121,12 @@ function writeForm() {
     refuseSeed('');
     for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ ($('presets').querySelectorAll('input'))) radio.checked = radio.value === session.preset;
     knobs?.write(session.values);
+    writeCode();
+}
+
+/** What the form says, as a program. */
+function writeCode() {
+    if (session) $('code').textContent = codeOf(session);
 }
 
 /** @param {string} why */
@@ -191,6 +198,7 @@ function choose(chosen) {
 /** A knob, the seed, the preset or a text has been changed. */
 function changed() {
     if (session) $('stale').hidden = !session.differs;
+    writeCode();
     keepAddress();
 }
 

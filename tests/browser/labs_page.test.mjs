@@ -1,11 +1,13 @@
 // The page demos/labs in real browsers: a quick run of the fastest lab, with its curves, verdict, pause, files, link and errors.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { LABS } from '../../web/labs/index.js';
 import { LabRun, findLab } from '../../web/lab/index.js';
 import { readAddress, writeAddress } from '../../demos/labs/address.js';
+import { codeOf } from '../../demos/labs/code.js';
 import { tablesOf } from '../../demos/labs/tables.js';
-import { axe, CHROMIUM, chromium, eventually, FIREFOX, saved, serve, until, visit, visitInFirefox } from './support.mjs';
+import { axe, CHROMIUM, chromium, eventually, FIREFOX, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const FAST = '#lab=bico-reversal-curse&preset=quick&seed=1';
 const SHORT = `${FAST}&k.steps=50&k.every=10`;
@@ -54,6 +56,18 @@ test('tables hold the numbers of their plots', () => {
   assert.deepEqual(tablesOf(lab, { type: 'bar', title: '', series: ['loss', 'score'] }, arms)[0].rows, [['a', '200', '–']]);
   assert.deepEqual(tablesOf(lab, { type: 'heat', title: '', picture: 'p' }, arms), [{ head: ['', 'x', 'y'], rows: [['r', '1', '2']], note: '' }]);
   assert.deepEqual(tablesOf(lab, { type: 'line', title: '', series: ['loss'] }, [arms[1]])[0].rows, []);
+});
+
+/** What a program that the page shows hands to LabClient.open. @param {string} code @returns {Promise<[string, object]>} */
+async function asked(code) {
+  const opened = /await (LabClient\.open\([^]*?\n\}\));/.exec(code)?.[1];
+  return (await import(`data:text/javascript,${encodeURIComponent(`const LabClient = { open: (...all) => all };\nexport default ${opened};`)}`)).default;
+}
+
+test('the code says what the form says, whatever stands in it', async () => {
+  const told = { seed: 7, preset: 'full', config: { rate: 1e-7, on: false, 'a-b': "it's\n\"\\${x}</script>" }, texts: { prose: "l'été.txt" } };
+  assert.deepEqual(await asked(codeOf({ key: "http://x/own's.js?a=1#b", ...told, overrides: told.config, texts: { prose: new File([], told.texts.prose) } })), ["http://x/own's.js?a=1#b", told]);
+  assert.deepEqual(await asked(codeOf({ key: 'own', preset: 'quick', seed: NaN, overrides: {}, texts: {} })), ['own', { seed: 1, preset: 'quick' }]);
 });
 
 describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' }, () => {
@@ -199,6 +213,26 @@ describe('demos/labs in Chromium', { skip: CHROMIUM ? false : 'no Chromium here'
       await page.goto(server.url('demos/labs/#lab=no-such-lab'));
       await until(page, () => /unknown lab "no-such-lab"/.test(document.getElementById('page-problem').textContent));
     }, { hash: '#lab=221&preset=full&seed=5&k.weight=1.5&k.steps=20&k.rate=7' }));
+
+  test('the code on the page follows the form, and runs', () =>
+    onPage(async (page) => {
+      assert.deepEqual(await asked(await text(page, 'code')), ['bico-reversal-curse', { seed: 1, preset: 'quick', config: { steps: 50, every: 10 } }]);
+      await page.locator('#seed').fill('2');
+      await page.locator('#knob-rate').fill('0.004');
+      await page.locator('#knob-rate').press('Tab');
+      const code = await text(page, 'code');
+      assert.deepEqual(await asked(code), ['bico-reversal-curse', { seed: 2, preset: 'quick', config: { steps: 50, every: 10, rate: 0.004 } }]);
+      assert.ok(code.split('\n').length < 25, code);
+      await page.locator('#play').click();
+      await phase(page, 'done');
+      const { headline, verdict } = JSON.parse((await saved(page, () => page.locator('#save-json').click())).text);
+      const run = spawnSync(process.execPath, ['--input-type=module', '-e', code], { cwd: ROOT, encoding: 'utf8', timeout: PATIENCE });
+      assert.equal(run.status, 0, run.stderr);
+      assert.match(run.stdout, new RegExp(`^here: ${headline.label} [\\d.]+`, 'm'));
+      assert.deepEqual(run.stdout.match(/^(holds|fails) .*$/gm).map((line) => line.replace(/^\w+ |[\d.e-]+ (?=must be)/g, '')), verdict.checks.map(({ what, bound }) => `${what} must be ${bound}`)); // values: another build, other last bits
+      await page.goto(server.url('demos/labs/#lab=fair-lm-paradox&preset=full&k.decayEmbeddings=false'));
+      await eventually(async () => asked(await text(page, 'code')), ['fair-lm-paradox', { seed: 1, preset: 'full', config: { decayEmbeddings: false } }]);
+    }, { hash: SHORT }));
 
   test('with the keyboard alone', () =>
     onPage(async (page) => {
