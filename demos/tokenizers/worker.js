@@ -9,7 +9,9 @@ import { serve } from '../../web/runtime/wire.js';
 import { TEXTS } from '../../web/lab/texts.js';
 import { spokenHere } from './locales.js';
 import { nameOf } from './names.js';
+import { medianOf } from './scripts.js';
 
+/** @typedef {import('../../web/study.js').LanguageTexts} LanguageTexts */
 /** @typedef {{ url: string } | { file: Blob, merges?: Blob } | { builtin: 'byt5' | 'canine' }} Source */
 /** How text is encoded. @typedef {{ special: 'own' | 'tokens' | 'text', template: boolean }} How */
 /** @typedef {{ id: number, bytes: Uint8Array, piece: string, kind: string }} WindowToken */
@@ -24,6 +26,7 @@ import { nameOf } from './names.js';
 const LONGEST_WORD = 96; // bytes, for pictures of a word
 const SPEED_BYTES = 1 << 20;
 const SPEED_MS = 120;
+const AT_ONCE = 16; // languages between two breaths
 
 /** @param {How} how */
 const optionsOf = ({ special, template }) => ({ addSpecialTokens: template, ...(special !== 'own' && { specialAsText: special === 'text' }) });
@@ -155,9 +158,22 @@ class TokenizerEngine {
         return spokenHere({ more, breathe, progress: (done) => event('progress', done) });
     }
 
-    /** @param {{ key: string, languages: import('../../web/study.js').LanguageTexts[], reference: string }} args @param {import('../../web/runtime/wire.js').Task} task */
-    premiums({ key, languages, reference }, { signal }) {
-        return languagePremiums(this.#get(key), languages, { reference, signal });
+    /**
+     * What languagePremiums says, of a few languages at a time: other calls are answered in between, and it can be stopped.
+     * @param {{ key: string, languages: LanguageTexts[], reference: string }} args @param {import('../../web/runtime/wire.js').Task} task @returns {Promise<import('../../web/study.js').Premiums>}
+     */
+    async premiums({ key, languages, reference }, { breathe, event }) {
+        const base = languages.filter((l) => l.language === reference), whole = languagePremiums(this.#get(key), base, { reference });
+        /** @type {Map<string, import('../../web/study.js').LanguagePremium>} */ const found = new Map(whole.languages.map((l) => [l.language, l]));
+        for (let at = 0; at < languages.length; at += AT_ONCE) {
+            const part = languagePremiums(this.#get(key), [...base, ...languages.slice(at, at + AT_ONCE).filter((l) => l.language !== reference)], { reference });
+            for (const one of part.languages) found.set(one.language, one);
+            whole.left.push(...part.left);
+            event('progress', Math.min(1, (at + AT_ONCE) / languages.length));
+            await breathe();
+        }
+        const all = languages.flatMap((l) => found.get(l.language) ?? []), ranked = all.filter((l) => l.counted && l.language !== reference).sort((a, b) => a.premium - b.premium);
+        return { ...whole, languages: all, median: ranked.length ? medianOf(ranked.map((l) => l.premium)) : 0, most: ranked.at(-1) ?? null, least: ranked[0] ?? null };
     }
 }
 

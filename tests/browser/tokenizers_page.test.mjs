@@ -2,12 +2,13 @@
  * The page demos/tokenizers in real browsers: what it shows is compared with what the package says in Node.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { Lattice, languagePremiums, parseTable, replayMerges, Tokenizer } from '../../web/index.js';
+import { readParallel } from '../../demos/tokenizers/languages.js';
 import { axe, axeInThemes, CHROMIUM, chromium, eventually, FIREFOX, longestTask, PATIENCE, ROOT, saved, serve, until, visit, visitInFirefox } from './support.mjs';
 
 const TEXT = 'Straße, naïve λόγος 🙂 and 1234<|endoftext|> tokens';
@@ -153,7 +154,7 @@ describe('demos/tokenizers in Chromium', { skip: CHROMIUM ? false : 'no Chromium
     await until(page, () => /bad\.tsv could not be read as a parallel text.*row 1 has 3 columns/.test(document.getElementById('languages-problem').textContent));
     await drop(page, [{ name: 'lines.jsonl', text: '{"lang":"a","articles":["x y"]}\n{"lang":"b","articles":["xx yy zz"]}' }]);
     await ranked(page, 2);
-    assert.deepEqual(await page.locator('#corpus option').evaluateAll((list) => list.map((o) => o.value)), ['ours', 'names', 'more', 'file']);
+    assert.deepEqual(await page.locator('#corpus option').evaluateAll((list) => list.map((o) => o.value)), ['ours', 'declaration', 'names', 'more', 'file']);
     await page.locator('#corpus').selectOption('ours');
     await ranked(page, languages.length);
   }));
@@ -196,6 +197,122 @@ describe('demos/tokenizers in Chromium', { skip: CHROMIUM ? false : 'no Chromium
     await page.reload();
     await until(page, () => /^Names of months and days in the/.test(document.getElementById('languages-note').textContent));
   }));
+
+  const DECLARATION = 'demos/tokenizers/declaration.json';
+  describe('the Declaration in over 500 translations', { skip: existsSync(path.join(ROOT, DECLARATION)) ? false : 'not built' }, () => {
+    const translations = () => readParallel(readFileSync(path.join(ROOT, DECLARATION), 'utf8'));
+    const asked = () => server.requests.filter((url) => url.endsWith('declaration.json')).length;
+    const dots = (page) => page.locator('#world [data-language]').evaluateAll((list) => list.map((dot) => dot.dataset.language));
+
+    test('loaded when asked for; counted as languagePremiums does; the map, its dots and its figures', () => onPage(async (page) => {
+      const before = asked(), languages = translations(), placed = languages.filter((l) => l.latitude !== undefined), { languages: want, median } = languagePremiums(await tokenizer('tiny'), languages, { reference: 'eng' });
+      const of = (code) => want.find((l) => l.language === code);
+      await ranked(page, 36);
+      assert.deepEqual([asked(), await page.locator('#world-part').isVisible()], [before, false]);
+      await page.locator('#load-declaration').click();
+      await ranked(page, languages.length);
+      assert.ok(languages.length >= 500);
+      assert.equal(asked(), before + 1);
+      assert.ok(await page.locator('#offer').isHidden());
+      assert.match(await page.locator('#languages-note').textContent(), new RegExp(`in ${languages.length} translations: 4\\d\\d languages by their ISO 639-3 codes and 10 varieties without a code.*Median premium ${median.toFixed(2)}, highest .*\\(Burmese\\)`));
+      assert.deepEqual((await dots(page)).sort(), placed.map((l) => l.language).sort());
+      const edges = [1.25, 1.75, 2.25, 3, 5, 8], kinds = await page.locator('#world [data-language]').evaluateAll((list) => Object.fromEntries(list.map((dot) => [dot.dataset.language, Number(/mp-q(\d)/.exec(dot.getAttribute('class'))[1])])));
+      for (const { language } of placed) assert.equal(kinds[language], edges.filter((edge) => of(language).premium >= edge).length, language);
+      // The table beside it: every language, in the order that is asked for.
+      const shown = () => page.locator('#languages tr').evaluateAll((list) => list.map((row) => row.dataset.language));
+      const costs = want.map((l) => l.premium).sort((a, b) => a - b);
+      assert.deepEqual((await shown()).map((code) => of(code).premium), costs);
+      await page.locator('[data-column=name]').click();
+      await eventually(async () => { const [first, ...rest] = await shown(); return [rest.length, of(first).name]; }, [languages.length - 1, want.map((l) => l.name).sort((a, b) => a.localeCompare(b, 'en'))[0]]);
+      await page.locator('[data-column=bytes]').click();
+      await page.locator('[data-column=bytes]').click();
+      await eventually(async () => { const list = await shown(); return [list.length, of(list[0])?.bytePremium]; }, [languages.length, Math.max(...want.map((l) => l.bytePremium))]);
+      assert.equal(await page.locator('#languages-head [aria-sort]').getAttribute('aria-sort'), 'descending');
+      assert.equal(await page.evaluate(() => document.activeElement.dataset.column), 'bytes', 'the focus stays');
+      // Every file has every language, with its place.
+      const csv = await saved(page, () => page.locator('#keep-world').getByRole('button', { name: /CSV/ }).click()), lines = csv.text.trim().split('\r\n');
+      assert.deepEqual([lines.length, lines[0]], [1 + placed.length, 'language,name,tag,iso,script,latitude,longitude,tokens,premium,tokensPerByte,tokensPerCharacter,unknownRate']);
+      assert.ok(lines.includes(`mya,Burmese,my,mya,Myanmar,${placed.find((l) => l.language === 'mya').latitude},${placed.find((l) => l.language === 'mya').longitude},${of('mya').tokens},${of('mya').premium},${1 / of('mya').compression},${of('mya').closeness},0`));
+      const svg = await saved(page, () => page.locator('#keep-world').getByRole('button', { name: /SVG/ }).click());
+      assert.equal(svg.text.match(/data-language=/g).length, placed.length);
+      assert.match(svg.text, /<style>.*\.mp-q6\{/);
+      const png = await saved(page, () => page.locator('#keep-world').getByRole('button', { name: /PNG/ }).click());
+      assert.equal(png.bytes.subarray(1, 4).toString(), 'PNG');
+      const json = JSON.parse((await saved(page, () => page.locator('#keep-world').getByRole('button', { name: /JSON/ }).click())).text);
+      assert.deepEqual([json.tokenizer, json.reference, json.languages.length], ['microtome-tiny', 'English', placed.length]);
+    }));
+
+    test('pointer, keys, parts of the world, search, measures; all of it comes back from the address', () => onPage(async (page) => {
+      const languages = translations();
+      await ranked(page, languages.length);
+      await page.locator('#world').focus();
+      await page.keyboard.press('ArrowRight');
+      const said = () => page.locator('#world-said').textContent(), chosen = () => page.locator('#world .chosen').evaluateAll((list) => list.map((dot) => [dot.dataset.language, Number(dot.getAttribute('cx'))]));
+      const [[first, x]] = await chosen();
+      assert.ok((await said()).startsWith(languages.find((l) => l.language === first).name));
+      await page.keyboard.press('ArrowRight');
+      const [[second, further]] = await chosen();
+      assert.ok(second !== first && further > x, `${first} ${x}, ${second} ${further}`);
+      await page.keyboard.press('Escape');
+      assert.deepEqual(await chosen(), []);
+      assert.match(await said(), /^Point at a dot/);
+      await page.locator('#find-language').fill('burmese');
+      await eventually(() => page.locator('#languages tr:visible bdi').allTextContents(), ['Burmese']);
+      await page.locator('#world [data-language=mya]').hover();
+      const { tokens, premium } = languagePremiums(await tokenizer('tiny'), languages, { reference: 'eng' }).languages.find((l) => l.language === 'mya');
+      await eventually(said, new RegExp(`^Burmese \\(my, Myanmar\\): ${tokens.toLocaleString('en')} tokens, ${premium.toFixed(1)} times English: 1\\.00 a byte`));
+      assert.deepEqual(await page.locator('#world-text').evaluate((p) => [p.textContent, p.lang, p.dir]), [languages.find((l) => l.language === 'mya').texts[0], 'my', 'ltr']);
+      await axe(page, 'the Declaration');
+      await page.locator('#find-language').fill('arabic');
+      await page.locator('#part').selectOption('africa');
+      await page.locator('#language-by').selectOption('density');
+      await page.locator('#language-of').selectOption('byt5');
+      await ranked(page, languages.length);
+      const all = await dots(page);
+      assert.ok(all.length > 50 && all.length < 250 && !all.includes('mya') && all.includes('yor'));
+      await until(page, () => ['texts=declaration', 'part=africa', 'by=density', 'cost=byt5', 'find=arabic'].every((part) => location.hash.includes(part)));
+      await page.reload();
+      await ranked(page, languages.length);
+      assert.deepEqual((await dots(page)).sort(), all.sort());
+      assert.deepEqual(await page.evaluate(() => ['language-of', 'language-by', 'part', 'find-language', 'corpus'].map((id) => document.getElementById(id).value)), ['byt5', 'density', 'africa', 'arabic', 'declaration']);
+      assert.equal(await page.locator('#languages [data-language=eng] .bar span').textContent(), '1.00', 'a byte a token');
+    }, { hash: `${HASH}&texts=declaration` }));
+
+    test('counting is stopped and goes on', () => onPage(async (page) => {
+      await ranked(page, 36);
+      await page.evaluate(() => { // as soon as it can be
+        const box = document.getElementById('counting'), stop = new MutationObserver(() => { if (!box.hidden && document.getElementById('corpus').value === 'declaration') { stop.disconnect(); document.getElementById('count-stop').click(); } });
+        stop.observe(box, { attributes: true });
+      });
+      await page.locator('#load-declaration').click();
+      await until(page, () => /^Stopped: \d of 3 tokenizers are counted/.test(document.getElementById('languages-counted').textContent) && !document.getElementById('languages-all').hasAttribute('aria-busy'));
+      assert.equal(await page.evaluate(() => document.activeElement.id), 'language-of');
+      await page.locator('#language-of').selectOption('byt5');
+      await ranked(page, translations().length);
+      assert.ok(await page.locator('#counting').isHidden());
+    }));
+
+    test('on a phone, in the dark; light and forced colours', () => onPage(async (page) => {
+      await ranked(page, translations().length);
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390);
+      await axeInThemes(page, 'the Declaration on a phone');
+    }, { hash: `${HASH}&texts=declaration`, context: { viewport: { width: 390, height: 844 }, colorScheme: 'dark' } }));
+  });
+
+  test('a site without the Declaration says so, and keeps what it has', async () => {
+    const missing = await serve({ isolated: false, routes: { '/demos/tokenizers/declaration.json': (_, response) => response.writeHead(404).end() } });
+    try {
+      await visit(browser, missing.url(`demos/tokenizers/${HASH}`), async (page) => {
+        await ranked(page, 36);
+        await page.locator('#load-declaration').click();
+        await until(page, () => /declaration\.json is not here\. The repository does not hold these texts: \.\/build\.sh build/.test(document.getElementById('languages-problem').textContent));
+        assert.deepEqual([await page.locator('#corpus').inputValue(), await page.locator('#languages tr').count(), await page.locator('#corpus-busy').isVisible()], ['ours', 36, false]);
+        await axe(page, 'without the Declaration');
+      }, { ready, allow: [/declaration\.json/] });
+    } finally {
+      await missing.close();
+    }
+  });
 
   test('files of one’s own: a pair of files, a broken one, merges alone; a control token in a name is text', () => onPage(async (page) => {
     const { model } = JSON.parse(readFileSync(path.join(ROOT, 'models/vocabularies/bpe-1k.json'), 'utf8'));
