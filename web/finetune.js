@@ -51,7 +51,7 @@ export class FineTune {
   /** @type {{name: string, dims: number[]}[]} */ #variables;
   #open = true;
 
-  /** @param {{client: () => WorkerClient, ids: (x: Iterable<number> | string) => number[], info: ModelInfo, header: Uint8Array | null, file: string}} owner @param {FineTuneOptions} options @returns {Promise<FineTune>} @internal */
+  /** @param {{client: () => WorkerClient, ids: (x: Iterable<number> | string) => number[], info: ModelInfo, file: string}} owner @param {FineTuneOptions} options @returns {Promise<FineTune>} @internal */
   static async open(owner, options) {
     checkOptions('finetune', options, ['parameters', 'freeze', 'adapters', 'update', 'state', 'signal']);
     const { state, signal, ...given } = options, saved = state && readSafetensors(state, 'the saved fine-tuning');
@@ -168,7 +168,7 @@ export class FineTune {
    */
   async write(options = {}) {
     const client = this.#live(), { writeLoaded } = await import('./quantize.js');
-    return writeLoaded(client, this.#owner.header, options);
+    return writeLoaded(client, await client.call('header'), options);
   }
 
   /** The model keeps what its parameters have become, and loses its adapters unless they were merged. Can be called again. @returns {Promise<void>} */

@@ -3,6 +3,7 @@ import { MicrotomeError, inNode, nodeModule } from './runtime/heap.js';
 import { WorkerClient } from './runtime/client.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
 import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
+import { wholeFile } from './runtime/gzip.js';
 import { toSource } from './runtime/source.js';
 import { plainGradients } from './grad.js';
 import { ModelStore } from './store.js';
@@ -66,15 +67,16 @@ export class Model {
       throw error;
     });
     const client = await starting;
-    const page = loadHeap(options); // for the tokenizer, meanwhile
+    const page = loadModule({ ...options, threads: false }); // for the tokenizer, meanwhile
     page.catch(() => {});
     try {
       const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
       const engine = await start(client, { module, shared, threads, isa }, signal);
       const loaded = await sendSources(client, cache ? await stored(from, { onProgress, signal }) : from, { signal, onEvent });
-      const heap = loaded.header && (await page);
+      const heap = loaded.header && (await page.then(({ module: wasmModule, variant }) => loadHeap({ wasmModule, variant })));
       const model = new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
-      if (definition) await model.#addTokenizer(definition, { ...picked(options), signal });
+      if (definition) await model.#addTokenizer(definition, page, signal);
+      else if (loaded.tokenizer) model.#tokenizer = await fromWorker(loaded.tokenizer, page, signal);
       return model;
     } catch (error) {
       client.terminate();
@@ -85,16 +87,17 @@ export class Model {
   /** Use Model.load. @param {WorkerClient} client @param {{info: ModelInfo, eos: number[], header: Uint8Array | null, heap: any, name: string, engine: {variant: string, threads: number, isa: string}}} loaded @internal */
   constructor(client, loaded) {
     if (!(client instanceof WorkerClient)) throw new MicrotomeError('use Model.load()', { code: 'ESTATE' });
+    const { info, eos, header, heap, name, engine } = loaded;
     this.#client = client;
-    this.#loaded = loaded;
+    this.#loaded = { info, eos, header, heap, name, engine };
     FORGOTTEN.register(this, client, this);
   }
 
-  /** @param {import('./runtime/open.js').Source} source @param {RuntimeOptions & {signal?: AbortSignal}} options */
-  async #addTokenizer(source, options) {
-    const given = source.kind === 'path' ? source.path : source.kind === 'url' ? source.url : source.kind === 'blob' ? source.blob : source.kind === 'bytes' ? source.bytes : source.stream;
+  /** @param {import('./runtime/open.js').Source} source @param {ReturnType<typeof loadModule>} page @param {AbortSignal} [signal] */
+  async #addTokenizer(source, page, signal) {
+    const { name } = source;
     try {
-      this.#tokenizer = await Tokenizer.load(given, { ...options, name: source.name });
+      this.#tokenizer = await fromWorker(await this.#live().call('definition', { bytes: await wholeFile(source, signal), name }, { signal }), page, signal);
       const { eos } = this.#tokenizer;
       if (!this.#loaded.eos.length && eos !== null) this.#loaded.eos.push(eos);
     } catch (error) {
@@ -120,7 +123,7 @@ export class Model {
   get endTokens() { return [...this.#loaded.eos]; }
 
   /**
-   * The file's tokenizer, in this thread; made when first asked for, and disposed of with the model.
+   * The file's tokenizer, in this thread; its tables come ready-made from the worker, and it is disposed of with the model.
    * @returns {Tokenizer} @throws {MicrotomeError} EMISSING: the file has none; EUNKNOWN: one that we do not know
    */
   get tokenizer() {
@@ -260,8 +263,8 @@ export class Model {
    * @param {import('./finetune.js').FineTuneOptions} [options] @returns {Promise<import('./finetune.js').FineTune>} @throws {MicrotomeError} EUNKNOWN: no such tensor, or one that can have no adapter; ESTATE: it is being tuned
    */
   async finetune(options = {}) {
-    const { FineTune } = await import('./finetune.js'), { header, name } = this.#loaded;
-    return FineTune.open({ client: () => this.#live(), ids: (x) => this.#ids(x), info: this.info, header, file: name }, options);
+    const { FineTune } = await import('./finetune.js');
+    return FineTune.open({ client: () => this.#live(), ids: (x) => this.#ids(x), info: this.info, file: this.file }, options);
   }
 
   /**
@@ -437,8 +440,15 @@ async function stored(sources, { onProgress, signal }) {
 
 /** Names of tokenizer definitions beside a hub model's weights. */
 const DEFINITIONS = /(^|[/\\])(tokenizer\.json|tokenizer\.model|spiece\.model|vocab\.txt)$/i;
-/** What says how a module is found, of the options. @param {RuntimeOptions} options @returns {RuntimeOptions} */
-const picked = (options) => Object.fromEntries(Object.entries(options).filter(([name]) => RUNTIME_OPTIONS.includes(name)));
+
+/**
+ * A tokenizer whose tables the worker has made. A Blob comes in pieces, between which a page draws and answers.
+ * @param {Uint8Array<ArrayBuffer>} binary @param {ReturnType<typeof loadModule>} page @param {AbortSignal} [signal]
+ */
+async function fromWorker(binary, page, signal) {
+  const { module: wasmModule, variant } = await page;
+  return Tokenizer.fromBinary(new Blob([binary]), { wasmModule, variant, signal });
+}
 
 /** @param {number} threads @returns {import('./runtime/load.js').Variant} */
 function requireRelaxed(threads) {

@@ -1,12 +1,13 @@
 // The binary form of tokenizers from JavaScript and the command line.
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { MicrotomeError, Model, Tokenizer, trainTokenizer } from '../../web/index.js';
 import { BUNDLED, cli, scratch, tinyTokenizer } from '../support/wasm.mjs';
 
+const FAMILY = readdirSync(new URL('../../models/family/', import.meta.url)).filter((name) => /(?<!-\d+)\.gguf$/.test(name)).map((name) => fileURLToPath(new URL(`../../models/family/${name}`, import.meta.url)));
 const files = scratch();
 const definition = JSON.stringify(tinyTokenizer());
 const file = files.write('tokenizer.json', definition);
@@ -82,6 +83,27 @@ describe('toBinary, fromBinary', () => {
     const tokenizer = await Tokenizer.load(file), again = await Tokenizer.fromBinary(await tokenizer.toBinary());
     for (const segmenter of /** @type {const} */ (['longest-prefix', 'fewest-tokens', 'bpe-dropout', 'uniform-sample', 'bytes']))
       assert.deepEqual(again.encode(text, { segmenter, seed: 3 }), tokenizer.encode(text, { segmenter, seed: 3 }), segmenter);
+  });
+
+  test("a model's tokenizer comes ready-made from its worker, and is the one that its file says", async (t) => {
+    const fromHeader = t.mock.method(Tokenizer, 'fromGgufHeader'), load = t.mock.method(Tokenizer, 'load');
+    const sample = `${text} Once upon a time <|endoftext|> 123456 \u65e5\u672c\n\n  x`;
+    for (const path of [BUNDLED, ...FAMILY]) {
+      const model = await Model.load(path), own = model.tokenizer;
+      assert.deepEqual([fromHeader.mock.callCount(), load.mock.callCount()], [0, 0], 'no tables are made in this thread');
+      const want = await Tokenizer.load(path);
+      assert.deepEqual(await own.toBinary(), await want.toBinary(), path);
+      assert.deepEqual(own.encode(sample, { addSpecialTokens: true }), want.encode(sample, { addSpecialTokens: true }), path);
+      want.dispose();
+      load.mock.resetCalls();
+      await model.dispose();
+    }
+    const spoiled = readFileSync(BUNDLED), at = spoiled.indexOf('tokenizer.ggml.model') + 'tokenizer.ggml.model'.length + 4 + 8;
+    spoiled[at] ^= 1; // the kind of tokenizer is one that nobody knows
+    const model = await Model.load(spoiled);
+    assert.throws(() => model.tokenizer, { code: 'EUNKNOWN' });
+    assert.equal((await model.run([1, 2])).logits.length, model.info.vocab, 'ids alone will do');
+    await model.dispose();
   });
 
   test('a model\'s own tokenizer', async () => {

@@ -118,8 +118,9 @@ export class Engine {
     this.name = file;
     const info = this.#info();
     const eos = ['eos', 'eot', 'eom'].map((name) => heap.scope((alloc) => heap.exports.model_key(this.model, heap.putCString(alloc, `tokenizer.ggml.${name}_token_id`)))).filter((id) => id >= 0);
+    const tokenizer = this.#tokenizerFile();
     task.event('progress', { phase: 'ready', loaded: info.weightBytes, total: info.weightBytes, file });
-    return { info, eos: [...new Set(eos)], header: this.#header(), name: file };
+    return { info, eos: [...new Set(eos)], tokenizer, header: tokenizer ? null : this.header(), name: file };
   }
 
   /** @param {Uint8Array} bytes @param {(at: number, n: number) => void} body */
@@ -154,8 +155,53 @@ export class Engine {
     });
   }
 
-  /** The file's header as it came, for a tokenizer in the page; null for containers that have none. */
-  #header() {
+  /** The file's tokenizer in the binary form, so that making its tables keeps no page waiting; null where that fails: the header, read in the page, says why. */
+  #tokenizerFile() {
+    try {
+      const tokenizer = this.#tokenizer();
+      this.tokenizer = 0; // made again for those who want one here
+      return this.#binary(tokenizer);
+    } catch (error) {
+      if (error instanceof MicrotomeError) return null;
+      throw error;
+    }
+  }
+
+  /** @param {number} tokenizer given up @returns {Uint8Array} */
+  #binary(tokenizer) {
+    const heap = this.heap;
+    let out = 0;
+    try {
+      out = heap.make('mt_buf');
+      heap.call('tok_to_binary', tokenizer, out);
+      const { data, len } = heap.read('mt_buf', out);
+      return heap.bytes(data, len);
+    } finally {
+      if (out) heap.exports.buf_free(out);
+      heap.release(out);
+      heap.exports.tok_free(tokenizer);
+    }
+  }
+
+  /** A hub folder's tokenizer in the binary form. @param {{bytes: Uint8Array, name: string}} args @returns {Uint8Array} */
+  definition({ bytes, name }) {
+    const heap = this.heap;
+    try {
+      return this.#binary(heap.scope((alloc) => {
+        const out = alloc(4), text = heap.encoder.encode(name), at = alloc(bytes.length + text.length);
+        heap.putBytes(at, bytes);
+        heap.putBytes(at + bytes.length, text);
+        heap.call('tok_load', at, bytes.length, at + bytes.length, text.length, 0, 0, 0, 0, -1, out);
+        return heap.u32(out);
+      }));
+    } catch (error) {
+      if (error instanceof MicrotomeError) error.message = `${name}: ${error.message}`;
+      throw error;
+    }
+  }
+
+  /** The file's header as it came; null for containers that have none. */
+  header() {
     const heap = this.heap;
     const gguf = heap.exports.model_gguf(this.model) >>> 0;
     if (!gguf) return null;
