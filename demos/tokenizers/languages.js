@@ -71,7 +71,7 @@ function fromJson(text) {
 function knownOf(item) {
     const text = (/** @type {string} */ key) => (typeof item[key] === 'string' && item[key] ? { [key]: item[key] } : {}), degrees = (/** @type {string} */ key) => (item[key] === '' || item[key] === null ? NaN : Number(item[key]));
     const latitude = degrees('latitude'), longitude = degrees('longitude');
-    return { ...text('tag'), ...text('iso'), ...text('script'), ...text('direction'), ...(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180 && { latitude, longitude }) };
+    return { ...text('tag'), ...text('iso'), ...text('script'), ...(item.direction === 'ltr' || item.direction === 'rtl' ? { direction: item.direction } : {}), ...(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180 && { latitude, longitude }) };
 }
 
 /** @param {LanguageTexts[]} languages */

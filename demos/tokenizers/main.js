@@ -475,10 +475,11 @@ async function drawRanking(turn) {
     const rows = now && found ? rankingRows(found, { by, ...order, about: now.about, scripts: now.scripts }) : [];
     $('languages').replaceChildren();
     findLanguages();
-    drawWorld();
-    await nextTurn();
-    if (turn !== asked || own !== drawn) return;
-    drawMap();
+    for (const draw of [drawWorld, drawMap]) {
+        await nextTurn();
+        if (turn !== asked || own !== drawn) return;
+        draw();
+    }
     for (let from = 0; from < rows.length; from += ROWS_AT_ONCE) {
         await nextTurn();
         if (turn !== asked || own !== drawn) return;
@@ -545,14 +546,13 @@ function drawWorld() {
     showSpot();
 }
 
-/** What the chosen dot is about. */
+/** What the chosen dot is about; the text of the reference where none is chosen. */
 function showSpot() {
-    const about = shown?.about.get(view.chosen ?? ''), cost = about && premiums.get(languageOf.value)?.languages.find((l) => l.language === about.language), text = $('world-text');
-    $('world-said').replaceChildren(...(about && cost ? [make('strong', {}, make('bdi', {}, about.name ?? about.language)), ` (${[about.tag, shown?.scripts.get(about.language)].filter(Boolean).join(', ')}): ${cost.tokens.toLocaleString('en')} tokens, ${short(cost.premium)} times ${referenceName()}: ${short(valueOf(cost, 'density'))} a byte, ${short(cost.closeness)} a character.`] : ['Point at a dot, or press the arrow keys on the map: here it says what that language pays, beside the first text in it.']));
-    text.hidden = !about;
-    text.textContent = about?.texts[0] ?? '';
-    text.lang = about?.tag ?? '';
-    text.dir = about?.direction === 'rtl' ? 'rtl' : about?.direction === 'ltr' ? 'ltr' : 'auto';
+    const about = shown?.about.get(view.chosen ?? ''), said = about ?? shown?.about.get(referenceOf(shown.languages)), cost = about && premiums.get(languageOf.value)?.languages.find((l) => l.language === about.language), text = $('world-text');
+    $('world-said').replaceChildren(...(about && cost ? [make('strong', {}, make('bdi', {}, about.name ?? about.language)), ` (${[about.tag, shown?.scripts.get(about.language)].filter(Boolean).join(', ')}): ${cost.tokens.toLocaleString('en')} tokens, ${short(cost.premium)} times ${referenceName()}: ${short(valueOf(cost, 'density'))} a byte, ${short(cost.closeness)} a character.`] : ['Point at a dot, or press the arrow keys on the map: what that language pays is said here, above the first of its texts.']));
+    text.textContent = said?.texts[0] ?? '';
+    text.lang = said?.tag ?? '';
+    text.dir = said?.direction ?? 'auto';
 }
 
 partOf.replaceChildren(...Object.entries(PARTS).map(([value, { name }]) => make('option', { value }, name)));
