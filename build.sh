@@ -7,7 +7,7 @@
 #   ./build.sh test [filter]    build everything, then all tests (or those whose file name contains the filter)
 #   ./build.sh test labs        the claims of the labs, in full: three seeds each, about half an hour
 #   ./build.sh bench [filter]   the benchmarks of tests/bench
-#   ./build.sh fuzz [target] [seconds]   fuzz targets of tests/fuzz (all, 60 seconds each); crashes are kept in build/fuzz
+#   ./build.sh fuzz [target] [seconds]   fuzz targets of tests/fuzz (all, 60 seconds each); crashes are kept in build/fuzz; all: a table goes to docs/robustness.md
 #   ./build.sh growth [filter]  how work grows with hostile inputs; without a filter the table goes to docs/robustness.md
 #   ./build.sh format           clang-format over the C sources
 #   ./build.sh docs             the API reference, docs/api, from the comments in web/
@@ -338,6 +338,7 @@ fuzz)
         [ -f "tests/fuzz/fuzz_$t.c" ] || die "no fuzz target '$t'"
         fuzz "$t" "${2:-60}"
     done
+    [ "${1:-all}" != all ] || node tests/fuzz/table.mjs "$("$CLANG" --version | head -n 1)" # to docs/robustness.md
     ;;
 growth)
     build_growth

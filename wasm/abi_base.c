@@ -57,6 +57,11 @@ ABI_LAYOUT(base, ABI_STRUCT(mt_error), ABI_FIELD(mt_error, code), ABI_FIELD(mt_e
            ABI_ENUM(MT_GGUF_BOOL), ABI_ENUM(MT_GGUF_STRING), ABI_ENUM(MT_GGUF_ARRAY), ABI_ENUM(MT_GGUF_U64),
            ABI_ENUM(MT_GGUF_I64), ABI_ENUM(MT_GGUF_F64))
 
+/* Before anything else: see mt_hash_key. */
+MT_EXPORT(keep_secret) void abi_keep_secret(uint64_t a, uint64_t b) {
+    mt_map_keep_secret(a, b);
+}
+
 /* ---- random numbers ---- */
 
 MT_EXPORT(rng_seed) void abi_rng_seed(mt_rng *r, uint32_t low, uint32_t high) {

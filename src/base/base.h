@@ -160,7 +160,13 @@ size_t mt_utf8_unfinished(const uint8_t *p, size_t n);
 
 /* ---- hash maps ---------------------------------------------------------------------------------------------- */
 
-uint64_t mt_hash_bytes(const void *p, size_t n);
+uint64_t mt_hash_bytes(const void *p, size_t n); /* the same always and everywhere */
+/* For tables whose keys come from files and texts: it depends on two secret numbers, without which no keys can be found
+ * that fall together. Nothing that a table is asked may depend on them, and nothing made of them is kept in files. The
+ * host says them once, before the first table is made (random ones; otherwise they are constants). */
+uint64_t mt_hash_key(const void *p, size_t n);
+extern uint64_t mt_map_secret[2]; /* odd */
+void mt_map_keep_secret(uint64_t a, uint64_t b);
 static inline uint64_t mt_mix64(uint64_t z) { /* splitmix64's step (Steele, Lea & Flood 2014) */
     z += 0x9E3779B97F4A7C15u;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;

@@ -1,17 +1,23 @@
 /* Open-addressing hash maps, linear probing, at most half full. */
 #include "base.h"
 
-/* Two multiply-folds per 16 bytes, in the manner of wyhash; not for adversarial keys beyond our size limits. */
+uint64_t mt_map_secret[2] = {UINT64_C(0x9E3779B97F4A7C15), UINT64_C(0xE7037ED1A0B428DB)};
+
+void mt_map_keep_secret(uint64_t a, uint64_t b) {
+    mt_map_secret[0] = a | 1; /* multipliers are odd */
+    mt_map_secret[1] = b | 1;
+}
+
 static inline uint64_t fold(uint64_t a, uint64_t b) {
     unsigned __int128 m = (unsigned __int128)a * b;
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-uint64_t mt_hash_bytes(const void *bytes, size_t n) {
-    const uint8_t *p = bytes;
-    uint64_t h = 0x9E3779B97F4A7C15u ^ (n * 0xD6E8FEB86659FD93u);
+/* Two multiply-folds per 16 bytes, in the manner of wyhash. Where h and k are not known, no input can be found that
+ * makes a factor zero, or that makes two products equal. */
+static inline uint64_t hash(const uint8_t *p, size_t n, uint64_t h, uint64_t k, uint64_t last) {
     while (n >= 16) {
-        h = fold(mt_le64(p) ^ h, mt_le64(p + 8) ^ 0xE7037ED1A0B428DBu);
+        h = fold(mt_le64(p) ^ h, mt_le64(p + 8) ^ k);
         p += 16;
         n -= 16;
     }
@@ -25,7 +31,24 @@ uint64_t mt_hash_bytes(const void *bytes, size_t n) {
     } else if (n > 0) {
         a = (uint64_t)p[0] << 16 | (uint64_t)p[n >> 1] << 8 | p[n - 1];
     }
-    return mt_mix64(fold(a ^ h, b ^ 0x8EBC6AF09C88C6E3u) ^ h);
+    return mt_mix64(fold(a ^ h, b ^ last) ^ h);
+}
+
+uint64_t mt_hash_bytes(const void *p, size_t n) {
+    return hash(p, n, UINT64_C(0x9E3779B97F4A7C15) ^ n * UINT64_C(0xD6E8FEB86659FD93), UINT64_C(0xE7037ED1A0B428DB),
+                UINT64_C(0x8EBC6AF09C88C6E3));
+}
+
+uint64_t mt_hash_key(const void *p, size_t n) {
+    const uint64_t *secret = mt_map_secret;
+    return hash(p, n, secret[0] ^ n * secret[1], secret[1], secret[1]);
+}
+
+/* Multiplying by an unknown odd number spreads any two keys (Dietzfelbinger et al. 1997); its good bits are above. */
+static inline uint64_t hash64(uint64_t key) {
+    key *= mt_map_secret[0];
+    key = (key ^ key >> 32) * mt_map_secret[1];
+    return key ^ key >> 32;
 }
 
 static bool table_size(size_t count, size_t *out) {
@@ -55,7 +78,7 @@ mt_status mt_map_reserve(mt_map *m, size_t count, mt_error *err) {
     for (size_t i = 0; m->slots && i <= m->mask; i++)
         if (m->slots[i].tag) {
             mt_str key = {m->slots[i].key, m->slots[i].n};
-            *find(&grown, key, mt_hash_bytes(key.p, key.n)) = m->slots[i];
+            *find(&grown, key, mt_hash_key(key.p, key.n)) = m->slots[i];
         }
     mt_free(m->slots);
     *m = grown;
@@ -65,7 +88,7 @@ mt_status mt_map_reserve(mt_map *m, size_t count, mt_error *err) {
 mt_status mt_map_set(mt_map *m, mt_str key, int32_t value, mt_error *err) {
     if (key.n > UINT32_MAX) return mt_fail(err, MT_ERANGE, "map key of %zu bytes", key.n);
     MT_TRY(mt_map_reserve(m, m->count + 1, err));
-    uint64_t h = mt_hash_bytes(key.p, key.n);
+    uint64_t h = mt_hash_key(key.p, key.n);
     mt_map_slot *s = find(m, key, h);
     if (!s->tag) m->count++;
     *s = (mt_map_slot){key.p, (uint32_t)key.n, (uint32_t)(h >> 32) | 1u, value};
@@ -74,7 +97,7 @@ mt_status mt_map_set(mt_map *m, mt_str key, int32_t value, mt_error *err) {
 
 bool mt_map_get(const mt_map *m, mt_str key, int32_t *value) {
     if (!m->slots) return false;
-    const mt_map_slot *s = find(m, key, mt_hash_bytes(key.p, key.n));
+    const mt_map_slot *s = find(m, key, mt_hash_key(key.p, key.n));
     if (!s->tag) return false;
     *value = s->value;
     return true;
@@ -86,7 +109,7 @@ void mt_map_free(mt_map *m) {
 }
 
 static size_t find64(const mt_map64 *m, uint64_t key) {
-    size_t i = (size_t)mt_mix64(key) & m->mask;
+    size_t i = (size_t)hash64(key) & m->mask;
     while (m->keys[i] != UINT64_MAX && m->keys[i] != key) i = (i + 1) & m->mask;
     return i;
 }

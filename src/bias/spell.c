@@ -13,7 +13,7 @@ static mt_status rehash(mt_spell *s, mt_error *err) {
     int32_t *table = mt_calloc(size, sizeof *table);
     if (!table) return mt_nomem(err, size * sizeof *table, "the states of the spelling automaton");
     for (size_t i = 1; i < s->state_count; i++) {
-        size_t at = (size_t)mt_hash_bytes(&s->states[i].key, sizeof s->states[i].key) & (size - 1);
+        size_t at = (size_t)mt_hash_key(&s->states[i].key, sizeof s->states[i].key) & (size - 1);
         while (table[at]) at = (at + 1) & (size - 1);
         table[at] = (int32_t)i;
     }
@@ -44,7 +44,7 @@ static mt_status intern(mt_spell *s, mt_spell_key *key, int32_t *out, mt_error *
     memset(key->due + n, 0, (size_t)(MT_SPELL_OBLIGATIONS - n) * sizeof *key->due);
     key->count = n;
     if (s->state_count * 2 >= s->table_size) MT_TRY(rehash(s, err));
-    size_t at = (size_t)mt_hash_bytes(key, sizeof *key) & (s->table_size - 1);
+    size_t at = (size_t)mt_hash_key(key, sizeof *key) & (s->table_size - 1);
     for (; s->table[at]; at = (at + 1) & (s->table_size - 1))
         if (memcmp(&s->states[s->table[at]].key, key, sizeof *key) == 0) {
             *out = s->table[at];

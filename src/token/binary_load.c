@@ -274,6 +274,7 @@ static mt_status table(reader *r, mt_binary_kind kind, uint32_t home, void **p, 
     uint8_t *at = r->p + r->part[kind].at;
     if (!n || r->part[kind].n % 8 || home >= n || mt_le64(at + 8 * (n - 1)))
         return bad(r, kind, "it has the wrong size, or no end");
+    MT_TRY(mt_uncrowded(at, n, r->err));
     *p = at;
     *slots = n;
     return MT_OK;

@@ -69,10 +69,10 @@ static inline uint64_t *pair_place(const mt_bpe *b, uint64_t spread) {
     return b->pair_slot + (size_t)((uint64_t)top * b->pair_home >> 32);
 }
 
-/* One entry, keeping the order; of equal pairs the later one stays (as in the tokenizers library). False: the slots
- * behind its own are taken up to the end. */
+/* One entry, keeping the order; of equal pairs the later one stays (as in the tokenizers library). False: too
+ * many slots behind its own are taken. */
 static bool insert_entry(mt_bpe *b, uint64_t spread, size_t rank) {
-    uint64_t *s = pair_place(b, spread), entry = spread << b->entry_bits | (rank + 1);
+    uint64_t *home = pair_place(b, spread), *s = home, entry = spread << b->entry_bits | (rank + 1);
     while (*s && *s >> b->entry_bits < spread) s++;
     if (*s && *s >> b->entry_bits == spread) {
         *s = entry;
@@ -83,7 +83,7 @@ static bool insert_entry(mt_bpe *b, uint64_t spread, size_t rank) {
         *s = entry;
         entry = next;
     }
-    if (s + 1 == b->pair_slot + b->pair_slots) return false;
+    if (s + 1 == b->pair_slot + b->pair_slots || s - home >= MT_CROWD) return false;
     *s = entry;
     return true;
 }
@@ -144,14 +144,16 @@ static mt_status index_pairs(mt_bpe *b, mt_error *err) {
     if (!b->made) return mt_nomem(err, n * sizeof *b->made, "the merge table");
     b->made_len = n;
     MT_TRY(mt_stretches(n, note_pairs, b, err));
-    for (uint64_t home = (uint64_t)n + n / 8 * 3 + 8;; home *= 2) { /* three quarters are taken */
-        if (home > UINT32_MAX / 16) return mt_fail(err, MT_ELIMIT, "%zu merges do not fit their table", n);
+    uint64_t home = (uint64_t)n + n / 8 * 3 + 8; /* three quarters are taken */
+    for (uint64_t most = 4 * home;; home *= 2) {
+        if (home > most || home > UINT32_MAX / 16) return mt_crowded(err);
         b->pair_home = (uint32_t)home;
         b->pair_slots = (size_t)(home + home / 64 + 64);
         mt_free(b->pair_slot);
         b->pair_slot = mt_calloc(b->pair_slots, sizeof *b->pair_slot);
         if (!b->pair_slot) return mt_nomem(err, b->pair_slots * sizeof *b->pair_slot, "the merge table");
-        if (mt_stretches(n, insert_pairs, b, err) == MT_OK) break;
+        if (mt_stretches(n, insert_pairs, b, err) == MT_OK && mt_uncrowded(b->pair_slot, b->pair_slots, err) == MT_OK)
+            break;
     }
     mt_free(b->pair);
     b->pair = NULL;

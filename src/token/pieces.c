@@ -23,10 +23,10 @@ static inline hashed hash_of(mt_str s) {
         head = (uint64_t)mt_le32(s.p) | (uint64_t)mt_le32(s.p + n - 4) << (8 * (n - 4));
     else if (n)
         head = (uint64_t)s.p[0] | (uint64_t)s.p[n / 2] << (8 * (n / 2)) | (uint64_t)s.p[n - 1] << (8 * (n - 1));
-    h = (head ^ n) * UINT64_C(0x9E3779B97F4A7C15);
+    h = (head ^ n) * mt_map_secret[0];
     for (size_t i = 8; i < n; i += 8)
-        h = ((h ^ h >> 29) + mt_le64(n - i < 8 ? s.p + n - 8 : s.p + i)) * UINT64_C(0xBF58476D1CE4E5B9);
-    h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93) >> 32;
+        h = ((h ^ h >> 29) + mt_le64(n - i < 8 ? s.p + n - 8 : s.p + i)) * mt_map_secret[0];
+    h = (h ^ h >> 32) * mt_map_secret[1] >> 32;
     return (hashed){head, h ? (uint32_t)h : 1, (uint32_t)n, s.p};
 }
 

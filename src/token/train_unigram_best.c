@@ -99,10 +99,11 @@ mt_status mt_u_lattice(mt_u *u, mt_str s) {
         }
         if (has_single) continue;
         MT_TRY(mt_grow((void **)&u->edges, &u->edge_cap, len + 1, sizeof *u->edges, u->err));
-        /* SentencePiece gives the unknown edge the id 0, which is its first piece, and puts it last */
+        /* SentencePiece gives the unknown edge the id 0, which is its first piece (if there is one), and puts it last
+         */
         uint32_t place = u->single ? len : from;
         memmove(u->edges + place + 1, u->edges + place, (len - place) * sizeof *u->edges);
-        u->edges[place] = (mt_u_edge){u->single ? 1 : 0, single, u->unknown_score};
+        u->edges[place] = (mt_u_edge){u->single && u->len > 1, single, u->unknown_score};
         len++;
     }
     u->first[n] = len;

@@ -3,8 +3,8 @@
  * packed into a double array (walk.c). */
 #include "vocab.h"
 
-static inline size_t slot_of(uint32_t key, size_t mask) {
-    return (key * UINT32_C(0x9E3779B1) >> 7) & mask;
+static inline size_t slot_of(const mt_trie *t, uint32_t key, size_t mask) {
+    return (key * t->spread >> 7) & mask;
 }
 
 static mt_status grow_edges(mt_trie *t, size_t edges, mt_error *err) {
@@ -15,9 +15,10 @@ static mt_status grow_edges(mt_trie *t, size_t edges, mt_error *err) {
     struct mt_trie_edge *grown = mt_array(cap, sizeof *grown);
     if (!grown) return mt_nomem(err, cap * sizeof *grown, "a trie");
     memset(grown, 0xFF, cap * sizeof *grown);
+    t->spread = (uint32_t)mt_map_secret[0];
     for (size_t i = 0; t->edge && i <= t->mask; i++) {
         if (t->edge[i].key == UINT32_MAX) continue;
-        size_t k = slot_of(t->edge[i].key, cap - 1);
+        size_t k = slot_of(t, t->edge[i].key, cap - 1);
         while (grown[k].key != UINT32_MAX) k = (k + 1) & (cap - 1);
         grown[k] = t->edge[i];
     }
@@ -40,7 +41,7 @@ mt_status mt_trie_add(mt_trie *t, const uint8_t *p, size_t n, int32_t id, int32_
     uint32_t node = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t key = node << 8 | p[i];
-        size_t k = slot_of(key, t->mask);
+        size_t k = slot_of(t, key, t->mask);
         while (t->edge[k].key != key && t->edge[k].key != UINT32_MAX) k = (k + 1) & t->mask;
         if (t->edge[k].key == key) {
             node = t->edge[k].child;
@@ -51,7 +52,7 @@ mt_status mt_trie_add(mt_trie *t, const uint8_t *p, size_t n, int32_t id, int32_
         MT_TRY(mt_grow((void **)&t->token, &t->node_cap, t->nodes + 1, sizeof *t->token, err));
         if (t->edges + 1 > (t->mask + 1) / 4 * 3) {
             MT_TRY(grow_edges(t, t->edges + 1, err));
-            k = slot_of(key, t->mask);
+            k = slot_of(t, key, t->mask);
             while (t->edge[k].key != UINT32_MAX) k = (k + 1) & t->mask;
         }
         t->edge[k] = (struct mt_trie_edge){key, (uint32_t)t->nodes};

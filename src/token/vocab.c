@@ -137,6 +137,25 @@ mt_status mt_vocab_index_bytes(mt_vocab *v, mt_error *err) {
     return status;
 }
 
+mt_status mt_crowded(mt_error *err) {
+    return mt_fail(err, MT_ELIMIT, "more than %d entries fall together in a table: the file is made for that",
+                   MT_CROWD);
+}
+
+mt_status mt_uncrowded(const void *slot, size_t slots, mt_error *err) {
+    const uint64_t *s = slot;
+    size_t row = 0;
+    for (size_t i = 0; i < slots; i++) {
+        if (i % MT_CROWD == 0) row = 0;
+        if (s[i])
+            row++;
+        else
+            i |= MT_CROWD - 1; /* on with the next */
+        if (row == MT_CROWD) return mt_crowded(err);
+    }
+    return MT_OK;
+}
+
 static mt_status hash_some(void *user, size_t from, size_t to, mt_error *err) {
     mt_vocab *v = user;
     mt_index *x = &v->by_bytes;
@@ -153,9 +172,9 @@ static mt_status hash_some(void *user, size_t from, size_t to, mt_error *err) {
         for (size_t i = 0; i < n; i++) seen |= index_home(x, add[i].hash)->hash; /* fetches them */
         mt_keep(seen);
         for (size_t i = 0; i < n; i++) { /* all are different */
-            struct mt_index_slot *s = index_home(x, add[i].hash);
+            struct mt_index_slot *home = index_home(x, add[i].hash), *s = home;
             while (s->hash) s++;
-            if (s + 1 == x->slot + x->slots) return mt_fail(err, MT_ELIMIT, "a vocabulary index does not fit");
+            if (s + 1 == x->slot + x->slots || s - home >= MT_CROWD) return mt_crowded(err);
             *s = add[i];
         }
     }
@@ -170,7 +189,8 @@ mt_status mt_vocab_hash_bytes(mt_vocab *v, mt_error *err) {
         v->by_bytes = (mt_index){0};
         MT_TRY(index_open(&v->by_bytes, room, err));
         mt_status status = mt_stretches((size_t)v->size, hash_some, v, err);
-        if (status != MT_ELIMIT || room > UINT32_MAX / 64) return status;
+        if (status == MT_OK) status = mt_uncrowded(v->by_bytes.slot, v->by_bytes.slots, err);
+        if (status != MT_ELIMIT || room > 4 * n) return status;
     }
 }
 

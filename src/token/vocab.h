@@ -51,6 +51,13 @@ typedef struct mt_pieces {
     uint32_t home;
 } mt_pieces;
 
+/* Two tables are kept in files (binary.h) and so hash the same everywhere: the index below and the merges of bpe.h. Of
+ * MT_CROWD slots in a row, counted from a multiple of it, one is always free; what cannot be put in so is refused. (The
+ * longest rows of published definitions are some hundred.) */
+enum { MT_CROWD = 1024 };
+mt_status mt_crowded(mt_error *err);                                   /* the refusal */
+mt_status mt_uncrowded(const void *slot, size_t slots, mt_error *err); /* of 8 bytes, 0: free */
+
 /* A hash index of the tokens' bytes, found by the polynomial hash. Slots as above. */
 typedef struct mt_index {
     struct mt_index_slot {
@@ -162,7 +169,8 @@ typedef struct mt_trie {
         uint32_t child; /* > 0 */
     } *edge;
     size_t mask, edges;
-    int32_t *token; /* by node: the token that ends here, or -1 */
+    uint32_t spread; /* what keys are multiplied by */
+    int32_t *token;  /* by node: the token that ends here, or -1 */
     size_t nodes, node_cap;
 } mt_trie;
 enum { MT_TRIE_LIMIT = 1 << 24 };
@@ -174,7 +182,7 @@ void mt_trie_free(mt_trie *t);
 /* 0: no such edge. The root is node 0 of an initialised trie. */
 static inline uint32_t mt_trie_step(const mt_trie *t, uint32_t node, uint8_t byte) {
     uint32_t key = node << 8 | byte;
-    for (size_t i = (key * UINT32_C(0x9E3779B1) >> 7) & t->mask;; i = (i + 1) & t->mask) {
+    for (size_t i = (key * t->spread >> 7) & t->mask;; i = (i + 1) & t->mask) {
         if (t->edge[i].key == key) return t->edge[i].child;
         if (t->edge[i].key == UINT32_MAX) return 0;
     }

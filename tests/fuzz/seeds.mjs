@@ -72,4 +72,5 @@ seed('model', 'llama2c', [0], new Uint8Array(header.buffer), new Uint8Array(weig
 
 // ---- trainers and sessions ----
 for (let kind = 0; kind < 16; kind++) seed('train', `words-${kind}`, [kind * 9], short(40 + 20 * kind), [0], text(r, 80).replaceAll(' ', '\n'));
+seed('train', 'no-letter', [0x75], short(0x511c), [0], new Uint8Array(113)); // SentencePiece's trainers ignore it: no piece at all
 for (let i = 0; i < 16; i++) seed('session', `calls-${i}`, [i], Array.from({ length: 60 }, () => r.next(256)));

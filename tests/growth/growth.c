@@ -255,6 +255,10 @@ int main(int argc, char **argv) {
     growth_case("self-test", "bytes moved", 4096, insert_in_front, NULL);
     growth_case("self-test", "blocks executed", 4096, look_through, NULL);
     sees = failed == 2;
+    failed = cases = 0;
+    growth_crowd_known();
+    sees &= failed == cases && cases;
+    if (shown) printf("%d of %d known crowds are seen\n", failed, cases);
     quiet = false;
     if (!sees) {
         printf("the counter does not see quadratic work\n");
@@ -270,6 +274,7 @@ int main(int argc, char **argv) {
     growth_load();
     growth_train();
     growth_bytes();
+    growth_crowd();
     for (int i = 0; i < entry_count; i++) {
         const entry *e = &entries[i];
         printf("entry\t%s\t%d\t%d\t%zu\t%zu\t%.2f\t%s\t%.0f\t%s\n", e->name, e->cases, e->refused, e->from, e->to,

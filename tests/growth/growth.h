@@ -44,5 +44,7 @@ void growth_regex(void);
 void growth_load(void);
 void growth_train(void);
 void growth_bytes(void);
+void growth_crowd(void);
+void growth_crowd_known(void); /* grows too fast, always; first */
 
 #endif

@@ -115,7 +115,8 @@ static void put(mt_buf *b, const char *s, size_t i, size_t n) {
 }
 
 static void make(const shape *s, size_t n, mt_buf *b) {
-    if (s->form == 4) { /* a, aa, aaa... and what joins them */
+    if (s->form == 4) { /* a, aa, aaa... and what joins them: n bytes in all */
+        n = (size_t)sqrt(2 * (double)n);
         growth_add(b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0");
         for (size_t i = 1; i < n; i++) put(b, ",\"%S\":", i, n), growth_add(b, "%zu", i);
         growth_add(b, "},\"merges\":[");
@@ -352,7 +353,7 @@ void growth_load(void) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         static const char *const entries[] = {"JSON",           "tokenizer.json", "other definitions", "safetensors",
                                               "tokenizer.json", "tokenizer.json", "tokenizer.json"};
-        size_t first = shapes[i].form == 4 ? 64 : shapes[i].form == 5 ? 8 : shapes[i].form == 6 ? 8 : 2048;
+        size_t first = shapes[i].form == 5 ? 8 : shapes[i].form == 6 ? 8 : 2048;
         growth_case(entries[shapes[i].form], shapes[i].name, first, read_file, &shapes[i]);
     }
     for (int kind = 0; kind < ALL; kind++) growth_case("GGUF", gguf_names[kind], 2048, gguf, &kind);

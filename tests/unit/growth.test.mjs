@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 
 const ROOT = new URL('../../', import.meta.url);
 /** Each is a process of its own, so that they run side by side; together they are all. */
-const PARTS = [['encode', 'count', 'decode', 'words of a text'], ['lattice'], ['normalizer', 'splitter', 'decoder', 'added token'], ['regex'], ['JSON', 'tokenizer.json', 'other definitions', 'safetensors', 'GGUF', 'SentencePiece file'], ['trainer', 'merging a batch'], ['byte model']];
+const PARTS = [['encode', 'count', 'decode', 'words of a text'], ['lattice'], ['normalizer', 'splitter', 'decoder', 'added token'], ['regex'], ['JSON', 'tokenizer.json', 'other definitions', 'safetensors', 'GGUF', 'SentencePiece file'], ['trainer', 'merging a batch'], ['byte model'], ['keys that fall together']];
 
 for (const part of PARTS)
   test(`work grows linearly: ${part.join(', ')}`, async () => {
