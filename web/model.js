@@ -2,7 +2,7 @@
 import { MicrotomeError, inNode, nodeModule } from './runtime/heap.js';
 import { WorkerClient } from './runtime/client.js';
 import { checkNumber, checkOptions, disposed } from './runtime/errors.js';
-import { RUNTIME_OPTIONS, detectFeatures, loadHeap, loadModule } from './runtime/load.js';
+import { RUNTIME_OPTIONS, detectFeatures, loadModule } from './runtime/load.js';
 import { wholeFile } from './runtime/gzip.js';
 import { toSource } from './runtime/source.js';
 import { plainGradients } from './grad.js';
@@ -10,7 +10,7 @@ import { ModelStore } from './store.js';
 import { givenValues, plainPatches } from './patch.js';
 import { SAMPLING, checkSampling } from './sampling.js';
 import { Session } from './session.js';
-import { Tokenizer } from './tokenizer.js';
+import { Tokenizer, named } from './tokenizer.js';
 
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./runtime/source.js').AnySource} AnySource */
@@ -40,7 +40,7 @@ export class Model {
   /** @type {WorkerClient | null} */ #client;
   #loaded;
   /** @type {Tokenizer | null} */ #tokenizer = null;
-  /** Why the tokenizer that came with a hub folder is none. @type {unknown} */ #tokenizerError = null;
+  /** Why there is none. @type {unknown} */ #tokenizerError = null;
 
   /**
    * Streams a file into a model: weights are taken over as they arrive, and the file is never held as a whole.
@@ -73,10 +73,8 @@ export class Model {
       const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
       const engine = await start(client, { module, shared, threads, isa }, signal);
       const loaded = await sendSources(client, cache ? await stored(from, { onProgress, signal }) : from, { signal, onEvent });
-      const heap = loaded.header && (await page.then(({ module: wasmModule, variant }) => loadHeap({ wasmModule, variant })));
-      const model = new Model(client, { ...loaded, heap, engine: { variant, ...engine } });
-      if (definition) await model.#addTokenizer(definition, page, signal);
-      else if (loaded.tokenizer) model.#tokenizer = await fromWorker(loaded.tokenizer, page, signal);
+      const model = new Model(client, { ...loaded, engine: { variant, ...engine } });
+      await model.#openTokenizer(definition, page, signal);
       return model;
     } catch (error) {
       client.terminate();
@@ -84,24 +82,28 @@ export class Model {
     }
   }
 
-  /** Use Model.load. @param {WorkerClient} client @param {{info: ModelInfo, eos: number[], header: Uint8Array | null, heap: any, name: string, engine: {variant: string, threads: number, isa: string}}} loaded @internal */
+  /** Use Model.load. @param {WorkerClient} client @param {{info: ModelInfo, eos: number[], name: string, engine: {variant: string, threads: number, isa: string}}} loaded @internal */
   constructor(client, loaded) {
     if (!(client instanceof WorkerClient)) throw new MicrotomeError('use Model.load()', { code: 'ESTATE' });
-    const { info, eos, header, heap, name, engine } = loaded;
     this.#client = client;
-    this.#loaded = { info, eos, header, heap, name, engine };
+    this.#loaded = loaded;
     FORGOTTEN.register(this, client, this);
   }
 
-  /** @param {import('./runtime/open.js').Source} source @param {ReturnType<typeof loadModule>} page @param {AbortSignal} [signal] */
-  async #addTokenizer(source, page, signal) {
-    const { name } = source;
+  /**
+   * The worker makes the tables. They come over as a Blob, in pieces, between which a page draws and answers.
+   * @param {import('./runtime/open.js').Source | undefined} source a hub folder's definition @param {ReturnType<typeof loadModule>} page @param {AbortSignal} [signal]
+   */
+  async #openTokenizer(source, page, signal) {
     try {
-      this.#tokenizer = await fromWorker(await this.#live().call('definition', { bytes: await wholeFile(source, signal), name }, { signal }), page, signal);
+      const definition = source && [await wholeFile(source, signal), new TextEncoder().encode(source.name)];
+      const asked = () => this.#live().call('tokenizerFile', { definition }, { signal });
+      const binary = await (source ? named(source.name, asked) : asked()), { module: wasmModule, variant } = await page;
+      this.#tokenizer = await Tokenizer.fromBinary(new Blob([binary]), { wasmModule, variant, signal });
       const { eos } = this.#tokenizer;
-      if (!this.#loaded.eos.length && eos !== null) this.#loaded.eos.push(eos);
+      if (source && !this.#loaded.eos.length && eos !== null) this.#loaded.eos.push(eos);
     } catch (error) {
-      if (!(error instanceof MicrotomeError)) throw error;
+      if (!(error instanceof MicrotomeError) || error.code === 'EWORKER') throw error;
       this.#tokenizerError = error; // ids alone will do
     }
   }
@@ -128,12 +130,7 @@ export class Model {
    */
   get tokenizer() {
     this.#live();
-    if (!this.#tokenizer) {
-      const { header, heap, name } = this.#loaded;
-      if (this.#tokenizerError) throw this.#tokenizerError;
-      if (!header) throw new MicrotomeError(`${name}: the file carries no tokenizer`, { code: 'EMISSING', details: { file: name } });
-      this.#tokenizer = Tokenizer.fromGgufHeader(heap, header);
-    }
+    if (!this.#tokenizer) throw this.#tokenizerError;
     return this.#tokenizer;
   }
 
@@ -239,7 +236,7 @@ export class Model {
     const places = ids.flatMap((id, i) => (id === mask ? [i] : []));
     if (!places.length) throw new MicrotomeError('fillMask: the text has no mask token', { code: 'EMISSING' });
     const { logits, vocab } = await this.run(ids, { all: true, typeIds, signal });
-    const spelled = (/** @type {number} */ id) => (this.#loaded.header || this.#tokenizer ? this.tokenizer.tokenPiece(id) : '');
+    const spelled = (/** @type {number} */ id) => this.#tokenizer?.tokenPiece(id) ?? '';
     return places.map((position) => {
       const row = logits.subarray(position * vocab, (position + 1) * vocab);
       const most = row.reduce((a, b) => Math.max(a, b), -Infinity), total = row.reduce((sum, x) => sum + Math.exp(x - most), 0);
@@ -328,7 +325,7 @@ export class Model {
     const texts = stop.filter((s) => typeof s === 'string');
     if (texts.includes('')) throw new MicrotomeError('generate: stop: an empty text would stop at once', { code: 'ERANGE' });
     const args = { ids: this.#ids(prompt), maxTokens, sample, stop: stop.filter((s) => typeof s === 'number'), logProbs, kv, handle };
-    const decoder = this.#loaded.header || this.#tokenizer ? this.#decoderOrNull() : null;
+    const decoder = this.#tokenizer?.streamDecoder({ skipSpecialTokens: true }) ?? null;
     if (texts.length && !decoder) void this.tokenizer; // says why there is none
     let held = '';
     const stream = client.stream('generate', args, { signal });
@@ -354,15 +351,6 @@ export class Model {
       }
     } finally {
       await stream.return(undefined); // the reader left, or a text stopped it
-    }
-  }
-
-  #decoderOrNull() {
-    try {
-      return this.tokenizer.streamDecoder({ skipSpecialTokens: true });
-    } catch (error) {
-      if (error instanceof MicrotomeError) return null; // ids alone
-      throw error;
     }
   }
 
@@ -440,15 +428,6 @@ async function stored(sources, { onProgress, signal }) {
 
 /** Names of tokenizer definitions beside a hub model's weights. */
 const DEFINITIONS = /(^|[/\\])(tokenizer\.json|tokenizer\.model|spiece\.model|vocab\.txt)$/i;
-
-/**
- * A tokenizer whose tables the worker has made. A Blob comes in pieces, between which a page draws and answers.
- * @param {Uint8Array<ArrayBuffer>} binary @param {ReturnType<typeof loadModule>} page @param {AbortSignal} [signal]
- */
-async function fromWorker(binary, page, signal) {
-  const { module: wasmModule, variant } = await page;
-  return Tokenizer.fromBinary(new Blob([binary]), { wasmModule, variant, signal });
-}
 
 /** @param {number} threads @returns {import('./runtime/load.js').Variant} */
 function requireRelaxed(threads) {

@@ -185,16 +185,6 @@ export class Tokenizer {
     FINALIZED.register(this, { heap, at: [at, this.#encoding, this.#buffer] }, this);
   }
 
-  /**
-   * From the header of a GGUF file. @param {Heap} heap @param {Uint8Array} header @returns {Tokenizer}
-   * @internal
-   */
-  static fromGgufHeader(heap, header) {
-    const made = fromHeader(this ?? Tokenizer, heap, header, -1);
-    if (typeof made === 'number') throw new MicrotomeError('GGUF: the header is cut short', { code: 'EFORMAT' });
-    return made;
-  }
-
   #live() {
     if (!this.#tok) throw disposed('this tokenizer');
     return this.#heap;
@@ -672,8 +662,8 @@ function kindName(heap, kind) {
   }
 }
 
-/** Errors of a definition carry its file's name. @template T @param {string} file @param {() => Promise<T>} body @returns {Promise<T>} */
-async function named(file, body) {
+/** Errors of a definition carry its file's name. @internal @template T @param {string} file @param {() => Promise<T>} body @returns {Promise<T>} */
+export async function named(file, body) {
   try {
     return await body();
   } catch (error) {

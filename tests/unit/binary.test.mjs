@@ -5,6 +5,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { MicrotomeError, Model, Tokenizer, trainTokenizer } from '../../web/index.js';
+import { Heap } from '../../web/runtime/heap.js';
 import { BUNDLED, cli, scratch, tinyTokenizer } from '../support/wasm.mjs';
 
 const FAMILY = readdirSync(new URL('../../models/family/', import.meta.url)).filter((name) => /(?<!-\d+)\.gguf$/.test(name)).map((name) => fileURLToPath(new URL(`../../models/family/${name}`, import.meta.url)));
@@ -86,16 +87,16 @@ describe('toBinary, fromBinary', () => {
   });
 
   test("a model's tokenizer comes ready-made from its worker, and is the one that its file says", async (t) => {
-    const fromHeader = t.mock.method(Tokenizer, 'fromGgufHeader'), load = t.mock.method(Tokenizer, 'load');
+    const calls = t.mock.method(Heap.prototype, 'call'), named = () => calls.mock.calls.map((call) => call.arguments[0]).filter((name) => /^tok_(load|from)/.test(name));
     const sample = `${text} Once upon a time <|endoftext|> 123456 \u65e5\u672c\n\n  x`;
     for (const path of [BUNDLED, ...FAMILY]) {
+      calls.mock.resetCalls();
       const model = await Model.load(path), own = model.tokenizer;
-      assert.deepEqual([fromHeader.mock.callCount(), load.mock.callCount()], [0, 0], 'no tables are made in this thread');
+      assert.deepEqual(named(), ['tok_from_binary'], 'no tables are made in this thread');
       const want = await Tokenizer.load(path);
       assert.deepEqual(await own.toBinary(), await want.toBinary(), path);
       assert.deepEqual(own.encode(sample, { addSpecialTokens: true }), want.encode(sample, { addSpecialTokens: true }), path);
       want.dispose();
-      load.mock.resetCalls();
       await model.dispose();
     }
     const spoiled = readFileSync(BUNDLED), at = spoiled.indexOf('tokenizer.ggml.model') + 'tokenizer.ggml.model'.length + 4 + 8;

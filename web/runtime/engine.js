@@ -71,11 +71,7 @@ export class Engine {
           continue;
         }
         if (!loader) {
-          loader = heap.scope((alloc) => {
-            const out = alloc(4);
-            heap.call('loader_new', opened.size, this.pool, out);
-            return heap.u32(out);
-          });
+          loader = this.#made('loader_new', opened.size, this.pool);
           if (config) this.#withBytes(config, (at, n) => heap.call('loader_config', loader, at, n));
         } else heap.call('loader_next_file', loader, opened.size);
         let loaded = 0, told = 0;
@@ -99,12 +95,9 @@ export class Engine {
         progress('prepare');
       }
       if (!loader) throw new MicrotomeError('no file with weights was given', { code: 'ERANGE' });
-      this.model = heap.scope((alloc) => {
-        const out = alloc(4), finished = loader;
-        loader = 0; // freed by finish in every case
-        heap.call('loader_finish', finished, out);
-        return heap.u32(out);
-      });
+      const finished = loader;
+      loader = 0; // freed by finish in every case
+      this.model = this.#made('loader_finish', finished);
     } catch (error) {
       if (error instanceof MicrotomeError && file && !error.details.file) {
         error.message = `${file}: ${error.message}`;
@@ -118,9 +111,8 @@ export class Engine {
     this.name = file;
     const info = this.#info();
     const eos = ['eos', 'eot', 'eom'].map((name) => heap.scope((alloc) => heap.exports.model_key(this.model, heap.putCString(alloc, `tokenizer.ggml.${name}_token_id`)))).filter((id) => id >= 0);
-    const tokenizer = this.#tokenizerFile();
     task.event('progress', { phase: 'ready', loaded: info.weightBytes, total: info.weightBytes, file });
-    return { info, eos: [...new Set(eos)], tokenizer, header: tokenizer ? null : this.header(), name: file };
+    return { info, eos: [...new Set(eos)], name: file };
   }
 
   /** @param {Uint8Array} bytes @param {(at: number, n: number) => void} body */
@@ -155,48 +147,44 @@ export class Engine {
     });
   }
 
-  /** The file's tokenizer in the binary form, so that making its tables keeps no page waiting; null where that fails: the header, read in the page, says why. */
-  #tokenizerFile() {
-    try {
-      const tokenizer = this.#tokenizer();
-      this.tokenizer = 0; // made again for those who want one here
-      return this.#binary(tokenizer);
-    } catch (error) {
-      if (error instanceof MicrotomeError) return null;
-      throw error;
-    }
-  }
-
-  /** @param {number} tokenizer given up @returns {Uint8Array} */
-  #binary(tokenizer) {
+  /**
+   * A tokenizer in the binary form, so that making its tables keeps no page waiting: the model's, or a hub folder's.
+   * @param {{definition?: Uint8Array[]}} args its bytes, its name's bytes
+   */
+  tokenizerFile({ definition }) {
     const heap = this.heap;
-    let out = 0;
+    const tokenizer = definition ? heap.scope((alloc) => this.#made('tok_load', ...definition.flatMap((bytes) => {
+      const at = alloc(bytes.length);
+      heap.putBytes(at, bytes);
+      return [at, bytes.length];
+    }), 0, 0, 0, 0, -1)) : this.#tokenizer();
+    this.tokenizer = 0; // made again for those who want one here
     try {
-      out = heap.make('mt_buf');
-      heap.call('tok_to_binary', tokenizer, out);
-      const { data, len } = heap.read('mt_buf', out);
-      return heap.bytes(data, len);
+      return this.#written('tok_to_binary', tokenizer);
     } finally {
-      if (out) heap.exports.buf_free(out);
-      heap.release(out);
       heap.exports.tok_free(tokenizer);
     }
   }
 
-  /** A hub folder's tokenizer in the binary form. @param {{bytes: Uint8Array, name: string}} args @returns {Uint8Array} */
-  definition({ bytes, name }) {
-    const heap = this.heap;
+  /** What a function of the module makes. @param {string} name @param {...any} args @returns {number} its handle */
+  #made(name, ...args) {
+    return this.heap.scope((alloc) => {
+      const out = alloc(4);
+      this.heap.call(name, ...args, out);
+      return this.heap.u32(out);
+    });
+  }
+
+  /** What a function of the module writes into a buffer. @param {string} name @param {...any} args @returns {Uint8Array} */
+  #written(name, ...args) {
+    const heap = this.heap, buf = heap.make('mt_buf');
     try {
-      return this.#binary(heap.scope((alloc) => {
-        const out = alloc(4), text = heap.encoder.encode(name), at = alloc(bytes.length + text.length);
-        heap.putBytes(at, bytes);
-        heap.putBytes(at + bytes.length, text);
-        heap.call('tok_load', at, bytes.length, at + bytes.length, text.length, 0, 0, 0, 0, -1, out);
-        return heap.u32(out);
-      }));
-    } catch (error) {
-      if (error instanceof MicrotomeError) error.message = `${name}: ${error.message}`;
-      throw error;
+      heap.call(name, ...args, buf);
+      const { data, len } = heap.read('mt_buf', buf);
+      return heap.bytes(data, len);
+    } finally {
+      heap.exports.buf_free(buf);
+      heap.release(buf);
     }
   }
 
@@ -274,11 +262,7 @@ export class Engine {
       const found = this.idle.findIndex((s) => s.cache === cache && s.capacity >= tokens && s.capacity <= 4 * capacity);
       if (found >= 0) return this.idle.splice(found, 1)[0];
     }
-    const make = () => heap.scope((alloc) => {
-      const out = alloc(4);
-      heap.call('session_new', this.model, this.pool, capacity, batch || Math.min(CHUNK_TOKENS, capacity), cache, out);
-      return heap.u32(out);
-    });
+    const make = () => this.#made('session_new', this.model, this.pool, capacity, batch || Math.min(CHUNK_TOKENS, capacity), cache);
     try {
       return { at: make(), capacity, cache };
     } catch (error) {
@@ -692,11 +676,7 @@ export class Engine {
     if (!this.encoderLayers && source) throw new MicrotomeError('session: source: this model has no encoder beside a decoder', { code: 'ESTATE' });
     if (source) this.#checkIds(source);
     const cache = this.#cacheKind(kv);
-    const at = heap.scope((alloc) => {
-      const out = alloc(4);
-      heap.call('session_new', this.model, this.pool, slots, CHUNK_TOKENS, cache, out);
-      return heap.u32(out);
-    });
+    const at = this.#made('session_new', this.model, this.pool, slots, CHUNK_TOKENS, cache);
     const core = { at, capacity: heap.exports.session_slots(at), cache, uses: 1 };
     /** @type {Held} */ const held = { core, leaf: heap.enums.MT_ROOT, length: 0, tree: [], row: null };
     try {
@@ -924,18 +904,10 @@ export class Engine {
     return { tokens, positions };
   }
 
-  /** @param {{handle: number}} args @returns {Uint8Array} */
+  /** @param {{handle: number}} args */
   sessionSave({ handle }) {
-    const heap = this.heap, held = this.#heldAt(handle);
-    const buf = heap.make('mt_buf');
-    try {
-      heap.call('session_save', held.core.at, held.leaf, buf);
-      const { data, len } = heap.read('mt_buf', buf);
-      return heap.bytes(data, len);
-    } finally {
-      heap.exports.buf_free(buf);
-      heap.release(buf);
-    }
+    const { core, leaf } = this.#heldAt(handle);
+    return this.#written('session_save', core.at, leaf);
   }
 
   /** Independent sequences in one pass: logits of the last token of each. @param {{lists: number[][], kv?: string}} args */
@@ -1122,11 +1094,7 @@ export class Engine {
     if (!this.tokenizer) {
       const gguf = heap.exports.model_gguf(this.model) >>> 0;
       if (!gguf) throw new MicrotomeError(`${this.name}: the file carries no tokenizer`, { code: 'EMISSING', details: { file: this.name } });
-      this.tokenizer = heap.scope((alloc) => {
-        const out = alloc(4);
-        heap.call('tok_load_gguf', gguf, out);
-        return heap.u32(out);
-      });
+      this.tokenizer = this.#made('tok_load_gguf', gguf);
     }
     return this.tokenizer;
   }
