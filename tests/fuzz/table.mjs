@@ -12,6 +12,6 @@ const rows = targets.map((target) => {
 });
 const table = ['| target | date | seconds | inputs tried | edges reached (`cov`) | features (`ft`) | inputs kept |', '|---|---|---|---|---|---|---|', ...rows, '', `${compiler}, one process a target.`].join('\n');
 console.log(table);
-const [before, after] = ['<!-- fuzz: written by build.sh fuzz -->\n', '\n<!-- fuzz ends -->'], text = readFileSync(docs, 'utf8'), from = text.indexOf(before) + before.length, to = text.indexOf(after);
+const [before, after] = ['<!-- fuzz: written by build.sh fuzz -->\n', '<!-- fuzz ends -->'], text = readFileSync(docs, 'utf8'), from = text.indexOf(before) + before.length, to = text.indexOf(after);
 if (from < before.length || to < from) throw new Error('docs/robustness.md has no place for the table');
-writeFileSync(docs, text.slice(0, from) + table + text.slice(to));
+writeFileSync(docs, `${text.slice(0, from)}${table}\n${text.slice(to)}`);

@@ -11,9 +11,9 @@ const rows = lines.filter((line) => line.startsWith('entry\t')).map((line) => li
 const table = ['| entry point | inputs | refused | sizes | worst ratio | of |', '|---|---|---|---|---|---|', ...rows.map(([entry, cases, refused, from, to, ratio, by]) => `| ${cell(entry)} | ${cases} | ${refused} | ${from}..${to} | ${ratio} | ${cell(by)} |`)].join('\n');
 console.log(table);
 if (!filter.length && status === 0) {
-  const docs = new URL('docs/robustness.md', ROOT), [before, after] = ['<!-- growth: written by build.sh growth -->\n', '\n<!-- growth ends -->'];
+  const docs = new URL('docs/robustness.md', ROOT), [before, after] = ['<!-- growth: written by build.sh growth -->\n', '<!-- growth ends -->'];
   const text = readFileSync(docs, 'utf8'), from = text.indexOf(before) + before.length, to = text.indexOf(after);
   if (from < before.length || to < from) throw new Error('docs/robustness.md has no place for the table');
-  writeFileSync(docs, text.slice(0, from) + table + text.slice(to));
+  writeFileSync(docs, `${text.slice(0, from)}${table}\n${text.slice(to)}`);
 }
 process.exit(status ?? 1);
