@@ -2,16 +2,18 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { MicrotomeError, Model, ModelStore, Tokenizer } from '../../web/index.js';
+import { ByteModel, MicrotomeError, Model, ModelStore, Tokenizer, trainTokenizer } from '../../web/index.js';
+import { Params, transformer } from '../../web/net.js';
 import { fakeStorage } from '../support/fake_opfs.mjs';
 import { GGML } from '../support/gguf_write.mjs';
 import { randomLlama } from '../support/random_gguf.mjs';
-import { scratch } from '../support/wasm.mjs';
+import { BUNDLED, scratch, tinyTokenizer } from '../support/wasm.mjs';
 
 const files = scratch();
 const model = Buffer.from(randomLlama({ layers: 2, width: 64, heads: 4, kvHeads: 2, ffn: 96, vocab: 300, context: 64, base: 10000 }, GGML.F32));
@@ -221,5 +223,103 @@ describe('platforms that lack something', () => {
     for (const line of simd) assert.match(line, /^EUNSUPPORTED .*no WebAssembly SIMD.*Chrome 91, Firefox 89, Safari 16\.4, Node/);
     const none = (await node('globalThis.WebAssembly = undefined;', load)).stdout.trim().split('\n');
     for (const line of none) assert.match(line, /^EUNSUPPORTED .*no WebAssembly/);
+  });
+});
+
+describe('memory that ends', () => {
+  const root = new URL('../../', import.meta.url), bytes = readFileSync(new URL('web/wasm/simd.wasm', root));
+  const Real = WebAssembly.Memory;
+  after(() => { WebAssembly.Memory = Real; });
+  /** A module of its own whose memory cannot have more pages of 64 KiB. @param {number} pages */
+  const limited = async (pages) => {
+    WebAssembly.Memory = /** @type {any} */ (function (/** @type {any} */ kind) { return new Real({ ...kind, maximum: Math.min(kind.maximum, pages) }); });
+    return { wasmModule: await WebAssembly.compile(bytes) };
+  };
+  const words = (/** @type {number} */ n) => Array.from({ length: n }, (_, i) => `w${(i * 2654435761 % 2 ** 32).toString(36)}`);
+  const definition = (/** @type {number} */ n) => new TextEncoder().encode(JSON.stringify({ model: { type: 'WordLevel', unk_token: 'u', vocab: Object.fromEntries(['u', ...words(n)].map((w, i) => [w, i])) } }));
+  /** Either the call does what it should or it ends with ENOMEM; counts which. @param {{good: number, full: number}} seen @param {() => any} call */
+  const tried = async (seen, call) => {
+    try {
+      const out = await call();
+      seen.good++;
+      return out;
+    } catch (error) {
+      fails('ENOMEM', /memory/)(error);
+      seen.full++;
+    }
+  };
+
+  test('a tokenizer is loaded, encodes, decodes, counts, trains: what does not fit is refused, the others go on', async () => {
+    const json = definition(30000), small = new TextEncoder().encode(JSON.stringify(tinyTokenizer()));
+    const seen = { load: { good: 0, full: 0 }, encode: { good: 0, full: 0 }, decode: { good: 0, full: 0 }, train: { good: 0, full: 0 } };
+    for (let pages = 64; pages <= 256; pages += pages < 100 ? 4 : 24) {
+      const options = await limited(pages), first = await Tokenizer.load(small, options), want = first.encode('hello world').ids.join();
+      for (let times = 0; times < 2; times++) {
+        const big = await tried(seen.load, () => Tokenizer.load(json, options));
+        big?.dispose();
+        const ids = await tried(seen.encode, () => first.encode('hello world '.repeat(20_000)).ids);
+        if (ids) assert.equal(ids.length, first.count('hello world '.repeat(20_000)));
+        const text = await tried(seen.decode, () => first.decode(new Uint32Array(100_000).fill(258)));
+        if (text) assert.equal(text.length % 100_000, 0);
+        const trained = await tried(seen.train, () => trainTokenizer(words(30000), { kind: 'bpe', vocabSize: 2000, ...options }));
+        trained?.tokenizer.dispose();
+        assert.equal(first.encode('hello world').ids.join(), want, `${pages} pages`);
+      }
+      first.dispose();
+    }
+    for (const [name, { good, full }] of Object.entries(seen)) assert.ok(good && full, `${name}: ${good} good, ${full} full`);
+  });
+  test('a net', async () => {
+    const seen = { good: 0, full: 0 };
+    for (let pages = 64; pages <= 256; pages += 16) {
+      const options = await limited(pages), params = await Params.create(options);
+      await tried(seen, () => {
+        const g = params.graph(), tokens = g.index('tokens', [8, 32]), targets = g.index('targets', [8, 32]);
+        g.train(transformer(g, tokens, { vocab: 64, width: 64, layers: 3, heads: 4 }).logits.crossEntropy(targets).mean());
+        g.run();
+        g.backward();
+      });
+      const t = await Tokenizer.load(definition(3), options);
+      assert.equal(t.encode('u').ids.length, 1);
+      t.dispose();
+      await params.close();
+    }
+    assert.ok(seen.good && seen.full, JSON.stringify(seen));
+  });
+  test('a model is loaded, runs, generates', async () => {
+    WebAssembly.Memory = Real;
+    const seen = { load: { good: 0, full: 0 }, run: { good: 0, full: 0 } }, real = new URL('web/runtime/worker.js', root).href;
+    const wide = files.write('wide.gguf', Buffer.from(randomLlama({ layers: 2, width: 256, heads: 4, kvHeads: 2, ffn: 1024, vocab: 300, context: 2048, base: 10000 }, GGML.F32)));
+    for (let pages = 64; pages <= 640; pages += 32) {
+      const workerUrl = pathToFileURL(files.write(`memory-${pages}.mjs`, `const Real = WebAssembly.Memory; WebAssembly.Memory = function (kind) { return new Real({ ...kind, maximum: Math.min(kind.maximum, ${pages}) }); };\nawait import(${JSON.stringify(real)});\n`));
+      const m = await tried(seen.load, () => Model.load(wide, { threads: 1, workerUrl }));
+      if (!m) continue;
+      const ids = Array.from({ length: 1500 }, (_, i) => i % 300);
+      for (let times = 0; times < 2; times++) {
+        await tried(seen.run, () => m.run(ids));
+        await tried(seen.run, () => m.greedy(ids.slice(0, 900), { maxTokens: 4 }));
+        await tried(seen.run, () => m.run([1, 2, 3]));
+      }
+      await m.dispose();
+    }
+    for (const [name, { good, full }] of Object.entries(seen)) assert.ok(good && full, `${name}: ${good} good, ${full} full`);
+    const after = await Model.load(modelFile, { threads: 1 });
+    assert.ok((await after.run([1, 2, 3])).logits.length);
+    await after.dispose();
+  });
+  test('bytes of a model', async () => {
+    WebAssembly.Memory = Real;
+    const seen = { good: 0, full: 0 }, real = new URL('web/runtime/worker.js', root).href;
+    for (let pages = 64; pages <= 256; pages += 16) {
+      const workerUrl = pathToFileURL(files.write(`bytes-${pages}.mjs`, `const Real = WebAssembly.Memory; WebAssembly.Memory = function (kind) { return new Real({ ...kind, maximum: Math.min(kind.maximum, ${pages}) }); };\nawait import(${JSON.stringify(real)});\n`));
+      const m = await tried(seen, () => Model.load(BUNDLED, { threads: 1, workerUrl }));
+      if (!m) continue;
+      const b = new ByteModel(m);
+      for (const text of ['The cat', 'The cat sat on the mat. '.repeat(20), 'The']) await tried(seen, () => b.next(text));
+      await b.dispose();
+      await tried(seen, () => m.run([1, 2, 3]));
+      await m.dispose();
+    }
+    assert.ok(seen.good && seen.full, JSON.stringify(seen));
   });
 });
