@@ -122,6 +122,8 @@ COLD='^(wasm/|src/model/|src/train/|src/base/(json|gguf|status|number)|src/text/
 SMALL=-Os
 # And in the module for tokenizers alone, where size counts most: all but the ways that every word of a text goes.
 COLD_TOKENS='^src/token/(seg_[dglp]|spm_plain|lattice|pieces|vocab|walk|extend|train|measure|huffman|choose|bpe\.c|char_map|utf16|decode|memo|normalize)|^src/(text/(unicode|normalize)|base/(sort|memory|utf8))'
+# In the module that only runs models: all but the kernels.
+COLD_CORE='^src/(model|bias|decode|train)/|^src/tensor/([a-z_]*|kernel/simd_(attend|gemm))\.c'
 C_FLAGS=(-std=c11 -Wall -Wextra -Werror)
 WASM_FLAGS=(--target=wasm32-unknown-emscripten -O3 -fno-math-errno -ffp-contract=off -mcpu=mvp -msimd128 -mbulk-memory
     -mbulk-memory-opt -mnontrapping-fptoint -msign-ext -mmutable-globals)
@@ -156,7 +158,7 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
     need_npm
     need_toolchain
     local v SOURCES
-    for v in ${VARIANTS:-simd relaxed simd-threads relaxed-threads tokens}; do
+    for v in ${VARIANTS:-simd relaxed simd-threads relaxed-threads tokens core}; do
         mapfile -t SOURCES < <(core_sources; ls wasm/*.c)
         case $v in
         simd) build_wasm simd -- ;;
@@ -164,6 +166,7 @@ build() { # VARIANTS="relaxed-threads" builds only that one, for quick rounds wh
         simd-threads) build_wasm simd-threads -matomics -- --shared-memory --no-check-features ;;
         relaxed-threads) build_wasm relaxed-threads -mrelaxed-simd -matomics -- --shared-memory --no-check-features ;;
         tokens) build_tokens ;;
+        core) build_core ;;
         *) die "no such variant: $v" ;;
         esac
     done
@@ -181,12 +184,24 @@ build_tokens() {
     MALLOC="$SYSLIB/libemmalloc.a" build_wasm tokens -- --wrap=vsnprintf
 }
 
-# The worker for models: one file of worker_main.js and what it imports.
+# Models that run, without what trains, exports or analyses them: one build, everything for size.
+build_core() {
+    local COLD="$COLD|$COLD_TOKENS|$COLD_CORE" SMALL=-Oz SOURCES
+    mapfile -t SOURCES < <(core_sources; ls wasm/abi_base.c wasm/abi_token.c wasm/abi_model.c wasm/abi_decode.c wasm/abi_tensor.c wasm/shim.c)
+    MALLOC="$SYSLIB/libemmalloc.a" build_wasm core -DMT_RUN_ONLY -O2 -fno-vectorize -fno-slp-vectorize --
+}
+
+# The workers for models, the whole one and that of microtome/core: each one file of its main file and what that imports.
 build_worker() {
-    node_modules/.bin/esbuild web/runtime/worker_main.js --bundle --format=esm --target=es2022 --charset=utf8 --minify-whitespace --minify-syntax \
-        '--external:node:*' '--banner:js=// @ts-nocheck: made by build.sh of worker_main.js' '--footer:js=export {};' --log-level=warning --outfile=build/worker.js
-    sed -i 's|import(name)|import(/* webpackIgnore: true */ /* @vite-ignore */ name)|' build/worker.js # comments are gone by now, and bundlers would warn
-    cmp -s build/worker.js web/runtime/worker.js || cp build/worker.js web/runtime/worker.js
+    local name more=
+    for name in worker core_worker; do
+        [ "$name" = worker ] || more=--minify-identifiers # where size counts most
+        # shellcheck disable=SC2086
+        node_modules/.bin/esbuild "web/runtime/${name}_main.js" --bundle --format=esm --target=es2022 --charset=utf8 --minify-whitespace --minify-syntax $more \
+            '--external:node:*' "--banner:js=// @ts-nocheck: made by build.sh of ${name}_main.js" '--footer:js=export {};' --log-level=warning "--outfile=build/$name.js"
+        sed -i 's|import(name)|import(/* webpackIgnore: true */ /* @vite-ignore */ name)|' "build/$name.js" # comments are gone by now, and bundlers would warn
+        cmp -s "build/$name.js" "web/runtime/$name.js" || cp "build/$name.js" "web/runtime/$name.js"
+    done
 }
 
 # What a page kept offline consists of, each file with its hash, and a version made of all: the service worker reads it.

@@ -1,9 +1,9 @@
 /* The flat C ABI that JavaScript calls: integers, doubles and pointers; no struct crosses by value.
  *
  *   abi_base.c    memory, the error slot, random numbers, the GGUF container
- *   abi_tensor.c  data types, choice of kernels, threads     abi_model.c  loader, sessions, traces, patches
+ *   abi_tensor.c  choice of kernels, threads                 abi_model.c  loader, sessions, traces, patches
  *   abi_token.c   tokenizers                                 abi_choose.c other segmenters, the binary form written
- *   abi_bias.c    byte models
+ *   abi_bias.c    byte models                                abi_export.c data types, models written
  *   abi_lattice.c segmentations of a text                    abi_huffman.c codes for words
  *   abi_language.c languages of tokens               abi_markov.c  sources whose distribution is known
  *   abi_heal.c    healing, covers

@@ -74,34 +74,6 @@ MT_EXPORT(model_key) double abi_model_key(const mt_model *model, const char *nam
     return g && mt_gguf_u64(g, name, &value) && value < 9007199254740992u ? (double)value : -1;
 }
 
-/* ---- export ---- */
-
-MT_EXPORT(export_new) mt_status abi_export_new(const mt_model *model, mt_export **out) {
-    ABI_NEED(model);
-    return mt_export_new(model, out, &abi_error);
-}
-MT_EXPORT(export_free) void abi_export_free(mt_export *x) {
-    mt_export_free(x);
-}
-MT_EXPORT(export_describe) mt_status abi_export_describe(const mt_export *x, mt_buf *json) {
-    ABI_NEED(x);
-    json->len = 0;
-    return mt_export_describe(x, json, &abi_error);
-}
-MT_EXPORT(export_keys) mt_status abi_export_keys(const mt_export *x, const uint8_t **data, size_t *length) {
-    ABI_NEED(x);
-    *data = mt_export_keys(x)->data;
-    *length = mt_export_keys(x)->len;
-    return MT_OK;
-}
-MT_EXPORT(export_rows)
-mt_status abi_export_rows(const mt_export *x, mt_pool *pool, int32_t tensor, double row, double count, uint32_t type,
-                          void *target) {
-    ABI_NEED(x);
-    ABI_NEED(target);
-    return mt_export_rows(x, pool, tensor, (int64_t)row, (int64_t)count, type, target, &abi_error);
-}
-
 /* ---- sessions ---- */
 
 MT_EXPORT(session_new)

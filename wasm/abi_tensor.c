@@ -1,27 +1,12 @@
-/* ABI of src/tensor: data types, the choice of kernels, threads. */
+/* ABI of src/tensor: the choice of kernels, threads. */
 #include "abi.h"
 
 #include "../src/tensor/kernels.h"
 
 ABI_LAYOUT(tensor, ABI_ENUM(MT_ISA_REF), ABI_ENUM(MT_ISA_SIMD), ABI_ENUM(MT_ISA_RELAXED))
 
-/* ---- data types and kernels ---- */
+/* ---- kernels ---- */
 
-/* Name of a tensor type, or 0; elements and bytes of a block. */
-MT_EXPORT(dtype) const char *abi_dtype(uint32_t type, uint32_t *block, uint32_t *bytes) {
-    const mt_dtype_info *info = mt_dtype_find(type);
-    if (!info) return NULL;
-    *block = info->block;
-    *bytes = info->bytes;
-    return info->name;
-}
-/* `count` values of type `from` at source as type `to` at target. */
-MT_EXPORT(recode)
-mt_status abi_recode(mt_pool *pool, uint32_t from, uint32_t to, const void *source, void *target, size_t count) {
-    ABI_NEED(source);
-    ABI_NEED(target);
-    return mt_recode(pool, from, to, source, target, count, &abi_error);
-}
 MT_EXPORT(kernels_use) mt_status abi_kernels_use(int32_t isa) {
     return mt_kernels_use((mt_isa)isa, &abi_error);
 }

@@ -73,7 +73,7 @@ export class Model {
       const onEvent = (/** @type {string} */ _name, /** @type {Progress} */ value) => onProgress?.(value);
       const engine = await start(client, { module, shared, threads, isa }, signal);
       const loaded = await sendSources(client, cache ? await stored(from, { onProgress, signal }) : from, { signal, onEvent });
-      const model = new Model(client, { ...loaded, engine: { variant, ...engine } });
+      const model = new (this ?? Model)(client, { ...loaded, engine: { variant, ...engine } });
       await model.#openTokenizer(definition, page, signal);
       return model;
     } catch (error) {

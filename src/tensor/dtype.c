@@ -25,10 +25,6 @@
 static float half_at(const uint8_t *p) {
     return mt_half_to_float(mt_le16(p));
 }
-static void put_half(uint8_t *p, float f) {
-    uint16_t h = mt_float_to_half(f);
-    memcpy(p, &h, 2);
-}
 
 /* ---- codecs: 32 values ---- */
 
@@ -225,6 +221,16 @@ static void bf16_to_float(const void *blocks, float *out, size_t count) {
 
 /* ---- from float ---- */
 
+#ifdef MT_RUN_ONLY /* what only runs models writes no types */
+#define WRITER(f) NULL
+#else
+#define WRITER(f) f
+
+static void put_half(uint8_t *p, float f) {
+    uint16_t h = mt_float_to_half(f);
+    memcpy(p, &h, 2);
+}
+
 static void f32_from_float(const float *in, void *blocks, size_t count) {
     memcpy(blocks, in, count * sizeof(float));
 }
@@ -322,23 +328,24 @@ static void q5_1_from_float(const float *in, void *blocks, size_t count) {
         put_nibbles(b + 8, q);
     }
 }
+#endif
 
 /* ---- the table ---- */
 
 static const mt_dtype_info types[] = {
-    {"F32", MT_F32, 1, sizeof(float), f32_to_float, f32_from_float},
-    {"F16", MT_F16, 1, 2, f16_to_float, f16_from_float},
-    {"BF16", MT_BF16, 1, 2, bf16_to_float, bf16_from_float},
-    {"Q8_0", MT_Q8_0, 32, 34, q8_0_to_float, q8_0_from_float},
-    {"Q4_0", MT_Q4_0, 32, 18, q4_0_to_float, q4_0_from_float},
-    {"Q4_1", MT_Q4_1, 32, 20, q4_1_to_float, q4_1_from_float},
-    {"Q5_0", MT_Q5_0, 32, 22, q5_0_to_float, q5_0_from_float},
-    {"Q5_1", MT_Q5_1, 32, 24, q5_1_to_float, q5_1_from_float},
+    {"F32", MT_F32, 1, sizeof(float), f32_to_float, WRITER(f32_from_float)},
+    {"F16", MT_F16, 1, 2, f16_to_float, WRITER(f16_from_float)},
+    {"BF16", MT_BF16, 1, 2, bf16_to_float, WRITER(bf16_from_float)},
+    {"Q8_0", MT_Q8_0, 32, 34, q8_0_to_float, WRITER(q8_0_from_float)},
+    {"Q4_0", MT_Q4_0, 32, 18, q4_0_to_float, WRITER(q4_0_from_float)},
+    {"Q4_1", MT_Q4_1, 32, 20, q4_1_to_float, WRITER(q4_1_from_float)},
+    {"Q5_0", MT_Q5_0, 32, 22, q5_0_to_float, WRITER(q5_0_from_float)},
+    {"Q5_1", MT_Q5_1, 32, 24, q5_1_to_float, WRITER(q5_1_from_float)},
     {"Q2_K", MT_Q2_K, 256, 84, q2_k_to_float, NULL},
     {"Q3_K", MT_Q3_K, 256, 110, q3_k_to_float, NULL},
-    {"Q4_K", MT_Q4_K, 256, 144, q4_k_to_float, mt_q4_k_from_float},
-    {"Q5_K", MT_Q5_K, 256, 176, q5_k_to_float, mt_q5_k_from_float},
-    {"Q6_K", MT_Q6_K, 256, 210, q6_k_to_float, mt_q6_k_from_float},
+    {"Q4_K", MT_Q4_K, 256, 144, q4_k_to_float, WRITER(mt_q4_k_from_float)},
+    {"Q5_K", MT_Q5_K, 256, 176, q5_k_to_float, WRITER(mt_q5_k_from_float)},
+    {"Q6_K", MT_Q6_K, 256, 210, q6_k_to_float, WRITER(mt_q6_k_from_float)},
     {"IQ4_NL", MT_IQ4_NL, 32, 18, iq4_nl_to_float, NULL},
 };
 

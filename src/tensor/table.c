@@ -3,11 +3,13 @@
 
 #include "kernel/simd.h"
 
+#ifndef MT_RUN_ONLY /* the small module has one set */
 static const mt_kernel_set ref_set = {
 #define X(how, name, result, arguments) .name = mt_ref_##name,
     MT_KERNELS(X)
 #undef X
 };
+#endif
 
 #ifdef MT_HAVE_SIMD
 static const mt_kernel_set simd_set = {
@@ -64,7 +66,9 @@ mt_isa mt_kernels_isa(void) {
 
 mt_status mt_kernels_use(mt_isa isa, mt_error *err) {
     const mt_kernel_set *set = NULL;
+#ifndef MT_RUN_ONLY
     if (isa == MT_ISA_REF) set = &ref_set;
+#endif
 #ifdef MT_HAVE_SIMD
     if (isa == MT_ISA_SIMD) set = &simd_set;
 #endif

@@ -156,7 +156,7 @@ export class Heap {
   }
 
   #without(/** @type {string} */ what) {
-    return new MicrotomeError(`this build of the module has no ${what}${this.exports.session_new ? '' : ": it is the one for tokenizers alone (microtome/tokens); objects of 'microtome' can do more"}`, { code: 'EUNSUPPORTED' });
+    return new MicrotomeError(`this build of the module has no ${what}${this.exports.bytes_new ? '' : ": it is a small one (microtome/tokens, microtome/core); objects of 'microtome' can do more"}`, { code: 'EUNSUPPORTED' });
   }
 
   /** What the last failed call left behind. */

@@ -1,13 +1,13 @@
 // Which build of the module to use, and getting it compiled.
 //
-// Four builds of one source: {simd, relaxed} x {one thread, shared memory}; and "tokens", a third of their size, which has nothing but
-// tokenizers (web/tokens.js asks for it). What the platform can do is found by validating tiny
+// Four builds of one source: {simd, relaxed} x {one thread, shared memory}; and two small ones: "tokens", which has nothing but
+// tokenizers (web/tokens.js asks for it), and "core", which runs models besides (web/core.js). What the platform can do is found by validating tiny
 // modules that hold the exact instructions our kernels use; relaxed SIMD must also compute the right numbers, since an engine
 // may accept an instruction and get it wrong (Node 20 and 21 do with their experimental flag: never used there).
 import { Heap, MicrotomeError, inNode, makeMemory, nodeModule, throwIfAborted } from './heap.js';
 import { filePath } from './source.js';
 
-/** @typedef {'simd' | 'relaxed' | 'simd-threads' | 'relaxed-threads' | 'tokens'} Variant */
+/** @typedef {'simd' | 'relaxed' | 'simd-threads' | 'relaxed-threads' | 'tokens' | 'core'} Variant */
 /**
  * Where the module comes from, when it is not beside this file.
  * @typedef {object} RuntimeOptions
@@ -25,6 +25,7 @@ const FILES = {
   'simd-threads': () => new URL('../wasm/simd-threads.wasm', import.meta.url),
   'relaxed-threads': () => new URL('../wasm/relaxed-threads.wasm', import.meta.url),
   tokens: () => new URL('../wasm/tokens.wasm', import.meta.url),
+  core: () => new URL('../wasm/core.wasm', import.meta.url),
 };
 const VARIANTS = /** @type {Variant[]} */ (Object.keys(FILES));
 

@@ -1,21 +1,6 @@
 // The worker for models. build.sh makes worker.js of this file and all that it imports: one file, because bundlers and people copy
-// a worker's file and not what it imports. It runs the engine; started as a helper it runs `pool_worker` on the shared memory.
-import { inNode, nodeModule } from './heap.js';
-import { Engine } from './engine.js';
-import { PROTOCOL, serve } from './wire.js';
+// a worker's file and not what it imports.
+import { boot } from './boot.js';
+import { WholeEngine } from './engine_whole.js';
 
-const WORKER_NAME = 'microtome-worker-1';
-
-{
-  const scope = /** @type {any} */ (globalThis);
-  if (inNode()) {
-    const start = (/** @type {any} */ { isMainThread, parentPort, workerData }) => {
-      if (!isMainThread && workerData?.microtome === PROTOCOL) serve(parentPort, (handler) => void parentPort.on('message', handler), new Engine());
-    };
-    const threads = process.getBuiltinModule?.('node:worker_threads');
-    if (threads) start(threads);
-    else void nodeModule('node:worker_threads').then(start);
-  } else if (typeof scope.WorkerGlobalScope === 'function' && scope instanceof scope.WorkerGlobalScope && scope.name === WORKER_NAME) {
-    serve(scope, (handler) => { scope.onmessage = (/** @type {MessageEvent} */ event) => handler(event.data); }, new Engine());
-  }
-}
+boot(WholeEngine);
