@@ -123,7 +123,7 @@ SMALL=-Os
 # And in the module for tokenizers alone, where size counts most: all but the ways that every word of a text goes.
 COLD_TOKENS='^src/token/(seg_[dglp]|spm_plain|lattice|pieces|vocab|walk|extend|train|measure|huffman|choose|bpe\.c|char_map|utf16|decode|memo|normalize)|^src/(text/(unicode|normalize)|base/(sort|memory|utf8))'
 # In the module that only runs models: all but the kernels.
-COLD_CORE='^src/(model|bias|decode|train)/|^src/tensor/([a-z_]*|kernel/simd_(attend|gemm))\.c'
+COLD_CORE='^src/(model|bias|decode|train)/|^src/tensor/([a-z_]*|kernel/simd_(attend|gemm))\.c|^src/(token/(encode|walk|split)|text/regex_dfa)\.c'
 C_FLAGS=(-std=c11 -Wall -Wextra -Werror)
 WASM_FLAGS=(--target=wasm32-unknown-emscripten -O3 -fno-math-errno -ffp-contract=off -mcpu=mvp -msimd128 -mbulk-memory
     -mbulk-memory-opt -mnontrapping-fptoint -msign-ext -mmutable-globals)
@@ -187,7 +187,7 @@ build_tokens() {
 # Models that run, without what trains, exports or analyses them: one build, everything for size.
 build_core() {
     local COLD="$COLD|$COLD_TOKENS|$COLD_CORE" SMALL=-Oz SOURCES
-    mapfile -t SOURCES < <(core_sources; ls wasm/abi_base.c wasm/abi_token.c wasm/abi_model.c wasm/abi_decode.c wasm/abi_tensor.c wasm/shim.c)
+    mapfile -t SOURCES < <(core_sources; ls wasm/abi_base.c wasm/abi_token.c wasm/abi_binary.c wasm/abi_model.c wasm/abi_decode.c wasm/abi_tensor.c wasm/shim.c)
     MALLOC="$SYSLIB/libemmalloc.a" build_wasm core -DMT_RUN_ONLY -O2 -fno-vectorize -fno-slp-vectorize --
 }
 

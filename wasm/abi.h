@@ -2,7 +2,7 @@
  *
  *   abi_base.c    memory, the error slot, random numbers, the GGUF container
  *   abi_tensor.c  choice of kernels, threads                 abi_model.c  loader, sessions, traces, patches
- *   abi_token.c   tokenizers                                 abi_choose.c other segmenters, the binary form written
+ *   abi_token.c   tokenizers                                 abi_choose.c other segmenters
  *   abi_bias.c    byte models                                abi_export.c data types, models written
  *   abi_lattice.c segmentations of a text                    abi_huffman.c codes for words
  *   abi_language.c languages of tokens               abi_markov.c  sources whose distribution is known
@@ -10,6 +10,7 @@
  *   abi_transfer.c embeddings for another vocabulary
  *   abi_across.c  two vocabularies, mixtures of byte models
  *   abi_marginal.c sums over all tokenizations of a text
+ *   abi_binary.c  tokenizers written
  *   shim.c        what libc asks of its host
  *
  * Conventions. A fallible export returns an mt_status and writes the module's one mt_error (address: export `error`).

@@ -1,4 +1,4 @@
-/* ABI of src/token for who wants more than encoding and decoding: other segmenters, and writing the binary form. */
+/* ABI of src/token for who wants more than encoding and decoding: other segmenters. */
 #include "abi.h"
 
 #include "../src/token/choose.h"
@@ -18,10 +18,4 @@ const mt_choice *abi_tok_choice(int32_t kind, double p, int32_t random_ties, uin
     choice = (mt_choice){&mt_choices,    (mt_choice_kind)kind, p,      random_ties != 0, best,
                          abi_size(seed), abi_size(position),   huffman};
     return &choice;
-}
-/* out is a buf; empty it after. */
-MT_EXPORT(tok_to_binary) mt_status abi_tok_to_binary(mt_tok *tok, mt_buf *out) {
-    ABI_NEED(tok);
-    ABI_NEED(out);
-    return mt_tok_to_binary(tok, out, &abi_error);
 }

@@ -6,7 +6,6 @@ import { Tokenizer as WholeTokenizer } from './tokenizer.js';
 export { encodeStream } from './stream.js';
 export { MicrotomeError } from './runtime/heap.js';
 export { detectFeatures } from './runtime/load.js';
-export { ModelStore } from './store.js';
 
 /** @typedef {import('./tokenizer.js').LoadOptions} LoadOptions */
 /** @typedef {import('./types.js').ModelOptions} ModelOptions */

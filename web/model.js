@@ -6,7 +6,6 @@ import { RUNTIME_OPTIONS, detectFeatures, loadModule } from './runtime/load.js';
 import { wholeFile } from './runtime/gzip.js';
 import { toSource } from './runtime/source.js';
 import { plainGradients } from './grad.js';
-import { ModelStore } from './store.js';
 import { givenValues, plainPatches } from './patch.js';
 import { SAMPLING, checkSampling } from './sampling.js';
 import { Session } from './session.js';
@@ -412,7 +411,7 @@ export async function defaultThreads() {
  * @param {import('./runtime/open.js').Source[]} sources @param {{onProgress?: (p: Progress) => void, signal?: AbortSignal}} options @returns {Promise<import('./runtime/open.js').Source[]>}
  */
 async function stored(sources, { onProgress, signal }) {
-  const out = [];
+  const { ModelStore } = await import('./store.js'), out = []; // who keeps nothing loads nothing
   for (const source of sources) {
     if (source.kind !== 'url' || !ModelStore.available) { out.push(source); continue; }
     try {

@@ -133,7 +133,7 @@ void growth_encode(void) {
             if (k > 5 && k % 4) continue;
             mt_error err;
             for (int kind = 1; kind < MT_CHOICE_HUFFMAN; kind++) {
-                c.choice = (mt_choice){.kind = (mt_choice_kind)kind, .p = 0.3, .seed = 5};
+                c.choice = (mt_choice){.by = &mt_choices, .kind = (mt_choice_kind)kind, .p = 0.3, .seed = 5};
                 if (mt_choice_check(t, &c.choice, &err) != MT_OK) continue;
                 snprintf(what, sizeof what, "%s, %s: %s", segmenters[kind], name, c.text->name);
                 growth_case("encode by another segmenter", what, 512, encode, &c);

@@ -27,9 +27,11 @@ describe('what an application carries', () => {
     { code: "import { Trainer } from 'microtome'; console.log(Trainer);", kB: 20, not: /model|session|store|quantize|client|wire|engine|sampler|\/(net|lab|labs|inspect|atlas|elements)\// },
     { code: "import { Model } from 'microtome'; console.log(Model);", kB: 37, not: /engine|bytes|heal|train|measure|\/(net|lab|labs|inspect|atlas|elements)\// },
     { code: "import { ByteModel, Model } from 'microtome'; console.log(ByteModel, Model);", kB: 38.5, not: /engine|heal|train|measure|\/(net|lab|labs|inspect|atlas|elements)\// },
+    { code: "import { Model } from 'microtome/core'; console.log(Model);", kB: 37, not: /engine|bytes|heal|train|measure|\/(net|lab|labs|inspect|atlas|elements)\// },
     { code: "import { TINY } from 'microtome/models'; console.log(TINY);", kB: 0.1, not: /runtime/ },
     { code: "import 'microtome/elements/byte-distribution.js';", kB: 5.2, not: /runtime|\/lab\// },
     { code: "import 'microtome/worker.js';", kB: 16, not: /client|tokenizer|\/lab\// },
+    { code: "import 'microtome/core_worker.js';", kB: 12.5, not: /client|tokenizer|\/lab\// },
   ];
   for (const { code, kB, not } of CASES)
     test(code, async (t) => {

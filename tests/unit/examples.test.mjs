@@ -61,6 +61,7 @@ const HOLDS = {
     `
     assert.ok(bitsPerByte > 0.3 && bitsPerByte < 3, String(bitsPerByte));
     assert.equal(data.length, 2 * model.info.width);`,
+    `assert.match(model.engine, /^core, /);`,
     `assert.ok(branch.length > session.length && state.length > 1000);`,
     `assert.deepEqual(said[0], ['Q5_0', blob.size]);`,
   ],

@@ -23,7 +23,7 @@ describe('the packed tarball', () => {
   before(async () => { ({ installed, paths } = await installPacked(project)); });
 
   test('holds what it needs and no more', () => {
-    for (const path of ['package.json', 'README.md', 'LICENSE', 'THIRD-PARTY.md', 'sbom.cdx.json', 'docs/cli.md', 'models/microtome-tiny.gguf', 'web/index.js', 'web/node/cli.js', 'web/runtime/worker.js', 'web/lab/worker.js', 'web/lab/prose.txt.gz', 'types/index.d.ts', ...['simd', 'relaxed', 'simd-threads', 'relaxed-threads', 'tokens'].map((name) => `web/wasm/${name}.wasm`)])
+    for (const path of ['package.json', 'README.md', 'LICENSE', 'THIRD-PARTY.md', 'sbom.cdx.json', 'docs/cli.md', 'models/microtome-tiny.gguf', 'web/index.js', 'web/node/cli.js', 'web/runtime/worker.js', 'web/runtime/core_worker.js', 'web/lab/worker.js', 'web/lab/prose.txt.gz', 'types/index.d.ts', ...['simd', 'relaxed', 'simd-threads', 'relaxed-threads', 'tokens', 'core'].map((name) => `web/wasm/${name}.wasm`)])
       assert.ok(paths.includes(path), path);
     for (const path of paths) assert.match(path, /^(package\.json|README\.md|LICENSE|THIRD-PARTY\.md|sbom\.cdx\.json|docs\/cli\.md|models\/microtome-tiny\.gguf|web\/([a-z-]+\/)?[a-z_-]+\.js|web\/wasm\/[a-z-]+\.wasm|web\/lab\/prose\.txt\.gz|types\/([a-z-]+\/)?[a-z_-]+\.d\.ts)$/, path);
     const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));

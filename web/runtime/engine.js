@@ -194,7 +194,7 @@ export class Engine {
   // ---- sessions: used ones are kept, since their caches cost time to allocate ----
 
   /** @protected @param {number} tokens @param {number} [batch] rows at once, in a session of its own @param {number} [cache] kind of cache @returns {Session} */
-  openSession(tokens, batch = 0, cache = 0) {
+  open(tokens, batch = 0, cache = 0) {
     const heap = this.heap;
     const capacity = tokens <= 1024 ? Math.max(64, 2 ** Math.ceil(Math.log2(tokens))) : 512 * Math.ceil(tokens / 512);
     if (!batch) {
@@ -212,7 +212,7 @@ export class Engine {
   }
 
   /** @protected @param {Session} session @param {boolean} [keep] */
-  closeSession(session, keep = true) {
+  close(session, keep = true) {
     if (keep && this.idle.length < 2) {
       this.heap.call('session_reset', session.at);
       this.idle.push(session);
@@ -270,7 +270,7 @@ export class Engine {
     const ids = this.encoderLayers ? (decoderIds ?? this.#decoderStart()) : given;
     this.checkIds(ids);
     const special = trace.length > 0 || patch.length > 0 || stopAt !== undefined; // whole sequence in one evaluation, in a session of its own
-    const session = this.openSession(ids.length, special ? ids.length : 0);
+    const session = this.open(ids.length, special ? ids.length : 0);
     try {
       for (const glob of trace) heap.scope((alloc) => heap.call('trace_want', session.at, heap.putCString(alloc, glob)));
       for (const p of patch) this.#patch(session, p);
@@ -278,7 +278,7 @@ export class Engine {
       const vocab = this.vocab;
       const want = stopAt !== undefined || (this.headless && trace.length) ? 'none' : all ? 'all' : 'last';
       const logits = new Float32Array(want === 'none' ? 0 : vocab * (all ? ids.length : 1));
-      if (typeIds) this.setSegments(session, typeIds, ids.length);
+      if (typeIds) this.segment(session, typeIds, ids.length);
       /** @type {Record<string, {shape: number[], data: Float32Array}>} */
       const traces = {};
       if (this.encoderLayers) {
@@ -293,7 +293,7 @@ export class Engine {
       if (lost !== undefined) throw new MicrotomeError(`run: ${lost} is not computed between where the run starts and where it stops`, { code: 'ESTATE' });
       return { logits, vocab, traces };
     } finally {
-      this.closeSession(session, !special);
+      this.close(session, !special);
     }
   }
 
@@ -308,7 +308,7 @@ export class Engine {
     if (!(start >= 1 && start <= n)) throw new MicrotomeError(`logProbs: start is ${start}, expected 1 to ${n}: the first token has nothing before it`, { code: 'ERANGE' });
     const out = new Float64Array(n - start);
     if (!out.length) return out;
-    const session = this.openSession(n - 1);
+    const session = this.open(n - 1);
     try {
       let parent = heap.enums.MT_ROOT;
       const log = heap.alloc(8 * this.vocab);
@@ -326,12 +326,12 @@ export class Engine {
       }
       return out;
     } finally {
-      this.closeSession(session);
+      this.close(session);
     }
   }
 
   /** @protected Which text each token of the next evaluation belongs to. @param {Session} session @param {ArrayLike<number>} typeIds @param {number} n */
-  setSegments(session, typeIds, n) {
+  segment(session, typeIds, n) {
     if (typeIds.length !== n) throw new MicrotomeError(`typeIds: ${typeIds.length} for ${n} tokens`, { code: 'ERANGE' });
     this.heap.scope((alloc) => {
       const at = alloc(4 * n);
@@ -359,12 +359,12 @@ export class Engine {
     /** @type {Float32Array | null} */ let out = null;
     let width = 0;
     for (const [i, ids] of lists.entries()) {
-      const session = this.openSession(this.encoderLayers ? 1 : ids.length, this.encoderLayers ? 1 : ids.length);
+      const session = this.open(this.encoderLayers ? 1 : ids.length, this.encoderLayers ? 1 : ids.length);
       try {
         heap.scope((alloc) => heap.call('trace_want', session.at, heap.putCString(alloc, name)));
         /** @type {Record<string, {shape: number[], data: Float32Array}>} */
         const traces = {};
-        if (typeIds) this.setSegments(session, typeIds[i], ids.length);
+        if (typeIds) this.segment(session, typeIds[i], ids.length);
         if (this.encoderLayers) this.#encode(session, ids);
         else await this.#feed(session, ids, heap.enums.MT_ROOT, 'none', task, ids.length, () => {});
         this.#traces(session, traces);
@@ -375,7 +375,7 @@ export class Engine {
         const length = normalize ? Math.sqrt(sum.reduce((s, x) => s + x * x, 0)) : to - from;
         for (let d = 0; d < width; d++) out[i * width + d] = length > 0 ? sum[d] / length : 0;
       } finally {
-        this.closeSession(session, false);
+        this.close(session, false);
       }
       await task.breathe();
     }
@@ -467,11 +467,11 @@ export class Engine {
     if (held) session = held.core;
     else
       try {
-        session = this.openSession(ids.length + total - 1, 0, cache);
+        session = this.open(ids.length + total - 1, 0, cache);
       } catch (error) {
         total = Math.max(1, this.context - ids.length + 1);
         if (!(error instanceof MicrotomeError) || total >= maxTokens) throw error;
-        session = this.openSession(ids.length + total - 1, 0, cache); // too much memory, or more than a cache may have: what the model was trained for
+        session = this.open(ids.length + total - 1, 0, cache); // too much memory, or more than a cache may have: what the model was trained for
       }
     /** @type {CoreSampler | null} */ let sampler = null;
     let slot = held ? held.leaf : heap.enums.MT_ROOT;
@@ -529,7 +529,7 @@ export class Engine {
           this.#stand(held, slot);
           held.row = row;
         }
-      } else this.closeSession(session);
+      } else this.close(session);
     }
   }
 
@@ -865,7 +865,7 @@ export class Engine {
     const heap = this.heap, vocab = this.vocab;
     lists.forEach((ids) => this.checkIds(ids));
     if (this.encoderLayers) throw new MicrotomeError('runBatch: an encoder-decoder model has one source at a time', { code: 'ESTATE' });
-    const total = lists.reduce((sum, ids) => sum + ids.length, 0), session = this.openSession(total, 0, this.#cacheKind(kv));
+    const total = lists.reduce((sum, ids) => sum + ids.length, 0), session = this.open(total, 0, this.#cacheKind(kv));
     try {
       return heap.scope((alloc) => {
         const [tokens, parents, slots] = [0, 1, 2].map(() => alloc(4 * total)), wants = alloc(total);
@@ -879,7 +879,7 @@ export class Engine {
         return lasts.map((last) => heap.floats(heap.exports.session_logits(session.at, last) >>> 0, vocab));
       });
     } finally {
-      this.closeSession(session);
+      this.close(session);
     }
   }
 }

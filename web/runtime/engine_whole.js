@@ -95,10 +95,10 @@ export class WholeEngine extends Engine {
     const heap = this.heap, ids = lists.flat(), total = ids.length;
     lists.forEach((list) => this.checkIds(list));
     if (source) this.checkIds(source);
-    const session = this.openSession(total, total);
+    const session = this.open(total, total);
     let at = 0;
     try {
-      if (typeIds) this.setSegments(session, typeIds, total);
+      if (typeIds) this.segment(session, typeIds, total);
       at = heap.scope((alloc) => {
         const ints = (/** @type {number[]} */ list) => { const to = alloc(4 * list.length + 4); heap.putInts(to, list); return to; };
         const starts = lists.flatMap((list) => list.map((_, i) => i > 0));
@@ -116,7 +116,7 @@ export class WholeEngine extends Engine {
       return use(at);
     } finally {
       heap.exports.gradients_free(at);
-      this.closeSession(session, false);
+      this.close(session, false);
     }
   }
 
@@ -232,7 +232,7 @@ export class WholeEngine extends Engine {
     const targets = { valid: heap.enums.MT_TARGET_VALID, masked: heap.enums.MT_TARGET_MASKED, all: heap.enums.MT_TARGET_ALL };
     if (!(target in targets)) throw new MicrotomeError(`unknown target ${JSON.stringify(target)}: known are ${Object.keys(targets).join(', ')}`, { code: 'EUNKNOWN' });
     const tokenizer = this.ownTokenizer();
-    const session = this.openSession(slots ?? 2048);
+    const session = this.open(slots ?? 2048);
     try {
       const at = heap.scope((alloc) => {
         const out = alloc(4), list = alloc(4 * prompt.length);
@@ -252,7 +252,7 @@ export class WholeEngine extends Engine {
       this.bytes.set(handle, { at, session: session.at, pushed: new Uint8Array(0), prunes: target === 'all' });
       return handle;
     } catch (error) {
-      this.closeSession(session, false);
+      this.close(session, false);
       throw error;
     }
   }
@@ -437,7 +437,7 @@ export class WholeEngine extends Engine {
    */
   healNext({ text, tokens, classic, keep, limit, epsilon, slots }) {
     const heap = this.heap, tokenizer = this.ownTokenizer();
-    const session = this.openSession(slots);
+    const session = this.open(slots);
     try {
       return heap.scope((alloc) => {
         const out = alloc(heap.sizeOf('mt_healed')), at = alloc(text.length);
@@ -448,7 +448,7 @@ export class WholeEngine extends Engine {
         return { bytes: next.slice(0, 256), end: next[256], dead, dropped, contexts };
       });
     } finally {
-      this.closeSession(session);
+      this.close(session);
     }
   }
 
@@ -457,7 +457,7 @@ export class WholeEngine extends Engine {
   /** Runs body with a session, the prompt in memory, and an allocator. @template T @param {number} slots @param {number[]} prompt @param {(alloc: (bytes: number) => number, session: number, tokenizer: number, prompt: number) => T} body @returns {T} */
   #scoring(slots, prompt, body) {
     const heap = this.heap, tokenizer = this.ownTokenizer();
-    const session = this.openSession(slots + prompt.length + 1);
+    const session = this.open(slots + prompt.length + 1);
     try {
       return heap.scope((alloc) => {
         const list = alloc(4 * prompt.length);
@@ -465,7 +465,7 @@ export class WholeEngine extends Engine {
         return body(alloc, session.at, tokenizer, list);
       });
     } finally {
-      this.closeSession(session);
+      this.close(session);
     }
   }
 

@@ -167,7 +167,7 @@ export function serve(port, onMessage, engine) {
     };
     try {
       const f = /** @type {any} */ (engine)[method];
-      if (typeof f !== 'function') throw new MicrotomeError(`this worker has no ${method}: models of 'microtome' can do more than those of microtome/core`, { code: 'EUNSUPPORTED' });
+      if (typeof f !== 'function') throw new MicrotomeError(`no ${method} in microtome/core: objects of 'microtome' can do more`, { code: 'EUNSUPPORTED' });
       const value = await f.call(engine, args, task);
       port.postMessage({ id, value }, buffersOf(value));
     } catch (error) {
