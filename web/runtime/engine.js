@@ -220,7 +220,7 @@ export class Engine {
   }
 
   /** @protected @param {ArrayLike<number>} ids */
-  checkIds(ids) {
+  check(ids) {
     if (!ids.length) throw new MicrotomeError('no tokens: at least one is needed', { code: 'ERANGE' });
     for (let i = 0; i < ids.length; i++)
       if (!(ids[i] >= 0 && ids[i] < this.vocab && Number.isInteger(ids[i])))
@@ -265,10 +265,10 @@ export class Engine {
    */
   async run({ ids: given, decoderIds = null, typeIds = null, all = false, trace = [], patch = [], stopAt }, task) {
     const heap = this.heap;
-    this.checkIds(given);
+    this.check(given);
     if (decoderIds && !this.encoderLayers) throw new MicrotomeError('run: decoderIds: this model has no encoder beside a decoder', { code: 'ESTATE' });
     const ids = this.encoderLayers ? (decoderIds ?? this.#decoderStart()) : given;
-    this.checkIds(ids);
+    this.check(ids);
     const special = trace.length > 0 || patch.length > 0 || stopAt !== undefined; // whole sequence in one evaluation, in a session of its own
     const session = this.open(ids.length, special ? ids.length : 0);
     try {
@@ -303,7 +303,7 @@ export class Engine {
    */
   async logProbs({ ids, start = 1 }, task) {
     const heap = this.heap, n = ids.length;
-    this.checkIds(ids);
+    this.check(ids);
     if (this.encoderLayers) throw new MicrotomeError('logProbs: an encoder-decoder model gives no probability to a text alone', { code: 'ESTATE' });
     if (!(start >= 1 && start <= n)) throw new MicrotomeError(`logProbs: start is ${start}, expected 1 to ${n}: the first token has nothing before it`, { code: 'ERANGE' });
     const out = new Float64Array(n - start);
@@ -354,7 +354,7 @@ export class Engine {
    */
   async embed({ lists, typeIds = null, pooling, normalize }, task) {
     const heap = this.heap;
-    lists.forEach((ids) => this.checkIds(ids));
+    lists.forEach((ids) => this.check(ids));
     const name = this.#hiddenName();
     /** @type {Float32Array | null} */ let out = null;
     let width = 0;
@@ -442,7 +442,7 @@ export class Engine {
    */
   async generate(args, task) {
     const heap = this.heap;
-    if (args.handle === undefined || args.ids.length) this.checkIds(args.ids);
+    if (args.handle === undefined || args.ids.length) this.check(args.ids);
     const aligner = args.heal ? this.#aligner(args.ids, args.heal) : null;
     try {
       if (aligner) await task.part({ kept: aligner.kept });
@@ -624,7 +624,7 @@ export class Engine {
     const heap = this.heap;
     if (this.encoderLayers && !source && !state) throw new MicrotomeError('session: an encoder-decoder model needs a source text', { code: 'EMISSING' });
     if (!this.encoderLayers && source) throw new MicrotomeError('session: source: this model has no encoder beside a decoder', { code: 'ESTATE' });
-    if (source) this.checkIds(source);
+    if (source) this.check(source);
     const cache = this.#cacheKind(kv);
     const at = this.#made('session_new', this.model, this.pool, slots, CHUNK_TOKENS, cache);
     const core = { at, capacity: heap.exports.session_slots(at), cache, uses: 1 };
@@ -690,7 +690,7 @@ export class Engine {
    */
   async sessionAppend({ handle, ids, want, trace = [], patch = [] }, task) {
     const heap = this.heap, held = this.#heldAt(handle), { core } = held, vocab = this.vocab;
-    this.checkIds(ids);
+    this.check(ids);
     let slot = held.leaf;
     const special = trace.length > 0 || patch.length > 0;
     const scores = want === 'scores' ? new Float64Array(ids.length).fill(NaN) : null;
@@ -773,7 +773,7 @@ export class Engine {
   /** @param {{handle: number, tokens: number[], parents: number[], positions?: number[] | null}} args */
   sessionTree({ handle, tokens, parents, positions = null }) {
     const heap = this.heap, held = this.#heldAt(handle), vocab = this.vocab;
-    this.checkIds(tokens);
+    this.check(tokens);
     const logits = new Float32Array(tokens.length * vocab);
     held.tree = this.#eval(held.core, tokens, parents.map((p) => (p < 0 ? held.leaf : -2 - p)), positions, (i, at) => logits.set(heap.floats(at, vocab), i * vocab)); // MT_IN_BATCH
     return { ...this.#report(held), result: { logits, vocab } };
@@ -835,7 +835,7 @@ export class Engine {
   /** @param {{handle: number, at: number, ids: ArrayLike<number>}} args @param {Task} task */
   async sessionInsert({ handle, at, ids }, task) {
     const heap = this.heap, held = this.#heldAt(handle), { core } = held, n = held.length;
-    this.checkIds(ids);
+    this.check(ids);
     if (!(at >= 0 && at <= n)) throw new MicrotomeError(`insert: place ${at} of ${n}`, { code: 'ERANGE' });
     const head = at ? this.#tokensOf(held).slots[at - 1] : heap.enums.MT_ROOT;
     let slot = head;
@@ -863,7 +863,7 @@ export class Engine {
   /** Independent sequences in one pass: logits of the last token of each. @param {{lists: number[][], kv?: string}} args */
   runBatch({ lists, kv }) {
     const heap = this.heap, vocab = this.vocab;
-    lists.forEach((ids) => this.checkIds(ids));
+    lists.forEach((ids) => this.check(ids));
     if (this.encoderLayers) throw new MicrotomeError('runBatch: an encoder-decoder model has one source at a time', { code: 'ESTATE' });
     const total = lists.reduce((sum, ids) => sum + ids.length, 0), session = this.open(total, 0, this.#cacheKind(kv));
     try {

@@ -93,8 +93,8 @@ export class WholeEngine extends Engine {
    */
   async #gradients({ lists, source = null, typeIds = null, loss, parameters = [], values = [], traces = [], segments }, task, use) {
     const heap = this.heap, ids = lists.flat(), total = ids.length;
-    lists.forEach((list) => this.checkIds(list));
-    if (source) this.checkIds(source);
+    lists.forEach((list) => this.check(list));
+    if (source) this.check(source);
     const session = this.open(total, total);
     let at = 0;
     try {
