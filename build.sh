@@ -122,7 +122,7 @@ COLD='^(wasm/|src/model/|src/train/|src/base/(json|gguf|status|number)|src/text/
 SMALL=-Os
 # And in the module for tokenizers alone, where size counts most: all but the ways that every word of a text goes.
 COLD_TOKENS='^src/token/(seg_[dglp]|spm_plain|lattice|pieces|vocab|walk|extend|train|measure|huffman|choose|bpe\.c|char_map|utf16|decode|memo|normalize)|^src/(text/(unicode|normalize)|base/(sort|memory|utf8))'
-# In the module that only runs models: all but the kernels.
+# In the module that only runs models: all but the kernels that most of the time is spent in.
 COLD_CORE='^src/(model|bias|decode|train)/|^src/tensor/([a-z_]*|kernel/simd_(attend|gemm))\.c|^src/(token/(encode|walk|split)|text/regex_dfa)\.c'
 C_FLAGS=(-std=c11 -Wall -Wextra -Werror)
 WASM_FLAGS=(--target=wasm32-unknown-emscripten -O3 -fno-math-errno -ffp-contract=off -mcpu=mvp -msimd128 -mbulk-memory
@@ -184,7 +184,7 @@ build_tokens() {
     MALLOC="$SYSLIB/libemmalloc.a" build_wasm tokens -- --wrap=vsnprintf
 }
 
-# Models that run, without what trains, exports or analyses them: one build, everything for size.
+# Models that run, without what trains, exports or analyses them: one thread, plain SIMD.
 build_core() {
     local COLD="$COLD|$COLD_TOKENS|$COLD_CORE" SMALL=-Oz SOURCES
     mapfile -t SOURCES < <(core_sources; ls wasm/abi_base.c wasm/abi_token.c wasm/abi_binary.c wasm/abi_model.c wasm/abi_decode.c wasm/abi_tensor.c wasm/shim.c)

@@ -33,7 +33,7 @@ export class Model extends Whole {
   }
 }
 
-/** The Tokenizer of 'microtome' on the same module as Model. What needs more throws EUNSUPPORTED: other segmenters and lattices, toBinary, measures, trainers. */
+/** The Tokenizer of 'microtome' on the same module as Model. What needs more throws EUNSUPPORTED: other segmenters and lattices, measures, trainers. */
 export class Tokenizer extends WholeTokenizer {
   /** As Tokenizer.load of 'microtome'. @override @param {AnySource} source what to read @param {LoadOptions & RuntimeOptions} [options] as there @returns {Promise<Tokenizer>} */
   static load(source, options) {

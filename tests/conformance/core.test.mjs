@@ -106,6 +106,9 @@ test('it is the same class; what it has not is an error that says where it is, a
   for (const asked of [() => model.gradients([1, 2, 3], { parameters: ['*'] }), () => model.finetune(), async () => new ByteModel(model).next('Once'), () => all(new ByteModel(model).generate('Once'))])
     await assert.rejects(async () => asked(), (error) => /** @type {any} */ (error).code === 'EUNSUPPORTED' && /'microtome' can do more/.test(/** @type {any} */ (error).message));
   await assert.rejects(async () => model.tokenizer.encode('ab', { segmenter: 'bytes' }), { code: 'EUNSUPPORTED' });
+  const again = await Tokenizer.fromBinary(await model.tokenizer.toBinary());
+  assert.deepEqual(again.encode('as before'), model.tokenizer.encode('as before'));
+  again.dispose();
   assert.deepEqual((await model.run([1, 2, 3])).logits, before);
   await model.dispose();
   await assert.rejects(Model.load(TINY, { threads: 2 }), { code: 'EUNSUPPORTED' });
