@@ -208,7 +208,7 @@ build_worker() {
 build_site() {
     local out=demos/start/files.js
     # shellcheck disable=SC2046
-    find demos web $(cat demos/offline/models.txt) -type f ! -path 'web/node/*' ! -path 'demos/offline/*' ! -path "$out" ! -name '*.md' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >build/site.sums
+    find demos web $(cat demos/offline/models.txt) -type f ! -path 'web/node/*' ! -name tokens.wasm ! -name core.wasm ! -name core_worker.js ! -path 'demos/offline/*' ! -path "$out" ! -name '*.md' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >build/site.sums
     {
         printf '// @ts-nocheck: made by build.sh\nself.MICROTOME_SITE = { version: "%s", files: {\n' "$(sha256sum <build/site.sums | cut -c1-16)"
         sed 's/^\([0-9a-f]*\)  \(.*\)$/"\2": "\1",/' build/site.sums

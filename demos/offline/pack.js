@@ -57,7 +57,7 @@ async function bundle(source, format, files, workers) {
                     for (const [, start, url] of text.matchAll(/(new Worker\(\s*)?new URL\('([^']+)', import\.meta\.url\)/g)) {
                         const named = posix.join(posix.dirname(here), url);
                         if (start) workers.add(named);
-                        else if (isFile(named) && !/-threads\.wasm$/.test(named)) files.add(named); // shared memory needs a server's headers
+                        else if (isFile(named) && !/(-threads|\/tokens|\/core)\.wasm$|\/core_worker\.js$/.test(named)) files.add(named); // shared memory needs a server's headers; no page asks for the small modules
                     }
                     return { contents: text.replaceAll('import.meta.url', JSON.stringify(SITE + here)), loader: 'js' };
                 });

@@ -43,6 +43,15 @@ async function everything({ ids }) {
   return result;
 }
 
+/** Runs in the page: the module and the worker that only run models. */
+async function coreAlone({ ids }) {
+  const { Model } = await import('/web/core.js');
+  const model = await Model.load('model.gguf');
+  const said = { engine: model.engine, logits: [...(await model.run(ids)).logits], greedy: [...(await model.greedy(ids, { maxTokens: 10 })).ids], refused: await model.finetune().catch((error) => error.code), loaded: performance.getEntriesByType('resource').map(({ name }) => name.split('/').pop()) };
+  await model.dispose();
+  return said;
+}
+
 /** Runs in the page: a load that must fail, and how. */
 async function failing(options) {
   const { Model } = await import('/web/index.js');
@@ -98,6 +107,17 @@ for (const [name, { there, open }] of Object.entries(BROWSERS))
         assert.deepEqual(result.tokens, [259, 264]);
         assert.deepEqual(result.missing, ['MicrotomeError', 'EHTTP', 404]);
       });
+
+    test('microtome/core: its own module and worker', { timeout: 2 * PATIENCE }, async () => {
+      const { engine, logits, greedy: tokens, refused, loaded } = await inPage(await serve({ isolated: true, routes: ROUTES }), coreAlone, { ids });
+      assert.equal(engine, 'core, simd kernels, 1 thread');
+      const scale = want.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      logits.forEach((/** @type {number} */ x, /** @type {number} */ i) => assert.ok(Math.abs(x - want[i]) <= 2e-5 * scale, `${x} at ${i}, Node says ${want[i]}`));
+      assert.deepEqual(tokens, greedy);
+      assert.equal(refused, 'EUNSUPPORTED');
+      assert.deepEqual(loaded.filter((/** @type {string} */ file) => /\.wasm$/.test(file)).filter((/** @type {string} */ file) => file !== 'core.wasm'), []);
+      assert.ok(!loaded.includes('engine_whole.js'), loaded.join());
+    });
 
     test('a policy without workers: an error, and no waiting for one', { timeout: 2 * PATIENCE }, async () => {
       const server = await serve({ routes: ROUTES, policy: STRICT_POLICY.replace("worker-src 'self'", "worker-src 'none'") });

@@ -76,6 +76,7 @@ import { LabClient } from 'microtome/lab';
 import { TINY } from 'microtome/models';
 import { Params } from 'microtome/net';
 import { Model } from 'microtome';
+import { Model as Core } from 'microtome/core';
 
 async function all() {
   const lab = await LabClient.open('bico-reversal-curse', { config: { steps: 10, every: 5 } });
@@ -85,7 +86,9 @@ async function all() {
   const { verdict } = await runSystem(23);
   const model = await Model.load(TINY), { rows } = await logitLens(model, 'Once upon a time');
   await model.dispose();
-  return { done: where.done, drawn, verdict, rows: rows.length };
+  const core = await Core.load(TINY), { text } = await core.greedy('Once upon a time', { maxTokens: 4 });
+  await core.dispose();
+  return { done: where.done, drawn, verdict, rows: rows.length, core: core.engine.split(',')[0], text };
 }
 all().catch((error) => error.message).then((said) => { document.querySelector('output').value = JSON.stringify(said); });
 `;
@@ -162,7 +165,7 @@ describe('templates in Chromium', { skip: CHROMIUM ? false : 'no Chromium here' 
                 const { errors, foreign } = watch(page, server.origin);
                 await page.goto(server.url(''));
                 const said = await until(page, () => document.querySelector('output').value);
-                assert.deepEqual(JSON.parse(await said.jsonValue()), { done: true, drawn: 6, verdict: 'holds', rows: 7 });
+                assert.deepEqual(JSON.parse(await said.jsonValue()), { done: true, drawn: 6, verdict: 'holds', rows: 7, core: 'core', text: ', there was a' });
                 assert.deepEqual([errors, foreign], [[], []]);
             } finally {
                 await page.close();
