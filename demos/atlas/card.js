@@ -85,7 +85,7 @@ export class Card {
             make('div', { className: 'beside' },
                 make('div', {}, make('p', { className: 'label' }, 'Obtained here'), make('p', { className: 'number' }, `${formatNumber(headline.value)}${headline.unit ? ` ${headline.unit}` : ''}`), make('p', { className: 'small' }, headline.label)),
                 make('div', {}, make('p', { className: 'label' }, 'Published'), make('p', { className: 'small' }, published))),
-            make('div', { className: 'checks', tabIndex: 0, role: 'region', ariaLabel: `Checks of no. ${this.system.id}` }, make('table', {},
+            make('div', { className: 'checks scroll', tabIndex: 0, role: 'region', ariaLabel: `Checks of no. ${this.system.id}` }, make('table', {},
                 make('thead', {}, make('tr', {}, ...['Check', 'Value', 'Must be', 'Result'].map((name) => make('th', { scope: 'col' }, name)))),
                 make('tbody', {}, ...checks.map(({ what, value, bound, pass }) => make('tr', {}, make('th', { scope: 'row' }, what), make('td', {}, formatNumber(value)), make('td', {}, bound), make('td', { className: pass ? 'pass' : 'fail' }, pass ? '✓ passes' : '✗ fails')))))),
             make('p', { className: 'muted small' }, `${scope} ${formatNumber(seconds)} seconds${full ? ', in full' : ''}.`),

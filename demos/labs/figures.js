@@ -61,8 +61,8 @@ export class Figures {
 
     /** @param {string} title @param {(arms: ArmResult[]) => { name: string, svg: string }} file of its own, with its colours @returns {Figure} */
     #make(title, file) {
-        const picture = make('div', { className: 'picture' });
-        const table = make('div', { className: 'table', tabIndex: 0, role: 'region', ariaLabel: `Table: ${title}` });
+        const picture = make('div', { className: 'picture scroll' });
+        const table = make('div', { className: 'table scroll', tabIndex: 0, role: 'region', ariaLabel: `Table: ${title}` });
         const details = make('details', {}, make('summary', {}, 'As a table', make('span', { className: 'hidden' }, `: ${title}`)), table);
         const button = make('button', { type: 'button', className: 'quiet' }, 'Save SVG', make('span', { className: 'hidden' }, `: ${title}`));
         /** @type {Figure} */

@@ -21,7 +21,7 @@ function taskOf({ task, grid, spaced, lines = 0, room, answer, solved: rows }, s
     return make('li', {},
         make('p', {}, task),
         ...(spaced ? [make('p', { className: 'spaced' }, spaced)] : []),
-        ...(grid ? [make('div', { className: 'grid', tabIndex: 0, role: 'region', ariaLabel: `Table: ${task}` }, make('table', {},
+        ...(grid ? [make('div', { className: 'grid scroll', tabIndex: 0, role: 'region', ariaLabel: `Table: ${task}` }, make('table', {},
             make('thead', {}, make('tr', {}, ...grid.head.map((name) => make('th', { scope: 'col' }, name)))),
             make('tbody', {}, ...(shown ?? []).map((row) => make('tr', {}, ...row.map((cell, i) => (i ? make('td', {}, cell) : make('th', { scope: 'row' }, cell))))))))] : []),
         ...(room && !solved ? [roomFor(room)] : []),

@@ -50,7 +50,7 @@ const PAGES = {
   } },
   atlas: { hash: '#system=23', use: (page) => page.locator('.target .go button').click() },
   tour: { use: async (page) => {
-    for (let i = 0; i < 4; i++) await page.locator('#next a, a#next').first().click();
+    for (let i = 0; i < 5; i++) await page.locator('#next').click();
   } },
 };
 
