@@ -39,7 +39,7 @@ const STYLE = sheet(`
 :host { display: block; min-width: 0; color: var(--mt-ink, light-dark(#1c2430, #e8eaee)); }
 :host([hidden]) { display: none; }
 figure { margin: 0; }
-.picture { /* a shade at the right edge, until it has been scrolled to its end */ overflow-x: auto; border-radius: 3px; --_ground: var(--mt-surface, light-dark(#ffffff, #191d23)); background: linear-gradient(var(--_ground), var(--_ground)) right / 1.4rem 100% no-repeat local, linear-gradient(to left, color-mix(in srgb, var(--mt-ink, light-dark(#1c2430, #e8eaee)) 28%, transparent), transparent) right / 1.1rem 100% no-repeat; }
+.picture { /* a shade at the right edge, until it has been scrolled to its end */ overflow-x: auto; border-radius: 3px; --_ground: var(--mt-surface, light-dark(#ffffff, #191d23)); background: linear-gradient(var(--_ground), var(--_ground)) right -2px top / 1.5rem 100% no-repeat local, linear-gradient(to left, color-mix(in srgb, var(--mt-ink, light-dark(#1c2430, #e8eaee)) 28%, transparent), transparent) right / 1.1rem 100% no-repeat; }
 .picture svg { display: block; width: 100%; min-width: min(30rem, 100% + 12rem); height: auto; }
 .under { display: flex; flex-wrap: wrap; gap: .4rem 1rem; justify-content: space-between; align-items: start; font-size: .875rem; padding-top: .3rem; }
 details { flex: 1 1 12rem; min-width: 0; }
