@@ -7,13 +7,9 @@ export { encodeStream } from './stream.js';
 export { MicrotomeError } from './runtime/heap.js';
 export { detectFeatures } from './runtime/load.js';
 
-/** @typedef {import('./tokenizer.js').LoadOptions} LoadOptions */
 /** @typedef {import('./types.js').ModelOptions} ModelOptions */
 /** @typedef {import('./runtime/load.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./runtime/source.js').AnySource} AnySource */
-
-/** @template T @param {T} options @returns {T & {variant: 'core'}} */
-const small = (options) => ({ .../** @type {any} */ (options), variant: 'core' });
 
 /**
  * The Model of 'microtome', loading, running, tracing, patching, generating and keeping sessions the same: it *is* that class, on a module and a worker
@@ -28,25 +24,15 @@ export class Model extends Whole {
    */
   static async load(source, options = {}) {
     const { threads = 1, workerUrl = new URL('./runtime/core_worker.js', import.meta.url) } = options;
-    if (threads !== 1) throw new MicrotomeError(`Model.load: microtome/core runs on one thread, ${threads} were asked for: Model of 'microtome' has more`, { code: 'EUNSUPPORTED' });
-    return super.load(source, small({ ...options, threads, workerUrl }));
+    if (threads !== 1) throw new MicrotomeError(`Model.load: microtome/core runs on one thread, not ${threads}: Model of 'microtome' has more`, { code: 'EUNSUPPORTED' });
+    return super.load(source, /** @type {ModelOptions} */ ({ ...options, variant: 'core', threads, workerUrl }));
   }
 }
 
-/** The Tokenizer of 'microtome' on the same module as Model. What needs more throws EUNSUPPORTED: other segmenters and lattices, measures, trainers. */
+/** The Tokenizer of 'microtome' on the same module as Model. What needs more throws EUNSUPPORTED: other segmenters and lattices, measures, trainers. Its methods are told there. */
 export class Tokenizer extends WholeTokenizer {
-  /** As Tokenizer.load of 'microtome'. @override @param {AnySource} source what to read @param {LoadOptions & RuntimeOptions} [options] as there @returns {Promise<Tokenizer>} */
-  static load(source, options) {
-    return super.load(source, small(options));
-  }
-
-  /** As Tokenizer.fromBinary of 'microtome'. @override @param {AnySource} source what to read @param {{signal?: AbortSignal} & RuntimeOptions} [options] as there @returns {Promise<Tokenizer>} */
-  static fromBinary(source, options) {
-    return super.fromBinary(source, small(options));
-  }
-
-  /** As Tokenizer.builtin of 'microtome'. @override @param {'byt5' | 'canine'} name as there @param {{signal?: AbortSignal} & RuntimeOptions} [options] as there @returns {Promise<Tokenizer>} */
-  static builtin(name, options) {
-    return super.builtin(name, small(options));
+  /** Its module; a getter, since bundlers keep a class with static fields. @internal */
+  static get runtime() {
+    return { variant: 'core' };
   }
 }

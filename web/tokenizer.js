@@ -66,6 +66,12 @@ function freeTokenizer(heap, [tok, encoding, buffer]) {
 const MAX_BYTES = 2 ** 31 - 2; // of one text: the core's limit
 
 /**
+ * @param {any} kind the class that was asked: a subclass may name its module (microtome/tokens, microtome/core); none where its method was called on its own
+ * @param {RuntimeOptions} options
+ */
+const heapOf = (kind, options) => loadHeap({ ...options, ...kind?.runtime });
+
+/**
  * A tokenizer made from its definition.
  *
  *   const tok = await Tokenizer.load('tokenizer.json');
@@ -96,7 +102,7 @@ export class Tokenizer {
     const { signal, merges, ties } = options;
     if (ties !== undefined && ties !== 'hf' && ties !== 'sentencepiece') throw new MicrotomeError(`Tokenizer.load: unknown ties ${JSON.stringify(ties)}: known are hf, sentencepiece`, { code: 'EUNKNOWN' });
     const from = toSource(source);
-    const [heap, opened, more] = await Promise.all([loadHeap(options), openUnpacked(from, signal), merges === undefined ? null : wholeFile(toSource(merges), signal)]);
+    const [heap, opened, more] = await Promise.all([heapOf(this, options), openUnpacked(from, signal), merges === undefined ? null : wholeFile(toSource(merges), signal)]);
     const tokenizer = await named(opened.name, async () => {
       const bytes = new Gathered(opened.size);
       const chunks = opened.chunks[Symbol.asyncIterator]();
@@ -142,7 +148,7 @@ export class Tokenizer {
   static async fromBinary(source, options = {}) {
     checkOptions('Tokenizer.fromBinary', options, ['signal', ...RUNTIME_OPTIONS]);
     const { signal } = options;
-    const [heap, opened] = await Promise.all([loadHeap(options), openUnpacked(toSource(source), signal)]);
+    const [heap, opened] = await Promise.all([heapOf(this, options), openUnpacked(toSource(source), signal)]);
     return named(opened.name, async () => {
       const bytes = new Gathered(opened.size);
       const chunks = opened.chunks[Symbol.asyncIterator]();
@@ -163,7 +169,7 @@ export class Tokenizer {
   static async builtin(name, options = {}) {
     checkOptions('Tokenizer.builtin', options, ['signal', ...RUNTIME_OPTIONS]);
     if (name !== 'byt5' && name !== 'canine') throw new MicrotomeError(`unknown tokenizer ${JSON.stringify(name)}: known are byt5, canine`, { code: 'EUNKNOWN' });
-    return fromDefinition(this ?? Tokenizer, await loadHeap(options), new Uint8Array(0), { name }, null);
+    return fromDefinition(this ?? Tokenizer, await heapOf(this, options), new Uint8Array(0), { name }, null);
   }
 
   /**
