@@ -279,6 +279,10 @@ int main(int argc, char **argv) {
         const entry *e = &entries[i];
         printf("entry\t%s\t%d\t%d\t%zu\t%zu\t%.2f\t%s\t%.0f\t%s\n", e->name, e->cases, e->refused, e->from, e->to,
                e->worst, e->by, e->per, e->dear);
+        bool whole = !filters;
+        for (int k = 0; k < filters; k++) whole |= strstr(e->name, filter[k]) != NULL;
+        if (whole && e->refused == e->cases)
+            failed++, printf("refused\t%s: every input, so nothing was tried\n", e->name);
     }
     printf("%d of %d cases grow too fast\n", failed, cases);
     return failed != 0;

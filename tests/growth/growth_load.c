@@ -88,20 +88,63 @@ static const shape shapes[] = {
     {"ranks of one token", "YQ== 0\n", "YQ== %zu\n", "", "", 2, "mine.tiktoken"},
     {"world vocabulary", "1 'a' 1\n", "%zu 'w%zu' 5\n", "", "", 2, "rwkv_vocab_v20230424.txt"},
 
-    {"safetensors: tensors", "{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}",
-     ",\"t%zu\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", "", "}", 3, NULL},
-    {"safetensors: one tensor again and again", "{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}",
+    {"safetensors: layers", "{%N", "", "", "}", 3, NULL},
+    {"safetensors: tensors", "{%M", ",\"t%zu\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", "", "}", 3,
+     NULL},
+    {"safetensors: one tensor again and again", "{%M",
      ",\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", "", "}", 3, NULL},
-    {"safetensors: dimensions", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1", ",1", "", "],\"data_offsets\":[0,4]}}", 3,
+    {"safetensors: dimensions", "{%M,\"a\":{\"dtype\":\"F32\",\"shape\":[1", ",1", "", "],\"data_offsets\":[0,4]}}", 3,
      NULL},
 };
 
-/* %zu: i + 10; %S: i letters; %B: i + 1 in base64 of four bytes; %T: n special tokens */
+/* A GPT-2 of n layers, eight wide, as the header of safetensors names it; returns its bytes */
+static size_t gpt2(mt_buf *b, size_t n) {
+    static const struct {
+        const char *name;
+        unsigned rows, columns;
+    } all[] = {{"wte.weight", 8, 8},
+               {"wpe.weight", 8, 8},
+               {"h.ln_1.weight", 0, 8},
+               {"h.ln_1.bias", 0, 8},
+               {"h.attn.c_attn.weight", 8, 24},
+               {"h.attn.c_attn.bias", 0, 24},
+               {"h.attn.c_proj.weight", 8, 8},
+               {"h.attn.c_proj.bias", 0, 8},
+               {"h.ln_2.weight", 0, 8},
+               {"h.ln_2.bias", 0, 8},
+               {"h.mlp.c_fc.weight", 8, 32},
+               {"h.mlp.c_fc.bias", 0, 32},
+               {"h.mlp.c_proj.weight", 32, 8},
+               {"h.mlp.c_proj.bias", 0, 8},
+               {"ln_f.weight", 0, 8},
+               {"ln_f.bias", 0, 8}};
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        bool in_layer = *all[i].name == 'h';
+        for (size_t l = 0; l < (in_layer ? n : 1); l++) {
+            size_t from = at;
+            at += 4 * (size_t)all[i].columns * (all[i].rows ? all[i].rows : 1);
+            growth_add(b, at > 256 ? ",\"" : "\"");
+            if (in_layer) growth_add(b, "h.%zu.", l);
+            growth_add(b, "%s\":{\"dtype\":\"F32\",\"shape\":[", all[i].name + (in_layer ? 2 : 0));
+            if (all[i].rows) growth_add(b, "%u,", all[i].rows);
+            growth_add(b, "%u],\"data_offsets\":[%zu,%zu]}", all[i].columns, from, at);
+        }
+    }
+    return at;
+}
+
+/* %M: the tensors of gpt2 with one layer, %N: with n; %zu: i + 10; %S: i letters; %B: i + 1 in base64 of four bytes;
+ * %T: n special tokens */
 static void put(mt_buf *b, const char *s, size_t i, size_t n) {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (; *s; s++)
         if (!strncmp(s, "%zu", 3))
             growth_add(b, "%zu", i + 10), s += 2;
+        else if (!strncmp(s, "%M", 2))
+            gpt2(b, 1), s++;
+        else if (!strncmp(s, "%N", 2))
+            gpt2(b, n), s++;
         else if (!strncmp(s, "%S", 2))
             for (size_t k = 0; k <= i || !s++; k++) mt_buf_byte(b, 'a', NULL);
         else if (!strncmp(s, "%B", 2)) {
@@ -162,10 +205,17 @@ static mt_status read_file(const void *with, size_t n, mt_error *err) {
         mt_model *m = NULL;
         mt_buf f = {0};
         uint64_t head = b.len;
-        static const char config[] =
-            "{\"model_type\":\"gpt2\",\"n_embd\":8,\"n_layer\":1,\"n_head\":2,\"vocab_size\":8,\"n_positions\":8}";
+        size_t layers = strstr(s->before, "%N") ? n : 1;
+        char config[128];
+        snprintf(config, sizeof config,
+                 "{\"model_type\":\"gpt2\",\"n_embd\":8,\"n_layer\":%zu,\"n_head\":2,\"vocab_size\":8,"
+                 "\"n_positions\":8}",
+                 layers);
         mt_buf_add(&f, &head, 8, NULL);
         mt_buf_add(&f, b.data, b.len, NULL);
+        mt_buf names = {0};
+        for (size_t i = gpt2(&names, layers); i; i--) mt_buf_byte(&f, 0, NULL);
+        mt_buf_free(&names);
         status = mt_loader_new(f.len, &l, err);
         if (status == MT_OK) status = mt_loader_config(l, (const uint8_t *)config, strlen(config), err);
         for (size_t i = 0; i < f.len && status == MT_OK; i += 1000)
@@ -222,6 +272,7 @@ static void text_of(mt_buf *b, const char *s) {
 }
 
 enum {
+    LAYERS,
     KEYS,
     TENSORS,
     TOKENS,
@@ -234,7 +285,8 @@ enum {
     ARRAYS,
     ALL
 };
-static const char *const gguf_names[] = {"keys",
+static const char *const gguf_names[] = {"layers",
+                                         "keys",
                                          "tensors",
                                          "tokens",
                                          "equal tokens",
@@ -244,12 +296,42 @@ static const char *const gguf_names[] = {"keys",
                                          "an array of 2^60 announced",
                                          "a string of 2^60 announced",
                                          "arrays in arrays"};
+/* A llama of n layers, eight wide, all zeros; `at` is where the next tensor's data begins */
+static uint64_t llama(mt_buf *b, size_t vocab, size_t n, uint64_t *at) {
+    static const struct {
+        const char *name;
+        bool matrix;
+    } all[] = {{"attn_norm", false}, {"attn_q", true},   {"attn_k", true}, {"attn_v", true},  {"attn_output", true},
+               {"ffn_norm", false},  {"ffn_gate", true}, {"ffn_up", true}, {"ffn_down", true}};
+    enum { IN_LAYER = sizeof all / sizeof *all };
+    for (size_t i = 0; i < n * IN_LAYER + 2; i++) {
+        char name[64];
+        uint64_t rows = i == 0 ? vocab : i == 1 ? 1 : all[(i - 2) % IN_LAYER].matrix ? 8 : 1;
+        if (i < 2)
+            snprintf(name, sizeof name, "%s.weight", i ? "output_norm" : "token_embd");
+        else
+            snprintf(name, sizeof name, "blk.%zu.%s.weight", (i - 2) / IN_LAYER, all[(i - 2) % IN_LAYER].name);
+        text_of(b, name), put32(b, rows > 1 ? 2 : 1), put64(b, 8);
+        if (rows > 1) put64(b, rows);
+        put32(b, 0), put64(b, *at), *at += rows * 32;
+    }
+    return n * IN_LAYER + 2;
+}
+
 static mt_status gguf(const void *with, size_t n, mt_error *err) {
     int kind = *(const int *)with;
     mt_buf b = {0}, k = {0};
     char name[64];
-    uint64_t keys = 1, tensors = 0, huge = UINT64_C(1) << 60;
+    uint64_t keys = 1, tensors = 0, data = 0, huge = UINT64_C(1) << 60;
+    static const char *const sizes[] = {"block_count", "embedding_length", "feed_forward_length", "context_length",
+                                        "attention.head_count"};
     text_of(&k, "general.architecture"), put32(&k, MT_GGUF_STRING), text_of(&k, "llama");
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++, keys++) {
+        snprintf(name, sizeof name, "llama.%s", sizes[i]);
+        text_of(&k, name), put32(&k, MT_GGUF_U32), put32(&k, i % 4 ? 8 : i == 0 && kind == LAYERS ? (uint32_t)n : 1);
+    }
+    text_of(&k, "llama.attention.layer_norm_rms_epsilon"), put32(&k, MT_GGUF_F32);
+    mt_buf_add(&k, &(float){1e-5F}, sizeof(float), NULL), keys++;
     if (kind == KEYS || kind == EQUAL_KEYS)
         for (size_t i = 0; i < n; i++) {
             snprintf(name, sizeof name, "k%zu", kind == KEYS ? i : 0);
@@ -273,16 +355,19 @@ static mt_status gguf(const void *with, size_t n, mt_error *err) {
         for (size_t i = 0; i < n; i++) put32(&k, MT_GGUF_ARRAY), put64(&k, 1);
         put32(&k, MT_GGUF_U32), put64(&k, 1), put32(&k, 1);
     }
+    tensors = llama(&k, kind == TOKENS || kind == EQUAL_TOKENS ? n : 8, kind == LAYERS ? n : 1, &data);
     if (kind == TENSORS)
         for (size_t i = 0; i < n; i++) {
             snprintf(name, sizeof name, "t%zu", i);
-            text_of(&k, name), put32(&k, 1), put64(&k, 0), put32(&k, 0), put64(&k, 0), tensors++;
+            text_of(&k, name), put32(&k, 1), put64(&k, 8), put32(&k, 0), put64(&k, data), tensors++, data += 32;
         }
     mt_buf_add(&b, "GGUF", 4, NULL), put32(&b, 3);
     put64(&b, kind == MANY_TENSORS_SAID ? huge : tensors), put64(&b, kind == MANY_KEYS_SAID ? huge : keys);
     mt_buf_add(&b, k.data, k.len, NULL);
     if (kind >= MANY_KEYS_SAID && kind < ARRAYS) /* and what follows has the size */
         for (size_t i = 0; i < n; i++) put64(&b, 0);
+    while (b.len % 32) mt_buf_byte(&b, 0, NULL);
+    for (uint64_t i = 0; i < data; i++) mt_buf_byte(&b, 0, NULL);
     mt_gguf g = {0};
     mt_tok *t = NULL;
     mt_loader *l = NULL;
@@ -353,10 +438,11 @@ void growth_load(void) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         static const char *const entries[] = {"JSON",           "tokenizer.json", "other definitions", "safetensors",
                                               "tokenizer.json", "tokenizer.json", "tokenizer.json"};
-        size_t first = shapes[i].form == 5 ? 8 : shapes[i].form == 6 ? 8 : 2048;
+        size_t first = shapes[i].form == 5 || shapes[i].form == 6 ? 8 : strstr(shapes[i].before, "%N") ? 64 : 2048;
         growth_case(entries[shapes[i].form], shapes[i].name, first, read_file, &shapes[i]);
     }
-    for (int kind = 0; kind < ALL; kind++) growth_case("GGUF", gguf_names[kind], 2048, gguf, &kind);
+    for (int kind = 0; kind < ALL; kind++)
+        growth_case("GGUF", gguf_names[kind], kind == LAYERS ? 64 : 2048, gguf, &kind);
     for (int kind = 0; kind < 20; kind++) {
         static const char *const models[] = {"Unigram", "BPE", "words", "characters"}, *const parts[] = {
                                                                                            "pieces", "equal pieces",
