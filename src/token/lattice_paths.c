@@ -1,10 +1,12 @@
 /* Single paths of a lattice: best, n best, all, samples.
  *
  * n-best and sampling without replacement both grow hypotheses from the end of the text towards its start, always the
- * one with the highest key. For n-best the key is the hypothesis' own score plus the best score from the start to its
- * node, which is exact, so complete hypotheses come out in order. For sampling it is a Gumbel variable perturbing the
- * hypothesis' log-probability: drawn top-down, the children's maximum being made equal to the parent's key (Kool, van
- * Hoof & Welling 2019), so that the k highest complete keys are k draws without replacement. */
+ * one with the highest key. For n-best the key is what the best path through the hypothesis scores less than the best
+ * path of all, so complete hypotheses come out in order. It is summed edge by edge, and an edge of a best path adds
+ * exactly 0: rounding must not tell equals apart, or a search of long texts goes through all of them. For sampling it
+ * is a Gumbel variable perturbing the hypothesis' log-probability: drawn top-down, the children's maximum being made
+ * equal to the parent's key (Kool, van Hoof & Welling 2019), so that the k highest complete keys are k draws without
+ * replacement. */
 #include "lattice.h"
 #include "../base/heap.h"
 
@@ -93,7 +95,7 @@ done:
 /* ---- hypotheses from the end ---- */
 
 typedef struct hypothesis {
-    double key, score; /* score: n-best: weights from here to the end; sampling: log-probability */
+    double key, score; /* score: sampling alone: log-probability */
     uint32_t node, edge;
     int32_t next; /* towards the end of the text; -1: none */
 } hypothesis;
@@ -156,7 +158,7 @@ mt_status mt_lattice_nbest(const mt_lattice *l, size_t k, size_t limit, mt_paths
     }
     viterbi(l, MT_TIE_LONGEST_LAST, best, by);
     if (best[l->nodes - 1] == -INFINITY) goto done;
-    MT_TRY_GOTO(push(&s, (hypothesis){best[l->nodes - 1], 0, l->nodes - 1, 0, -1}), done);
+    MT_TRY_GOTO(push(&s, (hypothesis){0, 0, l->nodes - 1, 0, -1}), done);
     for (size_t found = 0; found < k && s.heap_len;) {
         uint32_t x = heap_pop(s.heap, &s.heap_len, &s), v = s.all[x].node;
         if (v == 0) {
@@ -166,9 +168,11 @@ mt_status mt_lattice_nbest(const mt_lattice *l, size_t k, size_t limit, mt_paths
         }
         for (uint32_t i = l->in[v]; i < l->in[v + 1]; i++) {
             const mt_edge *e = &l->edge[l->in_edge[i]];
-            double score = e->weight + s.all[x].score;
-            if (best[e->from] == -INFINITY || score == -INFINITY) continue;
-            MT_TRY_GOTO(push(&s, (hypothesis){best[e->from] + score, score, e->from, l->in_edge[i], (int32_t)x}), done);
+            double through = best[e->from] + e->weight;
+            if (through == -INFINITY) continue;
+            MT_TRY_GOTO(
+                push(&s, (hypothesis){s.all[x].key - (best[v] - through), 0, e->from, l->in_edge[i], (int32_t)x}),
+                done);
         }
     }
 done:
