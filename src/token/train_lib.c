@@ -1,14 +1,18 @@
 /* LiB, "Less is Better" (Yang, Cai & Frank 2020): a lexicon that learns chunks by reading, so that both the number of
  * tokens and the number of types stay small. The lexicon is an ordered list; a chunk's place is its rank.
  *
- *   reading     longest match; a symbol never seen is memorized; now and then (alpha) the previous chunk and this one
- *               are memorized as one, at the tail, on probation
- *   evaluating  at a chunk of several symbols, what if the second-longest match had been taken? Both segmentations go
- * on until they meet. Fewer chunks win, then the smaller sum of ranks: the winner is rewarded; when it is the shorter
- * chunk, the longer one is punished probation   a chunk that comes again with other neighbours is released and
- * rewarded; with the same neighbour the two are memorized as one instead; one not released in `probation` steps is
- * forgotten a step ends with the moves: rewarded chunks go 1 + 0.1 x rank places forward, punished ones back, off the
- * tail means forgotten; and the worst ranks are put on probation */
+ * Reading: longest match; a symbol never seen is memorized; now and then (alpha) the previous chunk and this one are
+ * memorized as one, at the tail, on probation.
+ *
+ * Evaluating: at a chunk of several symbols, what if the second-longest match had been taken? Both segmentations go on
+ * until they meet. Fewer chunks win, then the smaller sum of ranks: the winner is rewarded; when it is the shorter
+ * chunk, the longer one is punished.
+ *
+ * Probation: a chunk that comes again with other neighbours is released and rewarded; with the same neighbour the two
+ * are memorized as one instead; one not released in `probation` steps is forgotten.
+ *
+ * A step ends with the moves: rewarded chunks go 1 + 0.1 x rank places forward, punished ones back, off the tail means
+ * forgotten; and the worst ranks are put on probation. */
 #include "train.h"
 #include "vocab.h"
 
@@ -161,43 +165,120 @@ static mt_status read_sentence(lexicon *l, mt_str s, mt_ids *chunks) {
 
 /* ---- the end of a step ---- */
 
-static void number(lexicon *l, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++) l->chunks[l->list.data[i]].rank = (int32_t)i;
+/* The list while chunks move in it: a tree in the order of the ranks, so that a move costs the logarithm of the list's
+ * length. Random by size (Martinez & Roura 1998). Node i + 1 is the chunk that had rank i when the step ended; node 0
+ * is none. */
+typedef struct order {
+    struct place {
+        uint32_t left, right, above, size;
+    } *at;
+    mt_rng rng;
+    uint32_t root;
+} order;
+
+static uint32_t hang(order *t, uint32_t x, uint32_t left, uint32_t right) {
+    struct place *at = t->at;
+    at[x] = (struct place){left, right, 0, at[left].size + 1 + at[right].size};
+    if (left) at[left].above = x;
+    if (right) at[right].above = x;
+    return x;
 }
 
-static void move(lexicon *l, int32_t id, bool forward) {
-    chunk *c = &l->chunks[id];
-    if (c->rank < 0) return;
-    int32_t *list = l->list.data;
-    size_t rank = (size_t)c->rank;
-    size_t by = 1 + (size_t)((l->o->move > 0 ? l->o->move : 0.1) * (double)rank);
-    if (forward) {
-        size_t to = rank > by ? rank - by : 0;
-        memmove(list + to + 1, list + to, (rank - to) * sizeof *list);
-        list[to] = id;
-        number(l, to, rank + 1);
+static uint32_t balanced(order *t, uint32_t from, uint32_t to) {
+    if (from == to) return 0;
+    uint32_t middle = from + (to - from) / 2, left = balanced(t, from, middle);
+    return hang(t, middle, left, balanced(t, middle + 1, to));
+}
+
+static uint32_t join(order *t, uint32_t a, uint32_t b) {
+    if (!a || !b) return a | b;
+    double all = (double)t->at[a].size + t->at[b].size;
+    if (mt_rng_double(&t->rng) * all < t->at[a].size) return hang(t, a, t->at[a].left, join(t, t->at[a].right, b));
+    return hang(t, b, join(t, a, t->at[b].left), t->at[b].right);
+}
+
+/* The first n of x's tree, and the others */
+static void cut(order *t, uint32_t x, uint32_t n, uint32_t *first, uint32_t *rest) {
+    if (!x) {
+        *first = *rest = 0;
         return;
     }
-    size_t to = rank + by;
-    bool off = to >= l->list.len;
-    if (off) to = l->list.len - 1;
-    memmove(list + rank, list + rank + 1, (to - rank) * sizeof *list);
-    list[to] = id;
-    number(l, rank, to + 1);
-    if (off) {
-        c->rank = -1;
-        l->list.len--;
+    uint32_t left = t->at[x].left, right = t->at[x].right, part;
+    if (n <= t->at[left].size) {
+        cut(t, left, n, first, &part);
+        *rest = hang(t, x, part, right);
+        t->at[*first].above = 0;
+    } else {
+        cut(t, right, n - t->at[left].size - 1, &part, rest);
+        *first = hang(t, x, left, part);
+        t->at[*rest].above = 0;
     }
 }
 
-static mt_status end_step(lexicon *l) {
+static uint32_t rank_of(const order *t, uint32_t x) {
+    uint32_t rank = t->at[t->at[x].left].size;
+    for (uint32_t up; (up = t->at[x].above); x = up)
+        if (t->at[up].right == x) rank += t->at[t->at[up].left].size + 1;
+    return rank;
+}
+
+static void move(lexicon *l, order *t, int32_t id, bool forward) {
+    chunk *c = &l->chunks[id];
+    if (c->rank < 0) return;
+    uint32_t x = (uint32_t)c->rank + 1, rank = rank_of(t, x), len = t->at[t->root].size, before, after, self;
+    uint64_t by = 1 + (uint64_t)((l->o->move > 0 ? l->o->move : 0.1) * (double)rank), to;
+    cut(t, t->root, rank, &before, &after);
+    cut(t, after, 1, &self, &after);
+    t->root = join(t, before, after);
+    if (forward)
+        to = rank > by ? rank - by : 0;
+    else if ((to = rank + by) >= len) { /* off the tail */
+        c->rank = -1;
+        return;
+    }
+    cut(t, t->root, (uint32_t)to, &before, &after);
+    t->root = join(t, join(t, before, self), after);
+}
+
+static void write_down(const order *t, uint32_t x, const int32_t *old, mt_ids *list) {
+    if (!x) return;
+    write_down(t, t->at[x].left, old, list);
+    list->data[list->len++] = old[x - 1];
+    write_down(t, t->at[x].right, old, list);
+}
+
+/* Rewarded chunks go forward, punished ones back, one after the other. */
+static mt_status move_all(lexicon *l) {
+    if (!l->moved.len) return MT_OK;
+    size_t n = l->list.len;
+    order t = {.at = mt_array(n + 1, sizeof *t.at)};
+    int32_t *old = mt_array(n, sizeof *old);
+    mt_status status = MT_OK;
+    if (!t.at || !old) {
+        status = mt_nomem(l->err, n * (sizeof *t.at + sizeof *old), "the lexicon's order");
+        goto done;
+    }
+    mt_rng_seed(&t.rng, l->o->seed + (uint64_t)l->step);
+    t.at[0] = (struct place){0};
+    t.root = balanced(&t, 1, (uint32_t)n + 1);
     for (size_t i = 0; i < l->moved.len; i++) {
         chunk *c = &l->chunks[l->moved.data[i]];
-        if (c->score) move(l, l->moved.data[i], c->score > 0);
+        if (c->score) move(l, &t, l->moved.data[i], c->score > 0);
         c->score = 0;
         c->listed = false;
     }
     l->moved.len = 0;
+    if (n) memcpy(old, l->list.data, n * sizeof *old);
+    l->list.len = 0;
+    write_down(&t, t.root, old, &l->list);
+done:
+    mt_free(t.at);
+    mt_free(old);
+    return status;
+}
+
+static mt_status end_step(lexicon *l) {
+    MT_TRY(move_all(l));
     /* forget the expired, keep the others' order */
     size_t kept = 0;
     for (size_t i = 0; i < l->tried.len; i++) {
@@ -219,10 +300,10 @@ static mt_status end_step(lexicon *l) {
             l->chunks[id].rank = -1;
             continue;
         }
+        l->chunks[id].rank = (int32_t)kept;
         l->list.data[kept++] = id;
     }
     l->list.len = kept;
-    number(l, 0, kept);
     double share = l->o->worst > 0 ? l->o->worst : 1e-4;
     size_t worst = (size_t)(share * (double)kept);
     for (size_t i = kept - (worst < kept ? worst : kept); i < kept; i++) {

@@ -124,7 +124,6 @@ void growth_train(void) {
     char what[128];
     for (int t = 0; t < TRAINERS; t++)
         for (int s = 0; s < SHAPES; s++) {
-            if (t == LIB && s == ONE_WORD) continue; /* measured at 2.96, see docs/robustness.md */
             training c = {t, s, false};
             snprintf(what, sizeof what, "%s: %s", names[t], shape_names[s]);
             growth_case("trainer", what, s == ONE_WORD || s == WORDS ? 8192 : 2048, train, &c);
