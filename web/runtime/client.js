@@ -60,8 +60,7 @@ export class WorkerClient {
     const worker = await spawn(workerUrl).catch((error) => { throw failed(error); });
     const client = new WorkerClient(worker);
     try {
-      await client.addHelpers(helpers, () => spawn(workerUrl));
-      await new Promise((resolve, reject) => {
+      await Promise.all([client.addHelpers(helpers, () => spawn(workerUrl)), new Promise((resolve, reject) => { // at once: the greeting may come while helpers are being started
         const timer = setTimeout(() => reject(failed(new Error(`no answer in ${START_MS / 1000} s`))), START_MS);
         const done = (/** @type {() => void} */ then) => { clearTimeout(timer); signal?.removeEventListener('abort', abort); then(); };
         const abort = () => done(() => reject(signal?.reason));
@@ -69,7 +68,7 @@ export class WorkerClient {
         client.#hello = (version) => done(() => version === PROTOCOL ? resolve(undefined)
           : reject(failed(new Error(`it speaks protocol ${version}, this page ${PROTOCOL}: files of two versions of the package are mixed`))));
         client.#lost = (error) => done(() => reject(failed(error)));
-      });
+      })]);
     } catch (error) {
       client.terminate();
       throw error;
